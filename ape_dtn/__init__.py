@@ -1,0 +1,58 @@
+"""Buy AI answers on chain: sessions and requests of the Deep Trust Network, for Ape.
+
+Nothing is imported until it is used: Ape loads every plugin for every command.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ape import plugins
+
+if TYPE_CHECKING:
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.amount import Amount, Token
+    from ape_dtn.errors import DtnError
+    from ape_dtn.request import Answer, Callback, CallType, DtnRequest, Status
+    from ape_dtn.session import DtnSession
+
+_HOMES = {
+    "Amount": "amount",
+    "Answer": "request",
+    "CallType": "request",
+    "Callback": "request",
+    "DtnAi": "ai",
+    "DtnError": "errors",
+    "DtnRequest": "request",
+    "DtnSession": "session",
+    "Status": "request",
+    "Token": "amount",
+}
+
+__all__ = [
+    "Amount",
+    "Answer",
+    "CallType",
+    "Callback",
+    "DtnAi",
+    "DtnError",
+    "DtnRequest",
+    "DtnSession",
+    "Status",
+    "Token",
+]
+
+
+@plugins.register(plugins.Config)
+def config_class() -> type:
+    """The class of the ``dtn:`` section of ``ape-config.yaml``."""
+    from ape_dtn.config import DtnConfig
+
+    return DtnConfig
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"ape_dtn.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,33 @@
+"""The ``ape dtn`` commands. Ape loads this module for every command: it imports next to nothing."""
+
+from __future__ import annotations
+
+import click
+
+from ape_dtn._cli.ask import answer, ask
+from ape_dtn._cli.local import demo, deploy
+from ape_dtn._cli.network import info, models, nodes
+from ape_dtn._cli.session import session
+
+
+@click.group(short_help="Buy AI answers on chain")
+def cli() -> None:
+    """Buy AI answers on chain: sessions and requests of the Deep Trust Network.
+
+    A session is opened with a deposit of the network's stablecoin, pays for requests, and is closed
+    for a refund of the rest.
+
+    \b
+      ape dtn demo                    see all of it happen, on a chain in this process
+      ape dtn info                    the network that --network is connected to
+      ape dtn ask "What is a DTN?"    open a session, ask, get the answer, be refunded
+
+    Every command takes --json, and then prints nothing but JSON. It exits with 0 when it did what
+    was asked, 2 when something given is wrong, 3 when the network cannot be reached, 4 when the
+    contracts refuse, 5 when there is no answer yet, 6 when the node failed, and 7 when a
+    transaction was sent and its outcome is not known yet.
+    """
+
+
+for command in (info, session, ask, answer, models, nodes, deploy, demo):
+    cli.add_command(command)

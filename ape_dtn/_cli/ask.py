@@ -1,0 +1,145 @@
+"""``ape dtn ask`` and ``answer``: from a prompt to its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ape_dtn._cli.command import confirm, dtn_command, signed, working
+from ape_dtn._cli.session import two_step_option
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+    from ape_dtn.request import Draft, DtnRequest
+    from ape_dtn.session import DtnSession
+
+timeout_option = click.option(
+    "--timeout", default=120.0, show_default=True, help="Seconds to wait for the answer."
+)
+
+
+@dtn_command("ask")
+@signed
+@click.argument("prompt")
+@click.option("--session", "session_id", type=int, help="Ask on this session of yours.")
+@click.option(
+    "--deposit",
+    help="Without --session: what the new session is opened with. By default, what the answer may "
+    "cost at most.",
+)
+@click.option("--keep", is_flag=True, help="Leave the new session open afterwards.")
+@click.option("--model", help="Full name of the model.")
+@click.option("--node", "nodes", multiple=True, help="Full name of a node that may answer.")
+@click.option("--fee-per-byte", help="Offered for each byte, asked and answered.")
+@click.option("--cap", "most_it_may_cost", help="The most that the answer may cost.")
+@timeout_option
+@two_step_option
+def ask(
+    prompt: str,
+    account: AccountAPI,
+    skip_confirmation: bool,
+    session_id: int | None,
+    deposit: str | None,
+    keep: bool,
+    nodes: tuple[str, ...],
+    timeout: float,
+    unsafe_two_step: bool,
+    router: str | None,
+    **options: str | None,
+) -> dict[str, Any]:
+    """Ask PROMPT, wait for the answer, and print it.
+
+    Without --session a session is opened for it, and closed and refunded afterwards. What the
+    answer may cost at most is shown before anything is sent.
+    """
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.request import draft
+    from ape_dtn.session import DtnSession
+
+    if session_id is not None and (deposit or keep):
+        raise click.UsageError("--deposit and --keep are for a new session, not for --session.")
+    ai = DtnAi(router)
+    checked = draft(ai, account, prompt, session_id, {**options, "nodes": nodes})  # type: ignore[typeddict-item]
+    token = checked.most_it_may_cost.token
+    funds = token.amount(deposit) if deposit else checked.most_it_may_cost
+    _show_worst_case(checked, str(funds))
+    confirm("Send it?", account, skip_confirmation)
+
+    if session_id is not None:
+        session = DtnSession(ai, session_id, account)
+    else:
+        with working(f"Opening a session with {funds}"):
+            session = DtnSession.start(funds, account, ai, unsafe_two_step=unsafe_two_step)
+        click.echo(f"Session {session.id} is open with {funds}.", err=True)
+    return _ask(session, checked, timeout, close=session_id is None and not keep)
+
+
+@dtn_command("answer")
+@click.argument("request_id", metavar="ID")
+@timeout_option
+def answer(request_id: str, timeout: float, router: str | None) -> dict[str, Any]:
+    """Print the answer to request ID, waiting for it if there is none yet."""
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.request import DtnRequest
+
+    return _answered(DtnRequest.load(request_id, DtnAi(router)), timeout)
+
+
+def _ask(session: DtnSession, checked: Draft, timeout: float, close: bool) -> dict[str, Any]:
+    from ape_dtn.errors import NodeFailure
+
+    finish = f"ape dtn session close {session.id}"
+    try:
+        with working("Sending the request"):
+            request = session.send(checked)
+        click.echo(f"Request {request.id} is sent.", err=True)
+        finish = f"ape dtn answer {request.id}` and then `{finish}"
+        result = _answered(request, timeout)
+    except NodeFailure:
+        # The request is complete: nothing is lost by closing.
+        if close:
+            click.echo(f"Refunded: {session.close()}.", err=True)
+        raise
+    except BaseException:
+        if close:
+            click.echo(f"Session {session.id} stays open. Finish it: `{finish}`.", err=True)
+        raise
+    result["session"] = session.id
+    if close:
+        with working("Closing the session"):
+            refund = session.close()
+        click.echo(f"Session {session.id} is closed. Refunded: {refund}.", err=True)
+        result["refund"] = refund.as_dict()
+    return result
+
+
+def _answered(request: DtnRequest, timeout: float) -> dict[str, Any]:
+    with working("Waiting for the answer"):
+        got = request.wait(timeout)
+    cost = request.cost()
+    click.echo(got.text)
+    click.echo(f"It cost {cost}.", err=True)
+    return {
+        "request": request.id,
+        "answer": got.text,
+        "node": got.node,
+        "cost": cost.as_dict(),
+    }
+
+
+def _show_worst_case(checked: Draft, funds: str) -> None:
+    paid_from = (
+        f"session {checked.session_id}, which has {checked.balance}"
+        if checked.session_id is not None
+        else f"a new session with {funds}; the rest is refunded"
+    )
+    for name, value in {
+        "model": checked.model.name,
+        "nodes": ", ".join(node.name for node in checked.nodes),
+        "fee": f"{checked.fee_per_byte} for each byte; {checked.bytes_asked} bytes are asked",
+        "worst case": f"{checked.most_it_may_cost}, and gas",
+        "paid from": paid_from,
+    }.items():
+        click.echo(f"{name:>10}  {value}", err=True)

@@ -1,0 +1,139 @@
+"""``ape dtn session …``: open, look at and close sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ape_dtn._cli.command import confirm, dtn_command, signed, table, working
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+    from ape_dtn.amount import Amount
+    from ape_dtn.session import DtnSession
+
+two_step_option = click.option(
+    "--unsafe-two-step",
+    is_flag=True,
+    help="On a public network: deposit and start in two transactions, between which anybody can "
+    "take the deposit.",
+)
+
+
+@click.group(short_help="Open, look at and close sessions")
+def session() -> None:
+    """Open, look at and close sessions.
+
+    A session belongs to the account that opened it. Only that account can spend it, close it and be
+    refunded.
+    """
+
+
+@dtn_command("start")
+@signed
+@two_step_option
+@click.option(
+    "--claim",
+    is_flag=True,
+    help="Deposit nothing: start with what an interrupted start left at the fee target.",
+)
+@click.argument("amount", required=False)
+def start(
+    amount: str | None,
+    account: AccountAPI,
+    skip_confirmation: bool,
+    claim: bool,
+    unsafe_two_step: bool,
+    router: str | None,
+) -> dict[str, Any]:
+    """Open a session with a deposit of AMOUNT, as in 25 or "25.00 USDC".
+
+    What is not spent comes back when the session is closed.
+    """
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.session import DtnSession
+
+    if (amount is None) != claim:
+        raise click.UsageError("Give either an AMOUNT or --claim.")
+    ai = DtnAi(router)
+    if amount is None:
+        confirm("Start a session with what is at the fee target?", account, skip_confirmation)
+        with working("Starting the session"):
+            opened = DtnSession.claim(account, ai)
+    else:
+        deposit = ai.token().amount(amount)
+        question = f"Deposit {deposit} of {account.address} on {ai.provider.network_choice}?"
+        confirm(question, account, skip_confirmation)
+        with working("Depositing and starting the session"):
+            opened = DtnSession.start(deposit, account, ai, unsafe_two_step=unsafe_two_step)
+    balance = opened.balance
+    click.echo(f"Session {opened.id} is open with {balance}.")
+    click.echo(f'Ask on it: ape dtn ask "…" --session {opened.id}')
+    return _shown(opened, str(account.address), balance)
+
+
+@dtn_command("list")
+@click.option("--owner", metavar="ADDRESS", help="Whose sessions, where it is not --account.")
+@click.option("--account", help="The account whose sessions are listed.")
+def list_sessions(account: str | None, owner: str | None, router: str | None) -> list[dict[str, Any]]:
+    """List the open sessions of an account, with their balances."""
+    from ape.cli import select_account
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.session import DtnSession
+
+    if owner is None:
+        alias = account or select_account("Choose the account").alias
+        owner = str(access.account_manager.load(alias).address)
+    found = DtnSession.list(owner, DtnAi(router))
+    table(
+        f"Open sessions of {owner}",
+        ["session", "balance"],
+        [[str(each.id), str(balance)] for each, balance in found],
+    )
+    return [_shown(each, owner, balance) for each, balance in found]
+
+
+@dtn_command("show")
+@click.argument("session_id", type=int, metavar="ID")
+def show(session_id: int, router: str | None) -> dict[str, Any]:
+    """Show the owner and the balance of session ID."""
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.session import DtnSession
+
+    found = DtnSession.load(session_id, ai=DtnAi(router))
+    owner, balance = found.owner, found.balance
+    click.echo(f"Session {found.id} of {owner} has {balance}.")
+    return _shown(found, owner, balance)
+
+
+@dtn_command("close")
+@signed
+@click.argument("session_id", type=int, metavar="ID")
+def close(
+    session_id: int, account: AccountAPI, skip_confirmation: bool, router: str | None
+) -> dict[str, Any]:
+    """Close session ID and get what is left of it.
+
+    Requests on it that have no answer yet will never get one.
+    """
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.session import DtnSession
+
+    found = DtnSession.load(session_id, account, DtnAi(router))
+    confirm(f"Close session {session_id}, which has {found.balance}?", account, skip_confirmation)
+    with working("Closing the session"):
+        refund = found.close()
+    click.echo(f"Session {session_id} is closed. Refunded: {refund}.")
+    return {"session": session_id, "refund": refund.as_dict()}
+
+
+def _shown(session: DtnSession, owner: str, balance: Amount) -> dict[str, Any]:
+    return {"session": session.id, "owner": owner, "balance": balance.as_dict()}
+
+
+for command in (start, list_sessions, show, close):
+    session.add_command(command)

@@ -1,0 +1,250 @@
+"""The network as a whole: its contracts, its models and its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ape_dtn import deployments
+from ape_dtn.amount import Token
+from ape_dtn.chain import reads
+from ape_dtn.chain.abi import ERC20, ModelManager, NodeManager, Router
+from ape_dtn.chain.networks import connected
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import ModelNotFound, NodeNotFound, RpcRefused
+from ape_dtn.model import Api, Model
+from ape_dtn.names import Names, id_of
+
+if TYPE_CHECKING:
+    from ape.api.providers import ProviderAPI
+
+    from ape_dtn.config import DtnConfig
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """What is behind the router at this moment. Its owner can replace it, so it is never kept.
+
+    Attributes:
+        session_manager: ``router.sessionManager()``
+        model_manager: ``router.modelManager()``
+        node_manager: ``router.nodeManager()``
+        fee_token: ``router.feeToken()``
+        fee_target: ``router.feeTarget()``, where deposits are sent.
+    """
+
+    session_manager: str
+    model_manager: str
+    node_manager: str
+    fee_token: str
+    fee_target: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A registered node (``NodeManager.getNode``).
+
+    Attributes:
+        name: Its full name, or its id where the name is not known.
+        id: keccak-256 of the full name.
+        owner: The account that manages it.
+        worker: The account that answers and is paid.
+        is_active: Whether it may answer.
+        models: Ids of the models that it serves.
+    """
+
+    name: str
+    id: bytes
+    owner: str
+    worker: str
+    is_active: bool
+    models: tuple[bytes, ...]
+
+
+class DtnAi:
+    """The Deep Trust Network on the connected chain.
+
+    The router is the one given, else the one configured for the chain, else the packaged one; see
+    :func:`ape_dtn.deployments.find`. All else is read from the router whenever it is used.
+
+    Args:
+        router: The router's address, or a name that Ape can resolve.
+        provider: The connection; by default the one that Ape is connected with now.
+
+    Raises:
+        NotConnected: Ape is not connected to any network.
+        UnknownChain: No router is known for the connected chain.
+        WrongChain: The router is that of another public network.
+    """
+
+    def __init__(self, router: str | None = None, provider: ProviderAPI | None = None) -> None:
+        self.provider = provider or connected()
+        self.deployment = deployments.find(self.provider, router)
+
+    def __repr__(self) -> str:
+        return f"<DtnAi {self.router} on {self.provider.network_choice}>"
+
+    @property
+    def router(self) -> str:
+        """The router's address, which is what contracts call ``ai``."""
+        return self.deployment.router
+
+    @property
+    def config(self) -> DtnConfig:
+        """The ``dtn:`` section of the configuration."""
+        from ape.utils.basemodel import ManagerAccessMixin as access
+
+        config: DtnConfig = access.config_manager.get_config("dtn")
+        return config
+
+    def contracts(self) -> Contracts:
+        """What is behind the router now, in one HTTP request.
+
+        Raises:
+            NoContractAtAddress: There is no router at the address.
+        """
+        functions = (
+            Router.session_manager,
+            Router.model_manager,
+            Router.node_manager,
+            Router.fee_token,
+            Router.fee_target,
+        )
+        calls = [Call(self.router, function, contract="router") for function in functions]
+        return Contracts(*reads.read(self.provider, *calls))
+
+    def token(self) -> Token:
+        """The fee token, in two HTTP requests."""
+        token = self.contracts().fee_token
+        return to_token(token, *reads.read(self.provider, *token_calls(token)))
+
+    def model(self, name: str) -> Model:
+        """A model by its full name or id, in two HTTP requests.
+
+        Raises:
+            InvalidName: It is no name of a model.
+            ModelNotFound: It is not registered.
+        """
+        (found,) = self._models([name])
+        if found is None:
+            raise ModelNotFound(name)
+        return found
+
+    def models(self) -> list[Model]:
+        """All models that are registered, as far as they can be found.
+
+        No view lists them: they are taken from the registry's events, and where the endpoint does
+        not serve these so far back, from the names that are known.
+        """
+        contracts = self.contracts()
+        try:
+            registered = [
+                f"{fields['namespace']}.{fields['modelName']}"
+                for _, fields in reads.events(
+                    self.provider,
+                    contracts.model_manager,
+                    ModelManager.model_registered,
+                    from_block=self.deployment.first_block,
+                )
+            ]
+        except RpcRefused:
+            registered = []
+        names = dict.fromkeys([*registered, *self.deployment.models, self.config.model])
+        return [model for model in self._models(names, contracts) if model]
+
+    def node(self, name: str) -> Node:
+        """A node by its full name or id, in two HTTP requests.
+
+        Raises:
+            InvalidName: It is no name of a node.
+            NodeNotFound: It is not registered.
+        """
+        manager = self.contracts().node_manager
+        node_id = id_of(name, "node")
+        found = to_node(name, *reads.read(self.provider, *node_calls(manager, node_id)))
+        if found is None:
+            raise NodeNotFound(name)
+        return found
+
+    def nodes(self, model: str | None = None) -> list[Node]:
+        """The nodes that serve a model, or any model that is known; active or not."""
+        contracts = self.contracts()
+        known = [model] if model else [each.name for each in self.models()]
+        serving = reads.read(
+            self.provider,
+            *(
+                Call(
+                    contracts.node_manager,
+                    NodeManager.get_nodes_serving_model,
+                    (id_of(name, "model"),),
+                )
+                for name in known
+            ),
+        )
+        ids = list(dict.fromkeys(node_id for each in serving for node_id in each))
+        calls = [call for node_id in ids for call in node_calls(contracts.node_manager, node_id)]
+        answers = iter(reads.read(self.provider, *calls)) if calls else iter(())
+        names = self.names()
+        found = (to_node(names.of(each), next(answers), next(answers)) for each in ids)
+        return [node for node in found if node]
+
+    def names(self) -> Names:
+        """The names that are known for the ids of models and nodes."""
+        config = self.config
+        known = (*self.deployment.models, *self.deployment.nodes, config.model, *config.nodes)
+        return Names(*known)
+
+    def _models(
+        self, names: Iterable[str], contracts: Contracts | None = None
+    ) -> list[Model | None]:
+        manager = (contracts or self.contracts()).model_manager
+        ids = {name: id_of(name, "model") for name in names}
+        calls = [call for model_id in ids.values() for call in model_calls(manager, model_id)]
+        answers = iter(reads.read(self.provider, *calls))
+        return [to_model(name, next(answers), next(answers)) for name in ids]
+
+
+def token_calls(token: str) -> tuple[Call, Call]:
+    """What a :class:`~ape_dtn.amount.Token` is made of."""
+    return (
+        Call(token, ERC20.symbol, contract="fee token"),
+        Call(token, ERC20.decimals, contract="fee token"),
+    )
+
+
+def to_token(address: str, symbol: str, decimals: int) -> Token:
+    """A token, of the answers to :func:`token_calls`."""
+    return Token(address, symbol, decimals)
+
+
+def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
+    """What a :class:`~ape_dtn.model.Model` is made of."""
+    return (
+        Call(manager, ModelManager.get_model_config, (model_id,), contract="model manager"),
+        Call(manager, ModelManager.get_model_api, (model_id,), contract="model manager"),
+    )
+
+
+def to_model(name: str, config: tuple[bytes, ...], api: tuple[str, ...]) -> Model | None:
+    """A model, of the answers to :func:`model_calls`; None when it is not registered."""
+    model_id = config[1]
+    _, api_name, _, specs, docs = api
+    return Model(name, model_id, Api(api_name, specs, docs)) if any(model_id) else None
+
+
+def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
+    """What a :class:`Node` is made of."""
+    return (
+        Call(manager, NodeManager.get_node, (node_id,), contract="node manager"),
+        Call(manager, NodeManager.get_node_models, (node_id,), contract="node manager"),
+    )
+
+
+def to_node(name: str, data: tuple[str, ...], models: tuple[bytes, ...]) -> Node | None:
+    """A node, of the answers to :func:`node_calls`; None when it is not registered."""
+    owner, _, worker, _, _, _, is_active, _, node_id = data
+    if not any(node_id):
+        return None
+    return Node(name, node_id, owner, worker, bool(is_active), models)
+

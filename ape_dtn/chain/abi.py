@@ -1,0 +1,302 @@
+"""The functions, events and errors of the network's contracts that we use, as data.
+
+They are the deployed contracts', to the selector and topic; a test holds them against the compiled
+artifacts. Structs are tuples, in the field order of the Solidity interfaces in ``contracts/``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from eth_abi import decode, encode
+from eth_abi.grammar import TupleType, parse
+from eth_utils import keccak, to_checksum_address
+
+
+@dataclass(frozen=True)
+class Function:
+    """A contract's function: ``Function("balanceOf(address)", "uint256")``."""
+
+    signature: str
+    output: str = ""
+
+    @cached_property
+    def selector(self) -> bytes:
+        return keccak(text=self.signature)[:4]
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        return _types(self.signature[self.signature.index("(") :])
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        return _types(f"({self.output})")
+
+    def encode(self, *args: Any) -> bytes:
+        """Call data."""
+        return self.selector + encode(self.inputs, args)
+
+    def decode(self, data: bytes) -> Any:
+        """What the function returned: a value, or a tuple where there are several.
+
+        Raises:
+            eth_abi.exceptions.DecodingError: The data is of other types.
+        """
+        values = _checksummed(self.outputs, decode(self.outputs, data))
+        return values[0] if len(values) == 1 else values
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Named and typed values, as an event or an error declares them."""
+
+    declaration: str
+
+    @cached_property
+    def name(self) -> str:
+        return self.declaration.partition("(")[0]
+
+    @cached_property
+    def fields(self) -> list[tuple[str, str, bool]]:
+        """Each field's type, name and whether it is indexed."""
+        inner = self.declaration.partition("(")[2].rstrip(")")
+        found = [field.split() for field in re.split(r",\s*", inner) if field]
+        return [(words[0], words[-1], "indexed" in words) for words in found]
+
+    @cached_property
+    def signature(self) -> str:
+        return f"{self.name}({','.join(kind for kind, _, _ in self.fields)})"
+
+
+@dataclass(frozen=True)
+class Event(Fields):
+    """A contract's event: ``Event("SessionClosed(uint256 indexed id, uint256 left)")``."""
+
+    @cached_property
+    def topic(self) -> str:
+        return "0x" + keccak(text=self.signature).hex()
+
+    def decode(self, log: Log) -> dict[str, Any]:
+        """The event's fields by name."""
+        indexed = [kind for kind, _, is_indexed in self.fields if is_indexed]
+        plain = [kind for kind, _, is_indexed in self.fields if not is_indexed]
+        from_topics = iter(
+            _checksummed([kind], decode([kind], topic))[0]
+            for kind, topic in zip(indexed, log.topics[1:], strict=True)
+        )
+        from_data = iter(_checksummed(plain, decode(plain, log.data)))
+        return {
+            name: next(from_topics) if is_indexed else next(from_data)
+            for _, name, is_indexed in self.fields
+        }
+
+    def find(self, logs: Iterable[Log], address: str | None = None) -> list[dict[str, Any]]:
+        """All events of this kind among the logs, in their order."""
+        return [self.decode(log) for log in logs if self.matches(log, address)]
+
+    def matches(self, log: Log, address: str | None = None) -> bool:
+        """Whether a log is of this kind, and of this contract if one is named."""
+        return bool(
+            log.topics
+            and "0x" + log.topics[0].hex() == self.topic
+            and (address is None or log.address == address)
+        )
+
+
+@dataclass(frozen=True)
+class Error(Fields):
+    """A contract's custom error: ``Error("InvalidSession(uint256 sessionId)")``."""
+
+    @cached_property
+    def selector(self) -> bytes:
+        return keccak(text=self.signature)[:4]
+
+    def decode(self, data: bytes) -> dict[str, Any]:
+        """The error's fields by name, from the data after the selector."""
+        kinds = [kind for kind, _, _ in self.fields]
+        values = _checksummed(kinds, decode(kinds, data))
+        return {name: value for (_, name, _), value in zip(self.fields, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log of a contract, as the chain keeps it.
+
+    Attributes:
+        address: The contract's checksummed address.
+        topics: The event's topic and its indexed fields.
+        data: The other fields, encoded.
+        block_number: The block that holds it.
+        transaction: Hash of the transaction that left it.
+        index: Its place among all logs of the block.
+    """
+
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    transaction: str
+    index: int
+
+
+_ROUTING = "(bytes32[],bytes32[],uint32,uint8,uint8)"
+_REQUEST = "(bytes,bytes,uint8,uint256,uint256,uint256)"
+_CALLBACK = "(bytes4,bytes4,address)"
+_RESPONSE = "(uint8,string,bytes,bytes32,uint256)"
+_SESSION = "(address,uint256)"
+_NODE = "(address,address,address,bytes32[],uint256[],bytes32,bool,uint256,bytes32)"
+
+
+class Router:
+    """``contracts/network/interfaces/IRouter.sol`` and ``contracts/IDtnAi.sol``."""
+
+    start_user_session = Function("startUserSession()", "uint256")
+    close_user_session = Function("closeUserSession(uint256)")
+    request = Function(
+        f"request(uint256,bytes32,{_ROUTING},{_REQUEST},{_CALLBACK},address,uint256)", "bytes32"
+    )
+    fetch_response = Function("fetchResponse(bytes32)", "uint8,string,bytes")
+    respond_to_request = Function(
+        "respondToRequest(bytes32,uint8,string,bytes,bytes32,uint256,uint256)"
+    )
+    model_id = Function("modelId(string)", "bytes32")
+    fee_token = Function("feeToken()", "address")
+    fee_target = Function("feeTarget()", "address")
+    get_request = Function(
+        "getRequest(bytes32)",
+        f"(uint256,address,bool,bytes32,{_ROUTING},{_REQUEST},{_CALLBACK},"
+        f"uint256,uint256,{_RESPONSE})",
+    )
+    get_pending_requests_length = Function("getPendingRequestsLength()", "uint256")
+    get_pending_requests = Function("getPendingRequests(uint256,uint256)", "bytes32[]")
+    get_completed_requests_length = Function("getCompletedRequestsLength()", "uint256")
+    get_completed_requests = Function("getCompletedRequests(uint256,uint256)", "bytes32[]")
+    session_manager = Function("sessionManager()", "address")
+    model_manager = Function("modelManager()", "address")
+    node_manager = Function("nodeManager()", "address")
+
+    request_created = Event(
+        "RequestCreated(bytes32 indexed requestId, uint256 indexed sessionId, address indexed user)"
+    )
+    response_received = Event(
+        "ResponseReceived(bytes32 indexed requestId, bytes32 indexed nodeId, uint8 status)"
+    )
+    request_completed = Event("RequestCompleted(bytes32 indexed requestId, uint8 status)")
+    success_callback_failed = Event("SuccessCallbackFailed(bytes32 indexed requestId, bytes data)")
+    failure_callback_failed = Event("FailureCallbackFailed(bytes32 indexed requestId, bytes data)")
+
+
+class SessionManager:
+    """``contracts/network/interfaces/ISessionManager.sol``."""
+
+    get_session_by_id = Function("getSessionById(uint256)", _SESSION)
+    get_session_balance = Function("getSessionBalance(uint256)", "uint256")
+    get_user_session_ids = Function("getUserSessionIds(address)", "uint256[]")
+    get_user_sessions = Function("getUserSessions(address)", f"{_SESSION}[]")
+    get_fee_token = Function("getFeeToken()", "address")
+    get_fee_target = Function("getFeeTarget()", "address")
+
+    session_started = Event(
+        "SessionStarted(uint256 indexed sessionId, address indexed owner, uint256 balance)"
+    )
+    session_charged = Event(
+        "SessionCharged(uint256 indexed sessionId, uint256 amount, address indexed to)"
+    )
+    session_closed = Event("SessionClosed(uint256 indexed sessionId, uint256 remainingBalance)")
+
+    insufficient_balance = Error(
+        "InsufficientBalance(uint256 sessionId, uint256 required, uint256 available)"
+    )
+    invalid_session = Error("InvalidSession(uint256 sessionId)")
+    unauthorized = Error("Unauthorized(address caller, address owner)")
+    invalid_amount = Error("InvalidAmount()")
+    # Of the documented behaviour only.
+    session_not_found = Error("SessionNotFound(uint256 sessionId)")
+    insufficient_funds = Error(
+        "InsufficientFunds(uint256 sessionId, uint256 required, uint256 available)"
+    )
+    session_already_closed = Error("SessionAlreadyClosed(uint256 sessionId)")
+
+
+class ModelManager:
+    """``contracts/network/interfaces/IModelManager.sol``."""
+
+    model_exists = Function("modelExists(bytes32)", "bool")
+    get_model_config = Function("getModelConfig(bytes32)", "(bytes32,bytes32,bytes32,string)")
+    get_model_api = Function("getModelAPI(bytes32)", "(bytes32,string,bytes32,string,string)")
+    register_model_api = Function("registerModelAPI(string,string,string,string)")
+    register_model = Function("registerModel(string,string,string)", "bytes32")
+
+    model_api_registered = Event("ModelAPIRegistered(string namespace, string api, string docs)")
+    model_registered = Event("ModelRegistered(string namespace, string modelName, bytes32 modelId)")
+
+
+class NodeManager:
+    """``contracts/network/interfaces/INodeManager.sol``."""
+
+    get_node = Function("getNode(bytes32)", _NODE)
+    get_node_models = Function("getNodeModels(bytes32)", "bytes32[]")
+    get_nodes_serving_model = Function("getNodesServingModel(bytes32)", "bytes32[]")
+    node_serves_model = Function("nodeServesModel(bytes32,bytes32)", "bool")
+    node_has_trust_namespace = Function("nodeHasTrustNamespace(bytes32,bytes32)", "bool")
+    node_trust_namespace_expiration = Function(
+        "nodeTrustNamespaceExpiration(bytes32,bytes32)", "uint256"
+    )
+    register_user = Function("registerUser(string,address)")
+    register_node = Function("registerNode(string,string,address)")
+    set_node_models = Function("setNodeModels(bytes32,bytes32[])")
+    remove_models_from_node = Function("removeModelsFromNode(bytes32,bytes32[])")
+    set_node_status = Function("setNodeStatus(bytes32,bool)")
+
+    node_registered = Event(
+        "NodeRegistered(bytes32 indexed nodeId, address indexed staker, address worker)"
+    )
+    node_models_updated = Event("NodeModelsUpdated(bytes32 indexed nodeId, bytes32[] modelIds)")
+    node_status_updated = Event("NodeStatusUpdated(bytes32 indexed nodeId, bool isActive)")
+
+
+class ERC20:
+    """The fee token. ``transfer`` has no output here, as USDT's has none."""
+
+    symbol = Function("symbol()", "string")
+    decimals = Function("decimals()", "uint8")
+    balance_of = Function("balanceOf(address)", "uint256")
+    transfer = Function("transfer(address,uint256)")
+
+    # ERC-6093, as OpenZeppelin's tokens revert.
+    insufficient_balance = Error(
+        "ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)"
+    )
+
+
+def members(interface: type, kind: type) -> Mapping[str, Any]:
+    """The functions, events or errors of one of the classes above, by attribute."""
+    return {name: value for name, value in vars(interface).items() if isinstance(value, kind)}
+
+
+def _types(text: str) -> list[str]:
+    if text == "()":
+        return []
+    parsed = parse(text)
+    assert isinstance(parsed, TupleType)
+    return [component.to_type_str() for component in parsed.components]
+
+
+def _checksummed(kinds: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+    """Addresses as Ape writes them, also inside arrays and tuples."""
+    return tuple(_checksummed_value(kind, value) for kind, value in zip(kinds, values, strict=True))
+
+
+def _checksummed_value(kind: str, value: Any) -> Any:
+    if kind == "address":
+        return to_checksum_address(value)
+    if kind.endswith("]"):
+        item = kind[: kind.rindex("[")]
+        return tuple(_checksummed_value(item, each) for each in value)
+    if kind.startswith("("):
+        return _checksummed(_types(kind), value)
+    return value

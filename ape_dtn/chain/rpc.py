@@ -1,0 +1,173 @@
+"""JSON-RPC to the connected chain: many calls in one HTTP request, each with its own result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ape_dtn.errors import ChainUnreachable, RpcRefused
+
+if TYPE_CHECKING:
+    from ape.api.providers import ProviderAPI
+
+# A method and its parameters, as JSON-RPC has them.
+Request: TypeAlias = "tuple[str, list[Any]]"
+
+# Larger batches are refused by some public endpoints.
+BATCH_LIMIT = 1000
+
+_HEX_DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What the endpoint answered in place of a result.
+
+    Attributes:
+        method: The method that failed.
+        message: What the endpoint says.
+        data: What the contract reverted with; None when no contract was concerned.
+    """
+
+    method: str
+    message: str
+    data: bytes | None
+
+
+def ask(provider: ProviderAPI, requests: Sequence[Request]) -> list[Any]:
+    """Sends the requests in as few HTTP requests as may be, one for up to 1,000 of them.
+
+    Returns:
+        In the order of the requests, each one's result or :class:`Failure`.
+
+    Raises:
+        ChainUnreachable: The endpoint did not answer.
+    """
+    from web3.providers import HTTPProvider
+
+    web3 = _web3(provider)
+    if not isinstance(web3.provider, HTTPProvider):
+        return [_ask_in_process(web3, request) for request in requests]
+    answers: list[Any] = []
+    for start in range(0, len(requests), BATCH_LIMIT):
+        answers += _ask_over_http(web3.provider, requests[start : start + BATCH_LIMIT])
+    return answers
+
+
+def result(provider: ProviderAPI, method: str, params: list[Any]) -> Any:
+    """Sends one request and returns its result.
+
+    Raises:
+        ChainUnreachable: The endpoint did not answer.
+        RpcRefused: It answered with an error.
+    """
+    (answer,) = ask(provider, [(method, params)])
+    return expect(answer)
+
+
+def expect(answer: Any) -> Any:
+    """The result, where a failure cannot be the user's or a contract's doing.
+
+    Raises:
+        RpcRefused: It is a failure.
+    """
+    if isinstance(answer, Failure):
+        raise RpcRefused(answer.method, answer.message)
+    return answer
+
+
+def as_int(value: Any) -> int:
+    """A quantity: hexadecimal text over HTTP, an integer from the in-process chain."""
+    return int(value, 16) if isinstance(value, str) else int(value)
+
+
+def as_bytes(value: Any) -> bytes:
+    """Data: hexadecimal text over HTTP, sometimes bytes from the in-process chain."""
+    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
+
+
+def _ask_over_http(http: Any, requests: Sequence[Request]) -> Iterator[Any]:
+    from requests import RequestException
+
+    try:
+        if len(requests) == 1:
+            responses = [http.make_request(*requests[0])]
+        else:
+            responses = http.make_batch_request(list(requests))
+        if isinstance(responses, dict):  # a refusal of the batch as a whole
+            responses = [http.make_request(*request) for request in requests]
+    except (RequestException, ValueError, ConnectionError) as err:
+        raise ChainUnreachable(_without_secrets(http.endpoint_uri), _without_urls(err)) from err
+    for (method, _), response in zip(requests, responses, strict=True):
+        yield response["result"] if "error" not in response else _failure(method, response["error"])
+
+
+def _failure(method: str, error: Any) -> Failure:
+    if not isinstance(error, dict):
+        return Failure(method, str(error), None)
+    message = str(error.get("message", error))
+    data = error.get("data")
+    if isinstance(data, dict):  # some endpoints wrap it once more
+        data = data.get("data") or data.get("result")
+    found = _HEX_DATA.search(data) if isinstance(data, str) else None
+    if found:
+        return Failure(method, message, as_bytes(found[0]))
+    # A revert without data, as `require(false)` and running out of gas leave it.
+    return Failure(method, message, b"" if "revert" in message.lower() else None)
+
+
+def _ask_in_process(web3: Any, request: Request) -> Any:
+    """Ape's in-process chain has no HTTP, and raises what an endpoint would answer."""
+    from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]
+    from eth_utils.exceptions import ValidationError
+    from web3.datastructures import NamedElementOnion
+    from web3.exceptions import Web3Exception
+
+    method, params = request
+    try:
+        # Only the provider's own translation: web3's would look for ENS names in the parameters.
+        response = web3.provider.request_func(web3, NamedElementOnion([]))(method, params)
+    except TransactionFailed as err:
+        return Failure(method, str(err), _revert_data(err))
+    except (ValidationError, Web3Exception) as err:
+        return Failure(method, str(err), None)
+    return response["result"] if "error" not in response else _failure(method, response["error"])
+
+
+def _revert_data(err: Exception) -> bytes:
+    """The in-process chain gives decoded reasons as text, and all else as the text of bytes."""
+    from ast import literal_eval
+
+    from eth_abi import encode
+
+    reason = str(err.args[0]) if err.args else ""
+    reason = reason.split("execution reverted: ", 1)[-1]
+    if re.fullmatch(r"b(['\"]).*\1", reason, re.DOTALL):
+        return bytes(literal_eval(reason))
+    return bytes.fromhex("08c379a0") + encode(["string"], [reason]) if reason else b""
+
+
+def _web3(provider: ProviderAPI) -> Any:
+    from ape.exceptions import ProviderNotConnectedError
+
+    from ape_dtn.errors import NotConnected
+
+    try:
+        return provider.web3  # type: ignore[attr-defined]
+    except ProviderNotConnectedError as err:
+        raise NotConnected from err
+
+
+def _without_secrets(uri: Any) -> str:
+    """Only scheme and host: paths and queries of endpoints carry keys."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(str(uri))
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def _without_urls(err: Exception) -> str:
+    return re.sub(r"(https?://|url: )\S+", "…", str(err))

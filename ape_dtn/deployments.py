@@ -1,0 +1,143 @@
+"""Where the router is: on public networks, and on local chains that we deployed to.
+
+Everything else is found through the router, afresh each time it is used, since its owner can
+replace what is behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ape_dtn.chain import rpc
+from ape_dtn.errors import UnknownChain, WrongChain
+
+if TYPE_CHECKING:
+    from ape.api.providers import ProviderAPI
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A network that was deployed.
+
+    Attributes:
+        network: Its name, as Ape has it.
+        router: The router's checksummed address.
+        first_block: The block that its history begins in.
+        models: Full names of models known to be registered there, since ids say nothing.
+        nodes: Full names of nodes known to be registered there.
+    """
+
+    network: str
+    router: str
+    first_block: int = 0
+    models: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+PUBLIC: dict[int, Deployment] = {
+    8453: Deployment(
+        network="base:mainnet",
+        router="0x45B80f551646fDaC777A4991FbdA748Fc5A72194",
+        first_block=34500950,
+        models=(
+            "model.system.openai-gpt-5",
+            "model.system.openai-gpt-5-mini",
+            "model.system.openai-gpt-5-nano",
+            "model.system.openai-gpt-image-1",
+        ),
+    ),
+    11155111: Deployment(
+        network="ethereum:sepolia",
+        router="0x1BC1062B3cCDe51b7727098B0488Fd71c9f784B2",
+        first_block=8785379,
+    ),
+}
+
+
+def find(provider: ProviderAPI, router: str | None) -> Deployment:
+    """The deployment on the connected chain.
+
+    It is the given router, else the one that ``dtn: routers:`` in the configuration has for the
+    chain, else the packaged one, else the one that ``ape dtn deploy`` put on this very chain.
+
+    Raises:
+        UnknownChain: There is none of these.
+        WrongChain: The given router is that of another public network.
+    """
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    chain_id = provider.chain_id
+    packaged = PUBLIC.get(chain_id)
+    configured: str | None = access.config_manager.get_config("dtn").routers.get(chain_id)
+    if chosen := router or configured:
+        address = str(access.conversion_manager.convert(chosen, _address_type()))
+        if packaged and address == packaged.router:
+            return packaged
+        for other, deployment in PUBLIC.items():
+            if deployment.router == address:
+                raise WrongChain(other, chain_id, f"{address} is the router of that one")
+        remembered = _recall(provider)
+        if remembered and remembered.router == address:
+            return remembered
+        return Deployment(provider.network_choice, address)
+    if found := packaged or _recall(provider):
+        return found
+    raise UnknownChain(chain_id, {known: public.network for known, public in PUBLIC.items()})
+
+
+def remember(provider: ProviderAPI, deployment: Deployment) -> None:
+    """Keeps a local deployment for later commands.
+
+    It is kept by the hash of the chain's first block, so that a chain that is started anew is not
+    taken for the one before. The in-process chain does not outlive the process: it is kept in
+    memory alone.
+    """
+    key = _genesis(provider)
+    _in_this_process[key] = deployment
+    if provider.http_uri is None:
+        return
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    kept[key] = vars(deployment)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(kept, indent=2))
+    draft.replace(path)
+
+
+_in_this_process: dict[str, Deployment] = {}
+
+
+def _recall(provider: ProviderAPI) -> Deployment | None:
+    from ape_dtn.chain.networks import is_local
+
+    if not is_local(provider):
+        return None
+    key = _genesis(provider)
+    if key in _in_this_process:
+        return _in_this_process[key]
+    path = _path()
+    kept = json.loads(path.read_text()).get(key) if path.is_file() else None
+    if kept is None:
+        return None
+    return Deployment(**{**kept, "models": tuple(kept["models"]), "nodes": tuple(kept["nodes"])})
+
+
+def _genesis(provider: ProviderAPI) -> str:
+    block = rpc.result(provider, "eth_getBlockByNumber", ["0x0", False])
+    return "0x" + rpc.as_bytes(block["hash"]).hex()
+
+
+def _path() -> Path:
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    return Path(access.config_manager.DATA_FOLDER) / "dtn" / "deployments.json"
+
+
+def _address_type() -> type:
+    from ape.types import AddressType
+
+    return AddressType  # type: ignore[no-any-return]

@@ -1,0 +1,446 @@
+"""Everything that can go wrong, one class a cause.
+
+All of it descends from :class:`DtnError`, which descends from Ape's own root, so that the command
+line prints it as a clean error. The same classes are raised on every behaviour of the network, for
+what is refused before sending, for what fails at gas estimation and for what fails once mined.
+
+``code`` names the cause for machines, ``exit_code`` is what ``ape dtn`` exits with, and ``hint``
+says what mends it. Where a contract reverted, ``revert`` holds its decoded error and raw data.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ape.exceptions import ApeException
+
+if TYPE_CHECKING:
+    from ape_dtn.amount import Amount
+    from ape_dtn.chain.reverts import Revert
+
+# Exit codes. 1 is left to what nobody foresaw, and 2 is also what click uses for wrong usage.
+BAD_INPUT = 2
+NO_NETWORK = 3
+REFUSED = 4
+NO_ANSWER_YET = 5
+NODE_FAILED = 6
+UNKNOWN_OUTCOME = 7
+
+
+class DtnError(ApeException):
+    """The root of all errors of this package."""
+
+    exit_code: ClassVar[int] = 1
+    hint: str | None = None
+    revert: Revert | None = None
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        self.__dict__.update(fields)
+
+    @property
+    def code(self) -> str:
+        """The cause, for machines: ``SessionNotFound`` becomes ``session_not_found``."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain data: code, message, hint, the typed fields and the revert."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            **self.fields,
+            "revert": self.revert.as_dict() if self.revert else None,
+        }
+
+
+# What the user typed.
+
+
+class BadInput(DtnError):
+    """Something given is wrong in itself, whatever the chain holds."""
+
+    exit_code = BAD_INPUT
+
+
+class InvalidAmount(BadInput):
+    """An amount that is no amount: zero, negative, not a number, or of a type that is ambiguous."""
+
+    value: str
+    reason: str
+
+    def __init__(self, value: object, reason: str) -> None:
+        super().__init__(f"'{value}' is not an amount: {reason}.", value=str(value), reason=reason)
+
+
+class TooManyDecimals(InvalidAmount):
+    """An amount with more digits than its token has."""
+
+    def __init__(self, value: object, symbol: str, decimals: int) -> None:
+        super().__init__(value, f"{symbol} has {decimals} digits after the point")
+
+
+class WrongToken(InvalidAmount):
+    """An amount in a token that the network is not paid with."""
+
+    def __init__(self, value: object, symbol: str) -> None:
+        super().__init__(value, f"this network is paid in {symbol}")
+
+
+class EmptyPrompt(BadInput):
+    """A prompt without a single character."""
+
+    def __init__(self) -> None:
+        super().__init__("The prompt is empty: it would be paid for and answer nothing.")
+
+
+class InvalidName(BadInput):
+    """A model, node or id that is neither a full name nor 32 bytes."""
+
+    name: str
+
+    def __init__(self, name: object, kind: str, example: str) -> None:
+        super().__init__(
+            f"'{name}' is not a {kind}: give its full name, as in '{example}', or its 32-byte id.",
+            name=str(name),
+        )
+
+
+class InvalidCall(BadInput):
+    """Inputs that do not fit the types of the model's API."""
+
+    specs: str
+
+    def __init__(self, specs: str, reason: str) -> None:
+        super().__init__(f"The inputs do not fit '{specs}': {reason}.", specs=specs)
+
+
+class NoAccount(BadInput):
+    """Something was to be signed, and nobody was named to sign it."""
+
+    def __init__(self) -> None:
+        super().__init__("This sends a transaction, and no account is given to sign it.")
+        self.hint = "Pass account=…, or --account ALIAS on the command line."
+
+
+# The chain and the contracts.
+
+
+class NoNetwork(DtnError):
+    """The contracts cannot be reached where they were looked for."""
+
+    exit_code = NO_NETWORK
+
+
+class NotConnected(NoNetwork):
+    """Ape is not connected to any network."""
+
+    def __init__(self) -> None:
+        super().__init__("Ape is not connected to a network.")
+        self.hint = "Use `with networks.parse_network_choice('base:mainnet:node'):`, or --network."
+
+
+class ChainUnreachable(NoNetwork):
+    """The node of the chain did not answer, or answered something that is no JSON-RPC."""
+
+    endpoint: str
+    reason: str
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(
+            f"The chain's RPC at {endpoint} did not answer: {reason}",
+            endpoint=endpoint,
+            reason=reason,
+        )
+        self.hint = "Check the address in --network or ape-config.yaml, then run it again."
+
+
+class RpcRefused(NoNetwork):
+    """The node of the chain refused a request that is not about a contract."""
+
+    method: str
+    reason: str
+
+    def __init__(self, method: str, reason: str) -> None:
+        super().__init__(f"The chain's RPC refused {method}: {reason}", method=method, reason=reason)
+
+
+class UnknownChain(NoNetwork):
+    """No router is known for the connected chain."""
+
+    chain_id: int
+    known: dict[int, str]
+
+    def __init__(self, chain_id: int, known: dict[int, str]) -> None:
+        listed = ", ".join(f"{name} ({known_id})" for known_id, name in sorted(known.items()))
+        super().__init__(
+            f"No router is known for chain {chain_id}. Known are: {listed}.",
+            chain_id=chain_id,
+            known=known,
+        )
+        self.hint = (
+            "Pass the router (--ai ADDRESS), set `dtn: routers:` in ape-config.yaml, "
+            "or deploy a network of your own: `ape dtn deploy`."
+        )
+
+
+class WrongChain(NoNetwork):
+    """The connected chain is not the one that was meant."""
+
+    expected: int
+    actual: int
+
+    def __init__(self, expected: int, actual: int, reason: str) -> None:
+        super().__init__(
+            f"Connected to chain {actual}, not to chain {expected}: {reason}.",
+            expected=expected,
+            actual=actual,
+        )
+        self.hint = "Choose the network with --network."
+
+
+class NoContractAtAddress(NoNetwork):
+    """There is no code at an address, or none that answers as the contract would."""
+
+    address: str
+    expected: str
+
+    def __init__(self, address: str, expected: str) -> None:
+        super().__init__(
+            f"There is no {expected} at {address} on this chain.",
+            address=address,
+            expected=expected,
+        )
+        self.hint = "Check the address and the network; `ape dtn info` shows what is in use."
+
+
+# What the contracts refuse.
+
+
+class Refused(DtnError):
+    """The contracts, or we in their place, refuse to do it."""
+
+    exit_code = REFUSED
+
+
+class ContractReverted(Refused):
+    """A contract reverted for a reason that has no class of its own; see ``revert``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The contract reverted: {reason}", reason=reason)
+
+
+class SessionNotFound(Refused):
+    """There is no session of this id that the caller may use."""
+
+    session_id: int | None
+
+    def __init__(self, session_id: int | None, message: str | None = None, **fields: Any) -> None:
+        super().__init__(
+            message or f"Session {session_id} not found.", session_id=session_id, **fields
+        )
+        self.hint = "List your open sessions: `ape dtn session list`."
+
+
+class SessionAlreadyClosed(SessionNotFound):
+    """The session was closed before. Nothing is left in it, and nothing can be asked on it."""
+
+    def __init__(self, session_id: int | None) -> None:
+        super().__init__(session_id, f"Session {session_id} is already closed.")
+
+
+class NotSessionOwner(SessionNotFound):
+    """The session belongs to a different account."""
+
+    owner: str
+    caller: str
+
+    def __init__(self, session_id: int, owner: str, caller: str) -> None:
+        super().__init__(
+            session_id,
+            f"Session {session_id} belongs to {owner}, not to {caller}.",
+            owner=owner,
+            caller=caller,
+        )
+
+
+class InsufficientFunds(Refused):
+    """There is less than is needed, in a session or in an account."""
+
+    required: str
+    available: str
+
+    def __init__(self, where: str, required: Amount | int, available: Amount | int) -> None:
+        super().__init__(
+            f"Insufficient funds: {where} has {available}, and {required} is needed.",
+            required=str(required),
+            available=str(available),
+        )
+
+
+class NothingDeposited(Refused):
+    """A session was started, and no deposit is waiting at the fee target."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing is deposited: no tokens are waiting for a session.")
+        self.hint = "Start one with its deposit: `ape dtn session start AMOUNT`."
+
+
+class DepositTaken(Refused):
+    """Somebody else started a session with the deposit before its sender did."""
+
+    def __init__(self, deposit: Amount, transaction: str) -> None:
+        super().__init__(
+            f"Your deposit of {deposit} (transaction {transaction}) was taken: another account "
+            "started a session with it before you did.",
+            deposit=str(deposit),
+            transaction=transaction,
+        )
+
+
+class UnsafeDeposit(Refused):
+    """A deposit that anybody could take was about to be sent on a public network."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "On a public network, whoever calls startUserSession first owns your deposit: between "
+            "the transfer and the start, which are two transactions, anybody can take it."
+        )
+        self.hint = (
+            "Start the session from a contract that does both in one transaction "
+            "(contracts/examples/StartSession.sol), or accept the risk: --unsafe-two-step."
+        )
+
+
+class ModelNotFound(Refused):
+    """No model of this name is registered."""
+
+    model: str | None
+
+    def __init__(self, model: str | None) -> None:
+        super().__init__(f"Model {model or ''} is not registered on this network.", model=model)
+        self.hint = "List the models: `ape dtn models`."
+
+
+class NodeNotFound(Refused):
+    """No node of this name is registered, or none serves the model."""
+
+    node: str | None
+
+    def __init__(self, node: str | None, message: str | None = None) -> None:
+        super().__init__(message or f"Node {node} is not registered on this network.", node=node)
+        self.hint = "List the nodes: `ape dtn nodes`."
+
+
+class NodeUnavailable(Refused):
+    """A node that could never answer: it is switched off, or does not serve the model."""
+
+    node: str
+    reason: str
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(f"Node {node} cannot answer: {reason}.", node=node, reason=reason)
+        self.hint = "List the nodes and what they serve: `ape dtn nodes`."
+
+
+class RequestNotFound(Refused):
+    """There is no request of this id."""
+
+    request_id: str
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"Request {request_id} not found.", request_id=request_id)
+
+
+class CallbackGasMissing(Refused):
+    """A request carried less coin than its callback may use of gas."""
+
+    def __init__(self) -> None:
+        super().__init__("The request must carry at least as many wei as its callback gas.")
+
+
+class NoMoneyForGas(Refused):
+    """The account's coin does not cover a transaction's value and gas."""
+
+    account: str
+
+    def __init__(self, account: str, required: int, available: int) -> None:
+        super().__init__(
+            f"Account {account} has {available} wei, and the transaction may cost {required} wei.",
+            account=account,
+            required=required,
+            available=available,
+        )
+
+
+class SigningDeclined(Refused):
+    """The account did not sign the transaction. Nothing was sent."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"Account {account} did not sign. Nothing was sent.", account=account)
+
+
+# What came, or did not come, afterwards.
+
+
+class RequestPending(DtnError):
+    """The request has no answer yet. It stays open, and can be asked for again by its id."""
+
+    exit_code = NO_ANSWER_YET
+    request_id: str | None
+
+    def __init__(self, request_id: str | None, waited: float | None = None) -> None:
+        after = f" after {waited:g} seconds" if waited is not None else ""
+        super().__init__(f"Request {request_id} has no answer{after}.", request_id=request_id)
+        self.hint = f"Ask for it again: `ape dtn answer {request_id}`. Its session stays open."
+
+
+class NodeFailure(DtnError):
+    """The node answered that it failed. ``reason`` holds its own message."""
+
+    exit_code = NODE_FAILED
+    request_id: str
+    reason: str
+
+    def __init__(self, request_id: str, reason: str) -> None:
+        explained = (
+            " (the node could not decode the call by the model's API)"
+            if reason.startswith("P0011")
+            else ""
+        )
+        super().__init__(
+            f"The node failed: {reason or 'it gave no reason'}{explained}.",
+            request_id=request_id,
+            reason=reason,
+        )
+
+
+class UndecodableAnswer(DtnError):
+    """The answer is not of the model's output type. ``data`` holds it as it came."""
+
+    exit_code = NODE_FAILED
+
+    def __init__(self, request_id: str, output: str, data: str) -> None:
+        super().__init__(
+            f"The answer to request {request_id} is not a '{output}'.",
+            request_id=request_id,
+            output=output,
+            data=data,
+        )
+
+
+class TransactionPending(DtnError):
+    """A transaction was sent, and it is not known yet what became of it."""
+
+    exit_code = UNKNOWN_OUTCOME
+    transaction: str
+
+    def __init__(self, transaction: str) -> None:
+        super().__init__(
+            f"Transaction {transaction} was sent and is not confirmed yet.",
+            transaction=transaction,
+        )
+        self.hint = "Do not send it again: look at the transaction first."

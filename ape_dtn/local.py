@@ -1,0 +1,175 @@
+"""A whole network of one's own: deployed, with a funded account, models and a node.
+
+It is the network of ``contracts/network``, from the shipped artifacts: no compiler is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ape_dtn import artifacts, deployments
+from ape_dtn.ai import DtnAi
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import Function, ModelManager, NodeManager
+from ape_dtn.names import id_of
+from ape_dtn.node import DtnNode
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+MODELS = {
+    "llm-simpletext": ("openai-gpt-5", "openai-gpt-5-mini", "openai-gpt-5-nano"),
+    "llm-simpleimage": ("openai-gpt-image-1",),
+}
+SPECS = {
+    "llm-simpletext": ("string[] -> string", "prompt: the lines of the prompt"),
+    "llm-simpleimage": (
+        "string[], uint64, uint64 -> bytes",
+        "prompt: the lines of the prompt; width, height: of the image, in pixels",
+    ),
+}
+NODE_USER, NODE_NAME = "local", "echo"
+NODE = f"node.{NODE_USER}.{NODE_NAME}"
+# The echo backend answers text.
+NODE_MODELS = tuple(f"model.system.{name}" for name in MODELS["llm-simpletext"])
+
+
+class Behaviour(Enum):
+    """How the contracts behave; the values are the prefixes of their artifacts."""
+
+    DOCUMENTED = "Documented"
+    DEPLOYED = "Deployed"
+
+
+class FeeToken(Enum):
+    """The test token that sessions are paid with, by its artifact, and what it is created with."""
+
+    USDT = ("TestUSDT", ())
+    USDC = ("TestToken", ("Test Dollar", "USDC", 6))
+
+
+@dataclass(frozen=True)
+class LocalNetwork:
+    """A network that was deployed here.
+
+    Attributes:
+        ai: The network.
+        node: Its node; somebody has to let it serve.
+        token: The fee token's address. Anybody may mint it, see :func:`fund`.
+    """
+
+    ai: DtnAi
+    node: DtnNode
+    token: str
+
+
+def deploy(
+    owner: AccountAPI,
+    worker: AccountAPI,
+    behaviour: Behaviour = Behaviour.DOCUMENTED,
+    fee_token: FeeToken = FeeToken.USDT,
+    say: Callable[[str], None] = lambda _: None,
+) -> LocalNetwork:
+    """Deploys the network on the connected chain, with its models and a node.
+
+    Args:
+        owner: Who deploys and owns it.
+        worker: The account that the node answers from.
+        behaviour: How its contracts behave.
+        fee_token: The token that sessions are paid with.
+        say: Told what is being done.
+    """
+    from ape_dtn.chain.networks import connected
+
+    provider = connected()
+    first_block = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+    say(f"Deploying the network, {behaviour.value.lower()} behaviour")
+    token = create_token(provider, owner, fee_token)
+    router = _deploy_contracts(provider, owner, behaviour, token)
+    ai = _register_models(provider, owner, router, first_block)
+    say(f"Registering {NODE}")
+    _register_node(ai, owner, worker)
+    return LocalNetwork(ai, DtnNode(ai, NODE, worker), token)
+
+
+def create_token(provider: ProviderAPI, owner: AccountAPI, fee_token: FeeToken) -> str:
+    """Creates a test token and returns its address."""
+    artifact, arguments = fee_token.value
+    return sends.create(provider, owner, artifacts.creation_code(artifact, *arguments))
+
+
+def fund(provider: ProviderAPI, payer: AccountAPI, token: str, to: str, units: int) -> None:
+    """Mints test tokens, in the token's smallest units."""
+    mint = Function("mint(address,uint256)")
+    sends.send(provider, payer, sends.call(token, mint, to, units))
+
+
+def _deploy_contracts(
+    provider: ProviderAPI, owner: AccountAPI, behaviour: Behaviour, token: str
+) -> str:
+    """Each contract behind its ERC-1967 proxy, each initialized with its proxy's creation."""
+
+    def behind_proxy(name: str, kinds: str, *args: object) -> str:
+        implementation = sends.create(provider, owner, artifacts.creation_code(name))
+        initialize = Function(f"initialize({kinds})").encode(*args)
+        code = artifacts.creation_code("DtnProxy", implementation, initialize)
+        return sends.create(provider, owner, code)
+
+    def call(address: str, signature: str, *args: object) -> None:
+        sends.send(provider, owner, sends.call(address, Function(signature), *args))
+
+    prefix, us = behaviour.value, str(owner.address)
+    names = behind_proxy("NamespaceManager", "address", us)
+    models = behind_proxy("ModelManager", "address,address", us, names)
+    nodes = behind_proxy(f"{prefix}NodeManager", "address,address", us, names)
+    router = behind_proxy(f"{prefix}Router", "address", us)
+    sessions = behind_proxy(
+        f"{prefix}SessionManager", "address,address,address", us, token, router
+    )
+    call(router, "setManagers(address,address,address)", nodes, sessions, models)
+    call(names, "setRegistrar(address)", nodes)
+    for namespace in ("api.system", "model.system"):
+        call(names, "registerNamespace(string,address)", namespace, us)
+    return router
+
+
+def _register_models(
+    provider: ProviderAPI, owner: AccountAPI, router: str, first_block: int
+) -> DtnAi:
+    full_names = tuple(f"model.system.{name}" for names in MODELS.values() for name in names)
+    deployments.remember(
+        provider,
+        deployments.Deployment(
+            provider.network_choice, router, first_block, full_names, nodes=(NODE,)
+        ),
+    )
+    ai = DtnAi(router, provider)
+    manager = ai.contracts().model_manager
+    for api, names in MODELS.items():
+        register = sends.call(
+            manager, ModelManager.register_model_api, "api.system", api, *SPECS[api]
+        )
+        sends.send(provider, owner, register)
+        for name in names:
+            arguments = ("model.system", name, f"api.system.{api}")
+            sends.send(
+                provider, owner, sends.call(manager, ModelManager.register_model, *arguments)
+            )
+    return ai
+
+
+def _register_node(ai: DtnAi, owner: AccountAPI, worker: AccountAPI) -> None:
+    manager = ai.contracts().node_manager
+    models = [id_of(name, "model") for name in NODE_MODELS]
+    for transaction in (
+        sends.call(manager, NodeManager.register_user, NODE_USER, str(owner.address)),
+        sends.call(
+            manager, NodeManager.register_node, NODE_USER, NODE_NAME, str(worker.address)
+        ),
+        sends.call(manager, NodeManager.set_node_models, id_of(NODE, "node"), models),
+    ):
+        sends.send(ai.provider, owner, transaction)

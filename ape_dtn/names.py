@@ -1,0 +1,51 @@
+"""Full names and the ids that the contracts know them by."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from eth_utils import keccak
+
+from ape_dtn.errors import InvalidName
+
+Kind = Literal["model", "node", "request"]
+
+_ID = re.compile(r"0x[0-9a-fA-F]{64}")
+_EXAMPLES: dict[Kind, str] = {
+    "model": "model.system.openai-gpt-5",
+    "node": "node.alice.first",
+    "request": "0x" + "5e" * 32,
+}
+
+
+def id_of(name: str | bytes, kind: Kind) -> bytes:
+    """The id of a model or node: keccak-256 of its packed full name, or the id itself.
+
+    Raises:
+        InvalidName: It is neither a full name of this kind nor 32 bytes.
+    """
+    if isinstance(name, bytes) and len(name) == 32:
+        return name
+    if isinstance(name, str):
+        if _ID.fullmatch(name):
+            return bytes.fromhex(name[2:])
+        if kind != "request" and re.fullmatch(rf"{kind}(\.[^\s.]+){{2,}}", name):
+            return keccak(text=name)
+    raise InvalidName(name, kind, _EXAMPLES[kind])
+
+
+def as_hex(value: bytes) -> str:
+    """An id as text."""
+    return "0x" + value.hex()
+
+
+class Names:
+    """Turns ids back into the names that are known, as a hash cannot be undone."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = {keccak(text=name): name for name in names}
+
+    def of(self, value: bytes) -> str:
+        """The name of an id, or the id as text."""
+        return self._names.get(value, as_hex(value))

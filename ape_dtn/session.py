@@ -1,0 +1,305 @@
+"""A session: opened with a deposit, spent on requests, closed for a refund of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from typing_extensions import Unpack
+
+from ape_dtn import ownership
+from ape_dtn.ai import DtnAi, to_token, token_calls
+from ape_dtn.amount import Amount, AmountLike, Token
+from ape_dtn.chain import reads, reverts, sends
+from ape_dtn.chain.abi import ERC20, Router, SessionManager
+from ape_dtn.chain.networks import is_local
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import (
+    DepositTaken,
+    DtnError,
+    InsufficientFunds,
+    NoAccount,
+    NothingDeposited,
+    SessionAlreadyClosed,
+    UnsafeDeposit,
+)
+from ape_dtn.ownership import session_call
+from ape_dtn.request import Draft, Options, draft
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+    from ape_dtn.request import DtnRequest
+
+# What starting may use at most. It cannot be estimated: the deposit is not there yet. The deployed
+# network uses 182,004.
+START_GAS = 400_000
+
+
+class DtnSession:
+    """A session of the connected network.
+
+    Get one with :meth:`start`, :meth:`load` or :meth:`list`. Used as a context manager, it is
+    closed and refunded at the end, also when the body raises.
+
+    Args:
+        ai: The network.
+        session_id: The session's id.
+        account: Who signs for it.
+    """
+
+    def __init__(self, ai: DtnAi, session_id: int, account: AccountAPI | None = None) -> None:
+        self.ai = ai
+        self.id = session_id
+        self.account = account
+        self.receipt: sends.Receipt | None = None
+
+    @classmethod
+    def start(
+        cls,
+        amount: AmountLike,
+        account: AccountAPI,
+        ai: DtnAi | None = None,
+        *,
+        unsafe_two_step: bool = False,
+    ) -> DtnSession:
+        """Deposits tokens and opens a session with them (``router.startUserSession``).
+
+        The deposit and the start are two transactions, signed first and then sent back to back.
+        Between them anybody could take the deposit, so that public networks need the argument.
+
+        Args:
+            amount: The deposit, as in ``"25.00 USDC"`` or ``Decimal(25)``.
+            account: Who pays, and owns the session.
+            ai: The network; by default that of the connected chain.
+            unsafe_two_step: Accept the risk on a public network.
+
+        Raises:
+            InvalidAmount: It is no amount of the fee token.
+            InsufficientFunds: The account has less.
+            UnsafeDeposit: The network is public, and the risk was not accepted.
+            DepositTaken: Somebody else started a session with the deposit.
+        """
+        ai = ai or DtnAi()
+        contracts = ai.contracts()
+        owner = str(account.address)
+        *described, balance = reads.read(
+            ai.provider,
+            *token_calls(contracts.fee_token),
+            Call(contracts.fee_token, ERC20.balance_of, (owner,), contract="fee token"),
+        )
+        token = to_token(contracts.fee_token, *described)
+        deposit = token.amount(amount)
+        if deposit.units > balance:
+            raise InsufficientFunds(owner, deposit, token.units(balance))
+        if not (is_local(ai.provider) or unsafe_two_step):
+            raise UnsafeDeposit
+        transfer = sends.call(token.address, ERC20.transfer, contracts.fee_target, deposit.units)
+        start = sends.call(ai.router, Router.start_user_session, gas_limit=START_GAS)
+        try:
+            sent, started = sends.send_together(ai.provider, account, [transfer, start])
+        except NothingDeposited as err:
+            transaction = err.revert.transaction if err.revert else None
+            raise DepositTaken(deposit, transaction or "unknown") from err
+        (opened,) = SessionManager.session_started.find(started.logs, contracts.session_manager)
+        if opened["balance"] < deposit.units:
+            raise DepositTaken(deposit, sent.transaction)
+        session = cls(ai, opened["sessionId"], account)
+        session.receipt = started
+        return session
+
+    @classmethod
+    def claim(cls, account: AccountAPI, ai: DtnAi | None = None) -> DtnSession:
+        """Opens a session with a deposit that was sent before and not started.
+
+        It finishes a start that was interrupted between its two transactions. Whatever waits at
+        the fee target becomes the session's, whoever sent it.
+
+        Raises:
+            NothingDeposited: Nothing waits there.
+        """
+        ai = ai or DtnAi()
+        manager = ai.contracts().session_manager
+        start = sends.call(ai.router, Router.start_user_session)
+        receipt = sends.send(ai.provider, account, start)
+        (opened,) = SessionManager.session_started.find(receipt.logs, manager)
+        session = cls(ai, opened["sessionId"], account)
+        session.receipt = receipt
+        return session
+
+    @classmethod
+    def load(
+        cls, session_id: int, account: AccountAPI | None = None, ai: DtnAi | None = None
+    ) -> DtnSession:
+        """An open session by its id.
+
+        Args:
+            session_id: The session's id.
+            account: Who signs for it; nobody, to read only.
+            ai: The network; by default that of the connected chain.
+
+        Raises:
+            SessionAlreadyClosed: It was closed before.
+            SessionNotFound: There is none of this id.
+        """
+        session = cls(ai or DtnAi(), session_id, account)
+        session._read()
+        return session
+
+    @classmethod
+    def list(
+        cls, owner: AccountAPI | str, ai: DtnAi | None = None
+    ) -> Sequence[tuple[DtnSession, Amount]]:
+        """The open sessions of an owner with their balances, in two HTTP requests.
+
+        Args:
+            owner: The account, which then signs for them, or an address.
+            ai: The network; by default that of the connected chain.
+        """
+        ai = ai or DtnAi()
+        address = owner if isinstance(owner, str) else str(owner.address)
+        account = None if isinstance(owner, str) else owner
+        contracts = ai.contracts()
+        manager = contracts.session_manager
+        symbol, decimals, ids, sessions = reads.read(
+            ai.provider,
+            *token_calls(contracts.fee_token),
+            Call(manager, SessionManager.get_user_session_ids, (address,)),
+            Call(manager, SessionManager.get_user_sessions, (address,)),
+        )
+        token = Token(contracts.fee_token, symbol, decimals)
+        return [
+            (cls(ai, session_id, account), token.units(balance))
+            for session_id, (_, balance) in zip(ids, sessions, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<DtnSession {self.id} at {self.ai.router}>"
+
+    @property
+    def owner(self) -> str:
+        """The account that may spend, close and be refunded.
+
+        Raises:
+            SessionNotFound: There is no such session, or it is closed.
+        """
+        return self._read()[0]
+
+    @property
+    def balance(self) -> Amount:
+        """What is left.
+
+        Raises:
+            SessionNotFound: There is no such session, or it is closed.
+        """
+        return self._read()[1]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used and closed."""
+        call = session_call(self.ai.contracts().session_manager, self.id)
+        owner, _ = reads.read_one(self.ai.provider, call)
+        return ownership.exists(owner)
+
+    def draft(
+        self,
+        prompt: str | Sequence[str],
+        account: AccountAPI | None = None,
+        **options: Unpack[Options],
+    ) -> Draft:
+        """Checks a request against the chain, and says what it may cost, before it is sent.
+
+        Args:
+            prompt: One line of text, or several.
+            account: Who signs; by default the session's account.
+            options: See :class:`~ape_dtn.request.Options`.
+
+        Raises:
+            DtnError: Whatever :func:`ape_dtn.request.draft` finds to be wrong.
+        """
+        signer = account or self.account
+        if signer is None:
+            raise NoAccount
+        return draft(self.ai, signer, prompt, self.id, options)
+
+    def request(
+        self,
+        prompt: str | Sequence[str],
+        account: AccountAPI | None = None,
+        **options: Unpack[Options],
+    ) -> DtnRequest:
+        """Checks a request and sends it. Takes and raises what :meth:`draft` does.
+
+        Returns:
+            The request; its ``wait()`` gives the answer.
+        """
+        return self.draft(prompt, account, **options).send()
+
+    def send(self, checked: Draft) -> DtnRequest:
+        """Sends a request that was drafted before this session was started."""
+        return replace(checked, session_id=self.id).send()
+
+    def close(self, account: AccountAPI | None = None) -> Amount:
+        """Closes the session (``router.closeUserSession``).
+
+        Requests without an answer will never get one after this.
+
+        Returns:
+            The refund, which the owner has received.
+
+        Raises:
+            SessionAlreadyClosed: It was closed before.
+            NotSessionOwner: The account is not its owner.
+            SessionNotFound: There is none of this id.
+        """
+        signer = account or self.account
+        if signer is None:
+            raise NoAccount
+        contracts = self.ai.contracts()
+        symbol, decimals, (owner, _) = reads.read(
+            self.ai.provider,
+            *token_calls(contracts.fee_token),
+            session_call(contracts.session_manager, self.id),
+        )
+        ownership.check(self.ai, contracts.session_manager, self.id, owner, str(signer.address))
+        transaction = sends.call(self.ai.router, Router.close_user_session, self.id)
+        with ownership.explained(self.ai, self.id, str(signer.address)):
+            about = reverts.About(session_id=self.id)
+            receipt = sends.send(self.ai.provider, signer, transaction, about)
+        (closed,) = SessionManager.session_closed.find(receipt.logs, contracts.session_manager)
+        self.receipt = receipt
+        return Amount(closed["remainingBalance"], Token(contracts.fee_token, symbol, decimals))
+
+    def __enter__(self) -> DtnSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except SessionAlreadyClosed:
+            pass
+        except DtnError as err:
+            if raised is None:
+                raise
+            # What the body raised matters more, but nobody may miss that money is still inside.
+            from ape.logging import logger
+
+            logger.error(f"Session {self.id} is still open: {err} Run `ape dtn session close`.")
+
+    def _read(self) -> tuple[str, Amount]:
+        """Owner and balance of the session while it is open, in two HTTP requests."""
+        contracts = self.ai.contracts()
+        symbol, decimals, (owner, balance) = reads.read(
+            self.ai.provider,
+            *token_calls(contracts.fee_token),
+            session_call(contracts.session_manager, self.id),
+        )
+        ownership.check(self.ai, contracts.session_manager, self.id, owner)
+        return owner, Amount(balance, Token(contracts.fee_token, symbol, decimals))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ape_dtn import deployments
 from ape_dtn.amount import Token
@@ -226,7 +226,7 @@ def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
     )
 
 
-def to_model(name: str, config: tuple[bytes, ...], api: tuple[str, ...]) -> Model | None:
+def to_model(name: str, config: tuple[Any, ...], api: tuple[Any, ...]) -> Model | None:
     """A model, of the answers to :func:`model_calls`; None when it is not registered."""
     model_id = config[1]
     _, api_name, _, specs, docs = api
@@ -241,10 +241,9 @@ def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
     )
 
 
-def to_node(name: str, data: tuple[str, ...], models: tuple[bytes, ...]) -> Node | None:
+def to_node(name: str, data: tuple[Any, ...], models: tuple[bytes, ...]) -> Node | None:
     """A node, of the answers to :func:`node_calls`; None when it is not registered."""
     owner, _, worker, _, _, _, is_active, _, node_id = data
     if not any(node_id):
         return None
     return Node(name, node_id, owner, worker, bool(is_active), models)
-

@@ -68,9 +68,9 @@ class Token:
         # Integers only: a Decimal context would round what exceeds its precision.
         whole = int("".join(map(str, digits)) or "0")
         if shift >= 0:
-            units = whole * 10**shift
+            units = whole * int(10**shift)
         else:
-            units, rest = divmod(whole, 10**-shift)
+            units, rest = divmod(whole, int(10**-shift))
             if rest:
                 raise TooManyDecimals(value, self.symbol, self.decimals)
         return -units if sign else units

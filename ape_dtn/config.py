@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from ape.api import PluginConfig
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 
@@ -25,13 +26,13 @@ class DtnConfig(PluginConfig):
 
     model_config = SettingsConfigDict(extra="forbid", env_prefix="APE_DTN_")
 
-    routers: dict[int, str] = {}
+    routers: dict[int, str] = Field(default_factory=dict)
     """Routers by chain id."""
 
     model: str = "model.system.openai-gpt-5-nano"
     """The model that is asked."""
 
-    nodes: list[str] = []
+    nodes: list[str] = Field(default_factory=list)
     """The nodes that are trusted to answer; none means all that serve the model."""
 
     fee_per_byte: str = "0.00001"

@@ -165,7 +165,9 @@ class RpcRefused(NoNetwork):
     reason: str
 
     def __init__(self, method: str, reason: str) -> None:
-        super().__init__(f"The chain's RPC refused {method}: {reason}", method=method, reason=reason)
+        super().__init__(
+            f"The chain's RPC refused {method}: {reason}", method=method, reason=reason
+        )
 
 
 class UnknownChain(NoNetwork):

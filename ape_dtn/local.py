@@ -127,9 +127,7 @@ def _deploy_contracts(
     models = behind_proxy("ModelManager", "address,address", us, names)
     nodes = behind_proxy(f"{prefix}NodeManager", "address,address", us, names)
     router = behind_proxy(f"{prefix}Router", "address", us)
-    sessions = behind_proxy(
-        f"{prefix}SessionManager", "address,address,address", us, token, router
-    )
+    sessions = behind_proxy(f"{prefix}SessionManager", "address,address,address", us, token, router)
     call(router, "setManagers(address,address,address)", nodes, sessions, models)
     call(names, "setRegistrar(address)", nodes)
     for namespace in ("api.system", "model.system"):
@@ -167,9 +165,7 @@ def _register_node(ai: DtnAi, owner: AccountAPI, worker: AccountAPI) -> None:
     models = [id_of(name, "model") for name in NODE_MODELS]
     for transaction in (
         sends.call(manager, NodeManager.register_user, NODE_USER, str(owner.address)),
-        sends.call(
-            manager, NodeManager.register_node, NODE_USER, NODE_NAME, str(worker.address)
-        ),
+        sends.call(manager, NodeManager.register_node, NODE_USER, NODE_NAME, str(worker.address)),
         sends.call(manager, NodeManager.set_node_models, id_of(NODE, "node"), models),
     ):
         sends.send(ai.provider, owner, transaction)

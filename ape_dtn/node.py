@@ -78,6 +78,10 @@ class DtnNode:
         self._seen = total
         return answered
 
+    def forget(self) -> None:
+        """Looks at all requests again the next time; the chain itself says which are answered."""
+        self._seen = 0
+
     def serve(self, stop: Callable[[], bool] = lambda: False, poll: float = 0.25) -> None:
         """Answers what is asked until told to stop, or interrupted.
 

@@ -45,8 +45,10 @@ def check(ai: DtnAi, manager: str, session_id: int, owner: str, caller: str | No
         NotSessionOwner: It belongs to a different account.
     """
     if not exists(owner):
-        raise SessionAlreadyClosed(session_id) if _was_closed(ai, manager, session_id) else (
-            SessionNotFound(session_id)
+        raise (
+            SessionAlreadyClosed(session_id)
+            if _was_closed(ai, manager, session_id)
+            else (SessionNotFound(session_id))
         )
     if caller is not None and owner != caller:
         raise NotSessionOwner(session_id, owner, caller)

@@ -21,7 +21,7 @@ from ape_dtn.ai import (
 )
 from ape_dtn.amount import Amount, AmountLike
 from ape_dtn.chain import reads, reverts, sends
-from ape_dtn.chain.abi import NodeManager, Router, SessionManager
+from ape_dtn.chain.abi import Log, NodeManager, Router, SessionManager
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     InsufficientFunds,
@@ -38,7 +38,7 @@ from ape_dtn.names import as_hex, id_of
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-# `IDtnAi.DtnRouting`: of all that can be written there, only this completes on the deployed network.
+# `IDtnAi.DtnRouting`: of all that it can say, only this completes on the deployed network.
 AGGREGATION_ANY = 0
 REDUNDANCY = 1
 CONFIDENCE_LEVEL = 8
@@ -271,9 +271,7 @@ def _usable(described: Iterable[tuple[str, tuple[Any, Any]]], model: Model) -> t
     return tuple(nodes)
 
 
-def _serving(
-    ai: DtnAi, manager: str, ids: Sequence[bytes], model: Model
-) -> tuple[Node, ...]:
+def _serving(ai: DtnAi, manager: str, ids: Sequence[bytes], model: Model) -> tuple[Node, ...]:
     """The active nodes that serve a model."""
     calls = [call for node_id in ids for call in node_calls(manager, node_id)]
     answers = reads.read(ai.provider, *calls) if calls else []
@@ -464,7 +462,7 @@ class Answer:
         return self.value if isinstance(self.value, bytes) else str(self.value).encode()
 
 
-def _charge(logs: Sequence[reads.Log], request_id: bytes, router: str) -> int:
+def _charge(logs: Sequence[Log], request_id: bytes, router: str) -> int:
     """What a request was charged, of all that a transaction left.
 
     A transaction may answer several requests: each one's charge stands before its response.
@@ -478,4 +476,3 @@ def _charge(logs: Sequence[reads.Log], request_id: bytes, router: str) -> int:
                 return charge
             charge = 0
     return charge
-

@@ -71,9 +71,10 @@ def main() -> None:
         if stale := differences():
             sys.exit(f"Not what contracts/ compiles to: {', '.join(stale)}. Run `make compile`.")
         return
+    fresh = compiled()
     for path in SHIPPED.glob("*.json"):
         path.unlink()
-    for name, text in compiled().items():
+    for name, text in fresh.items():
         (SHIPPED / name).write_text(text)
 
 

@@ -12,7 +12,7 @@ from ape_dtn._cli.session import session
 
 @click.group(short_help="Buy AI answers on chain")
 def cli() -> None:
-    """Buy AI answers on chain: sessions and requests of the Deep Trust Network.
+    r"""Buy AI answers on chain: sessions and requests of the Deep Trust Network.
 
     A session is opened with a deposit of the network's stablecoin, pays for requests, and is closed
     for a refund of the rest.

@@ -29,7 +29,7 @@ class DtnCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [
             # A name, not a class: parsing then imports nothing, and --help stays quick.
-            NetworkOption(base_type=str, default=network),
+            NetworkOption(base_type=str, default=network, envvar="APE_DTN_NETWORK"),
             click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON."),
         ]
 

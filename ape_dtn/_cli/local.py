@@ -37,7 +37,7 @@ behaviour_option = click.option(
 )
 @click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
 def deploy(behaviour: str, fee_token: str, serve: bool, router: str | None) -> dict[str, Any]:
-    """Deploy a whole network on a local chain: contracts, models, a node, a funded account.
+    r"""Deploy a whole network on a local chain: contracts, models, a node, a funded account.
 
     It is then found by all commands on that chain. The node answers with what it was asked, as long
     as `--serve` runs.

@@ -83,23 +83,23 @@ def nodes(model: str | None, router: str | None) -> list[dict[str, Any]]:
     ai = DtnAi(router)
     found = ai.nodes(model)
     names = Names(*ai.deployment.models, ai.config.model, *([model] if model else []))
-    rows = [
+    served = {node.id: [names.of(each) for each in node.models] for node in found}
+    table(
+        "Nodes",
+        ["node", "active", "worker", "models"],
+        [
+            [node.name, "yes" if node.is_active else "no", node.worker, ", ".join(served[node.id])]
+            for node in found
+        ],
+    )
+    return [
         {
             "name": node.name,
             "id": as_hex(node.id),
             "is_active": node.is_active,
             "worker": node.worker,
             "owner": node.owner,
-            "models": [names.of(each) for each in node.models],
+            "models": served[node.id],
         }
         for node in found
     ]
-    table(
-        "Nodes",
-        ["node", "active", "worker", "models"],
-        [
-            [row["name"], "yes" if row["is_active"] else "no", row["worker"], ", ".join(row["models"])]
-            for row in rows
-        ],
-    )
-    return rows

@@ -77,7 +77,9 @@ def start(
 @dtn_command("list")
 @click.option("--owner", metavar="ADDRESS", help="Whose sessions, where it is not --account.")
 @click.option("--account", help="The account whose sessions are listed.")
-def list_sessions(account: str | None, owner: str | None, router: str | None) -> list[dict[str, Any]]:
+def list_sessions(
+    account: str | None, owner: str | None, router: str | None
+) -> list[dict[str, Any]]:
     """List the open sessions of an account, with their balances."""
     from ape.cli import select_account
     from ape.utils.basemodel import ManagerAccessMixin as access

@@ -26,14 +26,17 @@ class Function:
 
     @cached_property
     def selector(self) -> bytes:
+        """What call data begins with."""
         return keccak(text=self.signature)[:4]
 
     @cached_property
     def inputs(self) -> list[str]:
+        """The types of its arguments."""
         return _types(self.signature[self.signature.index("(") :])
 
     @cached_property
     def outputs(self) -> list[str]:
+        """The types of what it returns."""
         return _types(f"({self.output})")
 
     def encode(self, *args: Any) -> bytes:
@@ -58,6 +61,7 @@ class Fields:
 
     @cached_property
     def name(self) -> str:
+        """The name alone."""
         return self.declaration.partition("(")[0]
 
     @cached_property
@@ -69,6 +73,7 @@ class Fields:
 
     @cached_property
     def signature(self) -> str:
+        """The name and the types, as they are hashed."""
         return f"{self.name}({','.join(kind for kind, _, _ in self.fields)})"
 
 
@@ -78,6 +83,7 @@ class Event(Fields):
 
     @cached_property
     def topic(self) -> str:
+        """The first topic of its logs."""
         return "0x" + keccak(text=self.signature).hex()
 
     def decode(self, log: Log) -> dict[str, Any]:
@@ -113,6 +119,7 @@ class Error(Fields):
 
     @cached_property
     def selector(self) -> bytes:
+        """What revert data begins with."""
         return keccak(text=self.signature)[:4]
 
     def decode(self, data: bytes) -> dict[str, Any]:

@@ -46,9 +46,7 @@ class Call:
         return "eth_call", [{**call, "from": self.sender} if self.sender else call, "latest"]
 
 
-def read(
-    provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOTHING
-) -> list[Any]:
+def read(provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOTHING) -> list[Any]:
     """Makes view calls in one HTTP request and decodes what they return.
 
     Raises:
@@ -61,9 +59,7 @@ def read(
     return results
 
 
-def read_one(
-    provider: ProviderAPI, call: Call, about: reverts.About = reverts.NOTHING
-) -> Any:
+def read_one(provider: ProviderAPI, call: Call, about: reverts.About = reverts.NOTHING) -> Any:
     """Makes one view call; see :func:`read`."""
     (result,) = read(provider, call, about=about)
     return result
@@ -89,6 +85,7 @@ def logs(
     until it is answered, within :data:`MOST_LOG_QUERIES` queries.
 
     Args:
+        provider: The connection.
         address: The contract.
         topics: As ``eth_getLogs`` takes them: None for any, a list for one of several.
         from_block: The first block that is searched.

@@ -1,0 +1,103 @@
+# Everything is set up inside the checkout: .venv, node_modules and .tools. A step runs again only
+# when what it was made from has changed, so nothing here costs time or network twice.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # two pips at once in one environment would trip over each other
+
+PYTHON ?= python3
+ARGS ?=
+SOLC_VERSION := 0.8.30 # as in package.json and ape-config.yaml
+
+VENV := .venv/pyvenv.cfg
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+NPM := node_modules/.installed
+ANVIL := .tools/bin/anvil
+SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
+
+# Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
+# Ape compiles a temporary copy, but not of a project that is in the temporary folder itself: a clone
+# below /tmp would get 500 files of OpenZeppelin into contracts/, and the temporary folder is ours too.
+run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PATH" \
+	TMPDIR="$(CURDIR)/.tools/tmp" \
+	APE_DATA_FOLDER="$(CURDIR)/.tools/ape" \
+	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
+pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+
+NETWORK ?= ethereum:local:foundry
+
+.PHONY: help demo test conformance bench check format compile wheel wheel-smoke clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(RUNTIME) $(ANVIL) ## play a whole session on a local Anvil
+	@$(run) ape dtn demo --network ethereum:local:foundry $(ARGS)
+
+test: $(DEV) $(ANVIL) $(SOLC) ## run the tests; ARGS="-k name" goes to pytest
+	@$(run) ape test $(ARGS)
+
+conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=choice, see README.md
+	@$(run) ape test tests/conformance --dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
+
+bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, as JSON
+	@$(run) python benchmarks/cost.py
+
+check: $(DEV) ## format, lint and types, without changing a file
+	@$(run) ruff format --check .
+	@$(run) ruff check .
+	@$(run) mypy
+
+format: $(DEV) ## format, and mend what the linter can mend
+	@$(run) ruff format .
+	@$(run) ruff check --fix .
+
+compile: $(DEV) $(SOLC) ## compile contracts/ and write the packaged artifacts
+	@$(run) python scripts/artifacts.py $(ARGS)
+
+wheel: $(DEV) ## build dist/*.tar.gz, and from it dist/*.whl
+	@echo "Building the source archive and the wheel"
+	@rm -rf dist
+	@log=$$(.venv/bin/python -m build . 2>&1) || { echo "$$log" >&2; exit 1; }
+	@ls dist/*
+
+wheel-smoke: wheel ## try the wheel alone: new environment, no Node.js, no solc, no Anvil
+	@PYTHON="$(PYTHON)" tools/wheel_smoke.sh dist/*.whl
+
+clean: ## remove all that make has made
+	@rm -rf .venv node_modules .tools .build contracts/.cache dist build ./*.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV):
+	@PYTHON="$(PYTHON)" tools/prerequisites.sh
+	@echo "Creating the Python environment .venv"
+	@$(PYTHON) -m venv --clear .venv
+
+$(RUNTIME): $(VENV) setup.py pyproject.toml
+	@echo "Installing the package and Ape into .venv (about a minute)"
+	@$(pip) --editable '.[foundry]'
+	@touch $@
+
+$(DEV): $(VENV) setup.py pyproject.toml
+	@echo "Installing the package, Ape and the development tools into .venv (about a minute)"
+	@$(pip) --editable '.[dev]'
+	@touch $@ $(RUNTIME)
+
+$(NPM): package.json package-lock.json .npmrc
+	@PYTHON="$(PYTHON)" tools/prerequisites.sh
+	@echo "Installing Anvil, solc and OpenZeppelin into node_modules"
+	@npm ci --ignore-scripts --silent || npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+# The binary itself and not npm's launcher, which would stand between Ape and the signals it sends.
+# Only the package of this platform gets installed, so the pattern has one match.
+$(ANVIL): | $(NPM)
+	@binary=$$(cd node_modules/@foundry-rs && ls anvil-*/bin/anvil) || \
+		{ echo "npm has no Anvil for $$(uname -sm)" >&2; exit 1; }; \
+	mkdir -p $(@D) && ln -sfn "../../node_modules/@foundry-rs/$$binary" $@
+
+$(SOLC): | $(DEV) $(NPM)
+	@.venv/bin/python tools/solc.py $@

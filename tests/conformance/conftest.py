@@ -1,0 +1,135 @@
+"""What the conformance tests run against: both local behaviours, or the network of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from ape_dtn import DtnAi, DtnSession
+from ape_dtn.amount import Amount, Token
+from ape_dtn.local import NODE, Behaviour
+from ape_dtn.node import DtnNode
+
+
+class Target(BaseModel):
+    """The file that ``--dtn-target`` names: a network that somebody else has deployed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    router: str
+    """The router's address."""
+    token: str
+    """The fee token's address."""
+    customer: str
+    """Alias of an account with tokens and coin."""
+    stranger: str
+    """Alias of another account with coin."""
+    node: str
+    """Full name or id of a node that serves the model."""
+    worker: str | None = None
+    """Alias of the node's worker; without it, the node has to answer by itself."""
+    model: str = "model.system.openai-gpt-5-nano"
+    """The text model that is asked."""
+    deposit: str = "1.00"
+    """What each session is opened with."""
+    fee_per_byte: str = "0.00001"
+    """What is offered for each byte."""
+    most_it_may_cost: str = "0.10"
+    """The most that one answer may cost."""
+    timeout: float = 60
+    """Seconds to wait for an answer."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network under test, and those who use it."""
+
+    ai: DtnAi
+    token: Token
+    customer: Any
+    stranger: Any
+    node: DtnNode | None
+    target: Target
+
+    @property
+    def options(self) -> dict[str, Any]:
+        target = self.target
+        return {
+            "model": target.model,
+            "nodes": [target.node],
+            "fee_per_byte": target.fee_per_byte,
+            "most_it_may_cost": target.most_it_may_cost,
+        }
+
+    def start(self) -> DtnSession:
+        return DtnSession.start(self.target.deposit, self.customer, self.ai, unsafe_two_step=True)
+
+    def let_the_node_answer(self) -> None:
+        if self.node is not None:
+            self.node.answer_pending()
+
+    def held_by(self, account: Any) -> Amount:
+        from ape_dtn.chain import reads
+        from ape_dtn.chain.abi import ERC20
+
+        call = reads.Call(self.token.address, ERC20.balance_of, (str(account.address),))
+        return self.token.units(reads.read_one(self.ai.provider, call))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "subject" in metafunc.fixturenames:
+        file = metafunc.config.getoption("--dtn-target")
+        subjects = [Path(file)] if file else list(Behaviour)
+        names = [each.stem if isinstance(each, Path) else each.value.lower() for each in subjects]
+        metafunc.parametrize("subject", subjects, ids=names, indirect=True)
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest) -> Subject:
+    if isinstance(request.param, Path):
+        return _elsewhere(Target(**yaml.safe_load(request.param.read_text())))
+    networks = request.getfixturevalue("local_networks")
+    cast = request.getfixturevalue("cast")
+    local = networks[request.param]
+    local.node.forget()
+    target = Target(
+        router=local.ai.router, token=local.token, customer="", stranger="", node=NODE, timeout=5
+    )
+    return Subject(local.ai, local.ai.token(), cast.customer, cast.stranger, local.node, target)
+
+
+def _elsewhere(target: Target) -> Subject:
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    def account(alias: str) -> Any:
+        loaded = access.account_manager.load(alias)
+        if hasattr(loaded, "set_autosign"):
+            loaded.set_autosign(True)
+        return loaded
+
+    ai = DtnAi(target.router)
+    token = ai.token()
+    assert token.address == target.token, "the router is paid in another token than the file says"
+    node = DtnNode(ai, target.node, account(target.worker)) if target.worker else None
+    return Subject(ai, token, account(target.customer), account(target.stranger), node, target)
+
+
+@pytest.fixture
+def sessions(subject: Subject) -> Iterator[Callable[[], DtnSession]]:
+    """Starts sessions, and closes at the end those that the test has left open."""
+    started: list[DtnSession] = []
+
+    def start() -> DtnSession:
+        started.append(subject.start())
+        return started[-1]
+
+    yield start
+    for session in started:
+        if session.is_open:
+            session.close()

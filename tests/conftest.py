@@ -1,0 +1,123 @@
+"""The networks that the tests run against.
+
+Both behaviours are deployed once, before anything else, on the Anvil that Ape starts; Ape takes
+every test's transactions back. ``--dtn-target FILE`` points the conformance tests elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ape_dtn.amount import Amount, Token
+from ape_dtn.chain import rpc
+from ape_dtn.local import Behaviour, LocalNetwork, deploy, fund
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--dtn-target",
+        default=os.environ.get("DTN_TARGET"),
+        metavar="FILE",
+        help="run the conformance tests against the network that this file describes",
+    )
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who is who, on local networks."""
+
+    owner: Any
+    worker: Any
+    customer: Any
+    stranger: Any
+
+
+@pytest.fixture(scope="session")
+def cast(accounts: Any) -> Cast:
+    return Cast(*accounts[:4])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def local_networks(
+    pytestconfig: pytest.Config, networks: Any, cast: Cast
+) -> dict[Behaviour, LocalNetwork]:
+    """Both, on one chain, whose every block is a second after the one before.
+
+    Always there, since Ape takes back whatever comes after a test's first fixture.
+    """
+    if pytestconfig.getoption("--dtn-target"):
+        return {}
+    provider = networks.active_provider
+    if provider.http_uri:
+        # Blocks of one second would share request ids on the deployed behaviour.
+        rpc.result(provider, "anvil_setBlockTimestampInterval", [1])
+    found = {behaviour: deploy(cast.owner, cast.worker, behaviour) for behaviour in Behaviour}
+    for network in found.values():
+        for account in (cast.customer, cast.stranger):
+            fund(provider, cast.owner, network.token, str(account.address), 1_000_000_000)
+    return found
+
+
+@pytest.fixture(params=list(Behaviour), ids=lambda behaviour: behaviour.value.lower())
+def behaviour(request: pytest.FixtureRequest) -> Behaviour:
+    found: Behaviour = request.param
+    return found
+
+
+@pytest.fixture
+def network(local_networks: dict[Behaviour, LocalNetwork], behaviour: Behaviour) -> LocalNetwork:
+    """A network of each behaviour in turn, in which customer and stranger have 1,000 USDT."""
+    # Its node begins each test with nothing seen: Ape has taken back what other tests asked.
+    found = local_networks[behaviour]
+    found.node.forget()
+    return found
+
+
+@pytest.fixture
+def token(network: LocalNetwork) -> Token:
+    return network.ai.token()
+
+
+@pytest.fixture
+def balances(network: LocalNetwork, cast: Cast, token: Token) -> Balances:
+    return Balances(network, token)
+
+
+class Balances:
+    """Reads and compares what accounts and the network hold of the token."""
+
+    def __init__(self, network: LocalNetwork, token: Token) -> None:
+        self.network, self.token = network, token
+
+    def of(self, account: Any) -> Amount:
+        from ape_dtn.chain import reads
+        from ape_dtn.chain.abi import ERC20
+
+        address = account if isinstance(account, str) else str(account.address)
+        call = reads.Call(self.token.address, ERC20.balance_of, (address,))
+        return self.token.units(reads.read_one(self.network.ai.provider, call))
+
+    @property
+    def of_network(self) -> Amount:
+        return self.of(self.network.ai.contracts().fee_target)
+
+
+@pytest.fixture
+def nothing_moves(balances: Balances, cast: Cast) -> Iterator[None]:
+    """Fails the test when any token changed hands in it, or the customer sent anything at all."""
+
+    def state() -> tuple[Any, ...]:
+        accounts = (cast.customer, cast.stranger, cast.worker)
+        held = tuple(balances.of(account).units for account in accounts)
+        return (*held, balances.of_network.units, cast.customer.nonce, cast.stranger.nonce)
+
+    before = state()
+    yield
+    assert state() == before

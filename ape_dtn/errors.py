@@ -296,11 +296,26 @@ class DepositTaken(Refused):
 
     def __init__(self, deposit: Amount, transaction: str) -> None:
         super().__init__(
-            f"Your deposit of {deposit} (transaction {transaction}) was taken: another account "
-            "started a session with it before you did.",
+            f"Your deposit of {deposit} was taken: another account started a session with it "
+            f"before your own start, transaction {transaction}, did.",
             deposit=str(deposit),
             transaction=transaction,
         )
+
+
+class DepositWaiting(DtnError):
+    """A deposit was sent, and the session was not started with it."""
+
+    exit_code = UNKNOWN_OUTCOME
+
+    def __init__(self, deposit: Amount, transaction: str) -> None:
+        super().__init__(
+            f"Your deposit of {deposit} (transaction {transaction}) was sent, and no session was "
+            "started with it. Whoever starts one next owns it.",
+            deposit=str(deposit),
+            transaction=transaction,
+        )
+        self.hint = "Start one at once: `ape dtn session start --claim`."
 
 
 class UnsafeDeposit(Refused):
@@ -432,6 +447,19 @@ class UndecodableAnswer(DtnError):
             output=output,
             data=data,
         )
+
+
+class PartlySent(DtnError):
+    """Of transactions that belong together only the first ones could be sent."""
+
+    exit_code = UNKNOWN_OUTCOME
+    sent: list[str]
+
+    def __init__(self, sent: list[str], reason: str) -> None:
+        super().__init__(
+            f"Sent was {', '.join(sent)}, and what belongs to it was not: {reason}", sent=sent
+        )
+        self.hint = "Do not send it again: look at the transaction first."
 
 
 class TransactionPending(DtnError):

@@ -18,10 +18,12 @@ from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     DepositTaken,
+    DepositWaiting,
     DtnError,
     InsufficientFunds,
     NoAccount,
     NothingDeposited,
+    PartlySent,
     SessionAlreadyClosed,
     UnsafeDeposit,
 )
@@ -81,6 +83,7 @@ class DtnSession:
             InsufficientFunds: The account has less.
             UnsafeDeposit: The network is public, and the risk was not accepted.
             DepositTaken: Somebody else started a session with the deposit.
+            DepositWaiting: The deposit was sent, and the start could not be; see :meth:`claim`.
         """
         ai = ai or DtnAi()
         contracts = ai.contracts()
@@ -99,15 +102,21 @@ class DtnSession:
         transfer = sends.call(token.address, ERC20.transfer, contracts.fee_target, deposit.units)
         start = sends.call(ai.router, Router.start_user_session, gas_limit=START_GAS)
         try:
-            sent, started = sends.send_together(ai.provider, account, [transfer, start])
+            _, started = sends.send_together(ai.provider, account, [transfer, start])
+        except PartlySent as err:
+            raise DepositWaiting(deposit, err.sent[0]) from err
         except NothingDeposited as err:
             transaction = err.revert.transaction if err.revert else None
             raise DepositTaken(deposit, transaction or "unknown") from err
         (opened,) = SessionManager.session_started.find(started.logs, contracts.session_manager)
-        if opened["balance"] < deposit.units:
-            raise DepositTaken(deposit, sent.transaction)
         session = cls(ai, opened["sessionId"], account)
         session.receipt = started
+        if opened["balance"] < deposit.units:
+            taken = DepositTaken(deposit, started.transaction)
+            taken.hint = (
+                f"What was left is in session {session.id}: {token.units(opened['balance'])}."
+            )
+            raise taken
         return session
 
     @classmethod

@@ -105,11 +105,15 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         click.echo(f"{title}: none")
         return
     shown = Table(title=title, title_justify="left")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        # Names stay whole: they are there to be copied.
+        shown.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         shown.add_row(*row)
-    Console(file=sys.stdout).print(shown)
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:  # a pipe has no width
+        console.width = 200
+    console.print(shown)
 
 
 @contextlib.contextmanager

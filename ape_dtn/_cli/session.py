@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from ape.cli import account_option
 
 from ape_dtn._cli.command import confirm, dtn_command, signed, table, working
 
@@ -76,20 +77,18 @@ def start(
 
 @dtn_command("list")
 @click.option("--owner", metavar="ADDRESS", help="Whose sessions, where it is not --account.")
-@click.option("--account", help="The account whose sessions are listed.")
+@account_option(prompt=None)
 def list_sessions(
-    account: str | None, owner: str | None, router: str | None
+    account: AccountAPI | None, owner: str | None, router: str | None
 ) -> list[dict[str, Any]]:
     """List the open sessions of an account, with their balances."""
     from ape.cli import select_account
-    from ape.utils.basemodel import ManagerAccessMixin as access
 
     from ape_dtn.ai import DtnAi
     from ape_dtn.session import DtnSession
 
     if owner is None:
-        alias = account or select_account("Choose the account").alias
-        owner = str(access.account_manager.load(alias).address)
+        owner = str((account or select_account("Choose the account")).address)
     found = DtnSession.list(owner, DtnAi(router))
     table(
         f"Open sessions of {owner}",

@@ -6,8 +6,10 @@ hash is known before it is sent. Nothing here needs traces: what happened is rea
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,9 @@ from ape_dtn.chain import reads, reverts, rpc
 from ape_dtn.chain.abi import Function, Log
 from ape_dtn.errors import (
     ContractReverted,
+    DtnError,
     NoMoneyForGas,
+    PartlySent,
     RpcRefused,
     SigningDeclined,
     TransactionPending,
@@ -115,6 +119,7 @@ def send_together(
 
     Raises:
         DtnError: See :func:`send`. The error is that of the first transaction that failed.
+        PartlySent: The first ones were sent, and a later one was not taken.
     """
     priced = _priced(provider, account, transactions, about)
     if not _signs_raw(account):
@@ -123,12 +128,24 @@ def send_together(
     else:
         signed = [_signed(account, txn) for txn in priced]
         hashes = ["0x" + bytes(txn.txn_hash).hex() for txn in signed]
-        for txn in signed:
-            _send_raw(provider, txn, about)
-    return [
-        _receipt(provider, account, transaction_hash, transaction, about)
-        for transaction_hash, transaction in zip(hashes, transactions, strict=True)
-    ]
+        with _all_or_none():
+            for place, txn in enumerate(signed):
+                try:
+                    _send_raw(provider, txn, about)
+                except DtnError as err:
+                    if place == 0:
+                        raise
+                    raise PartlySent(hashes[:place], err.message) from err
+    try:
+        return [
+            _receipt(provider, account, transaction_hash, transaction, about)
+            for transaction_hash, transaction in zip(hashes, transactions, strict=True)
+        ]
+    except (KeyboardInterrupt, SystemExit):
+        from ape.logging import logger
+
+        logger.warning(f"Interrupted, but sent, and not to be sent again: {', '.join(hashes)}")
+        raise
 
 
 def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:
@@ -237,6 +254,19 @@ def _send_raw(provider: ProviderAPI, txn: TransactionAPI, about: reverts.About) 
     # "already known" and its like are no failure: the very same transaction is on its way.
     if "known" not in answer.message.lower():
         raise RpcRefused(answer.method, answer.message)
+
+
+@contextmanager
+def _all_or_none() -> Iterator[None]:
+    """Holds back Ctrl-C until all of them are sent: a deposit without its start is up for grabs."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _receipt(

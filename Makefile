@@ -64,8 +64,8 @@ wheel: $(DEV) ## build dist/*.tar.gz, and from it dist/*.whl
 	@log=$$(.venv/bin/python -m build . 2>&1) || { echo "$$log" >&2; exit 1; }
 	@ls dist/*
 
-wheel-smoke: wheel ## try the wheel alone: new environment, no Node.js, no solc, no Anvil
-	@PYTHON="$(PYTHON)" tools/wheel_smoke.sh dist/*.whl
+wheel-smoke: wheel $(ANVIL) ## try the wheel alone: new environment, no Node.js, no solc
+	@PYTHON="$(PYTHON)" ANVIL="$(CURDIR)/$(ANVIL)" tools/wheel_smoke.sh dist/*.whl
 
 clean: ## remove all that make has made
 	@rm -rf .venv node_modules .tools .build contracts/.cache dist build ./*.egg-info
@@ -78,7 +78,7 @@ $(VENV):
 
 $(RUNTIME): $(VENV) setup.py pyproject.toml
 	@echo "Installing the package and Ape into .venv (about a minute)"
-	@$(pip) --editable '.[foundry]'
+	@$(pip) --editable .
 	@touch $@
 
 $(DEV): $(VENV) setup.py pyproject.toml

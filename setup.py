@@ -4,26 +4,24 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-readme = Path(__file__).with_name("README.md")
-
-foundry = ["ape-foundry>=0.8.12"]  # else pip prefers a newer Ape with a much older ape-foundry
 solidity = ["ape-solidity>=0.8.6"]
-test = [*foundry, *solidity, "hypothesis", "pytest"]
+test = [*solidity, "hypothesis", "pytest"]
 dev = [*test, "build", "mypy", "pre-commit", "ruff", "types-requests", "types-setuptools"]
 
 setup(
     name="ape-dtn",  # Ape takes for its plugins the distributions called ape-*
     version="0.1.0",
-    description="Ape plugin for DTN: ask AI nodes from Solidity, Python and the command line",
-    long_description=readme.read_text(encoding="utf-8") if readme.is_file() else "",
+    description="Buy AI answers on chain: sessions of the Deep Trust Network, for Ape",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="ape-dtn contributors",
     license="MIT",
     python_requires=">=3.10,<4",
     # Tried with 0.8.51; Ape's minor releases may break plugins. It brings click, eth-abi,
     # eth-utils, pydantic, rich and web3, with limits of its own that ours could only contradict.
-    install_requires=["eth-ape>=0.8.51,<0.9"],
-    extras_require={"foundry": foundry, "solidity": solidity, "test": test, "dev": dev},
+    # Without a bound on ape-foundry, pip prefers a newer Ape with a much older ape-foundry.
+    install_requires=["eth-ape>=0.8.51,<0.9", "ape-foundry>=0.8.12"],
+    extras_require={"solidity": solidity, "test": test, "dev": dev},
     entry_points={"ape_cli_subcommands": ["ape_dtn=ape_dtn._cli:cli"]},
     # Ape wants one top-level package. The Solidity library lives in contracts/, where Solidity
     # tools look for it, and travels inside that package, where users' compilers find it.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install a wheel as a stranger would and play the demo: a new environment outside the checkout, an
 # empty home, and nothing on PATH but that environment, so no Node.js, solc or Anvil can help.
+# With ANVIL=path, play it on Anvil too, which is then on PATH.
 #   tools/wheel_smoke.sh dist/ape_dtn-*.whl
 set -euo pipefail
 
@@ -30,4 +31,9 @@ PYTHON
 
 echo "Playing the demo"
 "${alone[@]}" ape dtn demo </dev/null
+if [[ -n ${ANVIL:-} ]]; then
+    echo "Playing the demo on Anvil"
+    "${alone[@]}" PATH="$place/venv/bin:$(dirname "$ANVIL")" \
+        ape dtn demo --network ethereum:local:foundry </dev/null
+fi
 echo "The wheel works alone"

@@ -118,6 +118,23 @@ class InvalidCall(BadInput):
         super().__init__(f"The inputs do not fit '{specs}': {reason}.", specs=specs)
 
 
+class NobodyTrusted(BadInput):
+    """No nodes were named on a public network, where anybody can register one."""
+
+    model: str
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            "No trusted nodes are named. On a public network anybody can register a node, answer "
+            "first, and take as much as the answer may cost.",
+            model=model,
+        )
+        self.hint = (
+            f"Choose among `ape dtn nodes --model {model}`, then name them with --node, or under "
+            "`dtn: nodes:` in ape-config.yaml."
+        )
+
+
 class NoAccount(BadInput):
     """Something was to be signed, and nobody was named to sign it."""
 

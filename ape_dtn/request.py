@@ -22,10 +22,12 @@ from ape_dtn.ai import (
 from ape_dtn.amount import Amount, AmountLike
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import Log, NodeManager, Router, SessionManager
+from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     InsufficientFunds,
     ModelNotFound,
+    NobodyTrusted,
     NodeFailure,
     NodeNotFound,
     NodeUnavailable,
@@ -92,8 +94,8 @@ class Options(TypedDict, total=False):
 
     Attributes:
         model: Full name of the model; by default the configured one.
-        nodes: Full names of the nodes that may answer; by default the configured ones, else all
-            that are active and serve the model.
+        nodes: Full names of the nodes that may answer; by default the configured ones, else, on a
+            local network, all that are active and serve the model.
         fee_per_byte: What is offered for each byte, asked and answered, in the fee token.
         most_it_may_cost: The most that the answer may cost, in the fee token.
         call_type: How the answer travels; by default in the transaction itself.
@@ -202,6 +204,7 @@ def draft(
 
     Raises:
         EmptyPrompt, InvalidCall, InvalidName, InvalidAmount: Something given is wrong.
+        NobodyTrusted: No nodes are named on a public network.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
         ModelNotFound, NodeNotFound, NodeUnavailable: Nobody could answer.
         InsufficientFunds: The session has less than the answer may cost.
@@ -211,6 +214,8 @@ def draft(
     model_name = options.get("model") or config.model
     model_id = id_of(model_name, "model")
     named = {name: id_of(name, "node") for name in options.get("nodes") or config.nodes}
+    if not (named or is_local(ai.provider)):
+        raise NobodyTrusted(model_name)
 
     contracts = ai.contracts()
     manager = contracts.node_manager

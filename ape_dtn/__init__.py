@@ -13,15 +13,16 @@ from ape import plugins
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
     from ape_dtn.amount import Amount, Token
+    from ape_dtn.draft import Callback
     from ape_dtn.errors import DtnError
-    from ape_dtn.request import Answer, Callback, CallType, DtnRequest, Status
+    from ape_dtn.request import Answer, CallType, DtnRequest, Status
     from ape_dtn.session import DtnSession
 
 _HOMES = {
     "Amount": "amount",
     "Answer": "request",
     "CallType": "request",
-    "Callback": "request",
+    "Callback": "draft",
     "DtnAi": "ai",
     "DtnError": "errors",
     "DtnRequest": "request",

@@ -16,6 +16,7 @@ from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
+from ape_dtn.draft import Draft, Options, draft
 from ape_dtn.errors import (
     DepositTaken,
     DepositWaiting,
@@ -28,7 +29,6 @@ from ape_dtn.errors import (
     UnsafeDeposit,
 )
 from ape_dtn.ownership import session_call
-from ape_dtn.request import Draft, Options, draft
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -223,10 +223,10 @@ class DtnSession:
         Args:
             prompt: One line of text, or several.
             account: Who signs; by default the session's account.
-            options: See :class:`~ape_dtn.request.Options`.
+            options: See :class:`~ape_dtn.draft.Options`.
 
         Raises:
-            DtnError: Whatever :func:`ape_dtn.request.draft` finds to be wrong.
+            DtnError: Whatever :func:`ape_dtn.draft.draft` finds to be wrong.
         """
         signer = account or self.account
         if signer is None:

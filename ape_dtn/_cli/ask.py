@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import confirm, dtn_command, signed, working
+from ape_dtn._cli.command import Interrupted, confirm, dtn_command, say, signed, working
 from ape_dtn._cli.session import two_step_option
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.request import Draft, DtnRequest
+    from ape_dtn.draft import Draft
+    from ape_dtn.request import DtnRequest
     from ape_dtn.session import DtnSession
 
 timeout_option = click.option(
@@ -55,7 +56,7 @@ def ask(
     answer may cost at most is shown before anything is sent.
     """
     from ape_dtn.ai import DtnAi
-    from ape_dtn.request import draft
+    from ape_dtn.draft import draft
     from ape_dtn.session import DtnSession
 
     if session_id is not None and (deposit or keep):
@@ -80,7 +81,10 @@ def ask(
 @click.argument("request_id", metavar="ID")
 @timeout_option
 def answer(request_id: str, timeout: float, router: str | None) -> dict[str, Any]:
-    """Print the answer to request ID, waiting for it if there is none yet."""
+    """Print the answer to request ID.
+
+    Waits for it if there is none yet.
+    """
     from ape_dtn.ai import DtnAi
     from ape_dtn.request import DtnRequest
 
@@ -88,23 +92,39 @@ def answer(request_id: str, timeout: float, router: str | None) -> dict[str, Any
 
 
 def _ask(session: DtnSession, checked: Draft, timeout: float, close: bool) -> dict[str, Any]:
-    from ape_dtn.errors import NodeFailure
+    from ape_dtn.errors import DtnError, NodeFailure, RequestPending
 
-    finish = f"ape dtn session close {session.id}"
+    known: dict[str, Any] = {"session_id": session.id}
+    finish = [f"`ape dtn session close {session.id}`"] if close else []
     try:
         with working("Sending the request"):
             request = session.send(checked)
         click.echo(f"Request {request.id} is sent.", err=True)
-        finish = f"ape dtn answer {request.id}` and then `{finish}"
+        known["request_id"] = request.id
+        finish.insert(0, f"`ape dtn answer {request.id}`")
         result = _answered(request, timeout)
-    except NodeFailure:
+    except NodeFailure as err:
         # The request is complete: nothing is lost by closing.
         if close:
-            click.echo(f"Refunded: {session.close()}.", err=True)
+            refund = session.close()
+            click.echo(f"Refunded: {refund}.", err=True)
+            known["refund"] = refund.as_dict()
+        err.fields |= known
         raise
-    except BaseException:
-        if close:
-            click.echo(f"Session {session.id} stays open. Finish it: `{finish}`.", err=True)
+    except BaseException as err:
+        hint = f"Session {session.id} stays open."
+        if finish:
+            hint += f" Finish it: {' and then '.join(finish)}."
+        if isinstance(err, KeyboardInterrupt | SystemExit):
+            raise Interrupted(err, hint, **known) from err
+        if not isinstance(err, DtnError):
+            click.echo(hint, err=True)
+        elif isinstance(err, RequestPending) or not err.hint:
+            err.hint = hint
+        else:
+            err.hint += f" {hint}"
+        if isinstance(err, DtnError):
+            err.fields |= known
         raise
     result["session"] = session.id
     if close:
@@ -119,7 +139,7 @@ def _answered(request: DtnRequest, timeout: float) -> dict[str, Any]:
     with working("Waiting for the answer"):
         got = request.wait(timeout)
     cost = request.cost()
-    click.echo(got.text)
+    say(got.text)
     click.echo(f"It cost {cost}.", err=True)
     return {
         "request": request.id,

@@ -3,26 +3,65 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
-from ape.cli import NetworkOption, account_option, skip_confirmation_option
+from ape.cli import NetworkOption, account_option, select_account, skip_confirmation_option
 from ape.cli.commands import parse_network
-from ape.exceptions import ApeException, NetworkError, ProviderError
+from ape.exceptions import (
+    AccountsError,
+    ApeException,
+    ConversionError,
+    NetworkError,
+    ProviderError,
+)
 
-from ape_dtn.errors import DtnError, NoNetwork
+from ape_dtn.errors import BadInput, DtnError, NoAccount, NoNetwork
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Keys of what a running command keeps in its context.
+_FOR_PEOPLE, _FOR_MACHINES = f"{__name__}.for_people", f"{__name__}.for_machines"
+
+
+class Interrupted(DtnError):
+    """Ctrl-C, or a signal like it."""
+
+    exit_code = 130
+
+    def __init__(self, by: BaseException, hint: str | None = None, **fields: Any) -> None:
+        super().__init__("Interrupted.", **fields)
+        self.hint = hint
+        if isinstance(by, SystemExit) and isinstance(by.code, int):
+            self.exit_code = by.code  # type: ignore[misc]
+
+
+class Aborted(DtnError):
+    """The user said no, or left a question unanswered."""
+
+    def __init__(self) -> None:
+        super().__init__("Aborted.")
+
+
+class NotConfirmed(BadInput):
+    """There was nobody who could have been asked. Nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody confirmed it: nothing was sent.")
+        self.hint = "Where there is no terminal, confirm with -y."
 
 
 class DtnCommand(click.Command):
     """A command that is connected to the network and returns what ``--json`` prints.
 
-    What it writes for people goes to standard output, or to standard error under ``--json``, where
-    standard output holds the JSON alone: what the command returned, or ``{"error": …}``.
+    Standard output holds what was asked for and nothing else: what the command :func:`says <say>`,
+    or under ``--json`` the JSON alone, which is what the command returned, or ``{"error": …}``.
+    All else goes to standard error: questions, progress, whatever Ape has to tell.
     """
 
     def __init__(self, *args: Any, network: str = "auto", **kwargs: Any) -> None:
@@ -33,48 +72,98 @@ class DtnCommand(click.Command):
             click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON."),
         ]
 
+    def make_context(
+        self, info_name: str | None, args: list[str], *more: Any, **extra: Any
+    ) -> click.Context:
+        given = list(args)
+        try:
+            return super().make_context(info_name, args, *more, **extra)
+        except click.ClickException as err:
+            if "--json" in given:
+                _print_json(sys.stdout, _as_json(err))
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
-        as_json = ctx.params.pop("as_json")
-        with _standard_output(as_json) as print_json:
+        with _standard_output(ctx, ctx.params.pop("as_json")):
             try:
                 connection = parse_network(ctx)
                 del ctx.params["network"]
                 with connection or contextlib.nullcontext():
                     result = super().invoke(ctx)
-            except (ProviderError, NetworkError) as err:
-                _fail(ctx, NoNetwork(f"Could not connect: {err}"), print_json)
+            except (ProviderError, NetworkError, ConnectionError) as err:
+                _fail(ctx, NoNetwork(f"Could not connect: {err}"))
             except DtnError as err:
-                _fail(ctx, err, print_json)
+                _fail(ctx, err)
+            except (AccountsError, ConversionError) as err:
+                _fail(ctx, BadInput(str(err)))
             except ApeException as err:
-                if not as_json:
-                    raise
-                _fail(ctx, DtnError(str(err)), print_json)
-            else:
+                _fail(ctx, DtnError(str(err)))
+            except click.ClickException as err:
+                print_json(_as_json(err))
+                raise
+            except click.Abort:
+                _fail(ctx, Aborted())
+            except (KeyboardInterrupt, SystemExit) as err:
+                _fail(ctx, Interrupted(err))
+            if result is not None:
                 print_json(result)
 
 
-def dtn_command(name: str, network: str = "auto") -> Callable[[_Function], DtnCommand]:
-    """Makes a function a command, with ``--ai`` among its options.
+def dtn_command(
+    name: str, network: str = "auto", *, deploys: bool = False
+) -> Callable[[_Function], DtnCommand]:
+    """Makes a function a command.
 
     Args:
         name: The command's name.
         network: The network that it is connected to where none is named; by default Ape's.
+        deploys: Whether it makes a network of its own; all others take one's ``--ai``.
     """
     option = click.option(
         "--ai", "router", metavar="ADDRESS", help="The router, where it is not the known one."
     )
 
     def decorate(function: _Function) -> DtnCommand:
-        return click.command(name, cls=DtnCommand, network=network)(option(function))
+        given = function if deploys else option(function)
+        return click.command(name, cls=DtnCommand, network=network)(given)
 
     return decorate
 
 
 def signed(function: _Function) -> Any:
     """Adds Ape's ``--account`` and ``-y``. With ``-y`` nothing is asked, also by the account."""
-    account = account_option(prompt="Choose the account that signs")
+
+    @functools.wraps(function)
+    def with_account(*, account: Any, **params: Any) -> Any:
+        return function(account=account or choose_account("the account that signs"), **params)
+
+    account = account_option(prompt=None)
     yes = skip_confirmation_option(help="Ask nothing: not before sending, nor before signing.")
-    return account(yes(function))
+    return account(yes(with_account))
+
+
+def choose_account(which: str) -> Any:
+    """Lets the user choose an account, once the command runs."""
+    try:
+        return select_account(f"Choose {which}")
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise NoAccount from None
+
+
+def say(text: str) -> None:
+    """Tells people, on standard output or, under ``--json``, on standard error."""
+    click.echo(text, file=click.get_current_context().meta[_FOR_PEOPLE])
+
+
+def print_json(result: Any) -> None:
+    """Prints the one JSON document, under ``--json`` only.
+
+    For commands that go on afterwards and then return nothing.
+    """
+    if (file := click.get_current_context().meta[_FOR_MACHINES]) is not None:
+        _print_json(file, result)
 
 
 def confirm(question: str, account: Any, yes: bool) -> None:
@@ -84,7 +173,12 @@ def confirm(question: str, account: Any, yes: bool) -> None:
         if hasattr(account, "set_autosign"):
             account.set_autosign(True)
         return
-    click.confirm(question, abort=True, err=True)
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise NotConfirmed from None
 
 
 @contextlib.contextmanager
@@ -102,7 +196,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
 
     if not rows:
-        click.echo(f"{title}: none")
+        say(f"{title}: none")
         return
     shown = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):
@@ -110,24 +204,37 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         shown.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         shown.add_row(*row)
-    console = Console(file=sys.stdout)
+    console = Console(file=click.get_current_context().meta[_FOR_PEOPLE])
     if not console.is_terminal:  # a pipe has no width
         console.width = 200
     console.print(shown)
 
 
 @contextlib.contextmanager
-def _standard_output(as_json: bool) -> Iterator[Callable[[Any], None]]:
-    """Keeps standard output for JSON, whoever else may want to write to it."""
-    if not as_json:
-        yield lambda _: None
-        return
-    real = sys.stdout
+def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
+    """Keeps standard output for what was asked for, whoever else may want to write to it."""
+    ctx.meta[_FOR_PEOPLE] = sys.stderr if as_json else sys.stdout
+    ctx.meta[_FOR_MACHINES] = sys.stdout if as_json else None
+    for handler in logging.getLogger("ape").handlers:
+        # Ape means to log to standard error, and looks it up under keys that are not there. It
+        # still logs when the command is over and the process it started is stopped.
+        if hasattr(handler, "echo_kwargs"):
+            levels = ("debug", "info", "success", "warning", "error")
+            handler.echo_kwargs = {level: {"err": True} for level in levels}
     with contextlib.redirect_stdout(sys.stderr):
-        yield lambda result: print(json.dumps(result, indent=2), file=real)
+        yield
 
 
-def _fail(ctx: click.Context, err: DtnError, print_json: Callable[[Any], None]) -> None:
+def _print_json(file: Any, result: Any) -> None:
+    print(json.dumps(result, indent=2), file=file, flush=True)
+
+
+def _as_json(err: click.ClickException) -> dict[str, Any]:
+    error = BadInput if isinstance(err, click.UsageError) else DtnError
+    return {"error": error(err.format_message()).as_dict()}
+
+
+def _fail(ctx: click.Context, err: DtnError) -> None:
     click.echo(f"{click.style('ERROR', fg='bright_red')}: {err.message}", err=True)
     if err.hint:
         click.echo(err.hint, err=True)

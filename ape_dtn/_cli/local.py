@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import dtn_command
+from ape_dtn._cli.command import dtn_command, print_json, say
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
 
     from ape_dtn.amount import Token
     from ape_dtn.local import LocalNetwork
@@ -25,7 +27,7 @@ behaviour_option = click.option(
 )
 
 
-@dtn_command("deploy")
+@dtn_command("deploy", deploys=True)
 @behaviour_option
 @click.option(
     "--token",
@@ -36,19 +38,18 @@ behaviour_option = click.option(
     help="The test token that sessions are paid with; usdt returns nothing from transfers.",
 )
 @click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
-def deploy(behaviour: str, fee_token: str, serve: bool, router: str | None) -> dict[str, Any]:
-    r"""Deploy a whole network on a local chain: contracts, models, a node, a funded account.
+def deploy(behaviour: str, fee_token: str, serve: bool) -> dict[str, Any] | None:
+    r"""Deploy a whole network on a local chain.
 
-    It is then found by all commands on that chain. The node answers with what it was asked, as long
-    as `--serve` runs.
+    Contracts, models, a node, a funded account. All commands on that chain then find it. The node
+    answers with what it was asked, as long as --serve runs.
 
     \b
       anvil                                                     a chain, in a terminal of its own
       ape dtn deploy --serve --network ethereum:local:foundry   a network, in another
       ape dtn ask "Hello?" --network ethereum:local:foundry --account TEST::2
     """
-    if router is not None:
-        raise click.UsageError("--ai names a network that is there; this deploys a new one.")
+    _outlives_this(_local_chain(), serve)
     network, customer, token = _deployed(behaviour, fee_token)
     funds = token.amount(FUNDS)
     shown = {
@@ -60,58 +61,61 @@ def deploy(behaviour: str, fee_token: str, serve: bool, router: str | None) -> d
         "node": network.node.name,
         "worker": str(network.node.worker.address),
     }
-    click.echo(f"The router is {network.ai.router}.")
-    click.echo(f"{customer.alias} ({customer.address}) has {funds}.")
-    if serve:
-        click.echo(f"{network.node.name} answers. Press Ctrl-C to stop it.")
+    say(f"The router is {network.ai.router}.")
+    say(f"{customer.alias} ({customer.address}) has {funds}.")
+    if not serve:
+        say(f"{network.node.name} is registered; with --serve, it answers.")
+        return shown
+    say(f"{network.node.name} answers. Press Ctrl-C to stop it.")
+    print_json(shown)
+    # Ape turns Ctrl-C into SystemExit.
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
         network.node.serve()
-    else:
-        click.echo(f"{network.node.name} is registered; with --serve, it answers.")
-    return shown
+    click.echo(f"{network.node.name} is stopped.", err=True)
+    return None
 
 
-@dtn_command("demo", network="ethereum:local:test")
+@dtn_command("demo", network="ethereum:local:test", deploys=True)
 @behaviour_option
 @click.option("--prompt", default="What is a deep trust network?", show_default=True)
-def demo(behaviour: str, prompt: str, router: str | None) -> dict[str, Any]:
-    """Watch the whole of it: a network, a session, a question, an answer, the bill, the refund.
+def demo(behaviour: str, prompt: str) -> dict[str, Any]:
+    """Watch all of it happen, on a chain in this process.
 
-    It runs on a chain inside this process, and on Anvil with --network ethereum:local:foundry.
+    A network, a session, a question, an answer, the bill, the refund. With --network
+    ethereum:local:foundry it runs on Anvil.
     """
     from ape_dtn.session import DtnSession
 
-    if router is not None:
-        raise click.UsageError("--ai names a network that is there; the demo deploys its own.")
     network, customer, token = _deployed(behaviour, "usdt")
     before = _held(network, customer)
-    click.echo(f"   router {network.ai.router}, behind its proxy\n   node   {network.node.name}")
+    say(f"   router {network.ai.router}, behind its proxy\n   node   {network.node.name}")
 
     deposit = token.amount("25.00")
-    click.echo(f"\nOpening a session with {deposit}")
+    say(f"\nOpening a session with {deposit}")
     session = DtnSession.start(deposit, customer, network.ai)
-    click.echo(f"   session {session.id} has {session.balance}")
+    say(f"   session {session.id} has {session.balance}")
 
-    click.echo(f"\nAsking: {prompt}")
+    say(f"\nAsking: {prompt}")
     draft = session.draft(prompt)
-    click.echo(f"   model {draft.model.name}\n   worst case {draft.most_it_may_cost}")
+    say(f"   model {draft.model.name}\n   worst case {draft.most_it_may_cost}")
     request = draft.send()
-    click.echo(f"   request {request.id}")
+    say(f"   request {request.id}")
 
-    click.echo(f"\n{network.node.name} answers")
+    say(f"\n{network.node.name} answers")
     network.node.answer_pending()
     answer = request.wait(timeout=30)
-    click.echo(f"   {answer}")
+    say(f"   {answer}")
 
     cost = request.cost()
     asked, answered = draft.bytes_asked, len(answer.data)
-    click.echo("\nThe bill")
-    click.echo(f"   {asked} bytes asked + {answered} answered, {draft.fee_per_byte} each")
-    click.echo(f"   charged {cost}, which is {cost.units} units")
+    say("\nThe bill")
+    say(f"   {asked} bytes asked + {answered} answered, {draft.fee_per_byte} each")
+    say(f"   charged {cost}, which is {cost.units} units")
     refund = session.close()
-    click.echo(f"   closed, refunded {refund}")
+    say(f"   closed, refunded {refund}")
     after = _held(network, customer)
     reconciled = after == before - cost.units and refund == deposit - cost
-    click.echo(f"   {deposit} deposited = {cost} charged + {refund} refunded")
+    say(f"   {deposit} deposited = {cost} charged + {refund} refunded")
     if not reconciled:
         raise click.ClickException(f"It does not add up: {before} units before, {after} after.")
     return {
@@ -130,6 +134,23 @@ def _deployed(behaviour: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI,
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     from ape_dtn import local
+
+    provider = _local_chain()
+    owner, worker, customer = access.account_manager.test_accounts[:3]
+    network = local.deploy(
+        owner,
+        worker,
+        local.Behaviour[behaviour.upper()],
+        local.FeeToken[fee_token.upper()],
+        say=say,
+    )
+    token = network.ai.token()
+    local.fund(provider, owner, token.address, str(customer.address), token.amount(FUNDS).units)
+    return network, customer, token
+
+
+def _local_chain() -> ProviderAPI:
+    """The connected chain, which may not be a public one."""
     from ape_dtn.chain.networks import connected, is_local
 
     provider = connected()
@@ -138,17 +159,21 @@ def _deployed(behaviour: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI,
             f"This deploys test contracts, and {provider.network_choice} is a public network. "
             "Choose a local one: --network ethereum:local:foundry"
         )
-    owner, worker, customer = access.account_manager.test_accounts[:3]
-    network = local.deploy(
-        owner,
-        worker,
-        local.Behaviour[behaviour.upper()],
-        local.FeeToken[fee_token.upper()],
-        say=click.echo,
-    )
-    token = network.ai.token()
-    local.fund(provider, owner, token.address, str(customer.address), token.amount(FUNDS).units)
-    return network, customer, token
+    return provider
+
+
+def _outlives_this(provider: ProviderAPI, serve: bool) -> None:
+    """Refuses a network that nobody could ever use."""
+    if provider.http_uri is None:
+        raise click.UsageError(
+            "The chain in this process ends with this command, and the network with it. Start "
+            "`anvil` and choose it: --network ethereum:local:foundry"
+        )
+    if getattr(provider, "process", None) and not serve:
+        raise click.UsageError(
+            "Anvil was started for this command and ends with it, and the network too. Start "
+            "`anvil` yourself first, or add --serve."
+        )
 
 
 def _held(network: LocalNetwork, account: AccountAPI) -> int:

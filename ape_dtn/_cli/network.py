@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from ape_dtn._cli.command import dtn_command, table
+from ape_dtn._cli.command import dtn_command, say, table
 
 
 @dtn_command("info")
 def info(router: str | None) -> dict[str, Any]:
-    """Show the network: its router, what is behind it, and the fee token.
+    """Show the network that is in use: its contracts and its fee token.
 
     The router is the one given with --ai, else the one in `dtn: routers:` of ape-config.yaml, else
     the known one of the chain, else the one that `ape dtn deploy` put there.
@@ -42,7 +42,7 @@ def info(router: str | None) -> dict[str, Any]:
             if name == "fee_token"
             else value
         )
-        click.echo(f"{name.replace('_', ' '):>16}  {text}")
+        say(f"{name.replace('_', ' '):>16}  {text}")
     return shown
 
 

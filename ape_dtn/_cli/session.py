@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from ape.cli import account_option
 
-from ape_dtn._cli.command import confirm, dtn_command, signed, table, working
+from ape_dtn._cli.command import choose_account, confirm, dtn_command, say, signed, table, working
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -70,8 +70,8 @@ def start(
         with working("Depositing and starting the session"):
             opened = DtnSession.start(deposit, account, ai, unsafe_two_step=unsafe_two_step)
     balance = opened.balance
-    click.echo(f"Session {opened.id} is open with {balance}.")
-    click.echo(f'Ask on it: ape dtn ask "…" --session {opened.id}')
+    say(f"Session {opened.id} is open with {balance}.")
+    say(f'Ask on it: ape dtn ask "…" --session {opened.id}')
     return _shown(opened, str(account.address), balance)
 
 
@@ -82,13 +82,16 @@ def list_sessions(
     account: AccountAPI | None, owner: str | None, router: str | None
 ) -> list[dict[str, Any]]:
     """List the open sessions of an account, with their balances."""
-    from ape.cli import select_account
+    from ape.types import AddressType
+    from ape.utils.basemodel import ManagerAccessMixin as access
 
     from ape_dtn.ai import DtnAi
     from ape_dtn.session import DtnSession
 
     if owner is None:
-        owner = str((account or select_account("Choose the account")).address)
+        owner = str((account or choose_account("the account")).address)
+    else:
+        owner = str(access.conversion_manager.convert(owner, AddressType))
     found = DtnSession.list(owner, DtnAi(router))
     table(
         f"Open sessions of {owner}",
@@ -107,7 +110,7 @@ def show(session_id: int, router: str | None) -> dict[str, Any]:
 
     found = DtnSession.load(session_id, ai=DtnAi(router))
     owner, balance = found.owner, found.balance
-    click.echo(f"Session {found.id} of {owner} has {balance}.")
+    say(f"Session {found.id} of {owner} has {balance}.")
     return _shown(found, owner, balance)
 
 
@@ -128,7 +131,7 @@ def close(
     confirm(f"Close session {session_id}, which has {found.balance}?", account, skip_confirmation)
     with working("Closing the session"):
         refund = found.close()
-    click.echo(f"Session {session_id} is closed. Refunded: {refund}.")
+    say(f"Session {session_id} is closed. Refunded: {refund}.")
     return {"session": session_id, "refund": refund.as_dict()}
 
 

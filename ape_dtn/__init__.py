@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ape_dtn.amount import Amount, Token
     from ape_dtn.draft import Callback
     from ape_dtn.errors import DtnError
+    from ape_dtn.prompt import Prompt
     from ape_dtn.request import Answer, CallType, DtnRequest, Status
     from ape_dtn.session import DtnSession
 
@@ -27,6 +28,7 @@ _HOMES = {
     "DtnError": "errors",
     "DtnRequest": "request",
     "DtnSession": "session",
+    "Prompt": "prompt",
     "Status": "request",
     "Token": "amount",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "DtnError",
     "DtnRequest",
     "DtnSession",
+    "Prompt",
     "Status",
     "Token",
 ]

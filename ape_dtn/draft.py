@@ -29,8 +29,9 @@ from ape_dtn.errors import (
     NodeNotFound,
     NodeUnavailable,
 )
-from ape_dtn.model import Model, prompt_lines
+from ape_dtn.model import Model
 from ape_dtn.names import id_of
+from ape_dtn.prompt import Prompt, PromptLike
 from ape_dtn.request import CallType, DtnRequest
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Draft:
         model: The model that is asked.
         nodes: The nodes that may answer.
         call: The inputs, encoded by the model's API.
+        extra_params: The values of the prompt's placeholders, encoded by index.
         call_type: How the answer travels.
         fee_per_byte: What is offered for each byte, asked and answered.
         most_it_may_cost: The most that the answer can cost: nodes state sizes themselves, so this
@@ -116,6 +118,7 @@ class Draft:
     model: Model
     nodes: tuple[Node, ...]
     call: bytes
+    extra_params: bytes
     call_type: CallType
     fee_per_byte: Amount
     most_it_may_cost: Amount
@@ -125,8 +128,8 @@ class Draft:
 
     @property
     def bytes_asked(self) -> int:
-        """The bytes that the request itself is billed for."""
-        return len(self.call)
+        """The bytes that a fair node bills the request itself for."""
+        return len(self.call) + len(self.extra_params)
 
     def send(self) -> DtnRequest:
         """Sends the request (``router.request``) and returns it, named by its event.
@@ -144,7 +147,7 @@ class Draft:
             ((), [node.id for node in self.nodes], REDUNDANCY, CONFIDENCE_LEVEL, AGGREGATION_ANY),
             (
                 self.call,
-                b"",
+                self.extra_params,
                 self.call_type,
                 self.fee_per_byte.units,
                 self.fee_per_byte.units,
@@ -165,7 +168,7 @@ class Draft:
 def draft(
     ai: DtnAi,
     account: AccountAPI,
-    prompt: str | Sequence[str],
+    prompt: PromptLike,
     session_id: int | None,
     options: Options,
 ) -> Draft:
@@ -176,18 +179,19 @@ def draft(
     Args:
         ai: The network.
         account: Who signs.
-        prompt: One line of text, or several.
+        prompt: One line of text, or several, or a :class:`~ape_dtn.prompt.Prompt`.
         session_id: The session that is to pay; None when it is yet to be started.
         options: What else is said of the request.
 
     Raises:
-        EmptyPrompt, InvalidCall, InvalidName, InvalidAmount: Something given is wrong.
+        EmptyPrompt, InvalidPrompt, InvalidCall, InvalidName, InvalidAmount: Something given is
+            wrong.
         NobodyTrusted: No nodes are named on a public network.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
         ModelNotFound, NodeNotFound, NodeUnavailable: Nobody could answer.
         InsufficientFunds: The session has less than the answer may cost.
     """
-    prompt_lines(prompt)
+    asked = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
     config, sender = ai.config, str(account.address)
     model_name = options.get("model") or config.model
     model_id = id_of(model_name, "model")
@@ -229,7 +233,8 @@ def draft(
         account=account,
         model=model,
         nodes=nodes,
-        call=model.api.encode_prompt(prompt),
+        call=model.api.encode_prompt(asked.lines),
+        extra_params=asked.extra_params,
         call_type=options.get("call_type", CallType.DIRECT),
         fee_per_byte=fee,
         most_it_may_cost=most,

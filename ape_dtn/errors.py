@@ -97,6 +97,14 @@ class EmptyPrompt(BadInput):
         super().__init__("The prompt is empty: it would be paid for and answer nothing.")
 
 
+class InvalidPrompt(BadInput):
+    """A prompt whose placeholders and values do not fit each other."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The prompt cannot be read by a node: {reason}.", reason=reason)
+        self.hint = 'Give the values: Prompt("Is {0:address} older than {1:uint8}?", owner, 26).'
+
+
 class InvalidName(BadInput):
     """A model, node or id that is neither a full name nor 32 bytes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from eth_abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError, ParseError
 
-from ape_dtn.errors import EmptyPrompt, InvalidCall, UndecodableAnswer
+from ape_dtn.errors import InvalidCall, UndecodableAnswer
 
 TEXT_SPECS = "string[] -> string"
 
@@ -33,7 +34,7 @@ class Api:
         """The input types."""
         from eth_abi.grammar import parse
 
-        text = self.specs.partition("->")[0].strip()
+        text = _without_spaces(self.specs.partition("->")[0])
         if not text:
             return []
         try:
@@ -44,7 +45,7 @@ class Api:
     @property
     def output(self) -> str:
         """The output type."""
-        return self.specs.partition("->")[2].strip()
+        return _without_spaces(self.specs.partition("->")[2])
 
     def encode(self, *values: Any) -> bytes:
         """``DtnRequest.call``: the inputs, encoded by their types.
@@ -57,20 +58,18 @@ class Api:
             raise InvalidCall(self.specs, f"{len(kinds)} are needed, and {len(values)} are given")
         try:
             return encode(kinds, values)
-        except (EncodingError, TypeError) as err:
+        except (EncodingError, TypeError, ValueError) as err:
             raise InvalidCall(self.specs, str(err)) from err
 
-    def encode_prompt(self, prompt: str | Sequence[str]) -> bytes:
-        """``DtnRequest.call`` of a text model, from one line or several.
+    def encode_prompt(self, lines: Sequence[str]) -> bytes:
+        """``DtnRequest.call`` of a text model, from its lines.
 
         Raises:
-            EmptyPrompt: Nothing is asked.
             InvalidCall: The API takes something other than lines of text.
         """
-        lines = prompt_lines(prompt)
         if self.inputs != ["string[]"]:
             raise InvalidCall(self.specs, "a prompt alone is not what it takes")
-        return self.encode(lines)
+        return self.encode(list(lines))
 
     def decode(self, data: bytes, request_id: str) -> Any:
         """An answer: text for ``string``, bytes for ``bytes``, and so on.
@@ -99,13 +98,6 @@ class Model:
     api: Api
 
 
-def prompt_lines(prompt: str | Sequence[str]) -> list[str]:
-    """A prompt as lines.
-
-    Raises:
-        EmptyPrompt: There is nothing but white space in it.
-    """
-    lines = [prompt] if isinstance(prompt, str) else list(prompt)
-    if not any(line.strip() for line in lines):
-        raise EmptyPrompt
-    return lines
+def _without_spaces(types: str) -> str:
+    """Types as eth_abi reads them: "string[], uint64" has a space that it does not know."""
+    return re.sub(r"\s*([,()])\s*", r"\1", types).strip()

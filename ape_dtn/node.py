@@ -15,6 +15,7 @@ from ape_dtn.chain.abi import NodeManager, Router
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError
 from ape_dtn.names import as_hex, id_of
+from ape_dtn.prompt import fill_in
 from ape_dtn.request import CallType, Status
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class DtnNode:
 
     def _respond(self, request_id: bytes, api: Api, asked: tuple[Any, ...]) -> None:
         call, extra, call_type, *_ = asked
-        status, message, response = self._result(api, call, call_type)
+        status, message, response = self._result(api, call, extra, call_type)
         transaction = sends.call(
             self.ai.router,
             Router.respond_to_request,
@@ -123,14 +124,16 @@ class DtnNode:
         )
         sends.send(self.ai.provider, self.worker, transaction)
 
-    def _result(self, api: Api, call: bytes, call_type: int) -> tuple[Status, str, bytes]:
+    def _result(
+        self, api: Api, call: bytes, extra: bytes, call_type: int
+    ) -> tuple[Status, str, bytes]:
         from eth_abi import decode, encode
         from eth_abi.exceptions import DecodingError
 
         if call_type != CallType.DIRECT:
             return Status.FAILURE, "This node stores nothing on IPFS", b""
         try:
-            inputs = decode(api.inputs, call)
+            inputs = fill_in(decode(api.inputs, call), extra)
         except (DecodingError, DtnError, ValueError, OverflowError):
             return Status.FAILURE, NOT_PARSABLE, b""
         return Status.SUCCESS, "", encode([api.output], [self.backend(*inputs)])

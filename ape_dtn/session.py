@@ -29,6 +29,7 @@ from ape_dtn.errors import (
     UnsafeDeposit,
 )
 from ape_dtn.ownership import session_call
+from ape_dtn.prompt import PromptLike
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -214,14 +215,14 @@ class DtnSession:
 
     def draft(
         self,
-        prompt: str | Sequence[str],
+        prompt: PromptLike,
         account: AccountAPI | None = None,
         **options: Unpack[Options],
     ) -> Draft:
         """Checks a request against the chain, and says what it may cost, before it is sent.
 
         Args:
-            prompt: One line of text, or several.
+            prompt: One line of text, or several, or a :class:`~ape_dtn.prompt.Prompt`.
             account: Who signs; by default the session's account.
             options: See :class:`~ape_dtn.draft.Options`.
 
@@ -235,7 +236,7 @@ class DtnSession:
 
     def request(
         self,
-        prompt: str | Sequence[str],
+        prompt: PromptLike,
         account: AccountAPI | None = None,
         **options: Unpack[Options],
     ) -> DtnRequest:

@@ -1,0 +1,55 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The README has the network in other terminals: here it is deployed, and its node serves, first.
+BEFOREHAND = """
+import threading
+from ape import accounts, networks
+from ape_dtn.local import deploy, fund
+
+connection = networks.parse_network_choice("ethereum:local:foundry")
+connection.__enter__()
+owner, worker, customer = accounts.test_accounts[:3]
+network = deploy(owner, worker)
+fund(network.ai.provider, owner, network.token, customer.address, 100_000_000)
+threading.Thread(target=network.node.serve, daemon=True).start()
+"""
+
+
+def block(heading: str, language: str) -> str:
+    """The first block of code under a heading."""
+    section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_session_from_python(tmp_path: Path) -> None:
+    script = tmp_path / "session.py"
+    script.write_text(BEFOREHAND + block("A session from Python", "python"))
+
+    answer, cost = run(sys.executable, str(script), cwd=tmp_path).strip().splitlines()
+
+    assert answer == "You asked: What is two and two?"
+    assert f"# {cost}" in block("A session from Python", "python")
+
+
+def test_the_session_from_a_test(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_session.py").write_text(block("A session from a test", "python"))
+
+    assert "1 passed" in run("ape", "test", cwd=tmp_path)

@@ -8,6 +8,7 @@ SHELL := bash
 
 PYTHON ?= python3
 ARGS ?=
+NETWORK ?= ethereum:local:foundry
 SOLC_VERSION := 0.8.30 # as in package.json and ape-config.yaml
 
 VENV := .venv/pyvenv.cfg
@@ -18,16 +19,15 @@ ANVIL := .tools/bin/anvil
 SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
 
 # Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
+# Anvil gets a port of its own, whatever else listens on the usual one.
 # Ape compiles a temporary copy, but not of a project that is in the temporary folder itself: a clone
 # below /tmp would get 500 files of OpenZeppelin into contracts/, and the temporary folder is ours too.
 run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PATH" \
 	TMPDIR="$(CURDIR)/.tools/tmp" \
 	APE_DATA_FOLDER="$(CURDIR)/.tools/ape" \
+	APE_FOUNDRY_HOST=auto \
 	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
-
-
-NETWORK ?= ethereum:local:foundry
 
 .PHONY: help demo test conformance bench check format compile wheel wheel-smoke clean
 
@@ -41,7 +41,7 @@ test: $(DEV) $(ANVIL) $(SOLC) ## run the tests; ARGS="-k name" goes to pytest
 	@$(run) ape test $(ARGS)
 
 conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=choice, see README.md
-	@$(run) ape test tests/conformance --dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
+	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, as JSON
 	@$(run) python benchmarks/cost.py

@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 solidity = ["ape-solidity>=0.8.6"]
 test = [*solidity, "hypothesis", "pytest"]
-dev = [*test, "build", "mypy", "pre-commit", "ruff", "types-requests", "types-setuptools"]
+dev = [*test, "build", "mypy", "pre-commit", "ruff", "types-requests", "types-setuptools", "virtualenv"]
 
 setup(
     name="ape-dtn",  # Ape takes for its plugins the distributions called ape-*

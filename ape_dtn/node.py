@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.ai import DtnAi, model_calls, to_model
 from ape_dtn.chain import reads, sends
 from ape_dtn.chain.abi import NodeManager, Router
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError
+from ape_dtn.errors import DtnError, SessionNotFound
 from ape_dtn.names import as_hex, id_of
 from ape_dtn.prompt import fill_in
 from ape_dtn.request import CallType, Status
@@ -74,7 +75,10 @@ class DtnNode:
         for request_id, record in zip(ids, records, strict=True):
             completed, model_id, (_, trusted, *_) = record[2], record[3], record[4]
             if not completed and self.id in trusted and model_id in served:
-                self._respond(request_id, served[model_id], record[5])
+                try:
+                    self._respond(request_id, served[model_id], record[5], record[7])
+                except SessionNotFound:  # it was closed meanwhile: nobody pays for an answer
+                    continue
                 answered.append(as_hex(request_id))
         self._seen = total
         return answered
@@ -108,7 +112,9 @@ class DtnNode:
         models = [to_model(as_hex(each), next(answers), next(answers)) for each in ids]
         return {model.id: model.api for model in models if model}
 
-    def _respond(self, request_id: bytes, api: Api, asked: tuple[Any, ...]) -> None:
+    def _respond(
+        self, request_id: bytes, api: Api, asked: tuple[Any, ...], callback_gas: int
+    ) -> None:
         call, extra, call_type, *_ = asked
         status, message, response = self._result(api, call, extra, call_type)
         transaction = sends.call(
@@ -122,7 +128,10 @@ class DtnNode:
             len(call) + len(extra),
             len(response),
         )
-        sends.send(self.ai.provider, self.worker, transaction)
+        # An estimate can leave the callback too little: the response goes through all the same.
+        # A call passes on 63 of 64 parts of the gas that is left.
+        extra_gas = callback_gas * 64 // 63
+        sends.send(self.ai.provider, self.worker, replace(transaction, extra_gas=extra_gas))
 
     def _result(
         self, api: Api, call: bytes, extra: bytes, call_type: int

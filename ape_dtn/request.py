@@ -78,7 +78,10 @@ class DtnRequest:
     def status(self) -> Status:
         """What became of it, in one RPC call."""
         record = self._chain_record()
-        return Status(record[9][0]) if record[2] else Status.PENDING
+        if not record[2]:
+            return Status.PENDING
+        # A node can answer with any status: the router takes all but a success for a failure.
+        return Status.SUCCESS if record[9][0] == Status.SUCCESS else Status.FAILURE
 
     @property
     def session_id(self) -> int:

@@ -52,12 +52,14 @@ class Transaction:
         data: The call data, or the code to create.
         value: The chain's coin that goes with it, in wei.
         gas_limit: The gas it may use; None to estimate it, which also finds out if it would revert.
+        extra_gas: Gas beyond the estimate, for what may fail without reverting the transaction.
     """
 
     to: str | None
     data: bytes
     value: int = 0
     gas_limit: int | None = None
+    extra_gas: int = 0
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,8 @@ def _priced(
     tip = 0 if isinstance(answers[4], rpc.Failure) else rpc.as_int(answers[4])
     limits = [transaction.gas_limit for transaction in transactions]
     if first.gas_limit is None:
-        limits[0] = _with_margin(rpc.as_int(_estimated(answers[5], about)))
+        estimated = rpc.as_int(_estimated(answers[5], about))
+        limits[0] = _with_margin(estimated) + first.extra_gas
 
     max_fee = 2 * base_fee + tip
     most = sum(

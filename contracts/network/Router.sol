@@ -75,7 +75,12 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
     ) external payable returns (bytes32 requestId) {
         RouterStorage storage $ = _storage();
         sessionId = _session(sessionId);
-        $.sessions.authorizeRequest(sessionId, msg.sender, dtnRequest.totalFeePerRes);
+        $.sessions.authorizeRequest(
+            sessionId,
+            msg.sender,
+            dtnRequest.totalFeePerRes,
+            routing.redundancy
+        );
         require(msg.value >= callbackGas, "Insufficient callback gas");
         require($.models.modelExists(modelId_), "Model does not exist");
 
@@ -118,7 +123,7 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
         if (asked.responseCount < asked.routing.redundancy) return;
 
         require(
-            asked.routing.aggregationType == AggregationType.ANY && asked.responseCount == 1,
+            asked.routing.aggregationType == AggregationType.ANY && asked.routing.redundancy == 1,
             "Response strategy not implemented"
         );
         asked.completed = true;

@@ -78,9 +78,11 @@ abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuar
     function authorizeRequest(
         uint256 sessionId,
         address caller,
-        uint256 mostItMayCost
+        uint256 mostItMayCost,
+        uint256 responses
     ) external onlyRouter {
-        _checkRequest(sessionId, _storage().sessions[sessionId], caller, mostItMayCost);
+        Session storage session = _storage().sessions[sessionId];
+        _checkRequest(sessionId, session, caller, mostItMayCost, responses);
     }
 
     /// @inheritdoc ISessionManager
@@ -142,7 +144,8 @@ abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuar
         uint256 sessionId,
         Session storage session,
         address caller,
-        uint256 mostItMayCost
+        uint256 mostItMayCost,
+        uint256 responses
     ) internal virtual;
 
     /// @dev Reverts unless the session can be charged; returns what it is charged.

@@ -35,6 +35,7 @@ contract DeployedSessionManager is SessionManager {
         uint256,
         Session storage session,
         address caller,
+        uint256,
         uint256
     ) internal view override {
         require(session.owner == caller, "Session not related to the user");

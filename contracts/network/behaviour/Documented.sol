@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {NodeManager} from "../NodeManager.sol";
 import {Router} from "../Router.sol";
 import {SessionManager} from "../SessionManager.sol";
@@ -25,6 +26,8 @@ contract DocumentedRouter is Router {
 /// @notice Its three errors, each with the session it is about. What a request may cost is set
 ///         aside until it is answered, so that a session can always pay for all it has asked.
 contract DocumentedSessionManager is SessionManager {
+    using Math for uint256;
+
     /// @custom:storage-location erc7201:ape-dtn.SessionManager.reserved
     struct ReservedStorage {
         mapping(uint256 sessionId => uint256) reserved;
@@ -64,15 +67,16 @@ contract DocumentedSessionManager is SessionManager {
         uint256 sessionId,
         Session storage session,
         address caller,
-        uint256 mostItMayCost
+        uint256 mostItMayCost,
+        uint256 responses
     ) internal override {
         _checkOwner(sessionId, session.owner, caller);
         mapping(uint256 => uint256) storage reserved = _reserved();
         uint256 available = session.balance - reserved[sessionId];
-        if (mostItMayCost > available) {
-            revert InsufficientFunds(sessionId, mostItMayCost, available);
-        }
-        reserved[sessionId] += mostItMayCost;
+        // Each response is paid by itself, and there is one where none is wanted.
+        uint256 required = mostItMayCost.saturatingMul(Math.max(responses, 1));
+        if (required > available) revert InsufficientFunds(sessionId, required, available);
+        reserved[sessionId] += required;
     }
 
     function _checkCharge(

@@ -61,8 +61,14 @@ interface ISessionManager {
     /// @notice Checks that a request may be made at the expense of a session.
     /// @param sessionId The session.
     /// @param caller Who asks.
-    /// @param mostItMayCost The most that the request's response may cost.
-    function authorizeRequest(uint256 sessionId, address caller, uint256 mostItMayCost) external;
+    /// @param mostItMayCost The most that one response may cost.
+    /// @param responses How many responses are wanted.
+    function authorizeRequest(
+        uint256 sessionId,
+        address caller,
+        uint256 mostItMayCost,
+        uint256 responses
+    ) external;
 
     /// @notice Pays for a response.
     /// @param sessionId The session.

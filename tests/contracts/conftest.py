@@ -1,0 +1,369 @@
+"""The networks by their bare contract calls: nothing is checked here before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from eth_abi import encode
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak, to_checksum_address
+
+from ape_dtn import artifacts
+from ape_dtn.ai import Contracts
+from ape_dtn.chain import reads, rpc, sends
+from ape_dtn.chain.abi import ERC20, Function, NodeManager, Router, SessionManager
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import DtnError
+from ape_dtn.local import NODE, NODE_USER, Behaviour, FeeToken, LocalNetwork, create_token, fund
+from tests.conftest import Cast
+
+MODEL = keccak(text="model.system.openai-gpt-5-nano")
+NODE_ID = keccak(text=NODE)
+NOBODY = "0x" + "00" * 20
+NO_CALLBACK = (b"\0" * 4, b"\0" * 4, NOBODY)
+
+NA, SUCCESS, FAILURE = range(3)
+IPFS, DIRECT = range(2)
+ANY, ALL, SELECT_BEST, VOTE, RANK = range(5)
+
+# keccak256("eip1967.proxy.implementation") - 1, as ERC-1967 has it.
+IMPLEMENTATION = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
+
+UPDATE_NAMESPACES = Function("updateNodeNamespaces(bytes32,string[],uint256[],bytes[])")
+REGISTER_NAMESPACE = Function("registerNamespace(string,address)")
+SET_MANAGERS = Function("setManagers(address,address,address)")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked: by default, something that the node answers for up to 1,000 units."""
+
+    model: bytes = MODEL
+    namespaces: Sequence[bytes] = ()
+    nodes: Sequence[bytes] = (NODE_ID,)
+    redundancy: int = 1
+    aggregation: int = ANY
+    call: bytes = encode(["string[]"], [["Hello?"]])
+    call_type: int = DIRECT
+    fee_asked: int = 1
+    fee_answered: int = 1
+    most: int = 1_000
+    callback: tuple[bytes, bytes, str] = NO_CALLBACK
+    user: str = NOBODY
+    callback_gas: int = 0
+    value: int | None = None
+
+    def arguments(self, session_id: int) -> tuple[Any, ...]:
+        return (
+            session_id,
+            self.model,
+            (self.namespaces, self.nodes, self.redundancy, 8, self.aggregation),
+            (self.call, b"", self.call_type, self.fee_asked, self.fee_answered, self.most),
+            self.callback,
+            self.user,
+            self.callback_gas,
+        )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered: by default, a success of 100 bytes asked and 100 answered."""
+
+    status: int = SUCCESS
+    message: str = ""
+    response: bytes = encode(["string"], ["Hi."])
+    node: bytes = NODE_ID
+    asked: int = 100
+    answered: int = 100
+    worker: Any = None
+    gas_limit: int | None = None
+
+    def arguments(self, request_id: bytes) -> tuple[Any, ...]:
+        sizes = (self.asked, self.answered)
+        return (request_id, self.status, self.message, self.response, self.node, *sizes)
+
+
+class Net:
+    """A network, and all that can be done to it."""
+
+    def __init__(self, network: LocalNetwork, cast: Cast) -> None:
+        self.ai, self.node, self.cast = network.ai, network.node, cast
+        self.provider, self.router = network.ai.provider, network.ai.router
+
+    @property
+    def contracts(self) -> Contracts:
+        return self.ai.contracts()
+
+    def send(
+        self, account: Any, to: str, function: Function | str, *args: Any, **options: Any
+    ) -> sends.Receipt:
+        function = Function(function) if isinstance(function, str) else function
+        transaction = sends.call(to, function, *args, **options)
+        return sends.send(self.provider, account, transaction)
+
+    def read(self, of: str, function: Function, *args: Any, sender: str | None = None) -> Any:
+        return reads.read_one(self.provider, Call(of, function, args, sender=sender))
+
+    def create(self, name: str, *args: Any) -> str:
+        """A new contract of the shipped artifacts."""
+        return sends.create(self.provider, self.cast.owner, artifacts.creation_code(name, *args))
+
+    def create_raw(self, runtime: str) -> str:
+        """A new contract of hand-written code."""
+        size = len(runtime) // 2
+        code = bytes.fromhex(f"61{size:04x}80600a3d393df3{runtime}")
+        return sends.create(self.provider, self.cast.owner, code)
+
+    # Tokens.
+
+    def fund(self, account: Any, units: int) -> None:
+        fund(self.provider, self.cast.owner, self.contracts.fee_token, address(account), units)
+
+    def held(self, account: Any) -> int:
+        """The tokens that an account or contract has."""
+        return int(self.read(self.contracts.fee_token, ERC20.balance_of, address(account)))
+
+    def coin(self, account: Any) -> int:
+        """The wei that an account or contract has."""
+        params = [address(account), "latest"]
+        return rpc.as_int(rpc.result(self.provider, "eth_getBalance", params))
+
+    @property
+    def held_by_network(self) -> int:
+        return self.held(self.contracts.fee_target)
+
+    # Sessions.
+
+    def deposit(self, account: Any, units: int) -> None:
+        contracts = self.contracts
+        self.send(account, contracts.fee_token, ERC20.transfer, contracts.fee_target, units)
+
+    def start(self, account: Any) -> int:
+        receipt = self.send(account, self.router, Router.start_user_session)
+        (opened,) = SessionManager.session_started.find(receipt.logs)
+        return int(opened["sessionId"])
+
+    def open(self, account: Any, units: int = 1_000_000) -> int:
+        self.deposit(account, units)
+        return self.start(account)
+
+    def close(self, account: Any, session_id: int) -> sends.Receipt:
+        return self.send(account, self.router, Router.close_user_session, session_id)
+
+    def session(self, session_id: int) -> tuple[str, int]:
+        """Owner and balance."""
+        manager = self.contracts.session_manager
+        owner, units = self.read(manager, SessionManager.get_session_by_id, session_id)
+        return owner, units
+
+    def balance(self, session_id: int) -> int:
+        return self.session(session_id)[1]
+
+    # Requests.
+
+    def ask(self, account: Any, session_id: int, **changes: Any) -> bytes:
+        ask = Ask(**changes)
+        value = ask.callback_gas if ask.value is None else ask.value
+        arguments = ask.arguments(session_id)
+        receipt = self.send(account, self.router, Router.request, *arguments, value=value)
+        (created,) = Router.request_created.find(receipt.logs, self.router)
+        return bytes(created["requestId"])
+
+    def reply(self, request_id: bytes, **changes: Any) -> sends.Receipt:
+        reply = Reply(**changes)
+        worker = reply.worker or self.cast.worker
+        arguments = reply.arguments(request_id)
+        options = {"gas_limit": reply.gas_limit}
+        return self.send(worker, self.router, Router.respond_to_request, *arguments, **options)
+
+    def fetch(self, request_id: bytes) -> tuple[int, str, bytes]:
+        status, message, response = self.read(self.router, Router.fetch_response, request_id)
+        return status, message, response
+
+    def record(self, request_id: bytes) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = self.read(self.router, Router.get_request, request_id)
+        return found
+
+    def is_completed(self, request_id: bytes) -> bool:
+        return bool(self.record(request_id)[2])
+
+    # Nodes.
+
+    def add_node(self, name: str, worker: Any) -> bytes:
+        """Another node of the local node's user, which serves the same model."""
+        manager, owner = self.contracts.node_manager, self.cast.owner
+        node_id = keccak(text=f"node.{NODE_USER}.{name}")
+        self.send(owner, manager, NodeManager.register_node, NODE_USER, name, address(worker))
+        self.send(owner, manager, NodeManager.set_node_models, node_id, [MODEL])
+        return node_id
+
+    def add_namespace(self, name: str, owner: Any) -> bytes:
+        namespaces = self.namespace_manager
+        self.send(self.cast.owner, namespaces, REGISTER_NAMESPACE, name, address(owner))
+        return keccak(text=name)
+
+    @property
+    def namespace_manager(self) -> str:
+        """It is behind the model manager, at the first slot of its storage."""
+        slot = erc7201("ape-dtn.ModelManager")
+        return address_at(self.provider, self.contracts.model_manager, slot)
+
+    def sign_assignment(self, signer: Any, name: str, expiration: int) -> bytes:
+        """The namespace owner's word that the local node is a member until then."""
+        fields = ("bytes32 targetId", "string namespace", "uint256 expiration")
+        kinds = [dict(zip(("type", "name"), each.split(), strict=True)) for each in fields]
+        domain = {
+            "name": "DeepTrust Network",
+            "version": "1",
+            "chainId": self.provider.chain_id,
+            "verifyingContract": self.contracts.node_manager,
+        }
+        values = {"targetId": NODE_ID, "namespace": name, "expiration": expiration}
+        message = encode_typed_data(domain, {"NamespaceAssignment": kinds}, values)
+        return bytes(signer.sign_message(message).encode_rsv())
+
+    def join(self, name: str, expiration: int, signature: bytes) -> sends.Receipt:
+        """Makes the local node a member of this namespace alone."""
+        arguments = (NODE_ID, [name], [expiration], [signature])
+        manager = self.contracts.node_manager
+        # Nothing is estimated: that might happen at another time than the block's.
+        return self.send(
+            self.cast.owner, manager, UPDATE_NAMESPACES, *arguments, gas_limit=1_000_000
+        )
+
+    # The chain.
+
+    @property
+    def time(self) -> int:
+        """That of the latest block, in seconds."""
+        block = rpc.result(self.provider, "eth_getBlockByNumber", ["latest", False])
+        return rpc.as_int(block["timestamp"])
+
+    def wait(self, seconds: int) -> None:
+        rpc.result(self.provider, "evm_setNextBlockTimestamp", [self.time + seconds])
+        rpc.result(self.provider, "evm_mine", [])
+
+    def send_in_one_block(self, *calls: tuple[Any, str, Function, tuple[Any, ...]]) -> list[Any]:
+        """Sends all of (sender, contract, function, arguments), and returns the receipts."""
+        rpc.result(self.provider, "evm_setAutomine", [False])
+        try:
+            hashes = [
+                rpc.result(
+                    self.provider,
+                    "eth_sendTransaction",
+                    [
+                        {
+                            "from": address(sender),
+                            "to": to,
+                            "data": "0x" + function.encode(*args).hex(),
+                            "gas": hex(1_000_000),
+                        }
+                    ],
+                )
+                for sender, to, function, args in calls
+            ]
+            rpc.result(self.provider, "evm_mine", [])
+        finally:
+            rpc.result(self.provider, "evm_setAutomine", [True])
+        receipts = [
+            rpc.result(self.provider, "eth_getTransactionReceipt", [each]) for each in hashes
+        ]
+        assert len({receipt["blockNumber"] for receipt in receipts}) == 1
+        return receipts
+
+    def ask_in_one_block(self, *asked: tuple[Any, int, Ask]) -> list[bytes]:
+        """Sends all of (sender, session, what), and returns the requests' ids."""
+        receipts = self.send_in_one_block(
+            *(
+                (sender, self.router, Router.request, ask.arguments(session_id))
+                for sender, session_id, ask in asked
+            )
+        )
+        logs = [reads.to_log(log) for receipt in receipts for log in receipt["logs"]]
+        return [each["requestId"] for each in Router.request_created.find(logs)]
+
+
+def address(account: Any) -> str:
+    return account if isinstance(account, str) else str(account.address)
+
+
+def storage_at(provider: Any, contract: str, slot: int) -> int:
+    return rpc.as_int(rpc.result(provider, "eth_getStorageAt", [contract, hex(slot), "latest"]))
+
+
+def address_at(provider: Any, contract: str, slot: int) -> str:
+    return to_checksum_address(storage_at(provider, contract, slot).to_bytes(20, "big"))
+
+
+def erc7201(name: str) -> int:
+    """Where ERC-7201 puts the storage of this name."""
+    inner = int.from_bytes(keccak(text=name), "big") - 1
+    return int.from_bytes(keccak(encode(["uint256"], [inner])), "big") & ~0xFF
+
+
+def raw(signature: str, *args: Any) -> str:
+    """Revert data as text: what an error that Python has no name for reads as."""
+    return "0x" + Function(signature).encode(*args).hex()
+
+
+@contextmanager
+def refused(kind: type[DtnError], revert: str) -> Iterator[None]:
+    """Passes if a contract reverts with exactly this, and we raise exactly that."""
+    with pytest.raises(kind) as raised:
+        yield
+    assert raised.type is kind
+    assert str(raised.value.revert) == revert
+
+
+@pytest.fixture
+def deployed(local_networks: dict[Behaviour, LocalNetwork], cast: Cast) -> Net:
+    """The network as it is deployed."""
+    return _net(local_networks[Behaviour.DEPLOYED], cast)
+
+
+@pytest.fixture
+def documented(local_networks: dict[Behaviour, LocalNetwork], cast: Cast) -> Net:
+    """The network as it is documented."""
+    return _net(local_networks[Behaviour.DOCUMENTED], cast)
+
+
+@pytest.fixture
+def net(network: LocalNetwork, cast: Cast) -> Net:
+    """Both behaviours in turn."""
+    return _net(network, cast)
+
+
+@pytest.fixture(params=list(FeeToken), ids=lambda token: token.name.lower())
+def any_net(net: Net, behaviour: Behaviour, request: pytest.FixtureRequest) -> Net:
+    """Both behaviours in turn, paid in a token like USDT and in one like USDC."""
+    if request.param is not FeeToken.USDT:
+        replace_sessions(net, behaviour, request.param)
+        for account in (net.cast.customer, net.cast.stranger):
+            net.fund(account, 1_000_000_000)
+    return net
+
+
+def replace_sessions(
+    net: Net, behaviour: Behaviour, fee_token: FeeToken = FeeToken.USDT
+) -> Contracts:
+    """Puts a new session manager, paid in a new token, behind the router. Returns what was."""
+    before = net.contracts
+    owner = address(net.cast.owner)
+    token = create_token(net.provider, net.cast.owner, fee_token)
+    initialization = Function("initialize(address,address,address)").encode(
+        owner, token, net.router
+    )
+    implementation = net.create(f"{behaviour.value}SessionManager")
+    sessions = net.create("DtnProxy", implementation, initialization)
+    managers = (before.node_manager, sessions, before.model_manager)
+    net.send(net.cast.owner, net.router, SET_MANAGERS, *managers)
+    return before
+
+
+def _net(network: LocalNetwork, cast: Cast) -> Net:
+    network.node.forget()
+    return Net(network, cast)

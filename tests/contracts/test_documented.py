@@ -1,0 +1,583 @@
+"""What the product documentation says of sessions, in its own order, on the network that keeps it.
+
+It says that a closed session is "not found" as well as "already closed": the contracts say the
+latter, whose class in Python is one of the former.
+"""
+
+from __future__ import annotations
+
+import pytest
+from eth_utils import keccak
+
+from ape_dtn.chain.abi import Function, NodeManager, Router, SessionManager
+from ape_dtn.errors import (
+    ContractReverted,
+    InsufficientFunds,
+    NothingDeposited,
+    SessionAlreadyClosed,
+    SessionNotFound,
+)
+from tests.conftest import Cast
+
+from .conftest import FAILURE, NOBODY, NODE_ID, SUCCESS, Ask, Net, refused
+
+RESERVED = Function("getReserved(uint256)", "uint256")
+TRUST = "trust.system.authored"
+DAY = 24 * 60 * 60
+
+
+def not_found(session: int) -> str:
+    return f"SessionNotFound(sessionId={session})"
+
+
+def already_closed(session: int) -> str:
+    return f"SessionAlreadyClosed(sessionId={session})"
+
+
+def insufficient(session: int, required: int, available: int) -> str:
+    return f"InsufficientFunds(sessionId={session}, required={required}, available={available})"
+
+
+def reserved(net: Net, session: int) -> int:
+    return int(net.read(net.contracts.session_manager, RESERVED, session))
+
+
+@pytest.fixture
+def closed(documented: Net, cast: Cast) -> int:
+    """A closed session of the customer."""
+    session = documented.open(cast.customer)
+    documented.close(cast.customer, session)
+    return session
+
+
+# "What are AI Sessions?"
+
+
+def test_one_session_funds_several_requests(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+
+    requests = [documented.ask(cast.customer, session, most=300) for _ in range(3)]
+    for request in requests:
+        documented.reply(request, asked=10, answered=10)
+
+    assert [documented.fetch(request)[0] for request in requests] == [SUCCESS] * 3
+    assert documented.balance(session) == 1_000 - 3 * 20
+
+
+def test_spending_is_tracked_to_the_unit(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+    charged = []
+    for size in (1, 20, 300):
+        receipt = documented.reply(documented.ask(cast.customer, session, most=400), asked=size)
+        charged += SessionManager.session_charged.find(receipt.logs)
+
+    amounts = [each["amount"] for each in charged]
+    assert amounts == [101, 120, 400]
+    assert documented.balance(session) == 1_000 - sum(amounts)
+    assert documented.held(cast.worker) == sum(amounts)
+
+
+# "Session Creation"
+
+
+def test_tokens_are_sent_to_the_fee_target_and_then_a_session_is_started(
+    documented: Net, cast: Cast
+) -> None:
+    before = documented.held(cast.customer)
+
+    documented.deposit(cast.customer, 500)
+    session = documented.start(cast.customer)
+
+    assert documented.session(session) == (cast.customer.address, 500)
+    assert documented.held(cast.customer) == before - 500
+
+
+def test_a_sessions_id_is_never_0(documented: Net, cast: Cast) -> None:
+    assert documented.open(cast.customer) > 0
+
+
+def test_a_session_needs_a_deposit(documented: Net, cast: Cast) -> None:
+    with refused(NothingDeposited, "InvalidAmount()"):
+        documented.start(cast.customer)
+
+
+# "Automatic Session Creation"
+
+
+def test_session_0_creates_a_session_from_the_deposit(documented: Net, cast: Cast) -> None:
+    documented.deposit(cast.customer, 5_000)
+
+    request = documented.ask(cast.customer, 0, most=1_000)
+
+    session = documented.record(request)[0]
+    assert session != 0
+    assert documented.session(session) == (cast.customer.address, 5_000)
+
+
+def test_an_automatic_session_pays_for_its_request_and_is_closed(
+    documented: Net, cast: Cast
+) -> None:
+    before = documented.held(cast.customer)
+    documented.deposit(cast.customer, 5_000)
+    request = documented.ask(cast.customer, 0)
+    session = documented.record(request)[0]
+
+    documented.reply(request)
+    documented.close(cast.customer, session)
+
+    assert documented.fetch(request)[0] == SUCCESS
+    assert documented.held(cast.customer) == before - 200
+
+
+def test_an_automatic_session_is_used_again_by_its_id(documented: Net, cast: Cast) -> None:
+    documented.deposit(cast.customer, 5_000)
+    session = documented.record(documented.ask(cast.customer, 0))[0]
+
+    again = documented.ask(cast.customer, session)
+
+    assert documented.record(again)[0] == session
+
+
+def test_session_0_needs_a_deposit(documented: Net, cast: Cast) -> None:
+    with refused(NothingDeposited, "InvalidAmount()"):
+        documented.ask(cast.customer, 0)
+
+
+def test_session_0_with_too_small_a_deposit_leaves_it_where_it_was(
+    documented: Net, cast: Cast
+) -> None:
+    session = documented.open(cast.stranger)
+    documented.deposit(cast.customer, 500)
+
+    with refused(InsufficientFunds, insufficient(session + 1, 501, 500)):
+        documented.ask(cast.customer, 0, most=501)
+
+    assert documented.balance(documented.start(cast.customer)) == 500
+
+
+def test_session_0_can_be_neither_owned_nor_closed(documented: Net, cast: Cast) -> None:
+    with refused(SessionNotFound, not_found(0)):
+        documented.close(cast.customer, 0)
+
+
+# "Session Ownership"
+
+
+def test_only_the_owner_can_use_a_session(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer)
+
+    with refused(SessionNotFound, not_found(session)):
+        documented.ask(cast.stranger, session, user=cast.customer.address)
+
+
+def test_only_the_owner_can_close_a_session(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 500)
+
+    with refused(SessionNotFound, not_found(session)):
+        documented.close(cast.stranger, session)
+
+    assert documented.session(session) == (cast.customer.address, 500)
+
+
+def test_only_the_owner_receives_the_refund(documented: Net, cast: Cast) -> None:
+    before = documented.held(cast.customer)
+    session = documented.open(cast.customer, 500)
+    documented.ask(cast.customer, session, most=500, user=cast.stranger.address)
+    others = documented.held(cast.stranger)
+
+    documented.close(cast.customer, session)
+
+    assert documented.held(cast.customer) == before
+    assert documented.held(cast.stranger) == others
+
+
+# "Closing Sessions"
+
+
+def test_closing_refunds_what_is_unused(documented: Net, cast: Cast) -> None:
+    before = documented.held(cast.customer)
+    session = documented.open(cast.customer, 1_000)
+    documented.reply(documented.ask(cast.customer, session), asked=150, answered=100)
+
+    receipt = documented.close(cast.customer, session)
+
+    assert documented.held(cast.customer) == before - 250
+    assert SessionManager.session_closed.find(receipt.logs) == [
+        {"sessionId": session, "remainingBalance": 750}
+    ]
+
+
+def test_a_session_that_is_used_up_is_closed_too(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 100)
+    documented.reply(documented.ask(cast.customer, session, most=100))
+
+    documented.close(cast.customer, session)
+
+    assert documented.session(session) == (NOBODY, 0)
+
+
+def test_a_session_can_be_restarted_with_its_refund(documented: Net, cast: Cast) -> None:
+    first = documented.open(cast.customer, 700)
+    documented.close(cast.customer, first)
+
+    second = documented.open(cast.customer, 700)
+
+    assert second != first
+    assert documented.balance(second) == 700
+
+
+def test_closing_with_a_request_pending_refunds_all_of_it(documented: Net, cast: Cast) -> None:
+    before = documented.held(cast.customer)
+    session = documented.open(cast.customer, 1_000)
+    documented.ask(cast.customer, session, most=1_000)
+
+    documented.close(cast.customer, session)
+
+    assert documented.held(cast.customer) == before
+    assert reserved(documented, session) == 0
+
+
+def test_a_request_of_a_closed_session_is_never_answered(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer)
+    request = documented.ask(cast.customer, session)
+    documented.close(cast.customer, session)
+
+    with refused(SessionAlreadyClosed, already_closed(session)):
+        documented.reply(request)
+
+    assert not documented.is_completed(request)
+    assert documented.held(cast.worker) == 0
+
+
+# "Fee Structure"
+
+
+def test_a_request_costs_by_its_data_size(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+    request = documented.ask(cast.customer, session, fee_asked=2, fee_answered=3)
+
+    documented.reply(request, asked=10, answered=100)
+
+    assert documented.balance(session) == 1_000 - (10 * 2 + 100 * 3)
+
+
+def test_a_request_costs_its_cap_at_most(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+    request = documented.ask(cast.customer, session, most=400)
+
+    documented.reply(request, asked=10**30)
+
+    assert documented.balance(session) == 600
+
+
+def test_a_failure_costs_one_unit_a_byte(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+    request = documented.ask(cast.customer, session, fee_asked=5, fee_answered=5)
+
+    documented.reply(request, status=FAILURE, asked=30, answered=4)
+
+    assert documented.balance(session) == 1_000 - 34
+
+
+# "Session not found"
+
+
+@pytest.mark.parametrize("session", [2**64, 2**256 - 1])
+def test_an_invalid_session_id_is_not_found(documented: Net, cast: Cast, session: int) -> None:
+    with refused(SessionNotFound, not_found(session)):
+        documented.ask(cast.customer, session)
+    with refused(SessionNotFound, not_found(session)):
+        documented.close(cast.customer, session)
+
+
+def test_the_id_of_the_next_session_is_not_found_yet(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer)
+
+    with refused(SessionNotFound, not_found(session + 1)):
+        documented.ask(cast.customer, session + 1)
+
+
+def test_a_session_of_another_account_is_not_found(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.stranger)
+
+    with refused(SessionNotFound, not_found(session)):
+        documented.ask(cast.customer, session)
+    with refused(SessionNotFound, not_found(session)):
+        documented.close(cast.customer, session)
+
+
+# "Insufficient funds"
+
+
+@pytest.mark.parametrize("most", [501, 2**256 - 1])
+def test_a_session_must_have_what_a_request_may_cost(
+    documented: Net, cast: Cast, most: int
+) -> None:
+    session = documented.open(cast.customer, 500)
+
+    with refused(InsufficientFunds, insufficient(session, most, 500)):
+        documented.ask(cast.customer, session, most=most)
+
+
+def test_a_request_may_cost_all_that_a_session_has(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 500)
+
+    request = documented.ask(cast.customer, session, most=500)
+
+    documented.reply(request, asked=500)
+    assert documented.fetch(request)[0] == SUCCESS
+
+
+def test_what_open_requests_may_cost_is_not_available(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 500)
+    documented.ask(cast.customer, session, most=300)
+
+    with refused(InsufficientFunds, insufficient(session, 201, 200)):
+        documented.ask(cast.customer, session, most=201)
+
+
+# "Session already closed"
+
+
+def test_a_closed_session_cannot_be_used(documented: Net, cast: Cast, closed: int) -> None:
+    with refused(SessionAlreadyClosed, already_closed(closed)):
+        documented.ask(cast.customer, closed)
+
+
+def test_a_closed_session_cannot_be_closed(documented: Net, cast: Cast, closed: int) -> None:
+    held = documented.held(cast.customer)
+
+    with refused(SessionAlreadyClosed, already_closed(closed)):
+        documented.close(cast.customer, closed)
+
+    assert documented.held(cast.customer) == held
+
+
+def test_strangers_are_told_that_it_is_closed_as_well(
+    documented: Net, cast: Cast, closed: int
+) -> None:
+    with refused(SessionAlreadyClosed, already_closed(closed)):
+        documented.ask(cast.stranger, closed)
+
+
+def test_a_closed_session_is_not_found_either(documented: Net, cast: Cast, closed: int) -> None:
+    with pytest.raises(SessionNotFound):
+        documented.ask(cast.customer, closed)
+
+
+# Reservations: a session can pay for all that it has asked.
+
+
+def test_a_request_reserves_its_cap(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+
+    documented.ask(cast.customer, session, most=300)
+    documented.ask(cast.customer, session, most=200)
+
+    assert reserved(documented, session) == 500
+    assert documented.balance(session) == 1_000
+
+
+@pytest.mark.parametrize("status", [SUCCESS, FAILURE])
+def test_an_answer_frees_what_it_did_not_cost(documented: Net, cast: Cast, status: int) -> None:
+    session = documented.open(cast.customer, 1_000)
+    request = documented.ask(cast.customer, session, most=1_000)
+
+    documented.reply(request, status=status, asked=1, answered=0)
+
+    assert reserved(documented, session) == 0
+    documented.ask(cast.customer, session, most=999)
+
+
+def test_every_request_of_a_full_session_is_paid_up_to_its_cap(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 1_000)
+    caps = (400, 300, 200, 100)
+    requests = [documented.ask(cast.customer, session, most=most) for most in caps]
+
+    for request in (requests[2], requests[0], requests[3], requests[1]):
+        documented.reply(request, asked=10**6)
+
+    assert documented.held(cast.worker) == 1_000
+    assert documented.session(session) == (cast.customer.address, 0)
+
+
+def test_one_session_does_not_reserve_from_another(documented: Net, cast: Cast) -> None:
+    first = documented.open(cast.customer, 500)
+    second = documented.open(cast.customer, 500)
+    documented.ask(cast.customer, first, most=500)
+
+    documented.ask(cast.customer, second, most=500)
+
+    assert (reserved(documented, first), reserved(documented, second)) == (500, 500)
+
+
+def test_a_refused_request_reserves_nothing(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 500)
+
+    with pytest.raises(InsufficientFunds):
+        documented.ask(cast.customer, session, most=501)
+
+    assert reserved(documented, session) == 0
+
+
+# Ids of requests.
+
+
+def test_equal_requests_in_one_block_have_ids_of_their_own(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer)
+
+    ids = documented.ask_in_one_block(*[(cast.customer, session, Ask())] * 4)
+
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_all_requests_of_one_block_are_answered(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer)
+    first, second = documented.ask_in_one_block(
+        (cast.customer, session, Ask(call=b"first")),
+        (cast.customer, session, Ask(call=b"second")),
+    )
+
+    documented.reply(first, response=b"one")
+    documented.reply(second, response=b"two")
+
+    assert [documented.record(each)[5][0] for each in (first, second)] == [b"first", b"second"]
+    assert [documented.fetch(each)[2] for each in (first, second)] == [b"one", b"two"]
+
+
+# Routing by namespace.
+
+
+@pytest.fixture
+def trusted(documented: Net, cast: Cast) -> bytes:
+    """A namespace of the stranger's that the node is a member of for a day."""
+    namespace = documented.add_namespace(TRUST, cast.stranger)
+    expiration = documented.time + DAY
+    signature = documented.sign_assignment(cast.stranger, TRUST, expiration)
+    documented.join(TRUST, expiration, signature)
+    return namespace
+
+
+def test_a_node_joins_with_the_namespace_owners_signature(documented: Net, trusted: bytes) -> None:
+    manager = documented.contracts.node_manager
+    node = documented.read(manager, NodeManager.get_node, NODE_ID)
+    expiration = documented.read(
+        manager, NodeManager.node_trust_namespace_expiration, NODE_ID, trusted
+    )
+
+    assert documented.read(manager, NodeManager.node_has_trust_namespace, NODE_ID, trusted)
+    assert node[3] == (trusted,)
+    assert node[4] == (expiration,)
+    assert 0 < expiration - documented.time < DAY
+
+
+def test_routing_by_namespace_reaches_its_members(
+    documented: Net, cast: Cast, trusted: bytes
+) -> None:
+    session = documented.open(cast.customer)
+    request = documented.ask(cast.customer, session, nodes=[], namespaces=[trusted])
+
+    documented.reply(request)
+
+    assert documented.fetch(request)[0] == SUCCESS
+
+
+def test_one_of_several_namespaces_is_enough(documented: Net, cast: Cast, trusted: bytes) -> None:
+    namespaces = [keccak(text="trust.nobody.nothing"), trusted]
+    session = documented.open(cast.customer)
+    request = documented.ask(cast.customer, session, nodes=[], namespaces=namespaces)
+
+    documented.reply(request)
+
+    assert documented.is_completed(request)
+
+
+def test_a_membership_ends(documented: Net, cast: Cast, trusted: bytes) -> None:
+    session = documented.open(cast.customer)
+    request = documented.ask(cast.customer, session, nodes=[], namespaces=[trusted])
+
+    documented.wait(DAY + 1)
+
+    with refused(ContractReverted, "Node does not have required trust namespace"):
+        documented.reply(request)
+
+
+def test_a_node_that_leaves_is_trusted_no_more(documented: Net, cast: Cast, trusted: bytes) -> None:
+    session = documented.open(cast.customer)
+    request = documented.ask(cast.customer, session, nodes=[], namespaces=[trusted])
+
+    update = "updateNodeNamespaces(bytes32,string[],uint256[],bytes[])"
+    documented.send(cast.owner, documented.contracts.node_manager, update, NODE_ID, [], [], [])
+
+    with refused(ContractReverted, "Node does not have required trust namespace"):
+        documented.reply(request)
+
+
+def test_only_the_namespaces_owner_can_let_a_node_in(documented: Net, cast: Cast) -> None:
+    documented.add_namespace(TRUST, cast.stranger)
+    expiration = documented.time + DAY
+    signature = documented.sign_assignment(cast.customer, TRUST, expiration)
+
+    with refused(ContractReverted, "Invalid signature"):
+        documented.join(TRUST, expiration, signature)
+
+
+def test_a_signature_is_good_for_its_own_expiration_alone(documented: Net, cast: Cast) -> None:
+    documented.add_namespace(TRUST, cast.stranger)
+    expiration = documented.time + DAY
+    signature = documented.sign_assignment(cast.stranger, TRUST, expiration)
+
+    with refused(ContractReverted, "Invalid signature"):
+        documented.join(TRUST, expiration + 1, signature)
+
+
+def test_nobody_can_let_a_node_into_a_namespace_without_owner(documented: Net, cast: Cast) -> None:
+    expiration = documented.time + DAY
+    signature = documented.sign_assignment(cast.stranger, TRUST, expiration)
+
+    with refused(ContractReverted, "Invalid signature"):
+        documented.join(TRUST, expiration, signature)
+
+
+# A whole life, as the documentation draws it.
+
+
+def test_the_lifecycle_of_a_session(documented: Net, cast: Cast) -> None:
+    before = documented.held(cast.customer)
+    documented.deposit(cast.customer, 10_000)
+    session = documented.start(cast.customer)
+    for lines in ("More?", "No."):
+        request = documented.ask(cast.customer, session, call=lines.encode())
+        documented.reply(request)
+        assert documented.fetch(request)[0] == SUCCESS
+
+    documented.close(cast.customer, session)
+
+    assert documented.held(cast.customer) == before - 2 * 200
+    assert documented.held_by_network == 0
+    assert not documented.read(
+        documented.contracts.session_manager,
+        SessionManager.get_user_session_ids,
+        cast.customer.address,
+    )
+    assert documented.read(documented.router, Router.get_completed_requests_length) == 2
+
+
+def test_answers_never_spend_what_another_request_reserved(documented: Net, cast: Cast) -> None:
+    second = documented.add_node("second", cast.stranger)
+    session = documented.open(cast.customer, 400)
+    greedy = documented.ask(cast.customer, session, nodes=[NODE_ID, second], redundancy=3, most=100)
+    other = documented.ask(cast.customer, session, most=100)
+    documented.reply(greedy)
+    documented.reply(greedy, node=second, worker=cast.stranger)
+
+    documented.reply(other)
+
+    assert documented.balance(session) >= 100
+
+
+def test_several_answers_need_what_all_of_them_may_cost(documented: Net, cast: Cast) -> None:
+    session = documented.open(cast.customer, 200)
+
+    with pytest.raises(InsufficientFunds):
+        documented.ask(cast.customer, session, redundancy=3, most=100)

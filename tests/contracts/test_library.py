@@ -1,0 +1,196 @@
+"""The Solidity library, by the examples that inherit from it and use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from eth_abi import decode
+from eth_utils import keccak
+
+from ape_dtn.chain import sends
+from ape_dtn.chain.abi import Function, Router
+from ape_dtn.errors import ContractReverted
+from tests.conftest import Cast
+
+from .conftest import (
+    ANY,
+    DIRECT,
+    IMPLEMENTATION,
+    NO_CALLBACK,
+    Net,
+    address_at,
+    erc7201,
+    raw,
+    refused,
+)
+
+MODEL_NAME, NODE_NAME = "model.system.openai-gpt-5", "node.local.echo"
+FEE, MOST = 7, 9_000
+
+AI = Function("ai()", "address")
+ON_ANSWER = Function("onAnswer(bytes32)")
+ON_FAILURE = Function("onFailure(bytes32)")
+INITIALIZE = Function("initialize(address,address,string,string,uint256,uint256)")
+UPGRADE = Function("upgradeToAndCall(address,bytes)")
+
+WITH_CALLBACK = ["ReuseSession", "UpgradeableConsumer"]
+
+
+def initialization(owner: str, router: str) -> bytes:
+    return INITIALIZE.encode(owner, router, MODEL_NAME, NODE_NAME, FEE, MOST)
+
+
+@pytest.fixture
+def consumer(documented: Net, cast: Cast, project: Any) -> str:
+    """A plain contract of the customer's that uses AI."""
+    arguments = (documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+    return str(project.ReuseSession.deploy(*arguments, sender=cast.customer).address)
+
+
+@pytest.fixture
+def implementation(cast: Cast, project: Any) -> str:
+    return str(project.UpgradeableConsumer.deploy(sender=cast.customer).address)
+
+
+@pytest.fixture
+def upgradeable(documented: Net, cast: Cast, implementation: str) -> str:
+    """An upgradeable contract of the customer's that uses AI."""
+    data = initialization(cast.customer.address, documented.router)
+    return documented.create("DtnProxy", implementation, data)
+
+
+@pytest.fixture(params=["plain", "upgradeable"])
+def either(request: pytest.FixtureRequest) -> str:
+    """Both of them in turn."""
+    name = {"plain": "consumer", "upgradeable": "upgradeable"}[request.param]
+    return str(request.getfixturevalue(name))
+
+
+# WithDtnAi and WithDtnAiUpgradeable.
+
+
+def test_ai_is_the_router(documented: Net, either: str) -> None:
+    assert documented.read(either, AI) == documented.router
+
+
+@pytest.mark.parametrize("function", [ON_ANSWER, ON_FAILURE])
+@pytest.mark.parametrize("caller", ["customer", "stranger", "worker"])
+def test_nobody_but_the_network_plays_its_callbacks(
+    documented: Net, cast: Cast, either: str, function: Function, caller: str
+) -> None:
+    account = getattr(cast, caller)
+
+    with refused(ContractReverted, raw("OnlyDtn(address)", account.address)):
+        documented.send(account, either, function, b"\x01" * 32)
+
+
+def test_another_router_is_not_let_in(
+    documented: Net, deployed: Net, cast: Cast, either: str
+) -> None:
+    callback = (ON_ANSWER.selector, ON_FAILURE.selector, either)
+    session = deployed.open(cast.customer)
+    request = deployed.ask(cast.customer, session, callback=callback, callback_gas=100_000)
+
+    receipt = deployed.reply(request)
+
+    only_dtn = Function("OnlyDtn(address)").encode(deployed.router)
+    (failed,) = Router.success_callback_failed.find(receipt.logs)
+    assert failed["data"] == only_dtn
+
+
+def test_a_plain_contract_refuses_a_router_without_code(
+    documented: Net, cast: Cast, project: Any
+) -> None:
+    nobody = cast.stranger.address
+    constructor = project.ReuseSession.constructor
+    data = constructor.serialize_transaction(nobody, MODEL_NAME, NODE_NAME, FEE, MOST).data
+    with refused(ContractReverted, raw("NotARouter(address)", nobody)):
+        sends.create(documented.provider, cast.customer, bytes(data))
+
+
+def test_an_upgradeable_contract_refuses_a_router_without_code(
+    documented: Net, cast: Cast, implementation: str
+) -> None:
+    nobody = cast.stranger.address
+
+    with refused(ContractReverted, raw("NotARouter(address)", nobody)):
+        documented.create("DtnProxy", implementation, initialization(nobody, nobody))
+
+
+def test_ai_outlives_an_upgrade(
+    documented: Net, cast: Cast, project: Any, upgradeable: str
+) -> None:
+    second = str(project.UpgradeableConsumer.deploy(sender=cast.customer).address)
+
+    documented.send(cast.customer, upgradeable, UPGRADE, second, b"")
+
+    assert address_at(documented.provider, upgradeable, IMPLEMENTATION) == second
+    assert documented.read(upgradeable, AI) == documented.router
+
+
+def test_an_upgradeable_contract_is_initialized_once(
+    documented: Net, cast: Cast, upgradeable: str
+) -> None:
+    arguments = (cast.stranger.address, documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+
+    with refused(ContractReverted, raw("InvalidInitialization()")):
+        documented.send(cast.stranger, upgradeable, INITIALIZE, *arguments)
+
+
+def test_an_implementation_is_never_initialized(
+    documented: Net, cast: Cast, implementation: str
+) -> None:
+    arguments = (cast.stranger.address, documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+
+    with refused(ContractReverted, raw("InvalidInitialization()")):
+        documented.send(cast.stranger, implementation, INITIALIZE, *arguments)
+
+
+def test_only_the_owner_upgrades(
+    documented: Net, cast: Cast, implementation: str, upgradeable: str
+) -> None:
+    refusal = raw("OwnableUnauthorizedAccount(address)", cast.stranger.address)
+
+    with refused(ContractReverted, refusal):
+        documented.send(cast.stranger, upgradeable, UPGRADE, implementation, b"")
+
+
+def test_ai_is_stored_where_erc7201_puts_it(documented: Net, upgradeable: str) -> None:
+    slot = erc7201("ape-dtn.WithDtnAi")
+
+    assert address_at(documented.provider, upgradeable, slot) == documented.router
+
+
+# DtnDefaults.
+
+
+@pytest.fixture
+def recorded(documented: Net, cast: Cast, project: Any) -> tuple[Any, ...]:
+    """What the router has of a request that was made with the defaults."""
+    arguments = (documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+    contract = project.ValidateSession.deploy(*arguments, sender=cast.customer)
+    documented.fund(contract, MOST)
+    documented.send(cast.customer, str(contract.address), "ask(string)", "What, if anything?")
+    return documented.record(bytes(contract.requestId()))
+
+
+def test_the_default_routing_trusts_one_node_for_any_one_answer(
+    recorded: tuple[Any, ...],
+) -> None:
+    assert recorded[4] == ((), (keccak(text=NODE_NAME),), 1, 8, ANY)
+
+
+def test_a_model_is_named_by_the_hash_of_its_name(recorded: tuple[Any, ...]) -> None:
+    assert recorded[3] == keccak(text=MODEL_NAME)
+
+
+def test_a_text_request_is_one_line_answered_directly(recorded: tuple[Any, ...]) -> None:
+    call, extra, call_type, *fees = recorded[5]
+
+    assert decode(["string[]"], call) == (("What, if anything?",),)
+    assert (extra, call_type, fees) == (b"", DIRECT, [FEE, FEE, MOST])
+
+
+def test_the_default_callback_calls_nothing(recorded: tuple[Any, ...]) -> None:
+    assert recorded[6] == NO_CALLBACK

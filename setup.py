@@ -6,7 +6,16 @@ from setuptools import find_packages, setup
 
 solidity = ["ape-solidity>=0.8.6"]
 test = [*solidity, "hypothesis", "pytest"]
-dev = [*test, "build", "mypy", "pre-commit", "ruff", "types-requests", "types-setuptools", "virtualenv"]
+dev = [
+    *test,
+    "build",
+    "mypy",
+    "pre-commit",
+    "ruff",
+    "types-requests",
+    "types-setuptools",
+    "virtualenv",
+]
 
 setup(
     name="ape-dtn",  # Ape takes for its plugins the distributions called ape-*

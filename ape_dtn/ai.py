@@ -12,7 +12,13 @@ from ape_dtn.chain import reads
 from ape_dtn.chain.abi import ERC20, ModelManager, NodeManager, Router
 from ape_dtn.chain.networks import connected
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import ModelNotFound, NodeNotFound, RpcRefused
+from ape_dtn.errors import (
+    ContractReverted,
+    ModelNotFound,
+    NoContractAtAddress,
+    NodeNotFound,
+    RpcRefused,
+)
 from ape_dtn.model import Api, Model
 from ape_dtn.names import Names, id_of
 
@@ -112,7 +118,10 @@ class DtnAi:
             Router.fee_target,
         )
         calls = [Call(self.router, function, contract="router") for function in functions]
-        return Contracts(*reads.read(self.provider, *calls))
+        try:
+            return Contracts(*reads.read(self.provider, *calls))
+        except ContractReverted as err:  # a contract that has no such functions
+            raise NoContractAtAddress(self.router, "router") from err
 
     def token(self) -> Token:
         """The fee token, in two HTTP requests."""
@@ -168,9 +177,13 @@ class DtnAi:
         return found
 
     def nodes(self, model: str | None = None) -> list[Node]:
-        """The nodes that serve a model, or any model that is known; active or not."""
+        """The nodes that serve a model, or any model that is known; active or not.
+
+        Raises:
+            ModelNotFound: The model is not registered.
+        """
         contracts = self.contracts()
-        known = [model] if model else [each.name for each in self.models()]
+        known = [self.model(model).name] if model else [each.name for each in self.models()]
         serving = reads.read(
             self.provider,
             *(

@@ -9,7 +9,13 @@ from typing import TypeAlias
 
 from ape_dtn.errors import InvalidAmount, TooManyDecimals, WrongToken
 
-_TEXT = re.compile(r"(?P<number>-?[0-9][0-9_]*(\.[0-9]+)?|-?\.[0-9]+)(\s*(?P<unit>\S.*?))?\s*")
+_TEXT = re.compile(
+    r"(?P<number>-?[0-9][0-9_]*(\.[0-9]+)?|-?\.[0-9]+)"
+    r"(?![eE][+-]?[0-9])"  # "1e3" is neither a number that people write nor an amount of "e3"
+    r"(\s*(?P<unit>\S.*?))?\s*"
+)
+
+MOST_UNITS = 2**256 - 1
 
 
 @dataclass(frozen=True)
@@ -64,15 +70,19 @@ class Token:
             raise InvalidAmount(value, "it is not a number")
         sign, digits, exponent = number.as_tuple()
         assert isinstance(exponent, int)
-        shift = exponent + self.decimals
-        # Integers only: a Decimal context would round what exceeds its precision.
-        whole = int("".join(map(str, digits)) or "0")
-        if shift >= 0:
-            units = whole * int(10**shift)
-        else:
-            units, rest = divmod(whole, int(10**-shift))
-            if rest:
+        if not any(digits):
+            return 0
+        if number.adjusted() + self.decimals > len(str(MOST_UNITS)):
+            raise InvalidAmount(value, "it is more than any token can hold")
+        # Text, cut and filled up: a Decimal context would round what exceeds its precision.
+        text, shift = "".join(map(str, digits)), exponent + self.decimals
+        if shift < 0:
+            text, rest = text[:shift], text[shift:]
+            if rest.strip("0"):
                 raise TooManyDecimals(value, self.symbol, self.decimals)
+        units = int(text + "0" * shift)
+        if units > MOST_UNITS:
+            raise InvalidAmount(value, "it is more than any token can hold")
         return -units if sign else units
 
     def _number(self, text: str) -> Decimal:

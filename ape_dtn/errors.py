@@ -112,7 +112,7 @@ class InvalidName(BadInput):
 
     def __init__(self, name: object, kind: str, example: str) -> None:
         super().__init__(
-            f"'{name}' is not a {kind}: give its full name, as in '{example}', or its 32-byte id.",
+            f"'{name}' names no {kind}: write it as in '{example}', or give the 32-byte id.",
             name=str(name),
         )
 
@@ -226,7 +226,7 @@ class WrongChain(NoNetwork):
             expected=expected,
             actual=actual,
         )
-        self.hint = "Choose the network with --network."
+        self.hint = "Choose the network with --network; Anvil's is ethereum:local:foundry."
 
 
 class NoContractAtAddress(NoNetwork):

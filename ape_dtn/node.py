@@ -65,6 +65,8 @@ class DtnNode:
         total = reads.read_one(provider, length)
         if total == self._seen:
             return []
+        if total < self._seen:  # the chain was set back
+            self.forget()
         page = Call(self.ai.router, Router.get_pending_requests, (self._seen, total))
         ids = list(dict.fromkeys(reads.read_one(provider, page)))
         records = reads.read(
@@ -94,13 +96,16 @@ class DtnNode:
             stop: Asked after each round.
             poll: Seconds between rounds.
         """
+        told = ""
         while not stop():
             try:
                 self.answer_pending()
+                told = ""
             except DtnError as err:
-                from ape.logging import logger
+                if told != (told := err.message):  # once, however long it lasts
+                    from ape.logging import logger
 
-                logger.error(f"{self.name}: {err}")
+                    logger.error(f"{self.name}: {err}")
             time.sleep(poll)
 
     def _served(self) -> dict[bytes, Api]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def session_call(manager: str, session_id: int) -> Call:
     """A session's owner and balance (``SessionManager.getSessionById``)."""
+    if not 0 <= session_id < 2**256:
+        raise SessionNotFound(session_id)
     return Call(manager, SessionManager.get_session_by_id, (session_id,), "session manager")
 
 

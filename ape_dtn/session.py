@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from ape_dtn import ownership
-from ape_dtn.ai import DtnAi, to_token, token_calls
+from ape_dtn.ai import Contracts, DtnAi, to_token, token_calls
 from ape_dtn.amount import Amount, AmountLike, Token
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
@@ -88,18 +88,8 @@ class DtnSession:
         """
         ai = ai or DtnAi()
         contracts = ai.contracts()
-        owner = str(account.address)
-        *described, balance = reads.read(
-            ai.provider,
-            *token_calls(contracts.fee_token),
-            Call(contracts.fee_token, ERC20.balance_of, (owner,), contract="fee token"),
-        )
-        token = to_token(contracts.fee_token, *described)
-        deposit = token.amount(amount)
-        if deposit.units > balance:
-            raise InsufficientFunds(owner, deposit, token.units(balance))
-        if not (is_local(ai.provider) or unsafe_two_step):
-            raise UnsafeDeposit
+        deposit = _checked_deposit(ai, contracts, account, amount, unsafe_two_step)
+        token = deposit.token
         transfer = sends.call(token.address, ERC20.transfer, contracts.fee_target, deposit.units)
         start = sends.call(ai.router, Router.start_user_session, gas_limit=START_GAS)
         try:
@@ -119,6 +109,25 @@ class DtnSession:
             )
             raise taken
         return session
+
+    @staticmethod
+    def check_deposit(
+        amount: AmountLike,
+        account: AccountAPI,
+        ai: DtnAi | None = None,
+        *,
+        unsafe_two_step: bool = False,
+    ) -> Amount:
+        """Checks all that :meth:`start` checks before it sends anything.
+
+        Returns:
+            The deposit.
+
+        Raises:
+            InvalidAmount, InsufficientFunds, UnsafeDeposit: As :meth:`start` would.
+        """
+        ai = ai or DtnAi()
+        return _checked_deposit(ai, ai.contracts(), account, amount, unsafe_two_step)
 
     @classmethod
     def claim(cls, account: AccountAPI, ai: DtnAi | None = None) -> DtnSession:
@@ -313,3 +322,21 @@ class DtnSession:
         )
         ownership.check(self.ai, contracts.session_manager, self.id, owner)
         return owner, Amount(balance, Token(contracts.fee_token, symbol, decimals))
+
+
+def _checked_deposit(
+    ai: DtnAi, contracts: Contracts, account: AccountAPI, amount: AmountLike, unsafe_two_step: bool
+) -> Amount:
+    owner = str(account.address)
+    *described, balance = reads.read(
+        ai.provider,
+        *token_calls(contracts.fee_token),
+        Call(contracts.fee_token, ERC20.balance_of, (owner,), contract="fee token"),
+    )
+    token = to_token(contracts.fee_token, *described)
+    deposit = token.amount(amount)
+    if deposit.units > balance:
+        raise InsufficientFunds(owner, deposit, token.units(balance))
+    if not (is_local(ai.provider) or unsafe_two_step):
+        raise UnsafeDeposit
+    return deposit

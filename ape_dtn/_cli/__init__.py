@@ -12,7 +12,7 @@ from ape_dtn._cli.session import session
 
 @click.group(short_help="Buy AI answers on chain")
 def cli() -> None:
-    r"""Buy AI answers on chain: sessions and requests of the Deep Trust Network.
+    """Buy AI answers on chain: sessions and requests of the Deep Trust Network.
 
     A session is opened with a deposit of the network's stablecoin, pays for requests, and is closed
     for a refund of the rest.
@@ -26,7 +26,7 @@ def cli() -> None:
     was asked, 2 when something given is wrong, 3 when the network cannot be reached, 4 when the
     contracts refuse, 5 when there is no answer yet, 6 when the node failed, and 7 when a
     transaction was sent and its outcome is not known yet.
-    """
+    """  # noqa: D301 (for click, it has to be the character)
 
 
 for command in (info, session, ask, answer, models, nodes, deploy, demo):

@@ -48,7 +48,9 @@ def ask(
     timeout: float,
     unsafe_two_step: bool,
     router: str | None,
-    **options: str | None,
+    model: str | None,
+    fee_per_byte: str | None,
+    most_it_may_cost: str | None,
 ) -> dict[str, Any]:
     """Ask PROMPT, wait for the answer, and print it.
 
@@ -56,15 +58,26 @@ def ask(
     answer may cost at most is shown before anything is sent.
     """
     from ape_dtn.ai import DtnAi
-    from ape_dtn.draft import draft
+    from ape_dtn.draft import Options, draft
+    from ape_dtn.errors import InsufficientFunds
     from ape_dtn.session import DtnSession
 
     if session_id is not None and (deposit or keep):
         raise click.UsageError("--deposit and --keep are for a new session, not for --session.")
     ai = DtnAi(router)
-    checked = draft(ai, account, prompt, session_id, {**options, "nodes": nodes})  # type: ignore[typeddict-item]
-    token = checked.most_it_may_cost.token
-    funds = token.amount(deposit) if deposit else checked.most_it_may_cost
+    options = Options(
+        model=model, nodes=nodes, fee_per_byte=fee_per_byte, most_it_may_cost=most_it_may_cost
+    )
+    checked = draft(ai, account, prompt, session_id, options)
+    most = checked.most_it_may_cost
+    if session_id is None:
+        funds = DtnSession.check_deposit(
+            deposit or most, account, ai, unsafe_two_step=unsafe_two_step
+        )
+        if funds < most:
+            raise InsufficientFunds("the new session", most, funds)
+    else:
+        funds = checked.balance or most
     _show_worst_case(checked, str(funds))
     confirm("Send it?", account, skip_confirmation)
 

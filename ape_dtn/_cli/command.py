@@ -6,8 +6,10 @@ import contextlib
 import functools
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -26,7 +28,7 @@ from ape_dtn.errors import BadInput, DtnError, NoAccount, NoNetwork
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Keys of what a running command keeps in its context.
-_FOR_PEOPLE, _FOR_MACHINES = f"{__name__}.for_people", f"{__name__}.for_machines"
+_STDOUT, _AS_JSON, _MAY_ASK = (f"{__name__}.{key}" for key in ("stdout", "as_json", "may_ask"))
 
 
 class Interrupted(DtnError):
@@ -56,6 +58,14 @@ class NotConfirmed(BadInput):
         self.hint = "Where there is no terminal, confirm with -y."
 
 
+class AccountLocked(BadInput):
+    """An account's key needs its passphrase, and nobody could be asked for it. Nothing was sent."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"Account {alias} is locked: nothing was sent.")
+        self.hint = f"Where there is no terminal, APE_ACCOUNTS_{alias}_PASSPHRASE unlocks it."
+
+
 class DtnCommand(click.Command):
     """A command that is connected to the network and returns what ``--json`` prints.
 
@@ -68,7 +78,9 @@ class DtnCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [
             # A name, not a class: parsing then imports nothing, and --help stays quick.
-            NetworkOption(base_type=str, default=network, envvar="APE_DTN_NETWORK"),
+            NetworkOption(
+                base_type=str, default=network, envvar="APE_DTN_NETWORK", show_envvar=True
+            ),
             click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON."),
         ]
 
@@ -84,13 +96,12 @@ class DtnCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _standard_output(ctx, ctx.params.pop("as_json")):
+        as_json = ctx.params.pop("as_json")
+        with _standard_output(ctx, as_json), contextlib.ExitStack() as connection:
             try:
-                connection = parse_network(ctx)
-                del ctx.params["network"]
-                with connection or contextlib.nullcontext():
-                    result = super().invoke(ctx)
-            except (ProviderError, NetworkError, ConnectionError) as err:
+                _connect(ctx, connection)
+                result = super().invoke(ctx)
+            except (ProviderError, NetworkError) as err:
                 _fail(ctx, NoNetwork(f"Could not connect: {err}"))
             except DtnError as err:
                 _fail(ctx, err)
@@ -144,17 +155,15 @@ def signed(function: _Function) -> Any:
 
 def choose_account(which: str) -> Any:
     """Lets the user choose an account, once the command runs."""
-    try:
+    with _question(without_terminal=NoAccount()):
         return select_account(f"Choose {which}")
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise NoAccount from None
 
 
 def say(text: str) -> None:
-    """Tells people, on standard output or, under ``--json``, on standard error."""
-    click.echo(text, file=click.get_current_context().meta[_FOR_PEOPLE])
+    """Tells people on standard output what they asked for; nothing under ``--json``."""
+    meta = click.get_current_context().meta
+    if not meta[_AS_JSON]:
+        click.echo(text, file=meta[_STDOUT])
 
 
 def print_json(result: Any) -> None:
@@ -162,23 +171,23 @@ def print_json(result: Any) -> None:
 
     For commands that go on afterwards and then return nothing.
     """
-    if (file := click.get_current_context().meta[_FOR_MACHINES]) is not None:
-        _print_json(file, result)
+    meta = click.get_current_context().meta
+    if meta[_AS_JSON]:
+        _print_json(meta[_STDOUT], result)
 
 
 def confirm(question: str, account: Any, yes: bool) -> None:
     """Asks before money moves, unless told not to."""
-    if yes:
+    click.get_current_context().meta[_MAY_ASK] = not yes
+    if not yes:
+        with _question(without_terminal=NotConfirmed()):
+            agreed = click.confirm(question, err=True)
+        if not agreed:
+            raise click.Abort
+    elif hasattr(account, "set_autosign"):
         # Keys are then unlocked by APE_ACCOUNTS_<alias>_PASSPHRASE, as Ape does it.
-        if hasattr(account, "set_autosign"):
+        with _question(without_terminal=AccountLocked(account.alias)):
             account.set_autosign(True)
-        return
-    try:
-        click.confirm(question, abort=True, err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise NotConfirmed from None
 
 
 @contextlib.contextmanager
@@ -186,6 +195,11 @@ def working(what: str) -> Iterator[None]:
     """Shows on standard error that something takes its time."""
     from rich.console import Console
 
+    if click.get_current_context().meta[_MAY_ASK]:
+        # The account may ask before it signs: nothing may spin over its questions.
+        click.echo(f"{what} …", err=True)
+        yield
+        return
     with Console(stderr=True).status(what):
         yield
 
@@ -198,30 +212,52 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     if not rows:
         say(f"{title}: none")
         return
-    shown = Table(title=title, title_justify="left")
+    say(title)  # as the table's own it would be folded to the table's width
+    shown = Table()
     for place, column in enumerate(columns):
         # Names stay whole: they are there to be copied.
         shown.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         shown.add_row(*row)
-    console = Console(file=click.get_current_context().meta[_FOR_PEOPLE])
+    meta = click.get_current_context().meta
+    console = Console(file=meta[_STDOUT], quiet=meta[_AS_JSON])
     if not console.is_terminal:  # a pipe has no width
         console.width = 200
     console.print(shown)
 
 
 @contextlib.contextmanager
+def _question(without_terminal: DtnError) -> Iterator[None]:
+    try:
+        yield
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise without_terminal from None
+
+
+def _connect(ctx: click.Context, connection: contextlib.ExitStack) -> None:
+    try:
+        if provider := parse_network(ctx):
+            connection.enter_context(provider)
+    except OSError as err:  # some of Ape's providers let through what `requests` raises
+        raise NoNetwork(f"Could not connect: {err}") from err
+    del ctx.params["network"]
+
+
+@contextlib.contextmanager
 def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
     """Keeps standard output for what was asked for, whoever else may want to write to it."""
-    ctx.meta[_FOR_PEOPLE] = sys.stderr if as_json else sys.stdout
-    ctx.meta[_FOR_MACHINES] = sys.stdout if as_json else None
+    ctx.meta.update({_STDOUT: sys.stdout, _AS_JSON: as_json, _MAY_ASK: False})
     for handler in logging.getLogger("ape").handlers:
         # Ape means to log to standard error, and looks it up under keys that are not there. It
         # still logs when the command is over and the process it started is stopped.
         if hasattr(handler, "echo_kwargs"):
             levels = ("debug", "info", "success", "warning", "error")
             handler.echo_kwargs = {level: {"err": True} for level in levels}
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), Path(os.devnull).open() as nobody:
+        # Where it is closed, whoever asks shall find the end of input instead of nothing at all.
+        sys.stdin = sys.stdin or nobody
         yield
 
 

@@ -39,7 +39,7 @@ behaviour_option = click.option(
 )
 @click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
 def deploy(behaviour: str, fee_token: str, serve: bool) -> dict[str, Any] | None:
-    r"""Deploy a whole network on a local chain.
+    """Deploy a whole network on a local chain.
 
     Contracts, models, a node, a funded account. All commands on that chain then find it. The node
     answers with what it was asked, as long as --serve runs.
@@ -48,7 +48,7 @@ def deploy(behaviour: str, fee_token: str, serve: bool) -> dict[str, Any] | None
       anvil                                                     a chain, in a terminal of its own
       ape dtn deploy --serve --network ethereum:local:foundry   a network, in another
       ape dtn ask "Hello?" --network ethereum:local:foundry --account TEST::2
-    """
+    """  # noqa: D301 (for click, it has to be the character)
     _outlives_this(_local_chain(), serve)
     network, customer, token = _deployed(behaviour, fee_token)
     funds = token.amount(FUNDS)

@@ -64,7 +64,7 @@ def start(
         with working("Starting the session"):
             opened = DtnSession.claim(account, ai)
     else:
-        deposit = ai.token().amount(amount)
+        deposit = DtnSession.check_deposit(amount, account, ai, unsafe_two_step=unsafe_two_step)
         question = f"Deposit {deposit} of {account.address} on {ai.provider.network_choice}?"
         confirm(question, account, skip_confirmation)
         with working("Depositing and starting the session"):

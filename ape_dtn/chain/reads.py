@@ -152,8 +152,11 @@ def _decoded(call: Call, answer: Any, about: reverts.About) -> Any:
         if answer.data is None:
             return RpcRefused(answer.method, answer.message)
         return reverts.to_error(reverts.decode(answer.data, answer.message), about)
+    data = rpc.as_bytes(answer)
     try:
-        return call.function.decode(rpc.as_bytes(answer))
-    except DecodingError:
-        # An address without code returns nothing, and another contract something else.
-        return NoContractAtAddress(call.address, call.contract)
+        # Ape has taught eth_abi to read a number from nothing.
+        if data or not call.function.outputs:
+            return call.function.decode(data)
+    except DecodingError:  # another contract returns something else
+        pass
+    return NoContractAtAddress(call.address, call.contract)

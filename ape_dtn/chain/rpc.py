@@ -98,10 +98,14 @@ def _ask_over_http(http: Any, requests: Sequence[Request]) -> Iterator[Any]:
             responses = http.make_batch_request(list(requests))
         if isinstance(responses, dict):  # a refusal of the batch as a whole
             responses = [http.make_request(*request) for request in requests]
+        for (method, _), response in zip(requests, responses, strict=True):
+            refused = response.get("error")
+            yield _failure(method, refused) if refused else response["result"]
     except (RequestException, ValueError, ConnectionError) as err:
         raise ChainUnreachable(_without_secrets(http.endpoint_uri), _without_urls(err)) from err
-    for (method, _), response in zip(requests, responses, strict=True):
-        yield response["result"] if "error" not in response else _failure(method, response["error"])
+    except (AttributeError, KeyError, TypeError) as err:
+        reason = "what it says is no JSON-RPC"
+        raise ChainUnreachable(_without_secrets(http.endpoint_uri), reason) from err
 
 
 def _failure(method: str, error: Any) -> Failure:

@@ -183,7 +183,9 @@ def _priced(
     )
     chain_id, nonce, balance = (rpc.as_int(rpc.expect(answer)) for answer in answers[:3])
     if chain_id != provider.chain_id:
-        raise WrongChain(provider.chain_id, chain_id, "the RPC's chain has changed")
+        raise WrongChain(
+            provider.chain_id, chain_id, "the RPC serves another one than Ape takes it for"
+        )
     base_fee = rpc.as_int(rpc.expect(answers[3]).get("baseFeePerGas") or 0)
     tip = 0 if isinstance(answers[4], rpc.Failure) else rpc.as_int(answers[4])
     limits = [transaction.gas_limit for transaction in transactions]

@@ -105,10 +105,10 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 
 def _elsewhere(target: Target) -> Subject:
-    from ape.utils.basemodel import ManagerAccessMixin as access
+    from ape.cli import AccountAliasPromptChoice
 
     def account(alias: str) -> Any:
-        loaded = access.account_manager.load(alias)
+        loaded = AccountAliasPromptChoice().convert(alias, None, None)
         if hasattr(loaded, "set_autosign"):
             loaded.set_autosign(True)
         return loaded

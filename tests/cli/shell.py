@@ -1,0 +1,259 @@
+"""The real `ape` in processes of its own, on a real Anvil; all of them end with their owner."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import requests
+from eth_account import Account
+
+FOUNDRY = "ethereum:local:foundry"
+CUSTOMER, STRANGER = "TEST::2", "TEST::3"
+
+# What Anvil and Ape make of their common mnemonic.
+OWNER_ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+CUSTOMER_ADDRESS = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+STRANGER_ADDRESS = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @cached_property
+    def json(self) -> Any:
+        """All of standard output, which has to be one document and nothing else."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        assert list(self.json) == ["error"]
+        found: dict[str, Any] = self.json["error"]
+        return found
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command that has not ended yet."""
+
+    process: subprocess.Popen[bytes]
+    files: tuple[Path, Path]
+
+    @property
+    def out(self) -> str:
+        return self.files[0].read_text()
+
+    @property
+    def err(self) -> str:
+        return self.files[1].read_text()
+
+    def until(self, reached: Callable[[], Any], seconds: float = 60) -> Any:
+        """What `reached` returns as soon as that is true."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if found := reached():
+                return found
+            assert self.process.poll() is None, f"it ended:\n{self.out}\n{self.err}"
+            assert time.monotonic() < deadline, f"it takes too long:\n{self.out}\n{self.err}"
+            time.sleep(0.05)
+
+    def interrupt(self) -> Done:
+        """Ends it as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        return Done(self.process.wait(30), self.out, self.err)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Where commands run: an environment and a folder, in which nothing is of the user's."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def having(self, **variables: str) -> Shell:
+        return replace(self, variables={**self.variables, **variables})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name[:4] != "APE_"}
+        home = {"HOME": str(self.folder), "APE_DATA_FOLDER": str(self.folder / ".ape")}
+        return {**inherited, **home, **self.variables}
+
+    @property
+    def here(self) -> Path:
+        """The folder that commands run in, which is no project."""
+        found = self.folder / "here"
+        found.mkdir(exist_ok=True)
+        return found
+
+    def keep_key(self, alias: str, key: str, passphrase: str) -> None:
+        """Keeps an account's key where Ape looks for it, as `ape accounts import` does."""
+        folder = self.folder / ".ape" / "accounts"
+        folder.mkdir(parents=True, exist_ok=True)
+        keyfile = Account.encrypt(bytes.fromhex(key), passphrase, kdf="pbkdf2", iterations=1000)
+        (folder / f"{alias}.json").write_text(json.dumps(keyfile))
+
+    def dtn(self, *command: str, answers: str | None = None) -> Done:
+        """Runs `ape dtn` to its end, with these answers to its questions, or without anybody."""
+        return self.run("ape", "dtn", *command, answers=answers)
+
+    def run(self, *command: str, answers: str | None = None, folder: Path | None = None) -> Done:
+        done = subprocess.run(
+            command,
+            cwd=folder or self.here,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            **({"stdin": subprocess.DEVNULL} if answers is None else {"input": answers}),
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def on_terminal(self, *command: str, answers: str) -> Done:
+        """Runs it as if somebody sat there and typed these answers, who sees all as one text."""
+        ours, theirs = os.openpty()
+        os.write(ours, answers.encode())
+        try:
+            code = subprocess.run(
+                command,
+                cwd=self.here,
+                env=self.environment,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                timeout=60,
+            ).returncode
+            return Done(code, os.read(ours, 2**16).decode(), "")
+        finally:
+            os.close(theirs)
+            os.close(ours)
+
+    @contextmanager
+    def running(self, *command: str) -> Iterator[Running]:
+        files = self.folder / f"{time.time_ns()}.out", self.folder / f"{time.time_ns()}.err"
+        with files[0].open("wb") as out, files[1].open("wb") as err:
+            process = subprocess.Popen(
+                command,
+                cwd=self.here,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                preexec_fn=_end_with_parent,
+            )
+        try:
+            yield Running(process, files)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """An Anvil of ours."""
+
+    url: str
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answered = requests.post(self.url, json=asked, timeout=10).json()
+        assert "error" not in answered, answered
+        return answered["result"]
+
+    def nonce(self, address: str) -> int:
+        return int(self.rpc("eth_getTransactionCount", address, "latest"), 16)
+
+    def send(self, sender: str, to: str, data: str) -> None:
+        """Sends from an account whose key Anvil has."""
+        sent = self.rpc("eth_sendTransaction", {"from": sender, "to": to, "data": data})
+        assert int(self.rpc("eth_getTransactionReceipt", sent)["status"], 16) == 1
+
+
+@contextmanager
+def anvil(shell: Shell, *options: str) -> Iterator[Chain]:
+    port = free_port()
+    chain = Chain(f"http://127.0.0.1:{port}")
+    with shell.running("anvil", "--silent", "--port", str(port), *options) as running:
+        running.until(lambda: is_there(chain))
+        yield chain
+
+
+def _end_with_parent() -> None:
+    """Lets Linux end this process when the tests are killed and cannot do it themselves."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def is_there(chain: Chain) -> bool:
+    try:
+        return bool(chain.rpc("eth_chainId"))
+    except requests.ConnectionError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that `ape dtn deploy --serve --json` has deployed and serves."""
+
+    chain: Chain
+    shell: Shell
+    node: Running
+    deployed: dict[str, Any]
+
+    def dtn(self, *command: str, answers: str | None = None) -> Done:
+        return self.shell.dtn(*command, answers=answers)
+
+    def held_by(self, address: str) -> int:
+        """Its tokens, asked for as plainly as can be."""
+        data = "0x70a08231" + address[2:].rjust(64, "0")  # balanceOf(address)
+        call = {"to": self.deployed["token"], "data": data}
+        return int(self.chain.rpc("eth_call", call, "latest"), 16)
+
+    def mint(self, address: str, units: int) -> None:
+        data = f"0x40c10f19{address[2:]:0>64}{units:064x}"  # mint(address,uint256)
+        self.chain.send(OWNER_ADDRESS, self.deployed["token"], data)
+
+    @contextmanager
+    def node_asleep(self) -> Iterator[None]:
+        """Nothing is answered meanwhile."""
+        self.node.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.node.process.send_signal(signal.SIGCONT)
+
+
+def parsed(text: str) -> Any:
+    """The JSON document, once all of it is there."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return None

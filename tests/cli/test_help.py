@@ -1,0 +1,48 @@
+"""What the commands teach of themselves, in no time."""
+
+from __future__ import annotations
+
+import pytest
+
+from .shell import Shell
+
+COMMANDS = ("answer", "ask", "demo", "deploy", "info", "models", "nodes", "session")
+SUBCOMMANDS = ("start", "list", "show", "close")
+EACH = [*((name,) for name in COMMANDS), *(("session", name) for name in SUBCOMMANDS)]
+
+
+def test_it_lists_all_commands(shell: Shell) -> None:
+    done = shell.dtn("--help")
+
+    commands = done.out.partition("Commands:\n")[2]
+    assert tuple(line.split()[0] for line in commands.splitlines()) == COMMANDS
+    assert "..." not in commands
+
+
+def test_it_teaches_what_exit_codes_mean(shell: Shell) -> None:
+    words = " ".join(shell.dtn("--help").out.split())
+
+    assert "2 when something given is wrong" in words
+    assert "7 when a transaction was sent and its outcome is not known yet" in words
+
+
+def test_examples_keep_their_lines(shell: Shell) -> None:
+    assert "\n    ape dtn demo    " in shell.dtn("--help").out
+    assert "\n    anvil    " in shell.dtn("deploy", "--help").out
+
+
+@pytest.mark.parametrize("command", EACH, ids="-".join)
+def test_each_command_has_help(shell: Shell, command: tuple[str, ...]) -> None:
+    done = shell.dtn(*command, "--help")
+
+    assert (done.code, done.err) == (0, "")
+    assert "--json" in done.out or command == ("session",)
+    assert "\b" not in done.out
+    assert "\\b" not in done.out
+
+
+def test_a_command_that_is_not_there(shell: Shell) -> None:
+    done = shell.dtn("sesion")
+
+    assert done.code == 2
+    assert "No such command 'sesion'" in done.err

@@ -1,0 +1,239 @@
+"""What is refused, with which exit code, in which words; and that it costs nothing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from .shell import (
+    CUSTOMER,
+    CUSTOMER_ADDRESS,
+    FOUNDRY,
+    OWNER_ADDRESS,
+    STRANGER,
+    STRANGER_ADDRESS,
+    Done,
+    Network,
+    free_port,
+)
+
+BAD_INPUT, NO_NETWORK, REFUSED = 2, 3, 4
+NOTHING = "0x000000000000000000000000000000000000dEaD"
+NOWHERE = f"http://127.0.0.1:{free_port()}"
+UNKNOWN_REQUEST = "0x" + "5e" * 32
+BY_CUSTOMER = ("--account", CUSTOMER, "-y")
+BY_STRANGER = ("--account", STRANGER, "-y")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that has to be refused. ``OPEN`` in it is a session of the customer's with 25."""
+
+    name: str
+    command: tuple[str, ...]
+    exit_code: int
+    code: str
+    says: str
+
+
+def start(*given: str) -> tuple[str, ...]:
+    return ("session", "start", *BY_CUSTOMER, *given)
+
+
+def ask(*given: str) -> tuple[str, ...]:
+    return ("ask", "Hello?", *BY_CUSTOMER, *given)
+
+
+CASES = [
+    Case("zero", start("0"), BAD_INPUT, "invalid_amount", "'0' is not an amount"),
+    Case("negative", start("--", "-1"), BAD_INPUT, "invalid_amount", "'-1' is not an amount"),
+    Case(
+        "too-many-decimals",
+        start("1.0000001"),
+        BAD_INPUT,
+        "too_many_decimals",
+        "USDT has 6 digits after the point",
+    ),
+    Case("foreign-token", start("25 USDC"), BAD_INPUT, "wrong_token", "is paid in USDT"),
+    Case(
+        "more-than-there-is",
+        start("5000"),
+        REFUSED,
+        "insufficient_funds",
+        "and 5000.00 USDT is needed",
+    ),
+    Case("neither-amount-nor-claim", start(), BAD_INPUT, "bad_input", "AMOUNT or --claim"),
+    Case(
+        "nothing-to-claim", start("--claim"), REFUSED, "nothing_deposited", "Nothing is deposited"
+    ),
+    Case(
+        "unknown-session", ("session", "show", "999"), REFUSED, "session_not_found", "Session 999"
+    ),
+    Case(
+        "close-somebody-elses",
+        ("session", "close", "OPEN", *BY_STRANGER),
+        REFUSED,
+        "not_session_owner",
+        f"belongs to {CUSTOMER_ADDRESS}, not to {STRANGER_ADDRESS}",
+    ),
+    Case("empty-prompt", ("ask", "", *BY_CUSTOMER), BAD_INPUT, "empty_prompt", "prompt is empty"),
+    Case(
+        "no-name-of-a-model",
+        ask("--model", "gpt-5"),
+        BAD_INPUT,
+        "invalid_name",
+        "'gpt-5' is not a model",
+    ),
+    Case(
+        "unknown-model",
+        ask("--model", "model.nobody.nothing"),
+        REFUSED,
+        "model_not_found",
+        "model.nobody.nothing is not registered",
+    ),
+    Case(
+        "unknown-node",
+        ask("--node", "node.nobody.nothing"),
+        REFUSED,
+        "node_not_found",
+        "node.nobody.nothing is not registered",
+    ),
+    Case(
+        "nobody-serves-the-model",
+        ask("--model", "model.system.openai-gpt-image-1"),
+        REFUSED,
+        "node_not_found",
+        "No active node serves model.system.openai-gpt-image-1",
+    ),
+    Case(
+        "cap-above-the-session",
+        ask("--session", "OPEN", "--cap", "25.000001"),
+        REFUSED,
+        "insufficient_funds",
+        "has 25.00 USDT, and 25.000001 USDT is needed",
+    ),
+    Case("nobody-signs", ("ask", "Hello?", "-y"), BAD_INPUT, "no_account", "--account ALIAS"),
+    Case(
+        "unknown-account",
+        ("session", "start", "1", "--account", "nobody", "-y"),
+        BAD_INPUT,
+        "bad_input",
+        "'nobody' not found",
+    ),
+    Case("no-address", ("session", "list", "--owner", "me"), BAD_INPUT, "bad_input", "'me'"),
+    Case(
+        "unknown-request",
+        ("answer", UNKNOWN_REQUEST),
+        REFUSED,
+        "request_not_found",
+        f"Request {UNKNOWN_REQUEST} not found",
+    ),
+    Case("unknown-network", ("info", "--network", "mars"), BAD_INPUT, "bad_input", "'mars'"),
+    Case(
+        "router-without-code",
+        ("info", "--ai", NOTHING),
+        NO_NETWORK,
+        "no_contract_at_address",
+        f"no router at {NOTHING}",
+    ),
+    Case(
+        "router-of-another-chain",
+        ("info", "--ai", "0x1BC1062B3cCDe51b7727098B0488Fd71c9f784B2"),
+        NO_NETWORK,
+        "wrong_chain",
+        "not to chain 11155111",
+    ),
+    Case(
+        "unknown-chain",
+        ("info", "--network", "ethereum:local:test"),
+        NO_NETWORK,
+        "unknown_chain",
+        "`ape dtn deploy`",
+    ),
+    Case(
+        "nothing-listens",
+        ("info", "--network", f"ethereum:sepolia:{NOWHERE}"),
+        NO_NETWORK,
+        "no_network",
+        NOWHERE,
+    ),
+    Case(
+        "nothing-listens-here",
+        ("info", "--network", f"ethereum:local:{NOWHERE}"),
+        NO_NETWORK,
+        "no_network",
+        "Could not connect",
+    ),
+    Case(
+        "deploy-on-a-chain-that-ends",
+        ("deploy", "--network", "ethereum:local:test"),
+        BAD_INPUT,
+        "bad_input",
+        f"--network {FOUNDRY}",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Refusals:
+    before: Any
+    results: dict[str, Done]
+    after: Any
+
+
+@pytest.fixture(scope="module")
+def refusals(documented: Network) -> Refusals:
+    """All of them, run at once: they share nothing but what they may not change."""
+    started = documented.dtn("session", "start", "25", *BY_CUSTOMER, "--json")
+    mine = str(started.json["session"])
+
+    def run(case: Case) -> Done:
+        words = [mine if word == "OPEN" else word for word in case.command]
+        options = next((at for at, word in enumerate(words) if word[:1] == "-"), len(words))
+        return documented.dtn(*words[:options], "--json", *words[options:])
+
+    before = state(documented)
+    with ThreadPoolExecutor(3) as pool:
+        results = dict(zip((case.name for case in CASES), pool.map(run, CASES), strict=True))
+    return Refusals(before, results, state(documented))
+
+
+def state(network: Network) -> Any:
+    accounts = (OWNER_ADDRESS, CUSTOMER_ADDRESS, STRANGER_ADDRESS, network.deployed["worker"])
+    return (
+        [network.held_by(address) for address in accounts],
+        [network.chain.nonce(address) for address in accounts],
+        network.dtn("session", "list", "--account", CUSTOMER, "--json").json,
+    )
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def refused(request: pytest.FixtureRequest, refusals: Refusals) -> tuple[Case, Done]:
+    return request.param, refusals.results[request.param.name]
+
+
+def test_it_exits_with_the_code_of_its_class(refused: tuple[Case, Done]) -> None:
+    case, done = refused
+
+    assert done.code == case.exit_code
+
+
+def test_the_json_is_the_error(refused: tuple[Case, Done]) -> None:
+    case, done = refused
+
+    assert done.error["code"] == case.code
+    assert case.says in f"{done.error['message']} {done.error['hint']}"
+
+
+def test_people_are_told_without_a_traceback(refused: tuple[Case, Done]) -> None:
+    case, done = refused
+
+    assert case.says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_nothing_moved(refusals: Refusals) -> None:
+    assert refusals.after == refusals.before

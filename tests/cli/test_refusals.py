@@ -85,7 +85,7 @@ CASES = [
         ask("--model", "gpt-5"),
         BAD_INPUT,
         "invalid_name",
-        "'gpt-5' is not a model",
+        "'gpt-5' names no model",
     ),
     Case(
         "unknown-model",

@@ -19,13 +19,14 @@ ANVIL := .tools/bin/anvil
 SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
 
 # Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
-# Anvil gets a port of its own, whatever else listens on the usual one.
+# Anvil gets a port of its own, below those that connections are given: one that was lately in use
+# for a connection cannot be listened on.
 # Ape compiles a temporary copy, but not of a project that is in the temporary folder itself: a clone
 # below /tmp would get 500 files of OpenZeppelin into contracts/, and the temporary folder is ours too.
 run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PATH" \
 	TMPDIR="$(CURDIR)/.tools/tmp" \
 	APE_DATA_FOLDER="$(CURDIR)/.tools/ape" \
-	APE_FOUNDRY_HOST=auto \
+	APE_FOUNDRY_HOST=http://127.0.0.1:$$((20000 + RANDOM % 12000)) \
 	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 

@@ -37,7 +37,7 @@ setup(
     packages=[*find_packages(include=["ape_dtn", "ape_dtn.*"]), "ape_dtn.contracts"],
     package_dir={"ape_dtn.contracts": "contracts"},
     package_data={
-        "ape_dtn": ["py.typed", "*.json", "artifacts/*.json"],
+        "ape_dtn": ["py.typed", "artifacts/*.json"],
         "ape_dtn.contracts": ["*.sol"],
     },
     include_package_data=False,

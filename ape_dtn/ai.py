@@ -11,16 +11,17 @@ from ape_dtn.amount import Token
 from ape_dtn.chain import reads
 from ape_dtn.chain.abi import ERC20, ModelManager, NodeManager, Router
 from ape_dtn.chain.networks import connected
+from ape_dtn.chain.networks import name as network_name
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     ContractReverted,
     ModelNotFound,
     NoContractAtAddress,
     NodeNotFound,
-    RpcRefused,
+    NoNetwork,
 )
 from ape_dtn.model import Api, Model
-from ape_dtn.names import Names, id_of
+from ape_dtn.names import Names, id_of, is_name
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -89,7 +90,12 @@ class DtnAi:
         self.deployment = deployments.find(self.provider, router)
 
     def __repr__(self) -> str:
-        return f"<DtnAi {self.router} on {self.provider.network_choice}>"
+        return f"<DtnAi {self.router} on {self.network}>"
+
+    @property
+    def network(self) -> str:
+        """The network's name, as Ape has it."""
+        return network_name(self.provider)
 
     @property
     def router(self) -> str:
@@ -149,15 +155,17 @@ class DtnAi:
         contracts = self.contracts()
         try:
             registered = [
-                f"{fields['namespace']}.{fields['modelName']}"
+                name
                 for _, fields in reads.events(
                     self.provider,
                     contracts.model_manager,
                     ModelManager.model_registered,
                     from_block=self.deployment.first_block,
                 )
+                # Anybody may register a model, and under any name.
+                if is_name(name := f"{fields['namespace']}.{fields['modelName']}", "model")
             ]
-        except RpcRefused:
+        except NoNetwork:
             registered = []
         names = dict.fromkeys([*registered, *self.deployment.models, self.config.model])
         return [model for model in self._models(names, contracts) if model]

@@ -21,7 +21,8 @@ from pydantic_settings import SettingsConfigDict
 class DtnConfig(PluginConfig):
     """Where the network is, and what requests use when nothing else is said.
 
-    Each field can also come from the environment: ``APE_DTN_MODEL`` and so on.
+    Each field can also come from the environment, lists and maps as JSON: ``APE_DTN_MODEL``,
+    ``APE_DTN_NODES='["node.alice.first"]'`` and so on.
     """
 
     model_config = SettingsConfigDict(extra="forbid", env_prefix="APE_DTN_")

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
-from ape_dtn.errors import UnknownChain, WrongChain
+from ape_dtn.chain.networks import is_local
+from ape_dtn.chain.networks import name as network_name
+from ape_dtn.errors import InvalidAddress, UnknownChain, WrongChain
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -64,16 +66,21 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
     chain, else the packaged one, else the one that ``ape dtn deploy`` put on this very chain.
 
     Raises:
+        InvalidAddress: The router is neither an address nor a name that Ape can resolve.
         UnknownChain: There is none of these.
         WrongChain: The given router is that of another public network.
     """
+    from ape.exceptions import ConversionError
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     chain_id = provider.chain_id
     packaged = PUBLIC.get(chain_id)
     configured: str | None = access.config_manager.get_config("dtn").routers.get(chain_id)
     if chosen := router or configured:
-        address = str(access.conversion_manager.convert(chosen, _address_type()))
+        try:
+            address = str(access.conversion_manager.convert(chosen, _address_type()))
+        except ConversionError as err:
+            raise InvalidAddress(chosen) from err
         if packaged and address == packaged.router:
             return packaged
         for other, deployment in PUBLIC.items():
@@ -82,7 +89,7 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
         remembered = _recall(provider)
         if remembered and remembered.router == address:
             return remembered
-        return Deployment(provider.network_choice, address)
+        return Deployment(network_name(provider), address)
     if found := packaged or _recall(provider):
         return found
     raise UnknownChain(chain_id, {known: public.network for known, public in PUBLIC.items()})
@@ -112,8 +119,6 @@ _in_this_process: dict[str, Deployment] = {}
 
 
 def _recall(provider: ProviderAPI) -> Deployment | None:
-    from ape_dtn.chain.networks import is_local
-
     if not is_local(provider):
         return None
     key = _genesis(provider)

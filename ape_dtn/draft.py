@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from eth_utils import is_address, keccak, to_checksum_address
+
 from ape_dtn import ownership
 from ape_dtn.ai import (
     DtnAi,
@@ -24,6 +26,7 @@ from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     InsufficientFunds,
+    InvalidAddress,
     ModelNotFound,
     NobodyTrusted,
     NodeNotFound,
@@ -61,10 +64,16 @@ class Callback:
     failure: str
     gas: int
 
+    def __post_init__(self) -> None:
+        """Checks the target.
+
+        Raises:
+            InvalidAddress: It is no address.
+        """
+        _address(self.target)
+
     def encode(self) -> tuple[bytes, bytes, str]:
         """The Solidity struct."""
-        from eth_utils import keccak
-
         return keccak(text=self.success)[:4], keccak(text=self.failure)[:4], self.target
 
 
@@ -158,7 +167,11 @@ class Draft:
             callback.gas if callback else 0,
             value=callback.gas if callback else 0,
         )
-        about = reverts.About(session_id=self.session_id, model=self.model.name)
+        about = reverts.About(
+            session_id=self.session_id,
+            model=self.model.name,
+            token=self.most_it_may_cost.token,
+        )
         with ownership.explained(self.ai, self.session_id, str(self.account.address)):
             receipt = sends.send(self.ai.provider, self.account, transaction, about)
         (created,) = Router.request_created.find(receipt.logs, self.ai.router)
@@ -239,7 +252,7 @@ def draft(
         fee_per_byte=fee,
         most_it_may_cost=most,
         balance=balance,
-        user=options.get("user") or sender,
+        user=_address(options.get("user") or sender),
         callback=options.get("callback"),
     )
 
@@ -276,6 +289,12 @@ def _serving(ai: DtnAi, manager: str, ids: Sequence[bytes], model: Model) -> tup
 
 def _pairs(answers: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(answers[::2], answers[1::2], strict=True)
+
+
+def _address(value: str) -> str:
+    if not is_address(value):
+        raise InvalidAddress(value)
+    return to_checksum_address(value)
 
 
 def _given(value: AmountLike | None, default: str) -> AmountLike:

@@ -18,6 +18,7 @@ from ape.exceptions import ApeException
 if TYPE_CHECKING:
     from ape_dtn.amount import Amount
     from ape_dtn.chain.reverts import Revert
+    from ape_dtn.chain.sends import Receipt
 
 # Exit codes. 1 is left to what nobody foresaw, and 2 is also what click uses for wrong usage.
 BAD_INPUT = 2
@@ -34,6 +35,8 @@ class DtnError(ApeException):
     exit_code: ClassVar[int] = 1
     hint: str | None = None
     revert: Revert | None = None
+    # Of transactions that belong together, the receipts of those that succeeded before this.
+    before: tuple[Receipt, ...] = ()
 
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)
@@ -115,6 +118,13 @@ class InvalidName(BadInput):
             f"'{name}' names no {kind}: write it as in '{example}', or give the 32-byte id.",
             name=str(name),
         )
+
+
+class InvalidAddress(BadInput):
+    """Something that is no address, where one is wanted."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(f"'{value}' is not an address.", value=str(value))
 
 
 class InvalidCall(BadInput):
@@ -319,12 +329,15 @@ class NothingDeposited(Refused):
 class DepositTaken(Refused):
     """Somebody else started a session with the deposit before its sender did."""
 
-    def __init__(self, deposit: Amount, transaction: str) -> None:
+    session_id: int | None
+
+    def __init__(self, deposit: Amount, transaction: str, session_id: int | None = None) -> None:
         super().__init__(
             f"Your deposit of {deposit} was taken: another account started a session with it "
             f"before your own start, transaction {transaction}, did.",
             deposit=str(deposit),
             transaction=transaction,
+            session_id=session_id,
         )
 
 
@@ -352,8 +365,8 @@ class UnsafeDeposit(Refused):
             "the transfer and the start, which are two transactions, anybody can take it."
         )
         self.hint = (
-            "Start the session from a contract that does both in one transaction "
-            "(contracts/examples/StartSession.sol), or accept the risk: --unsafe-two-step."
+            "Start the session from a contract that does both in one transaction (the README has "
+            "an example), or accept the risk: --unsafe-two-step."
         )
 
 
@@ -437,7 +450,7 @@ class RequestPending(DtnError):
     def __init__(self, request_id: str | None, waited: float | None = None) -> None:
         after = f" after {waited:g} seconds" if waited is not None else ""
         super().__init__(f"Request {request_id} has no answer{after}.", request_id=request_id)
-        self.hint = f"Ask for it again: `ape dtn answer {request_id}`. Its session stays open."
+        self.hint = f"Ask for it again: `ape dtn answer {request_id}`."
 
 
 class NodeFailure(DtnError):
@@ -491,11 +504,11 @@ class TransactionPending(DtnError):
     """A transaction was sent, and it is not known yet what became of it."""
 
     exit_code = UNKNOWN_OUTCOME
-    transaction: str
+    transactions: list[str]
 
-    def __init__(self, transaction: str) -> None:
+    def __init__(self, *transactions: str) -> None:
         super().__init__(
-            f"Transaction {transaction} was sent and is not confirmed yet.",
-            transaction=transaction,
+            f"Sent, and not known to be confirmed yet: transaction {', '.join(transactions)}.",
+            transactions=list(transactions),
         )
         self.hint = "Do not send it again: look at the transaction first."

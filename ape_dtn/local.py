@@ -14,6 +14,7 @@ from ape_dtn import artifacts, deployments
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
+from ape_dtn.chain.networks import name as network_name
 from ape_dtn.names import id_of
 from ape_dtn.node import DtnNode
 
@@ -142,7 +143,7 @@ def _register_models(
     deployments.remember(
         provider,
         deployments.Deployment(
-            provider.network_choice, router, first_block, full_names, nodes=(NODE,)
+            network_name(provider), router, first_block, full_names, nodes=(NODE,)
         ),
     )
     ai = DtnAi(router, provider)

@@ -30,9 +30,14 @@ def id_of(name: str | bytes, kind: Kind) -> bytes:
     if isinstance(name, str):
         if _ID.fullmatch(name):
             return bytes.fromhex(name[2:])
-        if kind != "request" and re.fullmatch(rf"{kind}(\.[^\s.]+){{2,}}", name):
+        if is_name(name, kind):
             return keccak(text=name)
     raise InvalidName(name, kind, _EXAMPLES[kind])
+
+
+def is_name(text: str, kind: Kind) -> bool:
+    """Whether a text is a full name of this kind; requests have none."""
+    return kind != "request" and bool(re.fullmatch(rf"{kind}(\.[^\s.]+){{2,}}", text))
 
 
 def as_hex(value: bytes) -> str:

@@ -14,7 +14,7 @@ from ape_dtn.ai import DtnAi, model_calls, to_model
 from ape_dtn.chain import reads, sends
 from ape_dtn.chain.abi import NodeManager, Router
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError, SessionNotFound
+from ape_dtn.errors import DtnError, NoNetwork
 from ape_dtn.names import as_hex, id_of
 from ape_dtn.prompt import fill_in
 from ape_dtn.request import CallType, Status
@@ -79,7 +79,10 @@ class DtnNode:
             if not completed and self.id in trusted and model_id in served:
                 try:
                     self._respond(request_id, served[model_id], record[5], record[7])
-                except SessionNotFound:  # it was closed meanwhile: nobody pays for an answer
+                except NoNetwork:
+                    raise
+                except DtnError as err:  # such as a session that was closed meanwhile
+                    self._tell(f"request {as_hex(request_id)}: {err}")
                     continue
                 answered.append(as_hex(request_id))
         self._seen = total
@@ -102,11 +105,15 @@ class DtnNode:
                 self.answer_pending()
                 told = ""
             except DtnError as err:
-                if told != (told := err.message):  # once, however long it lasts
-                    from ape.logging import logger
-
-                    logger.error(f"{self.name}: {err}")
+                if err.message != told:  # once, however long it lasts
+                    self._tell(err.message)
+                told = err.message
             time.sleep(poll)
+
+    def _tell(self, what: str) -> None:
+        from ape.logging import logger
+
+        logger.error(f"{self.name}: {what}")
 
     def _served(self) -> dict[bytes, Api]:
         contracts = self.ai.contracts()
@@ -150,4 +157,8 @@ class DtnNode:
             inputs = fill_in(decode(api.inputs, call), extra)
         except (DecodingError, DtnError, ValueError, OverflowError):
             return Status.FAILURE, NOT_PARSABLE, b""
-        return Status.SUCCESS, "", encode([api.output], [self.backend(*inputs)])
+        try:
+            return Status.SUCCESS, "", encode([api.output], [self.backend(*inputs)])
+        except Exception as err:  # whatever a backend does, the node goes on
+            self._tell(f"the backend failed: {err!r}")
+            return Status.FAILURE, "The backend failed", b""

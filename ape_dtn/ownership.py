@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ape_dtn.chain import reads
 from ape_dtn.chain.abi import SessionManager
 from ape_dtn.chain.reads import Call, topic
-from ape_dtn.errors import NotSessionOwner, RpcRefused, SessionAlreadyClosed, SessionNotFound
+from ape_dtn.errors import NoNetwork, NotSessionOwner, SessionAlreadyClosed, SessionNotFound
 
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
@@ -82,6 +82,6 @@ def _was_closed(ai: DtnAi, manager: str, session_id: int) -> bool:
                 from_block=ai.deployment.first_block,
             )
         )
-    except RpcRefused:
+    except NoNetwork:
         # "Not found" is true in any case, and all that can be said without the events.
         return False

@@ -197,14 +197,14 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The answer as text."""
-        return self.value if isinstance(self.value, str) else bytes(self.value).decode()
+        """The answer as text; bytes as ``0x…``."""
+        return as_hex(self.value) if isinstance(self.value, bytes) else str(self.value)
 
     def __str__(self) -> str:
         return self.text
 
     def __bytes__(self) -> bytes:
-        return self.value if isinstance(self.value, bytes) else str(self.value).encode()
+        return self.value if isinstance(self.value, bytes) else self.text.encode()
 
 
 def _charge(logs: Sequence[Log], request_id: bytes, router: str) -> int:

@@ -25,6 +25,7 @@ from ape_dtn.errors import (
     NoAccount,
     NothingDeposited,
     PartlySent,
+    Refused,
     SessionAlreadyClosed,
     UnsafeDeposit,
 )
@@ -47,6 +48,9 @@ class DtnSession:
     Get one with :meth:`start`, :meth:`load` or :meth:`list`. Used as a context manager, it is
     closed and refunded at the end, also when the body raises.
 
+    ``receipt`` is that of the last transaction sent here, and ``opened_with`` what the session was
+    opened with, if it was opened here.
+
     Args:
         ai: The network.
         session_id: The session's id.
@@ -58,6 +62,7 @@ class DtnSession:
         self.id = session_id
         self.account = account
         self.receipt: sends.Receipt | None = None
+        self.opened_with: Amount | None = None
 
     @classmethod
     def start(
@@ -96,17 +101,15 @@ class DtnSession:
             _, started = sends.send_together(ai.provider, account, [transfer, start])
         except PartlySent as err:
             raise DepositWaiting(deposit, err.sent[0]) from err
-        except NothingDeposited as err:
-            transaction = err.revert.transaction if err.revert else None
-            raise DepositTaken(deposit, transaction or "unknown") from err
-        (opened,) = SessionManager.session_started.find(started.logs, contracts.session_manager)
-        session = cls(ai, opened["sessionId"], account)
-        session.receipt = started
-        if opened["balance"] < deposit.units:
-            taken = DepositTaken(deposit, started.transaction)
-            taken.hint = (
-                f"What was left is in session {session.id}: {token.units(opened['balance'])}."
-            )
+        except Refused as err:
+            if not err.before:  # the deposit itself did not go through
+                raise
+            raise _without_its_deposit(ai, account, deposit, err) from err
+        session = cls._opened(ai, account, contracts, started, token)
+        assert session.opened_with is not None
+        if session.opened_with < deposit:
+            taken = DepositTaken(deposit, started.transaction, session.id)
+            taken.hint = f"What was left is in session {session.id}: {session.opened_with}."
             raise taken
         return session
 
@@ -140,12 +143,27 @@ class DtnSession:
             NothingDeposited: Nothing waits there.
         """
         ai = ai or DtnAi()
-        manager = ai.contracts().session_manager
+        contracts = ai.contracts()
+        described = reads.read(ai.provider, *token_calls(contracts.fee_token))
+        token = to_token(contracts.fee_token, *described)
         start = sends.call(ai.router, Router.start_user_session)
         receipt = sends.send(ai.provider, account, start)
-        (opened,) = SessionManager.session_started.find(receipt.logs, manager)
+        return cls._opened(ai, account, contracts, receipt, token)
+
+    @classmethod
+    def _opened(
+        cls,
+        ai: DtnAi,
+        account: AccountAPI,
+        contracts: Contracts,
+        receipt: sends.Receipt,
+        token: Token,
+    ) -> DtnSession:
+        """The session that a transaction opened, by its event."""
+        (opened,) = SessionManager.session_started.find(receipt.logs, contracts.session_manager)
         session = cls(ai, opened["sessionId"], account)
         session.receipt = receipt
+        session.opened_with = token.units(opened["balance"])
         return session
 
     @classmethod
@@ -181,14 +199,18 @@ class DtnSession:
         address = owner if isinstance(owner, str) else str(owner.address)
         account = None if isinstance(owner, str) else owner
         contracts = ai.contracts()
-        manager = contracts.session_manager
-        symbol, decimals, ids, sessions = reads.read(
-            ai.provider,
-            *token_calls(contracts.fee_token),
-            Call(manager, SessionManager.get_user_session_ids, (address,)),
-            Call(manager, SessionManager.get_user_sessions, (address,)),
-        )
-        token = Token(contracts.fee_token, symbol, decimals)
+        ids_call = Call(contracts.session_manager, SessionManager.get_user_session_ids, (address,))
+        ids, after = None, ()
+        # Ids and balances are two views: a block between them could pair them wrongly.
+        while ids != after:
+            symbol, decimals, ids, sessions, after = reads.read(
+                ai.provider,
+                *token_calls(contracts.fee_token),
+                ids_call,
+                Call(contracts.session_manager, SessionManager.get_user_sessions, (address,)),
+                ids_call,
+            )
+        token = to_token(contracts.fee_token, symbol, decimals)
         return [
             (cls(ai, session_id, account), token.units(balance))
             for session_id, (_, balance) in zip(ids, sessions, strict=True)
@@ -276,12 +298,7 @@ class DtnSession:
         signer = account or self.account
         if signer is None:
             raise NoAccount
-        contracts = self.ai.contracts()
-        symbol, decimals, (owner, _) = reads.read(
-            self.ai.provider,
-            *token_calls(contracts.fee_token),
-            session_call(contracts.session_manager, self.id),
-        )
+        contracts, token, owner, _ = self._look()
         ownership.check(self.ai, contracts.session_manager, self.id, owner, str(signer.address))
         transaction = sends.call(self.ai.router, Router.close_user_session, self.id)
         with ownership.explained(self.ai, self.id, str(signer.address)):
@@ -289,7 +306,7 @@ class DtnSession:
             receipt = sends.send(self.ai.provider, signer, transaction, about)
         (closed,) = SessionManager.session_closed.find(receipt.logs, contracts.session_manager)
         self.receipt = receipt
-        return Amount(closed["remainingBalance"], Token(contracts.fee_token, symbol, decimals))
+        return token.units(closed["remainingBalance"])
 
     def __enter__(self) -> DtnSession:
         return self
@@ -313,15 +330,20 @@ class DtnSession:
             logger.error(f"Session {self.id} is still open: {err} Run `ape dtn session close`.")
 
     def _read(self) -> tuple[str, Amount]:
-        """Owner and balance of the session while it is open, in two HTTP requests."""
+        """Owner and balance of the session, while it is open."""
+        contracts, token, owner, balance = self._look()
+        ownership.check(self.ai, contracts.session_manager, self.id, owner)
+        return owner, token.units(balance)
+
+    def _look(self) -> tuple[Contracts, Token, str, int]:
+        """The contracts, the token, and the session's owner and balance, in two HTTP requests."""
         contracts = self.ai.contracts()
         symbol, decimals, (owner, balance) = reads.read(
             self.ai.provider,
             *token_calls(contracts.fee_token),
             session_call(contracts.session_manager, self.id),
         )
-        ownership.check(self.ai, contracts.session_manager, self.id, owner)
-        return owner, Amount(balance, Token(contracts.fee_token, symbol, decimals))
+        return contracts, to_token(contracts.fee_token, symbol, decimals), owner, balance
 
 
 def _checked_deposit(
@@ -340,3 +362,17 @@ def _checked_deposit(
     if not (is_local(ai.provider) or unsafe_two_step):
         raise UnsafeDeposit
     return deposit
+
+
+def _without_its_deposit(
+    ai: DtnAi, account: AccountAPI, deposit: Amount, failed: Refused
+) -> DtnError:
+    """What became of a deposit whose session could not be started, as the chain has it now."""
+    start = Call(ai.router, Router.start_user_session, (), "router", str(account.address))
+    (outcome,) = reads.try_read(ai.provider, start)
+    if isinstance(outcome, NothingDeposited):
+        transaction = failed.revert.transaction if failed.revert else None
+        return DepositTaken(deposit, transaction or "")
+    if isinstance(outcome, DtnError):
+        return failed
+    return DepositWaiting(deposit, failed.before[0].transaction)

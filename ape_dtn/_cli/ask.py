@@ -8,6 +8,7 @@ import click
 
 from ape_dtn._cli.command import Interrupted, confirm, dtn_command, say, signed, working
 from ape_dtn._cli.session import two_step_option
+from ape_dtn.errors import DtnError, InsufficientFunds, NoNetwork, RequestPending
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -59,7 +60,6 @@ def ask(
     """
     from ape_dtn.ai import DtnAi
     from ape_dtn.draft import Options, draft
-    from ape_dtn.errors import InsufficientFunds
     from ape_dtn.session import DtnSession
 
     if session_id is not None and (deposit or keep):
@@ -105,61 +105,68 @@ def answer(request_id: str, timeout: float, router: str | None) -> dict[str, Any
 
 
 def _ask(session: DtnSession, checked: Draft, timeout: float, close: bool) -> dict[str, Any]:
-    from ape_dtn.errors import DtnError, NodeFailure, RequestPending
+    """Sends the request and waits; whatever happens, tells what there is and what is left to do."""
+    from ape_dtn.request import Status
 
-    known: dict[str, Any] = {"session_id": session.id}
+    result: dict[str, Any] = {"session": session.id}
     finish = [f"`ape dtn session close {session.id}`"] if close else []
     try:
         with working("Sending the request"):
             request = session.send(checked)
         click.echo(f"Request {request.id} is sent.", err=True)
-        known["request_id"] = request.id
+        result["request"] = request.id
         finish.insert(0, f"`ape dtn answer {request.id}`")
-        result = _answered(request, timeout)
-    except NodeFailure as err:
-        # The request is complete: nothing is lost by closing.
-        if close:
-            refund = session.close()
-            click.echo(f"Refunded: {refund}.", err=True)
-            known["refund"] = refund.as_dict()
-        err.fields |= known
-        raise
+        try:
+            result |= _answered(request, timeout)
+        finally:
+            # With an answer of any kind the request is complete: nothing is lost by closing.
+            if close and request.status is not Status.PENDING:
+                del finish[0]
+                result["refund"] = _closed(session)
+                finish.clear()
     except BaseException as err:
-        hint = f"Session {session.id} stays open."
-        if finish:
-            hint += f" Finish it: {' and then '.join(finish)}."
-        if isinstance(err, KeyboardInterrupt | SystemExit):
-            raise Interrupted(err, hint, **known) from err
-        if not isinstance(err, DtnError):
-            click.echo(hint, err=True)
-        elif isinstance(err, RequestPending) or not err.hint:
-            err.hint = hint
-        else:
-            err.hint += f" {hint}"
-        if isinstance(err, DtnError):
-            err.fields |= known
-        raise
-    result["session"] = session.id
-    if close:
-        with working("Closing the session"):
-            refund = session.close()
-        click.echo(f"Session {session.id} is closed. Refunded: {refund}.", err=True)
-        result["refund"] = refund.as_dict()
+        raise _unfinished(err, session, finish, result) from err
     return result
+
+
+def _closed(session: DtnSession) -> dict[str, Any]:
+    with working("Closing the session"):
+        refund = session.close()
+    click.echo(f"Session {session.id} is closed. Refunded: {refund}.", err=True)
+    return refund.as_dict()
+
+
+def _unfinished(
+    err: BaseException, session: DtnSession, finish: list[str], result: dict[str, Any]
+) -> BaseException:
+    """The error, with what was reached until then and the commands that finish it."""
+    if isinstance(err, KeyboardInterrupt | SystemExit):
+        err = Interrupted(err)
+    hint = f"Session {session.id} stays open." if "refund" not in result else ""
+    if finish:
+        hint += f" Finish it: {' and then '.join(finish)}."
+    if not isinstance(err, DtnError):
+        click.echo(hint, err=True)
+        return err
+    kept = "" if isinstance(err, RequestPending | NoNetwork) else err.hint or ""
+    err.hint = f"{kept} {hint}".strip() or None
+    known_as = {"session": "session_id", "request": "request_id"}
+    err.fields |= {known_as.get(name, name): value for name, value in result.items()}
+    return err
 
 
 def _answered(request: DtnRequest, timeout: float) -> dict[str, Any]:
     with working("Waiting for the answer"):
         got = request.wait(timeout)
-    cost = request.cost()
     say(got.text)
+    result = {"request": request.id, "answer": got.text, "node": got.node, "cost": None}
+    try:
+        cost = request.cost()
+    except NoNetwork as err:
+        click.echo(f"What it cost is not known: {err}", err=True)
+        return result
     click.echo(f"It cost {cost}.", err=True)
-    return {
-        "request": request.id,
-        "answer": got.text,
-        "node": got.node,
-        "cost": cost.as_dict(),
-    }
+    return {**result, "cost": cost.as_dict()}
 
 
 def _show_worst_case(checked: Draft, funds: str) -> None:

@@ -102,7 +102,7 @@ class DtnCommand(click.Command):
                 _connect(ctx, connection)
                 result = super().invoke(ctx)
             except (ProviderError, NetworkError) as err:
-                _fail(ctx, NoNetwork(f"Could not connect: {err}"))
+                _fail(ctx, _not_connected(err))
             except DtnError as err:
                 _fail(ctx, err)
             except (AccountsError, ConversionError) as err:
@@ -116,6 +116,9 @@ class DtnCommand(click.Command):
                 _fail(ctx, Aborted())
             except (KeyboardInterrupt, SystemExit) as err:
                 _fail(ctx, Interrupted(err))
+            except Exception as err:  # a mistake of ours: people and scripts shall both see it
+                print_json({"error": DtnError(repr(err)).as_dict()})
+                raise
             if result is not None:
                 print_json(result)
 
@@ -208,6 +211,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Prints a table, or a line that says that there is nothing in it."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not rows:
         say(f"{title}: none")
@@ -218,7 +222,8 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         # Names stay whole: they are there to be copied.
         shown.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
-        shown.add_row(*row)
+        # Text as it is: names and descriptions come from whoever registered them.
+        shown.add_row(*(Text(cell) for cell in row))
     meta = click.get_current_context().meta
     console = Console(file=meta[_STDOUT], quiet=meta[_AS_JSON])
     if not console.is_terminal:  # a pipe has no width
@@ -241,8 +246,14 @@ def _connect(ctx: click.Context, connection: contextlib.ExitStack) -> None:
         if provider := parse_network(ctx):
             connection.enter_context(provider)
     except OSError as err:  # some of Ape's providers let through what `requests` raises
-        raise NoNetwork(f"Could not connect: {err}") from err
+        raise _not_connected(err) from err
     del ctx.params["network"]
+
+
+def _not_connected(err: Exception) -> NoNetwork:
+    from ape_dtn.chain.rpc import hide_secrets
+
+    return NoNetwork(f"Could not connect: {hide_secrets(str(err))}")
 
 
 @contextlib.contextmanager

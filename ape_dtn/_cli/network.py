@@ -22,7 +22,7 @@ def info(router: str | None) -> dict[str, Any]:
     contracts = ai.contracts()
     token = ai.token()
     shown = {
-        "network": ai.provider.network_choice,
+        "network": ai.network,
         "chain_id": ai.provider.chain_id,
         "router": ai.router,
         "session_manager": contracts.session_manager,

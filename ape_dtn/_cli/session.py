@@ -65,11 +65,12 @@ def start(
             opened = DtnSession.claim(account, ai)
     else:
         deposit = DtnSession.check_deposit(amount, account, ai, unsafe_two_step=unsafe_two_step)
-        question = f"Deposit {deposit} of {account.address} on {ai.provider.network_choice}?"
+        question = f"Deposit {deposit} of {account.address} on {ai.network}?"
         confirm(question, account, skip_confirmation)
         with working("Depositing and starting the session"):
             opened = DtnSession.start(deposit, account, ai, unsafe_two_step=unsafe_two_step)
-    balance = opened.balance
+    balance = opened.opened_with
+    assert balance is not None
     say(f"Session {opened.id} is open with {balance}.")
     say(f'Ask on it: ape dtn ask "…" --session {opened.id}')
     return _shown(opened, str(account.address), balance)

@@ -12,9 +12,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from eth_abi import decode, encode
+from eth_abi import encode
+from eth_abi.codec import ABIDecoder
+from eth_abi.decoding import StringDecoder
 from eth_abi.grammar import TupleType, parse
+from eth_abi.registry import registry
 from eth_utils import keccak, to_checksum_address
+
+
+def _lenient_decoder() -> ABIDecoder:
+    """A decoder that reads any text: nodes cut their messages at a byte, not at a character."""
+    lenient = registry.copy()  # type: ignore[no-untyped-call]  # eth_abi does not type it
+    lenient.unregister_decoder("string")
+    replacing = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    lenient.register_decoder("string", replacing)
+    return ABIDecoder(lenient)
+
+
+decode = _lenient_decoder().decode
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ def connected() -> ProviderAPI:
     return provider
 
 
+def name(provider: ProviderAPI) -> str:
+    """The network's name, as Ape has it, and never an address: those carry keys."""
+    return f"{provider.network.ecosystem.name}:{provider.network.name}:{provider.name}"
+
+
 def is_local(provider: ProviderAPI) -> bool:
     """Whether the chain is one's own: a local chain, or a fork of a public one."""
     return bool(provider.network.is_dev)

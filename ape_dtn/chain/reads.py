@@ -157,6 +157,6 @@ def _decoded(call: Call, answer: Any, about: reverts.About) -> Any:
         # Ape has taught eth_abi to read a number from nothing.
         if data or not call.function.outputs:
             return call.function.decode(data)
-    except DecodingError:  # another contract returns something else
+    except (DecodingError, ValueError):  # another contract returns something else
         pass
     return NoContractAtAddress(call.address, call.contract)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eth_abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
 from ape_dtn import errors
 from ape_dtn.chain.abi import ERC20, Error, SessionManager, members
+
+if TYPE_CHECKING:
+    from ape_dtn.amount import Token
 
 REASON = Error("Error(string reason)")
 PANIC = Error("Panic(uint256 code)")
@@ -74,11 +76,13 @@ class About:
         session_id: The session that it used.
         request_id: The request that it asked for.
         model: The model that it named.
+        token: The token that it pays with.
     """
 
     session_id: int | None = None
     request_id: str | None = None
     model: str | None = None
+    token: Token | None = None
 
 
 NOTHING = About()
@@ -90,7 +94,7 @@ def decode(data: bytes, message: str = "", transaction: str | None = None) -> Re
     if known is not None:
         try:
             return Revert(known.name, known.decode(data[4:]), data, message, transaction)
-        except DecodingError:  # another error that happens to share the selector
+        except (DecodingError, ValueError):  # another error that happens to share the selector
             pass
     return Revert("", {}, data, message, transaction)
 
@@ -104,10 +108,13 @@ def to_error(revert: Revert, about: About = NOTHING) -> errors.DtnError:
     return error
 
 
-def _insufficient(revert: Revert, _: About) -> errors.DtnError:
+def _insufficient(revert: Revert, about: About) -> errors.DtnError:
     fields = revert.fields
-    where = f"session {fields['sessionId']}"
-    return errors.InsufficientFunds(where, fields["required"], fields["available"])
+    required, available = (
+        about.token.units(fields[name]) if about.token else fields[name]
+        for name in ("required", "available")
+    )
+    return errors.InsufficientFunds(f"session {fields['sessionId']}", required, available)
 
 
 def _token_balance(revert: Revert, _: About) -> errors.DtnError:
@@ -141,13 +148,3 @@ _BY_REASON: dict[str, _Maker] = {
     "Request not completed": lambda _, about: errors.RequestPending(about.request_id),
     "Insufficient callback gas": lambda *_: errors.CallbackGasMissing(),
 }
-
-
-def message_of(data: bytes) -> str:
-    """The text of revert data from somebody else's contract, for showing it."""
-    try:
-        if data[:4] == REASON.selector:
-            return str(abi_decode(["string"], data[4:])[0])
-    except DecodingError:
-        pass
-    return str(decode(data))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -45,14 +46,17 @@ def ask(provider: ProviderAPI, requests: Sequence[Request]) -> list[Any]:
     Raises:
         ChainUnreachable: The endpoint did not answer.
     """
-    from web3.providers import HTTPProvider
+    from web3.providers.eth_tester import EthereumTesterProvider
 
     web3 = _web3(provider)
-    if not isinstance(web3.provider, HTTPProvider):
+    if isinstance(web3.provider, EthereumTesterProvider):
         return [_ask_in_process(web3, request) for request in requests]
     answers: list[Any] = []
     for start in range(0, len(requests), BATCH_LIMIT):
-        answers += _ask_over_http(web3.provider, requests[start : start + BATCH_LIMIT])
+        try:
+            answers += _ask_endpoint(web3.provider, requests[start : start + BATCH_LIMIT])
+        except _NoAnswer as err:
+            raise ChainUnreachable(hide_secrets(_uri(provider)), hide_secrets(str(err))) from err
     return answers
 
 
@@ -88,24 +92,43 @@ def as_bytes(value: Any) -> bytes:
     return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
 
 
-def _ask_over_http(http: Any, requests: Sequence[Request]) -> Iterator[Any]:
+class _NoAnswer(Exception):
+    """The endpoint answered nothing that is JSON-RPC."""
+
+
+def _ask_endpoint(endpoint: Any, requests: Sequence[Request]) -> list[Any]:
+    """Over HTTP, a web socket or a pipe, whichever web3's provider stands for."""
+    responses: Any
+    if len(requests) == 1:
+        responses = [_responses(lambda: endpoint.make_request(*requests[0]))]
+    else:
+        responses = _responses(lambda: endpoint.make_batch_request(list(requests)))
+    if isinstance(responses, dict):  # a refusal of the batch as a whole
+        return [_ask_endpoint(endpoint, [request])[0] for request in requests]
+    try:
+        return [
+            _failure(method, response["error"]) if response.get("error") else response["result"]
+            for (method, _), response in zip(requests, responses, strict=True)
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise _NoAnswer("what it says is no JSON-RPC") from err
+
+
+def _responses(send: Callable[[], Any]) -> Any:
     from requests import RequestException
+    from web3.exceptions import Web3Exception
 
     try:
-        if len(requests) == 1:
-            responses = [http.make_request(*requests[0])]
-        else:
-            responses = http.make_batch_request(list(requests))
-        if isinstance(responses, dict):  # a refusal of the batch as a whole
-            responses = [http.make_request(*request) for request in requests]
-        for (method, _), response in zip(requests, responses, strict=True):
-            refused = response.get("error")
-            yield _failure(method, refused) if refused else response["result"]
-    except (RequestException, ValueError, ConnectionError) as err:
-        raise ChainUnreachable(_without_secrets(http.endpoint_uri), _without_urls(err)) from err
-    except (AttributeError, KeyError, TypeError) as err:
-        reason = "what it says is no JSON-RPC"
-        raise ChainUnreachable(_without_secrets(http.endpoint_uri), reason) from err
+        return send()
+    except RequestException as err:
+        # Some endpoints answer what they refuse with an HTTP error besides.
+        with contextlib.suppress(AttributeError, ValueError):
+            body = err.response.json()  # type: ignore[union-attr]
+            if isinstance(body, list) or (isinstance(body, dict) and body.get("error")):
+                return body
+        raise _NoAnswer(str(err)) from err
+    except (OSError, ValueError, TypeError, Web3Exception) as err:
+        raise _NoAnswer(str(err)) from err
 
 
 def _failure(method: str, error: Any) -> Failure:
@@ -164,14 +187,11 @@ def _web3(provider: ProviderAPI) -> Any:
         raise NotConnected from err
 
 
-def _without_secrets(uri: Any) -> str:
-    """Only scheme and host: paths and queries of endpoints carry keys."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(str(uri))
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
+def hide_secrets(text: str) -> str:
+    """The text with only scheme and host of its URLs: what follows carries keys."""
+    text = re.sub(r"(with )?url: \S+", "", text)
+    return re.sub(r"(\w+://)(?:[^/\s@]*@)?([^/\s?#'\"]+)[^\s'\"]*", r"\1\2", text)
 
 
-def _without_urls(err: Exception) -> str:
-    return re.sub(r"(https?://|url: )\S+", "…", str(err))
+def _uri(provider: ProviderAPI) -> str:
+    return str(getattr(provider, "uri", "") or "")

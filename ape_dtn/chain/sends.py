@@ -7,6 +7,7 @@ hash is known before it is sent. Nothing here needs traces: what happened is rea
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from ape_dtn.errors import (
     ContractReverted,
     DtnError,
     NoMoneyForGas,
+    NoNetwork,
     PartlySent,
     RpcRefused,
     SigningDeclined,
@@ -127,26 +129,26 @@ def send_together(
     if not _signs_raw(account):
         # Impersonated and smart accounts send in their own way.
         hashes = ["0x" + bytes(account.call(txn).txn_hash_bytes).hex() for txn in priced]
-    else:
-        signed = [_signed(account, txn) for txn in priced]
-        hashes = ["0x" + bytes(txn.txn_hash).hex() for txn in signed]
-        with _all_or_none():
-            for place, txn in enumerate(signed):
-                try:
-                    _send_raw(provider, txn, about)
-                except DtnError as err:
-                    if place == 0:
-                        raise
-                    raise PartlySent(hashes[:place], err.message) from err
+        return _receipts(provider, account, hashes, transactions, about)
+    signed = [_signed(account, txn) for txn in priced]
+    hashes = ["0x" + bytes(txn.txn_hash).hex() for txn in signed]
+    sent: list[str] = []
     try:
-        return [
-            _receipt(provider, account, transaction_hash, transaction, about)
-            for transaction_hash, transaction in zip(hashes, transactions, strict=True)
-        ]
+        with _uninterrupted():
+            for txn, transaction_hash in zip(signed, hashes, strict=True):
+                try:
+                    _send_raw(provider, txn, transaction_hash, about)
+                except DtnError as err:
+                    if not sent:
+                        raise
+                    raise PartlySent(sent, err.message) from err
+                sent.append(transaction_hash)
+        return _receipts(provider, account, hashes, transactions, about)
     except (KeyboardInterrupt, SystemExit):
-        from ape.logging import logger
+        if sent:
+            from ape.logging import logger
 
-        logger.warning(f"Interrupted, but sent, and not to be sent again: {', '.join(hashes)}")
+            logger.warning(f"Interrupted, but sent, and not to be sent again: {', '.join(sent)}")
         raise
 
 
@@ -186,6 +188,9 @@ def _priced(
         raise WrongChain(
             provider.chain_id, chain_id, "the RPC serves another one than Ape takes it for"
         )
+    value = sum(transaction.value for transaction in transactions)
+    if value > balance:  # an estimate would only say that it failed
+        raise NoMoneyForGas(sender, value, balance)
     base_fee = rpc.as_int(rpc.expect(answers[3]).get("baseFeePerGas") or 0)
     tip = 0 if isinstance(answers[4], rpc.Failure) else rpc.as_int(answers[4])
     limits = [transaction.gas_limit for transaction in transactions]
@@ -248,30 +253,72 @@ def _signed(account: AccountAPI, txn: TransactionAPI) -> TransactionAPI:
     return signed
 
 
-def _send_raw(provider: ProviderAPI, txn: TransactionAPI, about: reverts.About) -> None:
+def _send_raw(
+    provider: ProviderAPI, txn: TransactionAPI, transaction_hash: str, about: reverts.About
+) -> None:
     raw = "0x" + bytes(txn.serialize_transaction()).hex()
-    (answer,) = rpc.ask(provider, [("eth_sendRawTransaction", [raw])])
-    if not isinstance(answer, rpc.Failure):
+    try:
+        (answer,) = rpc.ask(provider, [("eth_sendRawTransaction", [raw])])
+    except NoNetwork:
+        # The endpoint may have taken it: what became of it shows when its receipt is waited for.
+        return
+    # Sent again by a retry below us, it is refused, as "already known" or for its nonce.
+    if not isinstance(answer, rpc.Failure) or _is_known(provider, transaction_hash):
         return
     if answer.data:
         # Some chains run a transaction before they take it, and say at once that it reverts.
         raise reverts.to_error(reverts.decode(answer.data, answer.message), about)
-    # "already known" and its like are no failure: the very same transaction is on its way.
-    if "known" not in answer.message.lower():
-        raise RpcRefused(answer.method, answer.message)
+    raise RpcRefused(answer.method, answer.message)
+
+
+def _is_known(provider: ProviderAPI, transaction_hash: str) -> bool:
+    try:
+        (answer,) = rpc.ask(provider, [("eth_getTransactionByHash", [transaction_hash])])
+    except NoNetwork:
+        return True  # not known to be refused
+    return answer is not None and not isinstance(answer, rpc.Failure)
 
 
 @contextmanager
-def _all_or_none() -> Iterator[None]:
+def _uninterrupted() -> Iterator[None]:
     """Holds back Ctrl-C until all of them are sent: a deposit without its start is up for grabs."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if threading.current_thread() is not threading.main_thread():  # it alone is interrupted
         yield
         return
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    caught: list[tuple[int, Any]] = []
+    before = {
+        number: signal.signal(number, lambda *received: caught.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if caught:
+        signal.raise_signal(caught[0][0])
+
+
+def _receipts(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    hashes: Sequence[str],
+    transactions: Sequence[Transaction],
+    about: reverts.About,
+) -> list[Receipt]:
+    """All receipts, or the first error, which is given those from before it."""
+    receipts: list[Receipt] = []
+    for transaction_hash, transaction in zip(hashes, transactions, strict=True):
+        try:
+            receipts.append(_receipt(provider, account, transaction_hash, transaction, about))
+        except TransactionPending as err:
+            pending = TransactionPending(*hashes[len(receipts) :])
+            pending.before = tuple(receipts)
+            raise pending from err
+        except DtnError as err:
+            err.before = tuple(receipts)
+            raise
+    return receipts
 
 
 def _receipt(
@@ -325,7 +372,10 @@ def _mined(provider: ProviderAPI, transaction_hash: str) -> Any:
         questions: list[rpc.Request] = [("eth_getTransactionReceipt", [transaction_hash])]
         if wanted:
             questions.append(("eth_blockNumber", []))
-        receipt, *head = (rpc.expect(answer) for answer in rpc.ask(provider, questions))
+        try:
+            receipt, *head = (rpc.expect(answer) for answer in rpc.ask(provider, questions))
+        except NoNetwork:
+            receipt, head = None, []  # what is not known now may be known later
         # Asked for anew each time: a reorganisation can move the transaction or take it away.
         if receipt and receipt.get("blockNumber") is not None:
             depth = rpc.as_int(head[0]) - rpc.as_int(receipt["blockNumber"]) if head else 0

@@ -1,0 +1,1 @@
+"""What using the network costs: gas, RPC calls and HTTP requests."""

@@ -1,0 +1,122 @@
+"""A chain of one's own, and Ape connected to it at a given address."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ape_dtn.chain import rpc
+from ape_dtn.chain.abi import ERC20, Router
+from ape_dtn.session import START_GAS
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+    from ape_dtn.ai import DtnAi
+
+TRANSFER_GAS = 100_000
+
+# More than the base fee can rise to in the blocks that many transactions fill.
+HIGH_GAS_PRICE = 1000 * 10**9
+
+
+@contextmanager
+def own_anvil(*options: str) -> Iterator[str]:
+    """Starts an Anvil on a free port, with the accounts that Ape tests with, and gives its URL."""
+    port = free_port()
+    process = subprocess.Popen(["anvil", "--silent", "--port", str(port), *options])
+    try:
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def connected_to(url: str) -> Iterator[ProviderAPI]:
+    """Connects Ape to the Anvil at a URL."""
+    import ape
+    import pytest
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("APE_FOUNDRY_HOST", raising=False)  # ape-foundry would prefer it
+        settings = {"host": url, "manage_process": False}
+        connection = ape.networks.ethereum.local.use_provider(
+            "foundry", provider_settings=settings, disconnect_after=True
+        )
+        with connection as provider:
+            yield provider
+
+
+def open_sessions(ai: DtnAi, account: AccountAPI, how_many: int, units: int = 1) -> None:
+    """Opens many sessions of so many units each, by an account that Anvil has the key of.
+
+    In two HTTP requests and a few blocks, where the SDK takes several for each.
+    """
+    contracts, sender = ai.contracts(), str(account.address)
+    deposit = ERC20.transfer.encode(contracts.fee_target, units)
+    start = Router.start_user_session.encode()
+    pair = [(contracts.fee_token, deposit, TRANSFER_GAS), (ai.router, start, START_GAS)]
+    first = rpc.as_int(rpc.result(ai.provider, "eth_getTransactionCount", [sender, "latest"]))
+    transactions = [
+        {
+            "from": sender,
+            "to": to,
+            "data": "0x" + data.hex(),
+            "gas": hex(gas),
+            "gasPrice": hex(HIGH_GAS_PRICE),
+            "nonce": hex(nonce),
+        }
+        for nonce, (to, data, gas) in enumerate(pair * how_many, first)
+    ]
+    # While Anvil mines by itself, what it is sent meanwhile can stay in its queue for ever.
+    with _not_mining(ai.provider):
+        sent = rpc.ask(ai.provider, [("eth_sendTransaction", [each]) for each in transactions])
+        _mine_until_mined(ai.provider, [rpc.expect(answer) for answer in sent])
+
+
+@contextmanager
+def _not_mining(provider: ProviderAPI) -> Iterator[None]:
+    rpc.result(provider, "evm_setAutomine", [False])
+    try:
+        yield
+    finally:
+        rpc.result(provider, "evm_setAutomine", [True])
+
+
+def _mine_until_mined(provider: ProviderAPI, hashes: Sequence[str]) -> None:
+    deadline = time.monotonic() + 10
+    receipts: list[Any] = []
+    while not receipts or not all(receipts):
+        assert time.monotonic() < deadline, "the transactions are not mined"
+        rpc.result(provider, "evm_mine", [])
+        asked = rpc.ask(provider, [("eth_getTransactionReceipt", [each]) for each in hashes])
+        receipts = [rpc.expect(answer) for answer in asked]
+    assert all(rpc.as_int(receipt["status"]) == 1 for receipt in receipts)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as err:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Anvil did not start on port {port}") from err
+            time.sleep(0.02)
+        else:
+            return

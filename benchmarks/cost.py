@@ -1,0 +1,143 @@
+"""Measures what a session costs in gas, and what the SDK's operations cost in calls.
+
+``python benchmarks/cost.py`` prints it as JSON, for both behaviours of the network. It needs Anvil
+on the PATH and starts one of its own; nothing depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ape_dtn import DtnAi, DtnRequest, DtnSession
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.abi import Event, Router
+from ape_dtn.local import Behaviour, LocalNetwork, deploy, fund
+from benchmarks.chain import connected_to, open_sessions, own_anvil
+from benchmarks.rpc_counter import TRACES, RpcCounter
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+PROMPT = "What is a deep trust network?"
+DEPOSIT = "25.00"
+MANY = 100
+TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
+
+# Request ids of the deployed network are hashes of the time, and each of their bytes that is zero
+# makes an answer 12 gas cheaper: at a fixed time, they are always the same.
+MEASURED_AT = 4_000_000_000
+
+_T = TypeVar("_T")
+
+
+def measure(behaviour: Behaviour) -> dict[str, Any]:
+    """Gas and counts of one behaviour, on a chain that is started for it."""
+    with ExitStack() as stack:
+        chain = stack.enter_context(own_anvil())
+        counter = stack.enter_context(RpcCounter(chain, refuse=TRACES, hold_receipts=True))
+        provider = stack.enter_context(connected_to(counter.url))
+        return Measurement(counter, provider, behaviour).run()
+
+
+class Measurement:
+    """One network, all operations, in the order in which they are used.
+
+    Args:
+        counter: The proxy that the provider is connected through.
+        provider: The connection.
+        behaviour: How the network behaves.
+    """
+
+    def __init__(self, counter: RpcCounter, provider: ProviderAPI, behaviour: Behaviour) -> None:
+        from ape.utils.basemodel import ManagerAccessMixin as access
+
+        self.counter = counter
+        self.provider = provider
+        self.calls: dict[str, Any] = {}
+        owner, worker, *customers = access.account_manager.test_accounts[:5]
+        self.customer, self.collector, self.other = customers
+        self.network: LocalNetwork = deploy(owner, worker, behaviour)
+        for account in customers:
+            fund(provider, owner, self.network.token, str(account.address), 1_000_000_000)
+
+    def run(self) -> dict[str, Any]:
+        """Measures, and returns it as plain data."""
+        self._use_it_once()
+        ai = self._count("DtnAi()", DtnAi)
+        self._count("info", lambda: (ai.contracts(), ai.token()))
+        self._count("models", ai.models)
+        self._count("nodes", ai.nodes)
+        self._count_lists(ai)
+        gas = self._a_session(ai)
+        return {"gas": gas, "calls": self.calls}
+
+    def _use_it_once(self) -> None:
+        """The first use of a network fills slots that are never empty again."""
+        ai, node = self.network.ai, self.network.node
+        DtnSession.start(DEPOSIT, self.other, ai).request(PROMPT)
+        node.answer_pending()
+
+    def _a_session(self, ai: DtnAi) -> dict[str, int]:
+        customer, node = self.customer, self.network.node
+        session = self._count("start", lambda: DtnSession.start(DEPOSIT, customer, ai))
+        assert session.receipt is not None
+        gas = {"transfer": self._transfer_gas(customer), "start": session.receipt.gas_used}
+        self._count("load", lambda: DtnSession.load(session.id, customer, ai))
+        self._count("balance", lambda: session.balance)
+        self._count("draft", lambda: session.draft(PROMPT))
+        rpc.result(self.provider, "evm_setNextBlockTimestamp", [MEASURED_AT])
+        request = self._count("request", lambda: session.request(PROMPT))
+        assert request.receipt is not None
+        gas["request"] = request.receipt.gas_used
+        (answered,) = self._count("respond", node.answer_pending)
+        gas["respond"] = self._respond_gas(ai, answered)
+        self._count("load request", lambda: DtnRequest.load(request.id, ai))
+        self._count("answer", request.answer)
+        self._count("cost", request.cost)
+        self._count("close", session.close)
+        gas["close"] = session.receipt.gas_used
+        return gas
+
+    def _count_lists(self, ai: DtnAi) -> None:
+        for how_many in (1, MANY):
+            there = len(DtnSession.list(self.collector, ai))
+            open_sessions(ai, self.collector, how_many - there)
+            found = self._count(f"list of {how_many}", lambda: DtnSession.list(self.collector, ai))
+            assert len(found) == how_many
+
+    def _count(self, name: str, operation: Callable[[], _T]) -> _T:
+        with self.counter.counting() as count:
+            result = operation()
+        self.calls[name] = count.as_dict()
+        return result
+
+    def _transfer_gas(self, payer: AccountAPI) -> int:
+        sender = reads.topic(bytes.fromhex(str(payer.address)[2:]).rjust(32, b"\0"))
+        return self._gas_of(self.network.token, [TRANSFERRED.topic, sender])
+
+    def _respond_gas(self, ai: DtnAi, request_id: str) -> int:
+        return self._gas_of(ai.router, [Router.request_completed.topic, request_id])
+
+    def _gas_of(self, contract: str, topics: list[str | None]) -> int:
+        """The gas of the latest transaction that left such a log."""
+        transaction = reads.logs(self.provider, contract, topics)[-1].transaction
+        receipt = rpc.result(self.provider, "eth_getTransactionReceipt", [transaction])
+        return rpc.as_int(receipt["gasUsed"])
+
+
+def main() -> None:
+    """Prints the measurement."""
+    found = {behaviour.value.lower(): measure(behaviour) for behaviour in Behaviour}
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Sessions in each state, and a node that says whatever it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnRequest, DtnSession, Status
+from ape_dtn.chain import sends
+from ape_dtn.chain.abi import Router
+from ape_dtn.chain.sends import Receipt
+from ape_dtn.local import LocalNetwork
+from ape_dtn.names import id_of
+from tests.conftest import Balances, Cast
+
+DEPOSIT = "25.00"
+
+Respond = Callable[..., Receipt]
+
+
+@pytest.fixture
+def funded(network: LocalNetwork, cast: Cast) -> DtnSession:
+    """An open session of the customer.
+
+    Not called `session`: Ape knows fixtures by name alone, and would take back nothing of one whose
+    name a fixture of a wider scope has elsewhere.
+    """
+    return DtnSession.start(DEPOSIT, cast.customer, network.ai)
+
+
+@pytest.fixture
+def closed(network: LocalNetwork, cast: Cast) -> DtnSession:
+    """A session of the customer that was closed."""
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai)
+    session.close()
+    return session
+
+
+@pytest.fixture
+def respond(network: LocalNetwork, cast: Cast) -> Respond:
+    """Answers a request as the node's worker, with whatever is given."""
+
+    def respond(
+        request: DtnRequest,
+        data: bytes = b"",
+        status: Status = Status.SUCCESS,
+        message: str = "",
+        sizes: tuple[int, int] = (0, 0),
+    ) -> Receipt:
+        given: Any = (id_of(request.id, "request"), status, message, data, network.node.id, *sizes)
+        transaction = sends.call(network.ai.router, Router.respond_to_request, *given)
+        return sends.send(network.ai.provider, cast.worker, transaction)
+
+    return respond
+
+
+@pytest.fixture
+def nothing_moves(request: pytest.FixtureRequest, balances: Balances) -> None:
+    """The one of all tests, once everything else that the test names is there.
+
+    Ape sets fixtures up in the order in which they are written, and not as a test names them.
+    """
+    for name in request.fixturenames:
+        if name not in {"nothing_moves", "request"}:
+            request.getfixturevalue(name)
+    request.getfixturevalue("nothing_moves")

@@ -1,0 +1,106 @@
+"""What it costs, as ``benchmarks/cost.py`` measures it: gas, HTTP requests and RPC calls.
+
+All numbers are exact: the chain is a new one, and its requests have the same ids each time. A
+number that falls is good news; one that rises wants a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ape_dtn.local import Behaviour
+from benchmarks.cost import MANY, measure
+
+GAS = {
+    Behaviour.DOCUMENTED: {
+        "transfer": 34_104,
+        "start": 170_414,
+        "request": 495_252,
+        "respond": 398_276,
+        "close": 75_620,
+    },
+    Behaviour.DEPLOYED: {
+        "transfer": 34_104,
+        "start": 170_359,
+        "request": 468_125,
+        "respond": 395_691,
+        "close": 71_992,
+    },
+}
+
+# HTTP requests and the RPC calls in them.
+CALLS = {
+    "DtnAi()": (1, 1),
+    "info": (3, 12),
+    "models": (4, 15),
+    "nodes": (7, 26),
+    "list of 1": (2, 10),
+    "list of 100": (2, 10),
+    "start": (7, 18),
+    "load": (2, 8),
+    "balance": (2, 8),
+    "draft": (3, 13),
+    "request": (6, 21),
+    "respond": (9, 23),
+    "load request": (1, 1),
+    "answer": (2, 2),
+    "cost": (5, 10),
+    "close": (5, 16),
+}
+
+
+@pytest.fixture(scope="module", params=list(Behaviour), ids=lambda each: each.value.lower())
+def measured(request: pytest.FixtureRequest) -> tuple[Behaviour, dict[str, Any]]:
+    return request.param, measure(request.param)
+
+
+@pytest.mark.parametrize("step", GAS[Behaviour.DEPLOYED])
+def test_gas(measured: tuple[Behaviour, dict[str, Any]], step: str) -> None:
+    behaviour, found = measured
+
+    assert found["gas"][step] == GAS[behaviour][step]
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_calls(measured: tuple[Behaviour, dict[str, Any]], operation: str) -> None:
+    _, found = measured
+    count = found["calls"][operation]
+
+    assert (count["http"], count["rpc"]) == CALLS[operation]
+
+
+def test_everything_that_is_measured_is_pinned(
+    measured: tuple[Behaviour, dict[str, Any]],
+) -> None:
+    behaviour, found = measured
+
+    assert found["calls"].keys() == CALLS.keys()
+    assert found["gas"].keys() == GAS[behaviour].keys()
+
+
+def test_long_lists_cost_what_short_ones_do(measured: tuple[Behaviour, dict[str, Any]]) -> None:
+    _, found = measured
+
+    assert found["calls"][f"list of {MANY}"] == found["calls"]["list of 1"]
+
+
+def test_nothing_is_traced(measured: tuple[Behaviour, dict[str, Any]]) -> None:
+    """Public endpoints refuse it. The one that was measured with did so too."""
+    _, found = measured
+
+    assert {
+        name: count["traces"] for name, count in found["calls"].items() if count["traces"]
+    } == {}
+
+
+def test_a_transaction_is_sent_once(measured: tuple[Behaviour, dict[str, Any]]) -> None:
+    _, found = measured
+    sent = {
+        name: times
+        for name, count in found["calls"].items()
+        if (times := count["methods"].get("eth_sendRawTransaction"))
+    }
+
+    assert sent == {"start": 2, "request": 1, "respond": 1, "close": 1}

@@ -1,0 +1,171 @@
+"""Endpoints as the public ones are: stingy, unordered, or something else altogether."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnAi, DtnSession
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.abi import Router, SessionManager
+from ape_dtn.errors import ChainUnreachable, RpcRefused, SessionAlreadyClosed, SessionNotFound
+from ape_dtn.local import LocalNetwork
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import RpcCounter
+
+# What an endpoint makes of a request's body, given how the chain itself would answer it.
+Answer = Callable[[bytes, Callable[[bytes], bytes]], bytes]
+Through = Callable[[Answer], AbstractContextManager[DtnAi]]
+
+
+class Endpoint(RpcCounter):
+    """A proxy with an opinion of its own, once it has one."""
+
+    opinion: Answer | None = None
+
+    def answer(self, body: bytes) -> bytes:
+        return self.opinion(body, super().answer) if self.opinion else super().answer(body)
+
+
+@pytest.fixture
+def through(network: LocalNetwork) -> Through:
+    @contextmanager
+    def through(opinion: Answer) -> Iterator[DtnAi]:
+        endpoint = Endpoint(str(network.ai.provider.http_uri))
+        with endpoint, connected_to(endpoint.url) as provider:
+            ai = DtnAi(network.ai.router, provider)
+            endpoint.opinion = opinion
+            yield ai
+
+    return through
+
+
+def error(code: int, message: str, **fields: Any) -> bytes:
+    return json.dumps(
+        {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message, **fields}}
+    ).encode()
+
+
+def refusing(method: str) -> Answer:
+    """Refuses a method as public endpoints do."""
+
+    def answer(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        return error(-32601, f"{method} is not served") if method.encode() in body else ask(body)
+
+    return answer
+
+
+def test_batches_may_be_refused(through: Through, network: LocalNetwork) -> None:
+    def singles_only(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        return error(-32014, "maximum 1 calls in 1 batch") if body[:1] == b"[" else ask(body)
+
+    with through(singles_only) as ai:
+        assert ai.contracts() == network.ai.contracts()
+
+
+def test_answers_of_a_batch_may_come_in_any_order(through: Through, network: LocalNetwork) -> None:
+    def reversed_(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        found = json.loads(ask(body))
+        return json.dumps(found[::-1] if isinstance(found, list) else found).encode()
+
+    with through(reversed_) as ai:
+        assert ai.contracts() == network.ai.contracts()
+
+
+def test_an_error_of_null_is_none(through: Through, network: LocalNetwork) -> None:
+    def with_null(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        return ask(body).replace(b'{"jsonrpc"', b'{"error":null,"jsonrpc"')
+
+    with through(with_null) as ai:
+        assert ai.contracts() == network.ai.contracts()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [b"<html>Sorry</html>", b"", b'{"message": "slow down"}', b"[]", b'[{"id": 1}]', b"null", b"5"],
+)
+def test_what_is_no_json_rpc_is_no_chain(through: Through, page: bytes) -> None:
+    with through(lambda *_: page) as ai:
+        for attempt in (
+            ai.contracts,
+            lambda: rpc.result(ai.provider, "eth_chainId", []),
+        ):
+            with pytest.raises(ChainUnreachable):
+                attempt()
+
+
+def test_logs_are_searched_in_the_ranges_that_are_allowed(
+    through: Through, network: LocalNetwork
+) -> None:
+    asked = []
+
+    def ten_blocks(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_getLogs" not in body:
+            return ask(body)
+        (query,) = json.loads(body)["params"]
+        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
+        if last - first >= 10:
+            return error(-32005, "query exceeds max block range 10")
+        asked.append((first, last))
+        return ask(body)
+
+    with through(ten_blocks) as ai:
+        assert ai.models() == network.ai.models()
+
+    assert asked == sorted(asked)
+    starts = [first for first, _ in asked[1:]]
+    assert starts == [last + 1 for _, last in asked[:-1]]
+
+
+def test_models_are_those_known_where_there_are_no_logs(through: Through) -> None:
+    with through(refusing("eth_getLogs")) as ai:
+        found = {model.name for model in ai.models()}
+
+    assert found == {*ai.deployment.models, ai.config.model}
+
+
+def test_without_logs_a_closed_session_is_not_found(through: Through, closed: DtnSession) -> None:
+    with through(refusing("eth_getLogs")) as ai, pytest.raises(SessionNotFound) as raised:
+        DtnSession.load(closed.id, ai=ai)
+
+    assert not isinstance(raised.value, SessionAlreadyClosed)
+
+
+def test_a_search_for_logs_comes_to_an_end(through: Through, network: LocalNetwork) -> None:
+    topics = [Router.request_created.topic]
+
+    with through(refusing("eth_getLogs")) as ai, pytest.raises(RpcRefused, match="eth_getLogs"):
+        reads.logs(ai.provider, ai.router, topics)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["0x{}", {"data": "0x{}"}, "Reverted 0x{}", {"result": "0x{}"}],
+    ids=["plain", "wrapped", "as text", "as a result"],
+)
+def test_reverts_are_found_wherever_endpoints_put_them(through: Through, data: Any) -> None:
+    revert = SessionManager.invalid_session.selector.hex() + f"{7:064x}"
+    given = json.loads(json.dumps(data).replace("{}", revert))
+    answer = error(3, "execution reverted", data=given)
+
+    with through(lambda *_: answer) as ai, pytest.raises(SessionNotFound) as raised:
+        reads.read_one(ai.provider, reads.Call(ai.router, Router.fee_token))
+
+    assert raised.value.session_id == 7
+
+
+def test_a_transaction_that_is_known_already_was_sent(through: Through, funded: DtnSession) -> None:
+    def again(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_sendRawTransaction" in body:
+            ask(body)
+            return error(-32000, "already known")
+        return ask(body)
+
+    with through(again) as ai:
+        refund = DtnSession(ai, funded.id, funded.account).close()
+
+    assert str(refund) == "25.00 USDT"

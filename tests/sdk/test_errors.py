@@ -1,0 +1,441 @@
+"""What the contracts refuse: one class a cause, on both behaviours, wherever it is found out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from ape.exceptions import ApeException
+from eth_abi import encode
+
+from ape_dtn import DtnError, DtnSession, Token, errors, ownership
+from ape_dtn.amount import Amount
+from ape_dtn.chain import reads, reverts, rpc, sends
+from ape_dtn.chain.abi import ERC20, Error, Function, Router, SessionManager
+from ape_dtn.chain.reverts import About
+from ape_dtn.errors import (
+    CallbackGasMissing,
+    ContractReverted,
+    InsufficientFunds,
+    ModelNotFound,
+    NothingDeposited,
+    NotSessionOwner,
+    RequestPending,
+    SessionAlreadyClosed,
+    SessionNotFound,
+)
+from ape_dtn.local import NODE, NODE_MODELS, Behaviour, FeeToken, LocalNetwork, create_token, fund
+from ape_dtn.names import id_of
+from tests.conftest import Cast
+from tests.sdk.conftest import Respond
+
+ENOUGH_GAS = 1_000_000
+UNKNOWN = 2**64
+NO_ADDRESS = "0x" + "00" * 20
+
+Attempt = Callable[..., Any]
+Refused = Callable[..., DtnError]
+
+
+def called(network: LocalNetwork, account: Any, to: str, about: About, *call: Any) -> None:
+    """As a view call, which changes nothing."""
+    function, *args = call
+    asked = reads.Call(to, function, tuple(args), sender=str(account.address))
+    reads.read_one(network.ai.provider, asked, about)
+
+
+def estimated(network: LocalNetwork, account: Any, to: str, about: About, *call: Any) -> None:
+    """As a transaction that fails when its gas is estimated."""
+    sends.send(network.ai.provider, account, sends.call(to, *call), about)
+
+
+def mined(network: LocalNetwork, account: Any, to: str, about: About, *call: Any) -> None:
+    """As a transaction that nobody estimates, so that it fails once mined."""
+    transaction = sends.call(to, *call, gas_limit=ENOUGH_GAS)
+    sends.send(network.ai.provider, account, transaction, about)
+
+
+@pytest.fixture(params=[called, estimated, mined], ids=lambda way: way.__name__)
+def way(request: pytest.FixtureRequest) -> Attempt:
+    found: Attempt = request.param
+    return found
+
+
+@pytest.fixture
+def refused(network: LocalNetwork, way: Attempt) -> Refused:
+    """Tries something in each way, and gives the error, whose revert is what the chain says."""
+
+    def refused(
+        kind: type[DtnError],
+        account: Any,
+        *call: Any,
+        to: str | None = None,
+        session: int | None = None,
+        about: About = reverts.NOTHING,
+    ) -> DtnError:
+        ai = network.ai
+        explained = (
+            nullcontext()
+            if session is None
+            else ownership.explained(ai, session, str(account.address))
+        )
+        nonce = account.nonce
+        with pytest.raises(DtnError) as raised, explained:
+            way(network, account, to or ai.router, about, *call)
+        assert type(raised.value) is kind
+        assert raised.value.revert is not None
+        transaction = raised.value.revert.transaction
+        if way is mined:
+            assert transaction is not None
+            receipt = rpc.result(ai.provider, "eth_getTransactionReceipt", [transaction])
+            assert rpc.as_int(receipt["status"]) == 0
+        else:
+            assert transaction is None
+            assert account.nonce == nonce
+        return raised.value
+
+    return refused
+
+
+def asking(
+    session_id: int,
+    model: str = NODE_MODELS[0],
+    most: int = 1_000_000,
+    callback_gas: int = 0,
+) -> tuple[Any, ...]:
+    """A call of ``router.request`` that nobody has checked."""
+    return (
+        Router.request,
+        session_id,
+        id_of(model, "model"),
+        ((), [id_of(NODE, "node")], 1, 8, 0),
+        (encode(["string[]"], [["Hello?"]]), b"", 1, 10, 10, most),
+        (b"\0" * 4, b"\0" * 4, NO_ADDRESS),
+        NO_ADDRESS,
+        callback_gas,
+    )
+
+
+def name_of(err: DtnError) -> str:
+    assert err.revert is not None
+    return err.revert.name or str(err.revert)
+
+
+def test_closing_somebody_elses_session(
+    refused: Refused, funded: DtnSession, cast: Cast, behaviour: Behaviour
+) -> None:
+    err = refused(
+        NotSessionOwner, cast.stranger, Router.close_user_session, funded.id, session=funded.id
+    )
+
+    assert err.fields == {
+        "session_id": funded.id,
+        "owner": cast.customer.address,
+        "caller": cast.stranger.address,
+    }
+    names = {Behaviour.DOCUMENTED: "SessionNotFound", Behaviour.DEPLOYED: "Unauthorized"}
+    assert name_of(err) == names[behaviour]
+
+
+def test_closing_an_unknown_session(refused: Refused, cast: Cast) -> None:
+    err = refused(
+        SessionNotFound, cast.customer, Router.close_user_session, UNKNOWN, session=UNKNOWN
+    )
+
+    assert err.fields == {"session_id": UNKNOWN}
+
+
+def test_closing_a_closed_session(
+    refused: Refused, closed: DtnSession, cast: Cast, behaviour: Behaviour
+) -> None:
+    err = refused(
+        SessionAlreadyClosed,
+        cast.customer,
+        Router.close_user_session,
+        closed.id,
+        session=closed.id,
+    )
+
+    assert err.fields == {"session_id": closed.id}
+    names = {Behaviour.DOCUMENTED: "SessionAlreadyClosed", Behaviour.DEPLOYED: "Unauthorized"}
+    assert name_of(err) == names[behaviour]
+
+
+def test_asking_on_somebody_elses_session(
+    refused: Refused, funded: DtnSession, cast: Cast, behaviour: Behaviour
+) -> None:
+    err = refused(NotSessionOwner, cast.stranger, *asking(funded.id), session=funded.id)
+
+    assert err.fields["owner"] == cast.customer.address
+    names = {Behaviour.DOCUMENTED: "SessionNotFound", Behaviour.DEPLOYED: "Error"}
+    assert name_of(err) == names[behaviour]
+
+
+def test_asking_on_an_unknown_session(refused: Refused, cast: Cast) -> None:
+    refused(SessionNotFound, cast.customer, *asking(UNKNOWN), session=UNKNOWN)
+
+
+def test_asking_on_a_closed_session(refused: Refused, closed: DtnSession, cast: Cast) -> None:
+    refused(SessionAlreadyClosed, cast.customer, *asking(closed.id), session=closed.id)
+
+
+def test_the_revert_alone_says_that_the_session_cannot_be_used(
+    refused: Refused, funded: DtnSession, cast: Cast
+) -> None:
+    """Also where the chain cannot be asked for more, both behaviours give the same class."""
+    about = About(session_id=funded.id)
+
+    for call in (asking(funded.id), (Router.close_user_session, funded.id)):
+        err = refused(SessionNotFound, cast.stranger, *call, about=about)
+        assert err.fields == {"session_id": funded.id}
+
+
+def test_asking_an_unknown_model(refused: Refused, funded: DtnSession, cast: Cast) -> None:
+    name = "model.nobody.nothing"
+
+    err = refused(
+        ModelNotFound, cast.customer, *asking(funded.id, model=name), about=About(model=name)
+    )
+
+    assert err.fields == {"model": name}
+    assert str(err.revert) == "Model does not exist"
+
+
+def test_carrying_too_little_for_the_callback(
+    refused: Refused, funded: DtnSession, cast: Cast
+) -> None:
+    refused(CallbackGasMissing, cast.customer, *asking(funded.id, callback_gas=1))
+
+
+def test_starting_with_nothing_deposited(refused: Refused, cast: Cast) -> None:
+    err = refused(NothingDeposited, cast.customer, Router.start_user_session)
+
+    assert name_of(err) == "InvalidAmount"
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour.DOCUMENTED], ids=["documented"])
+def test_asking_for_more_than_the_session_has(
+    refused: Refused, funded: DtnSession, cast: Cast
+) -> None:
+    err = refused(InsufficientFunds, cast.customer, *asking(funded.id, most=25_000_001))
+
+    assert name_of(err) == "InsufficientFunds"
+    assert err.fields == {"required": "25000001", "available": "25000000"}
+
+
+def test_transferring_more_than_the_account_has(
+    network: LocalNetwork, refused: Refused, cast: Cast
+) -> None:
+    usdc = create_token(network.ai.provider, cast.owner, FeeToken.USDC)
+    fund(network.ai.provider, cast.owner, usdc, str(cast.customer.address), 5)
+
+    err = refused(
+        InsufficientFunds, cast.customer, ERC20.transfer, cast.stranger.address, 7, to=usdc
+    )
+
+    assert err.fields == {"required": "7", "available": "5"}
+    assert str(cast.customer.address) in err.message
+    assert name_of(err) == "ERC20InsufficientBalance"
+
+
+def test_fetching_an_answer_that_is_not_there(refused: Refused, cast: Cast) -> None:
+    request_id = b"\5" * 32
+
+    err = refused(
+        RequestPending,
+        cast.customer,
+        Router.fetch_response,
+        request_id,
+        about=About(request_id="0x" + request_id.hex()),
+    )
+
+    assert err.fields == {"request_id": "0x" + request_id.hex()}
+    assert str(err.revert) == "Request not completed"
+
+
+def test_a_panic_keeps_its_code(network: LocalNetwork, refused: Refused, cast: Cast) -> None:
+    """USDT has no errors of its own: what it lacks is an arithmetic overflow."""
+    err = refused(
+        ContractReverted, cast.customer, ERC20.transfer, cast.stranger.address, 2**200,
+        to=network.token,
+    )  # fmt: skip
+
+    assert err.revert is not None
+    assert (err.revert.name, err.revert.fields) == ("Panic", {"code": 0x11})
+    assert err.message == "The contract reverted: Panic(code=17)"
+
+
+def test_a_reason_without_a_class_keeps_its_text(refused: Refused, cast: Cast) -> None:
+    answer = (bytes(32), 1, "", b"", bytes(32), 0, 0)
+
+    err = refused(ContractReverted, cast.stranger, Router.respond_to_request, *answer)
+
+    assert err.fields == {"reason": "Not the node worker"}
+    assert err.message == "The contract reverted: Not the node worker"
+
+
+def test_an_unknown_error_keeps_its_data(
+    network: LocalNetwork, refused: Refused, cast: Cast
+) -> None:
+    set_managers = Function("setManagers(address,address,address)")
+    unknown = Error("OwnableUnauthorizedAccount(address account)")
+    stranger = str(cast.stranger.address)
+
+    err = refused(ContractReverted, cast.stranger, set_managers, stranger, stranger, stranger)
+
+    assert err.revert is not None
+    assert err.revert.data == unknown.selector + encode(["address"], [stranger])
+    assert (err.revert.name, err.revert.fields) == ("", {})
+    assert err.message == f"The contract reverted: 0x{err.revert.data.hex()}"
+
+
+def test_a_revert_without_data_is_said_to_be_one(refused: Refused, cast: Cast) -> None:
+    err = refused(ContractReverted, cast.customer, Function("thereIsNoSuchFunction()"))
+
+    assert err.revert is not None
+    assert err.revert.data == b""
+
+
+def test_running_out_of_gas_is_a_failed_transaction(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    transaction = sends.call(network.ai.router, *asking(funded.id), gas_limit=60_000)
+
+    with pytest.raises(ContractReverted, match=r"transaction 0x[0-9a-f]{64} failed") as raised:
+        sends.send(network.ai.provider, cast.customer, transaction)
+
+    assert raised.value.revert is not None
+    assert str(raised.value.revert.transaction) in raised.value.message
+
+
+def test_charging_a_session_that_was_closed_meanwhile(
+    funded: DtnSession, respond: Respond, behaviour: Behaviour
+) -> None:
+    """The error comes from the session manager, three contracts behind the one that is called."""
+    request = funded.request("Hello?")
+    funded.close()
+
+    with pytest.raises(SessionNotFound) as raised:
+        respond(request)
+
+    assert raised.value.session_id == funded.id
+    names = {Behaviour.DOCUMENTED: "SessionAlreadyClosed", Behaviour.DEPLOYED: "InvalidSession"}
+    assert name_of(raised.value) == names[behaviour]
+
+
+def test_errors_keep_the_original_as_their_cause(funded: DtnSession, cast: Cast) -> None:
+    stranger = str(cast.stranger.address)
+    transaction = sends.call(funded.ai.router, Router.close_user_session, funded.id)
+
+    with (
+        pytest.raises(NotSessionOwner) as raised,
+        ownership.explained(funded.ai, funded.id, stranger),
+    ):
+        sends.send(funded.ai.provider, cast.stranger, transaction)
+
+    assert isinstance(raised.value.__cause__, SessionNotFound)
+    assert raised.value.revert is raised.value.__cause__.revert
+
+
+@pytest.mark.parametrize("error", [SessionManager.insufficient_balance, ERC20.insufficient_balance])
+def test_too_little_is_insufficient_funds_whoever_says_it(error: Error) -> None:
+    values = ["0x" + "11" * 20 if kind == "address" else 5 for kind, _, _ in error.fields]
+    data = error.selector + encode([kind for kind, _, _ in error.fields], values)
+
+    assert type(reverts.to_error(reverts.decode(data))) is InsufficientFunds
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\1", b"\1\2\3\4", SessionManager.invalid_session.selector + b"\1", reverts.REASON.selector],
+)
+def test_any_data_is_a_revert(data: bytes) -> None:
+    """Somebody else's error may begin as one of ours does, and hold something else."""
+    err = reverts.to_error(reverts.decode(data, "execution reverted"))
+
+    assert err.revert is not None
+    assert err.revert.data == data
+    json.dumps(err.as_dict())
+
+
+# Each class with something to be made of.
+
+TOKEN = Token("0x" + "11" * 20, "USDT", 6)
+SAMPLES: dict[type, Any] = {
+    int: 7,
+    str: "something else",
+    float: 1.5,
+    object: object(),
+    Amount: TOKEN.units(5),
+    list: ["0x" + "22" * 32],
+    dict: {8453: "base:mainnet"},
+}
+
+
+def classes(root: type[DtnError] = DtnError) -> Iterator[type[DtnError]]:
+    for kind in root.__subclasses__():
+        yield kind
+        yield from classes(kind)
+
+
+CLASSES = sorted(set(classes()), key=lambda kind: kind.__name__)
+
+
+def made(kind: type[DtnError]) -> DtnError:
+    """An error of this class, with a value for each argument by its annotation."""
+    arguments = []
+    for parameter in inspect.signature(kind).parameters.values():
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+            annotation = str(parameter.annotation)
+            word = re.split(r"[\[ |]", annotation)[0]
+            (sample,) = (value for key, value in SAMPLES.items() if key.__name__ == word)
+            arguments.append(sample)
+    return kind(*arguments)
+
+
+def test_all_classes_are_found() -> None:
+    defined = {value for value in vars(errors).values() if inspect.isclass(value)}
+
+    assert {kind for kind in defined if issubclass(kind, DtnError)} == {DtnError, *CLASSES}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_is_plain_data(kind: type[DtnError]) -> None:
+    err = made(kind)
+    err.revert = reverts.decode(SessionManager.invalid_amount.selector, transaction="0x" + "3" * 64)
+
+    data = json.loads(json.dumps(err.as_dict()))
+
+    assert data.keys() >= {"code", "message", "hint", "revert", *err.fields}
+    assert (data["code"], data["message"], data["hint"]) == (err.code, err.message, err.hint)
+    assert data["revert"]["name"] == "InvalidAmount"
+    assert data["revert"]["data"] == "0x" + SessionManager.invalid_amount.selector.hex()
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_is_an_ape_exception_with_a_message(kind: type[DtnError]) -> None:
+    err = made(kind)
+
+    assert isinstance(err, ApeException)
+    assert str(err) == err.message
+    assert len(err.message) > 10
+    assert err.__doc__
+    assert err.__doc__ != DtnError.__doc__
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_has_a_code_and_an_exit_code(kind: type[DtnError]) -> None:
+    err = made(kind)
+
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", err.code)
+    assert err.code.replace("_", "") == kind.__name__.lower()
+    assert 2 <= err.exit_code <= 7
+
+
+def test_codes_are_different() -> None:
+    assert len({made(kind).code for kind in CLASSES}) == len(CLASSES)

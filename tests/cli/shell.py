@@ -188,7 +188,11 @@ class Chain:
     def send(self, sender: str, to: str, data: str) -> None:
         """Sends from an account whose key Anvil has."""
         sent = self.rpc("eth_sendTransaction", {"from": sender, "to": to, "data": data})
-        assert int(self.rpc("eth_getTransactionReceipt", sent)["status"], 16) == 1
+        deadline = time.monotonic() + 10
+        while (receipt := self.rpc("eth_getTransactionReceipt", sent)) is None:
+            assert time.monotonic() < deadline, "it is not mined"
+            time.sleep(0.02)
+        assert int(receipt["status"], 16) == 1
 
 
 @contextmanager

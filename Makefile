@@ -41,8 +41,11 @@ demo: $(RUNTIME) $(ANVIL) ## play a whole session on a local Anvil
 test: $(DEV) $(ANVIL) $(SOLC) ## run the tests; ARGS="-k name" goes to pytest
 	@$(run) ape test $(ARGS)
 
+# Without Ape's isolation: somebody else's chain is not to be set back.
 conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=choice, see README.md
-	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
+	@test -n "$(TARGET)" || { echo "Which network? make conformance TARGET=file, see README.md" >&2; exit 2; }
+	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --disable-isolation \
+		--dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, as JSON
 	@$(run) python benchmarks/cost.py

@@ -122,8 +122,8 @@ def _responses(send: Callable[[], Any]) -> Any:
         return send()
     except RequestException as err:
         # Some endpoints answer what they refuse with an HTTP error besides.
-        with contextlib.suppress(AttributeError, ValueError):
-            body = err.response.json()  # type: ignore[union-attr]
+        with contextlib.suppress(ValueError):
+            body = err.response.json() if err.response is not None else None
             if isinstance(body, list) or (isinstance(body, dict) and body.get("error")):
                 return body
         raise _NoAnswer(str(err)) from err
@@ -147,7 +147,7 @@ def _failure(method: str, error: Any) -> Failure:
 
 def _ask_in_process(web3: Any, request: Request) -> Any:
     """Ape's in-process chain has no HTTP, and raises what an endpoint would answer."""
-    from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]
+    from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]  # has none
     from eth_utils.exceptions import ValidationError
     from web3.datastructures import NamedElementOnion
     from web3.exceptions import Web3Exception
@@ -182,7 +182,7 @@ def _web3(provider: ProviderAPI) -> Any:
     from ape_dtn.errors import NotConnected
 
     try:
-        return provider.web3  # type: ignore[attr-defined]
+        return provider.web3  # type: ignore[attr-defined]  # of Ape's Web3Provider
     except ProviderNotConnectedError as err:
         raise NotConnected from err
 

@@ -18,7 +18,7 @@ Networks = Callable[[Behaviour], Network]
 @pytest.fixture(scope="session")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     if shutil.which("ape") is None or shutil.which("anvil") is None:
-        pytest.skip("`ape` and `anvil` have to be on PATH")
+        pytest.fail("`ape` and `anvil` have to be on PATH: use `make test`")
     return Shell(tmp_path_factory.mktemp("home"))
 
 

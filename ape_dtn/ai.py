@@ -129,30 +129,30 @@ class DtnAi:
         except ContractReverted as err:  # a contract that has no such functions
             raise NoContractAtAddress(self.router, "router") from err
 
-    def token(self) -> Token:
-        """The fee token, in two HTTP requests."""
-        token = self.contracts().fee_token
-        return to_token(token, *reads.read(self.provider, *token_calls(token)))
+    def token(self, contracts: Contracts | None = None) -> Token:
+        """The fee token, in two HTTP requests, or one where the contracts were just read."""
+        token = (contracts or self.contracts()).fee_token
+        return Token(token, *reads.read(self.provider, *token_calls(token)))
 
-    def model(self, name: str) -> Model:
-        """A model by its full name or id, in two HTTP requests.
+    def model(self, name: str, contracts: Contracts | None = None) -> Model:
+        """A model by its full name or id, in two HTTP requests, or one as with :meth:`token`.
 
         Raises:
             InvalidName: It is no name of a model.
             ModelNotFound: It is not registered.
         """
-        (found,) = self._models([name])
+        (found,) = self._models([name], contracts or self.contracts())
         if found is None:
             raise ModelNotFound(name)
         return found
 
-    def models(self) -> list[Model]:
+    def models(self, contracts: Contracts | None = None) -> list[Model]:
         """All models that are registered, as far as they can be found.
 
         No view lists them: they are taken from the registry's events, and where the endpoint does
         not serve these so far back, from the names that are known.
         """
-        contracts = self.contracts()
+        contracts = contracts or self.contracts()
         try:
             registered = [
                 name
@@ -191,16 +191,16 @@ class DtnAi:
             ModelNotFound: The model is not registered.
         """
         contracts = self.contracts()
-        known = [self.model(model).name] if model else [each.name for each in self.models()]
+        found_models = [self.model(model, contracts)] if model else self.models(contracts)
         serving = reads.read(
             self.provider,
             *(
                 Call(
                     contracts.node_manager,
                     NodeManager.get_nodes_serving_model,
-                    (id_of(name, "model"),),
+                    (each.id,),
                 )
-                for name in known
+                for each in found_models
             ),
         )
         ids = list(dict.fromkeys(node_id for each in serving for node_id in each))
@@ -216,10 +216,8 @@ class DtnAi:
         known = (*self.deployment.models, *self.deployment.nodes, config.model, *config.nodes)
         return Names(*known)
 
-    def _models(
-        self, names: Iterable[str], contracts: Contracts | None = None
-    ) -> list[Model | None]:
-        manager = (contracts or self.contracts()).model_manager
+    def _models(self, names: Iterable[str], contracts: Contracts) -> list[Model | None]:
+        manager = contracts.model_manager
         ids = {name: id_of(name, "model") for name in names}
         calls = [call for model_id in ids.values() for call in model_calls(manager, model_id)]
         answers = iter(reads.read(self.provider, *calls))
@@ -227,16 +225,11 @@ class DtnAi:
 
 
 def token_calls(token: str) -> tuple[Call, Call]:
-    """What a :class:`~ape_dtn.amount.Token` is made of."""
+    """What a :class:`~ape_dtn.amount.Token` is made of, besides its address."""
     return (
         Call(token, ERC20.symbol, contract="fee token"),
         Call(token, ERC20.decimals, contract="fee token"),
     )
-
-
-def to_token(address: str, symbol: str, decimals: int) -> Token:
-    """A token, of the answers to :func:`token_calls`."""
-    return Token(address, symbol, decimals)
 
 
 def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:

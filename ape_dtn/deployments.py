@@ -71,6 +71,7 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
         WrongChain: The given router is that of another public network.
     """
     from ape.exceptions import ConversionError
+    from ape.types import AddressType
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     chain_id = provider.chain_id
@@ -78,7 +79,7 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
     configured: str | None = access.config_manager.get_config("dtn").routers.get(chain_id)
     if chosen := router or configured:
         try:
-            address = str(access.conversion_manager.convert(chosen, _address_type()))
+            address = str(access.conversion_manager.convert(chosen, AddressType))
         except ConversionError as err:
             raise InvalidAddress(chosen) from err
         if packaged and address == packaged.router:
@@ -140,9 +141,3 @@ def _path() -> Path:
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     return Path(access.config_manager.DATA_FOLDER) / "dtn" / "deployments.json"
-
-
-def _address_type() -> type:
-    from ape.types import AddressType
-
-    return AddressType  # type: ignore[no-any-return]

@@ -16,10 +16,9 @@ from ape_dtn.ai import (
     node_calls,
     to_model,
     to_node,
-    to_token,
     token_calls,
 )
-from ape_dtn.amount import Amount, AmountLike
+from ape_dtn.amount import Amount, AmountLike, Token
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import NodeManager, Router
 from ape_dtn.chain.networks import is_local
@@ -223,7 +222,7 @@ def draft(
         serving_call,
         *(call for node_id in named.values() for call in node_calls(manager, node_id)),
     )
-    token = to_token(contracts.fee_token, symbol, decimals)
+    token = Token(contracts.fee_token, symbol, decimals)
     balance = None
     if session_id is not None:
         ownership.check(ai, contracts.session_manager, session_id, owner, sender)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from ape_dtn.ai import DtnAi, model_calls, to_model, to_token, token_calls
+from ape_dtn.ai import DtnAi, model_calls, to_model
 from ape_dtn.amount import Amount
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import Log, Router, SessionManager
@@ -126,7 +126,6 @@ class DtnRequest:
         Raises:
             RequestPending: There is no answer yet.
         """
-        contracts = self.ai.contracts()
         first = self.receipt.block_number if self.receipt else self.ai.deployment.first_block
         completed = reads.logs(
             self.ai.provider,
@@ -136,12 +135,8 @@ class DtnRequest:
         )
         if not completed:
             raise RequestPending(self.id)
-        token = to_token(
-            contracts.fee_token,
-            *reads.read(self.ai.provider, *token_calls(contracts.fee_token)),
-        )
         left = reads.transaction_logs(self.ai.provider, completed[-1].transaction)
-        return token.units(_charge(left, self._id, self.ai.router))
+        return self.ai.token().units(_charge(left, self._id, self.ai.router))
 
     def _fetch(self) -> tuple[int, str, bytes]:
         call = Call(self.ai.router, Router.fetch_response, (self._id,), contract="router")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from ape_dtn import ownership
-from ape_dtn.ai import Contracts, DtnAi, to_token, token_calls
+from ape_dtn.ai import Contracts, DtnAi, token_calls
 from ape_dtn.amount import Amount, AmountLike, Token
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
@@ -144,8 +144,7 @@ class DtnSession:
         """
         ai = ai or DtnAi()
         contracts = ai.contracts()
-        described = reads.read(ai.provider, *token_calls(contracts.fee_token))
-        token = to_token(contracts.fee_token, *described)
+        token = ai.token(contracts)
         start = sends.call(ai.router, Router.start_user_session)
         receipt = sends.send(ai.provider, account, start)
         return cls._opened(ai, account, contracts, receipt, token)
@@ -210,7 +209,7 @@ class DtnSession:
                 Call(contracts.session_manager, SessionManager.get_user_sessions, (address,)),
                 ids_call,
             )
-        token = to_token(contracts.fee_token, symbol, decimals)
+        token = Token(contracts.fee_token, symbol, decimals)
         return [
             (cls(ai, session_id, account), token.units(balance))
             for session_id, (_, balance) in zip(ids, sessions, strict=True)
@@ -343,7 +342,7 @@ class DtnSession:
             *token_calls(contracts.fee_token),
             session_call(contracts.session_manager, self.id),
         )
-        return contracts, to_token(contracts.fee_token, symbol, decimals), owner, balance
+        return contracts, Token(contracts.fee_token, symbol, decimals), owner, balance
 
 
 def _checked_deposit(
@@ -355,7 +354,7 @@ def _checked_deposit(
         *token_calls(contracts.fee_token),
         Call(contracts.fee_token, ERC20.balance_of, (owner,), contract="fee token"),
     )
-    token = to_token(contracts.fee_token, *described)
+    token = Token(contracts.fee_token, *described)
     deposit = token.amount(amount)
     if deposit.units > balance:
         raise InsufficientFunds(owner, deposit, token.units(balance))

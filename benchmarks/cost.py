@@ -72,7 +72,7 @@ class Measurement:
         """Measures, and returns it as plain data."""
         self._use_it_once()
         ai = self._count("DtnAi()", DtnAi)
-        self._count("info", lambda: (ai.contracts(), ai.token()))
+        self._count("info", lambda: ai.token(ai.contracts()))
         self._count("models", ai.models)
         self._count("nodes", ai.nodes)
         self._count_lists(ai)

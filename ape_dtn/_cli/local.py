@@ -151,12 +151,12 @@ def _deployed(behaviour: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI,
 
 def _local_chain() -> ProviderAPI:
     """The connected chain, which may not be a public one."""
-    from ape_dtn.chain.networks import connected, is_local
+    from ape_dtn.chain.networks import connected, is_local, name
 
     provider = connected()
     if not is_local(provider):
         raise click.UsageError(
-            f"This deploys test contracts, and {provider.network_choice} is a public network. "
+            f"This deploys test contracts, and {name(provider)} is a public network. "
             "Choose a local one: --network ethereum:local:foundry"
         )
     return provider

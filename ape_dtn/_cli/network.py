@@ -20,7 +20,7 @@ def info(router: str | None) -> dict[str, Any]:
 
     ai = DtnAi(router)
     contracts = ai.contracts()
-    token = ai.token()
+    token = ai.token(contracts)
     shown = {
         "network": ai.network,
         "chain_id": ai.provider.chain_id,

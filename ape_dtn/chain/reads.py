@@ -149,9 +149,7 @@ def topic(value: int | bytes) -> str:
 
 def _decoded(call: Call, answer: Any, about: reverts.About) -> Any:
     if isinstance(answer, rpc.Failure):
-        if answer.data is None:
-            return RpcRefused(answer.method, answer.message)
-        return reverts.to_error(reverts.decode(answer.data, answer.message), about)
+        return reverts.failure_error(answer, about)
     data = rpc.as_bytes(answer)
     try:
         # Ape has taught eth_abi to read a number from nothing.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.exceptions import DecodingError
 
 from ape_dtn import errors
+from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import ERC20, Error, SessionManager, members
 
 if TYPE_CHECKING:
@@ -106,6 +107,13 @@ def to_error(revert: Revert, about: About = NOTHING) -> errors.DtnError:
     error = make(revert, about) if make else errors.ContractReverted(str(revert))
     error.revert = revert
     return error
+
+
+def failure_error(failure: rpc.Failure, about: About = NOTHING) -> errors.DtnError:
+    """The error of a call or an estimate that failed: a contract's, or the endpoint's own."""
+    if failure.data is None:
+        return errors.RpcRefused(failure.method, failure.message)
+    return to_error(decode(failure.data, failure.message), about)
 
 
 def _insufficient(revert: Revert, about: About) -> errors.DtnError:

@@ -195,8 +195,10 @@ def _priced(
     tip = 0 if isinstance(answers[4], rpc.Failure) else rpc.as_int(answers[4])
     limits = [transaction.gas_limit for transaction in transactions]
     if first.gas_limit is None:
-        estimated = rpc.as_int(_estimated(answers[5], about))
-        limits[0] = _with_margin(estimated) + first.extra_gas
+        if isinstance(answers[5], rpc.Failure):
+            raise reverts.failure_error(answers[5], about)
+        estimated = rpc.as_int(answers[5])
+        limits[0] = estimated * GAS_MARGIN_PERCENT // 100 + first.extra_gas
 
     max_fee = 2 * base_fee + tip
     most = sum(
@@ -228,18 +230,6 @@ def _as_call(sender: str, transaction: Transaction) -> dict[str, str]:
     return {**fields, "to": transaction.to} if transaction.to else fields
 
 
-def _estimated(answer: Any, about: reverts.About) -> Any:
-    if isinstance(answer, rpc.Failure):
-        if answer.data is None:
-            raise RpcRefused(answer.method, answer.message)
-        raise reverts.to_error(reverts.decode(answer.data, answer.message), about)
-    return answer
-
-
-def _with_margin(gas: int) -> int:
-    return gas * GAS_MARGIN_PERCENT // 100
-
-
 def _signs_raw(account: AccountAPI) -> bool:
     from ape.api.accounts import AccountAPI
 
@@ -267,7 +257,7 @@ def _send_raw(
         return
     if answer.data:
         # Some chains run a transaction before they take it, and say at once that it reverts.
-        raise reverts.to_error(reverts.decode(answer.data, answer.message), about)
+        raise reverts.failure_error(answer, about)
     raise RpcRefused(answer.method, answer.message)
 
 

@@ -1,23 +1,53 @@
-"""Sessions in each state, and a node that says whatever it is told to."""
+"""Sessions in each state, and nodes and endpoints that say whatever they are told to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
-from ape_dtn import DtnRequest, DtnSession, Status
+from ape_dtn import DtnAi, DtnRequest, DtnSession, Status
 from ape_dtn.chain import sends
 from ape_dtn.chain.abi import Router
 from ape_dtn.chain.sends import Receipt
 from ape_dtn.local import LocalNetwork
 from ape_dtn.names import id_of
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Balances, Cast
 
 DEPOSIT = "25.00"
 
 Respond = Callable[..., Receipt]
+
+
+# What an endpoint makes of a request's body, given how the chain itself would answer it.
+Answer = Callable[[bytes, Callable[[bytes], bytes]], bytes]
+Through = Callable[[Answer], AbstractContextManager[DtnAi]]
+
+
+class Endpoint(RpcCounter):
+    """A proxy with an opinion of its own, once it has one."""
+
+    opinion: Answer | None = None
+
+    def answer(self, body: bytes) -> bytes:
+        return self.opinion(body, super().answer) if self.opinion else super().answer(body)
+
+
+@pytest.fixture
+def through(network: LocalNetwork) -> Through:
+    @contextmanager
+    def through(opinion: Answer) -> Iterator[DtnAi]:
+        endpoint = Endpoint(str(network.ai.provider.http_uri))
+        with endpoint, connected_to(endpoint.url) as provider:
+            ai = DtnAi(network.ai.router, provider)
+            endpoint.opinion = opinion
+            yield ai
+
+    return through
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ GAS = {
 # HTTP requests and the RPC calls in them.
 CALLS = {
     "DtnAi()": (1, 1),
-    "info": (3, 12),
+    "info": (2, 7),
     "models": (4, 15),
-    "nodes": (7, 26),
+    "nodes": (6, 21),
     "list of 1": (2, 10),
     "list of 100": (2, 10),
     "start": (7, 18),

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ape_dtn import DtnAi, DtnSession
+from ape_dtn import DtnSession
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.errors import ChainUnreachable, RpcRefused, SessionAlreadyClosed, SessionNotFound
 from ape_dtn.local import LocalNetwork
-from benchmarks.chain import connected_to
-from benchmarks.rpc_counter import RpcCounter
 
-# What an endpoint makes of a request's body, given how the chain itself would answer it.
-Answer = Callable[[bytes, Callable[[bytes], bytes]], bytes]
-Through = Callable[[Answer], AbstractContextManager[DtnAi]]
-
-
-class Endpoint(RpcCounter):
-    """A proxy with an opinion of its own, once it has one."""
-
-    opinion: Answer | None = None
-
-    def answer(self, body: bytes) -> bytes:
-        return self.opinion(body, super().answer) if self.opinion else super().answer(body)
-
-
-@pytest.fixture
-def through(network: LocalNetwork) -> Through:
-    @contextmanager
-    def through(opinion: Answer) -> Iterator[DtnAi]:
-        endpoint = Endpoint(str(network.ai.provider.http_uri))
-        with endpoint, connected_to(endpoint.url) as provider:
-            ai = DtnAi(network.ai.router, provider)
-            endpoint.opinion = opinion
-            yield ai
-
-    return through
+from .conftest import Answer, Through
 
 
 def error(code: int, message: str, **fields: Any) -> bytes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,7 @@ from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Balances, Cast
 
-# Told of each method, and given the way to the chain.
-Fault = Callable[[str, Callable[[], bytes]], bytes]
-Through = Callable[[Fault], AbstractContextManager[DtnAi]]
+from .conftest import Answer, Endpoint, Through
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -36,35 +33,13 @@ SEND = "eth_sendRawTransaction"
 RECEIPT = "eth_getTransactionReceipt"
 
 
-class FaultyEndpoint(RpcCounter):
-    fault: Fault | None = None
-
-    def answer(self, body: bytes) -> bytes:
-        method = next((each for each in (SEND, RECEIPT) if each.encode() in body), "")
-        on = super().answer
-        return self.fault(method, lambda: on(body)) if self.fault else on(body)
-
-
-@pytest.fixture
-def through(network: LocalNetwork) -> Through:
-    @contextmanager
-    def through(fault: Fault) -> Iterator[DtnAi]:
-        endpoint = FaultyEndpoint(str(network.ai.provider.http_uri))
-        with endpoint, connected_to(endpoint.url) as provider:
-            ai = DtnAi(network.ai.router, provider)
-            endpoint.fault = fault
-            yield ai
-
-    return through
-
-
-def lost(method: str, times: int = 1) -> Fault:
+def lost(method: str, times: int = 1) -> Answer:
     """The chain takes it, and its answer is lost on the way, so many times."""
     left = [times]
 
-    def fault(asked: str, on: Callable[[], bytes]) -> bytes:
-        answer = on()
-        if asked == method and left[0]:
+    def fault(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        answer = ask(body)
+        if method.encode() in body and left[0]:
             left[0] -= 1
             raise OSError("gone")
         return answer
@@ -119,7 +94,7 @@ with connected_to(sys.argv[1]) as provider:
 
 
 def test_ctrl_c_never_falls_between_deposit_and_start(cast: Cast) -> None:
-    with own_anvil() as chain, FaultyEndpoint(chain) as endpoint:
+    with own_anvil() as chain, Endpoint(chain) as endpoint:
         child = subprocess.Popen(
             [sys.executable, "-c", STARTS_A_SESSION, endpoint.url],
             cwd=ROOT,
@@ -130,12 +105,12 @@ def test_ctrl_c_never_falls_between_deposit_and_start(cast: Cast) -> None:
         assert child.stdout is not None
         router = child.stdout.readline().strip()
 
-        def interrupting(method: str, on: Callable[[], bytes]) -> bytes:
-            if method == SEND:
+        def interrupting(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+            if SEND.encode() in body:
                 child.send_signal(signal.SIGINT)
-            return on()
+            return ask(body)
 
-        endpoint.fault = interrupting
+        endpoint.opinion = interrupting
         told = "".join(child.communicate(timeout=60))
         with connected_to(chain) as provider:
             ((_, balance),) = DtnSession.list(cast.customer, DtnAi(router, provider))

@@ -47,8 +47,9 @@ conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=cho
 	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --disable-isolation \
 		--dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
 
-bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, as JSON
+bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py
+	@$(run) python benchmarks/flight.py
 
 check: $(DEV) ## format, lint and types, without changing a file
 	@$(run) ruff format --check .
@@ -92,7 +93,7 @@ $(DEV): $(VENV) setup.py pyproject.toml
 
 $(NPM): package.json package-lock.json .npmrc
 	@PYTHON="$(PYTHON)" tools/prerequisites.sh
-	@echo "Installing Anvil, solc and OpenZeppelin into node_modules"
+	@echo "Installing Anvil, solc, OpenZeppelin and an IPFS importer into node_modules"
 	@npm ci --ignore-scripts --silent || npm ci --ignore-scripts --loglevel=error
 	@touch $@
 

@@ -29,7 +29,13 @@ setup(
     # Tried with 0.8.51; Ape's minor releases may break plugins. It brings click, eth-abi,
     # eth-utils, pydantic, rich and web3, with limits of its own that ours could only contradict.
     # Without a bound on ape-foundry, pip prefers a newer Ape with a much older ape-foundry.
-    install_requires=["eth-ape>=0.8.51,<0.9", "ape-foundry>=0.8.12"],
+    install_requires=[
+        "eth-ape>=0.8.51,<0.9",
+        "ape-foundry>=0.8.12",
+        "filelock",
+        "httpx",
+        "multiformats",
+    ],
     extras_require={"solidity": solidity, "test": test, "dev": dev},
     entry_points={"ape_cli_subcommands": ["ape_dtn=ape_dtn._cli:cli"]},
     # Ape wants one top-level package. The Solidity library lives in contracts/, where Solidity

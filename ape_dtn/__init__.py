@@ -13,27 +13,31 @@ from ape import plugins
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
     from ape_dtn.amount import Amount, Token
-    from ape_dtn.draft import Callback
+    from ape_dtn.answer import Answer, CallType, Status
     from ape_dtn.errors import DtnError
+    from ape_dtn.options import Callback
     from ape_dtn.prompt import Prompt
-    from ape_dtn.request import Answer, CallType, DtnRequest, Status
+    from ape_dtn.request import DtnRequest
+    from ape_dtn.routing import Aggregation
     from ape_dtn.session import DtnSession
 
 _HOMES = {
+    "Aggregation": "routing",
     "Amount": "amount",
-    "Answer": "request",
-    "CallType": "request",
-    "Callback": "draft",
+    "Answer": "answer",
+    "CallType": "answer",
+    "Callback": "options",
     "DtnAi": "ai",
     "DtnError": "errors",
     "DtnRequest": "request",
     "DtnSession": "session",
     "Prompt": "prompt",
-    "Status": "request",
+    "Status": "answer",
     "Token": "amount",
 }
 
 __all__ = [
+    "Aggregation",
     "Amount",
     "Answer",
     "CallType",

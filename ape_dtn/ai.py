@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
 
 from ape_dtn import deployments
 from ape_dtn.amount import Token
@@ -16,6 +18,7 @@ from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     ContractReverted,
     ModelNotFound,
+    NoAccount,
     NoContractAtAddress,
     NodeNotFound,
     NoNetwork,
@@ -24,9 +27,17 @@ from ape_dtn.model import Api, Model
 from ape_dtn.names import Names, id_of, is_name
 
 if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
 
+    from ape_dtn.amount import AmountLike
+    from ape_dtn.answer import CallType
     from ape_dtn.config import DtnConfig
+    from ape_dtn.options import Options
+    from ape_dtn.quote import Quote
+    from ape_dtn.request import DtnRequest
+    from ape_dtn.session import DtnSession
+    from ape_dtn.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,8 @@ class Node:
         worker: The account that answers and is paid.
         is_active: Whether it may answer.
         models: Ids of the models that it serves.
+        namespaces: Until when it is trusted by each trust namespace, by the namespace's id, in
+            seconds since 1970.
     """
 
     name: str
@@ -67,6 +80,7 @@ class Node:
     worker: str
     is_active: bool
     models: tuple[bytes, ...]
+    namespaces: Mapping[bytes, int] = field(default_factory=dict)
 
 
 class DtnAi:
@@ -78,6 +92,7 @@ class DtnAi:
     Args:
         router: The router's address, or a name that Ape can resolve.
         provider: The connection; by default the one that Ape is connected with now.
+        account: Who signs, where nobody else is named; by default Ape's default sender.
 
     Raises:
         NotConnected: Ape is not connected to any network.
@@ -85,8 +100,14 @@ class DtnAi:
         WrongChain: The router is that of another public network.
     """
 
-    def __init__(self, router: str | None = None, provider: ProviderAPI | None = None) -> None:
+    def __init__(
+        self,
+        router: str | None = None,
+        provider: ProviderAPI | None = None,
+        account: AccountAPI | None = None,
+    ) -> None:
         self.provider = provider or connected()
+        self.account = account
         self.deployment = deployments.find(self.provider, router)
 
     def __repr__(self) -> str:
@@ -109,6 +130,19 @@ class DtnAi:
 
         config: DtnConfig = access.config_manager.get_config("dtn")
         return config
+
+    def signer(self, account: AccountAPI | None = None) -> AccountAPI:
+        """Who signs: the account that is given, else that of this object, else Ape's default.
+
+        Raises:
+            NoAccount: There is none of these.
+        """
+        from ape.utils.basemodel import ManagerAccessMixin as access
+
+        found: AccountAPI | None = account or self.account or access.account_manager.default_sender
+        if found is None:
+            raise NoAccount
+        return found
 
     def contracts(self) -> Contracts:
         """What is behind the router now, in one HTTP request.
@@ -210,6 +244,99 @@ class DtnAi:
         found = (to_node(names.of(each), next(answers), next(answers)) for each in ids)
         return [node for node in found if node]
 
+    def request(
+        self,
+        *values: Any,
+        session: DtnSession | int | None = None,
+        account: AccountAPI | None = None,
+        deposit: AmountLike | None = None,
+        unsafe_two_step: bool = False,
+        **options: Unpack[Options],
+    ) -> DtnRequest:
+        """Asks, on a session, or without one: then a session is opened for it first.
+
+        It stays open afterwards: ``request.session_id`` names it, and what is left of it is
+        refunded when it is closed.
+
+        Args:
+            values: What the model takes; see :meth:`ape_dtn.session.DtnSession.draft`.
+            session: The session that pays; None or 0 to open one.
+            account: Who signs; by default the session's, else this object's, else Ape's default.
+            deposit: What a new session is opened with; by default what the answer may cost.
+            unsafe_two_step: See :meth:`ape_dtn.session.DtnSession.start`.
+            options: See :class:`~ape_dtn.draft.Options`.
+
+        Raises:
+            DtnError: What :func:`ape_dtn.draft.draft` and ``DtnSession.start`` raise. Whatever is
+                wrong with the request is found before a session is opened.
+        """
+        from ape_dtn.draft import draft
+        from ape_dtn.session import DtnSession
+
+        if isinstance(session, DtnSession):
+            return session.request(*values, account=account, **options)
+        signer = self.signer(account)
+        if session:
+            return draft(self, signer, values, session, options).send()
+        checked = draft(self, signer, values, None, options)
+        opened = DtnSession.start(
+            deposit or checked.most_it_may_cost, signer, self, unsafe_two_step=unsafe_two_step
+        )
+        return opened.send(checked)
+
+    def quote(
+        self,
+        *values: Any,
+        models: str | Sequence[str] | None = None,
+        call_types: CallType | Sequence[CallType] | None = None,
+        session: DtnSession | int | None = None,
+        account: AccountAPI | None = None,
+        answer_bytes: int | None = None,
+        **options: Unpack[Options],
+    ) -> list[Quote]:
+        """What a request would cost, of each model and by each call type, without sending it.
+
+        See :func:`ape_dtn.quote.quote`.
+        """
+        from ape_dtn.quote import quote
+
+        return quote(
+            self,
+            *values,
+            models=models,
+            call_types=call_types,
+            session=session,
+            account=account,
+            answer_bytes=answer_bytes,
+            **options,
+        )
+
+    def watch(
+        self,
+        *,
+        session: DtnSession | int | None = None,
+        owner: AccountAPI | str | None = None,
+        requests: Iterable[DtnRequest] | None = None,
+        since: str | None = None,
+        confirmations: int | None = None,
+        timeout: float | None = None,
+    ) -> Watch:
+        """Every answer of a session, an owner or some requests, to be iterated, or by ``async``.
+
+        See :class:`ape_dtn.watch.Watch`.
+        """
+        from ape_dtn.watch import Watch
+
+        return Watch(
+            self,
+            session=session,
+            owner=owner,
+            requests=requests,
+            since=since,
+            confirmations=confirmations,
+            timeout=timeout,
+        )
+
     def names(self) -> Names:
         """The names that are known for the ids of models and nodes."""
         config = self.config
@@ -221,7 +348,7 @@ class DtnAi:
         ids = {name: id_of(name, "model") for name in names}
         calls = [call for model_id in ids.values() for call in model_calls(manager, model_id)]
         answers = iter(reads.read(self.provider, *calls))
-        return [to_model(name, next(answers), next(answers)) for name in ids]
+        return [to_model(self, name, next(answers), next(answers)) for name in ids]
 
 
 def token_calls(token: str) -> tuple[Call, Call]:
@@ -240,11 +367,11 @@ def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
     )
 
 
-def to_model(name: str, config: tuple[Any, ...], api: tuple[Any, ...]) -> Model | None:
+def to_model(ai: DtnAi, name: str, config: tuple[Any, ...], api: tuple[Any, ...]) -> Model | None:
     """A model, of the answers to :func:`model_calls`; None when it is not registered."""
     model_id = config[1]
     _, api_name, _, specs, docs = api
-    return Model(name, model_id, Api(api_name, specs, docs)) if any(model_id) else None
+    return Model(name, model_id, Api(api_name, specs, docs), ai) if any(model_id) else None
 
 
 def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
@@ -257,7 +384,8 @@ def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
 
 def to_node(name: str, data: tuple[Any, ...], models: tuple[bytes, ...]) -> Node | None:
     """A node, of the answers to :func:`node_calls`; None when it is not registered."""
-    owner, _, worker, _, _, _, is_active, _, node_id = data
+    owner, _, worker, namespaces, expirations, _, is_active, _, node_id = data
     if not any(node_id):
         return None
-    return Node(name, node_id, owner, worker, bool(is_active), models)
+    trusted_until = dict(zip(namespaces, expirations, strict=True))
+    return Node(name, node_id, owner, worker, bool(is_active), models, trusted_until)

@@ -9,6 +9,11 @@
       nodes: [node.alice.first]
       fee_per_byte: "0.00001"   # for each byte, asked and answered, in the fee token
       most_it_may_cost: "0.25"  # the most that one answer may cost, in the fee token
+      request_limit: "1.00"     # no request may be sent that could cost more
+      session_limit: "25.00"    # no session may be asked for more than this in all
+      confirmations: 0          # how deep an answer has to be before it counts, in blocks
+      ipfs_gateways: ["https://trustless-gateway.link", "https://ipfs.io"]
+      ipfs_limit: 33554432      # the most that is fetched for one answer, in bytes
 """
 
 from __future__ import annotations
@@ -41,3 +46,27 @@ class DtnConfig(PluginConfig):
 
     most_it_may_cost: str = "0.25"
     """The most that one answer may cost, in the fee token."""
+
+    request_limit: str | None = None
+    """No request may be sent that could cost more than this, whoever asks for it."""
+
+    session_limit: str | None = None
+    """No request may be sent with which its session could cost more than this in all."""
+
+    confirmations: int = Field(default=0, ge=0)
+    """How many blocks have to follow an answer's before it counts."""
+
+    ipfs_gateways: list[str] = Field(
+        default_factory=lambda: [
+            "https://trustless-gateway.link",
+            "https://ipfs.io",
+            "https://dweb.link",
+        ]
+    )
+    """Where the content of answers is fetched; they have to serve single blocks (`?format=raw`)."""
+
+    ipfs_limit: int = Field(default=32 * 2**20, gt=0)
+    """The most that is fetched for one answer, in bytes."""
+
+    ipfs_timeout: float = Field(default=60.0, gt=0)
+    """For how many seconds the content of one answer is fetched."""

@@ -30,6 +30,7 @@ class Deployment:
         first_block: The block that its history begins in.
         models: Full names of models known to be registered there, since ids say nothing.
         nodes: Full names of nodes known to be registered there.
+        session_managers: Session managers that the router had before its present one.
     """
 
     network: str
@@ -37,7 +38,11 @@ class Deployment:
     first_block: int = 0
     models: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    session_managers: tuple[str, ...] = ()
 
+
+# Its fields that JSON makes lists of; not all of them have always been there.
+_NAMED = ("models", "nodes", "session_managers")
 
 PUBLIC: dict[int, Deployment] = {
     8453: Deployment(
@@ -50,6 +55,7 @@ PUBLIC: dict[int, Deployment] = {
             "model.system.openai-gpt-5-nano",
             "model.system.openai-gpt-image-1",
         ),
+        session_managers=("0x8aaEb07881eb18183fFE98afF10b55f8e7318536",),
     ),
     11155111: Deployment(
         network="ethereum:sepolia",
@@ -129,7 +135,7 @@ def _recall(provider: ProviderAPI) -> Deployment | None:
     kept = json.loads(path.read_text()).get(key) if path.is_file() else None
     if kept is None:
         return None
-    return Deployment(**{**kept, "models": tuple(kept["models"]), "nodes": tuple(kept["nodes"])})
+    return Deployment(**{**kept, **{name: tuple(kept.get(name, ())) for name in _NAMED}})
 
 
 def _genesis(provider: ProviderAPI) -> str:

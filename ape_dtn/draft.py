@@ -2,101 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from eth_utils import is_address, keccak, to_checksum_address
+from eth_utils import to_checksum_address
 
-from ape_dtn import ownership
-from ape_dtn.ai import (
-    DtnAi,
-    Node,
-    model_calls,
-    node_calls,
-    to_model,
-    to_node,
-    token_calls,
-)
-from ape_dtn.amount import Amount, AmountLike, Token
+from ape_dtn import limits, ownership, prompt
+from ape_dtn.ai import DtnAi, Node
+from ape_dtn.amount import Amount
+from ape_dtn.answer import CallType
 from ape_dtn.chain import reads, reverts, sends
-from ape_dtn.chain.abi import NodeManager, Router
-from ape_dtn.chain.networks import is_local
-from ape_dtn.chain.reads import Call
+from ape_dtn.chain.abi import Router
 from ape_dtn.errors import (
+    DtnError,
+    EmptyPrompt,
+    FeeTooHigh,
     InsufficientFunds,
-    InvalidAddress,
+    InvalidCall,
+    InvalidPrompt,
     ModelNotFound,
-    NobodyTrusted,
-    NodeNotFound,
-    NodeUnavailable,
+    NoAccount,
+    RequestReplaced,
 )
-from ape_dtn.model import Model
-from ape_dtn.names import id_of
-from ape_dtn.prompt import Prompt, PromptLike
-from ape_dtn.request import CallType, DtnRequest
+from ape_dtn.model import Api, Model
+from ape_dtn.names import to_address
+from ape_dtn.options import Callback, Options, check_known
+from ape_dtn.prompt import Prompt
+from ape_dtn.request import DtnRequest
+from ape_dtn.routing import Routing
+from ape_dtn.terms import Terms, read_terms
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-# `IDtnAi.DtnRouting`: of all that it can say, only this completes on the deployed network.
-AGGREGATION_ANY = 0
-REDUNDANCY = 1
-CONFIDENCE_LEVEL = 8
-
 NO_ADDRESS = "0x" + "00" * 20
 
+# Of the address that a request names as its user, the bytes that are drawn for each request.
+DRAWN_BYTES = 8
 
-@dataclass(frozen=True)
-class Callback:
-    """What the router calls with the answer (``IDtnAi.CallBack``).
-
-    Attributes:
-        target: The contract.
-        success: Signature of the function for a success, as in ``"onAnswer(bytes32)"``.
-        failure: Signature of the function for a failure.
-        gas: Gas that it may use. The request carries as many wei, which the router keeps.
-    """
-
-    target: str
-    success: str
-    failure: str
-    gas: int
-
-    def __post_init__(self) -> None:
-        """Checks the target.
-
-        Raises:
-            InvalidAddress: It is no address.
-        """
-        _address(self.target)
-
-    def encode(self) -> tuple[bytes, bytes, str]:
-        """The Solidity struct."""
-        return keccak(text=self.success)[:4], keccak(text=self.failure)[:4], self.target
-
-
-class Options(TypedDict, total=False):
-    """What a request can be given besides its prompt.
-
-    Attributes:
-        model: Full name of the model; by default the configured one.
-        nodes: Full names of the nodes that may answer; by default the configured ones, else, on a
-            local network, all that are active and serve the model.
-        fee_per_byte: What is offered for each byte, asked and answered, in the fee token.
-        most_it_may_cost: The most that the answer may cost, in the fee token.
-        call_type: How the answer travels; by default in the transaction itself.
-        callback: What is called with the answer; by default nothing.
-        user: On whose behalf it is asked; by default the signer's.
-    """
-
-    model: str | None
-    nodes: Sequence[str] | None
-    fee_per_byte: AmountLike | None
-    most_it_may_cost: AmountLike | None
-    call_type: CallType
-    callback: Callback | None
-    user: str | None
+# The inputs of one request, in the order of the API's specs.
+Inputs = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -106,9 +53,9 @@ class Draft:
     Attributes:
         ai: The network.
         session_id: The session that pays; None until there is one.
-        account: Who signs, the session's owner.
+        account: Who signs, the session's owner; nobody where it is only quoted.
         model: The model that is asked.
-        nodes: The nodes that may answer.
+        routing: Who may answer.
         call: The inputs, encoded by the model's API.
         extra_params: The values of the prompt's placeholders, encoded by index.
         call_type: How the answer travels.
@@ -116,43 +63,79 @@ class Draft:
         most_it_may_cost: The most that the answer can cost: nodes state sizes themselves, so this
             cap, and not the bytes, is the worst case.
         balance: What the session has; None until there is one.
-        user: On whose behalf it is asked.
+        user: On whose behalf it is asked; None for an address of the request's own.
         callback: What is called with the answer.
     """
 
     ai: DtnAi
     session_id: int | None
-    account: AccountAPI
+    account: AccountAPI | None
     model: Model
-    nodes: tuple[Node, ...]
+    routing: Routing
     call: bytes
     extra_params: bytes
     call_type: CallType
     fee_per_byte: Amount
     most_it_may_cost: Amount
     balance: Amount | None
-    user: str
+    user: str | None
     callback: Callback | None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that may answer."""
+        return self.routing.nodes
 
     @property
     def bytes_asked(self) -> int:
         """The bytes that a fair node bills the request itself for."""
         return len(self.call) + len(self.extra_params)
 
-    def send(self) -> DtnRequest:
-        """Sends the request (``router.request``) and returns it, named by its event.
+    def with_inputs(self, values: Sequence[Any]) -> Draft:
+        """The draft with what is asked.
+
+        Args:
+            values: The inputs, in the order of the API's specs.
 
         Raises:
-            DtnError: The router refuses it; see :mod:`ape_dtn.chain.reverts`.
+            EmptyPrompt, InvalidPrompt, InvalidCall, FeeTooHigh: Something about them is wrong.
         """
+        api, fee = self.model.api, self.fee_per_byte
+        carried = [each.values for each in values if isinstance(each, Prompt) and each.values]
+        if len(carried) > 1:
+            raise InvalidPrompt(
+                "only one of several prompts can have values: they share the indices"
+            )
+        plain = [_plain(api, *each) for each in zip(api.inputs, values, strict=True)]
+        if any("string" in kind for kind in api.inputs) and not any(prompt.texts_of(plain)):
+            raise EmptyPrompt
+        extra_params = prompt.encode_values(prompt.texts_of(plain), carried[0] if carried else ())
+        asked = replace(self, call=api.encode(*plain), extra_params=extra_params)
+        if (cost := fee.token.units(asked.bytes_asked * fee.units)) > self.most_it_may_cost:
+            raise FeeTooHigh(fee, cost, self.most_it_may_cost)
+        return asked
+
+    @property
+    def signer(self) -> AccountAPI:
+        """Who signs.
+
+        Raises:
+            NoAccount: Nobody: it was drafted to be quoted.
+        """
+        if self.account is None:
+            raise NoAccount
+        return self.account
+
+    def transaction(self, sender: str | None = None) -> sends.Transaction:
+        """The call of ``router.request``, with an id of its own each time."""
         callback = self.callback
         assert self.session_id is not None, "a session has to be started for it first"
-        transaction = sends.call(
+        return sends.call(
             self.ai.router,
             Router.request,
             self.session_id,
             self.model.id,
-            ((), [node.id for node in self.nodes], REDUNDANCY, CONFIDENCE_LEVEL, AGGREGATION_ANY),
+            self.routing.encode(),
             (
                 self.call,
                 self.extra_params,
@@ -162,25 +145,49 @@ class Draft:
                 self.most_it_may_cost.units,
             ),
             callback.encode() if callback else (b"\0" * 4, b"\0" * 4, NO_ADDRESS),
-            self.user,
+            self.user or a_user_like(sender or str(self.signer.address)),
             callback.gas if callback else 0,
             value=callback.gas if callback else 0,
         )
-        about = reverts.About(
+
+    @property
+    def about(self) -> reverts.About:
+        """What the errors of sending it are about."""
+        return reverts.About(
             session_id=self.session_id,
             model=self.model.name,
             token=self.most_it_may_cost.token,
         )
-        with ownership.explained(self.ai, self.session_id, str(self.account.address)):
-            receipt = sends.send(self.ai.provider, self.account, transaction, about)
+
+    def send(self) -> DtnRequest:
+        """Sends the request (``router.request``) and returns it, named by its event.
+
+        Raises:
+            RequestReplaced: It named its ``user``, and another request of that block the same one.
+            DtnError: The router refuses it; see :mod:`ape_dtn.chain.reverts`.
+        """
+        assert self.session_id is not None, "a session has to be started for it first"
+        with ownership.explained(self.ai, self.session_id, str(self.signer.address)):
+            receipt = sends.send(self.ai.provider, self.signer, self.transaction(), self.about)
+        return self.sent(receipt)
+
+    def sent(self, receipt: sends.Receipt) -> DtnRequest:
+        """The request that a transaction of this draft made.
+
+        Raises:
+            RequestReplaced: See :meth:`send`.
+        """
         (created,) = Router.request_created.find(receipt.logs, self.ai.router)
-        return DtnRequest(self.ai, created["requestId"], receipt, self.model.api)
+        request = DtnRequest(self.ai, created["requestId"], receipt, self.model.api)
+        if self.user is not None:
+            _check_not_replaced(request, receipt.block_number)
+        return request
 
 
 def draft(
     ai: DtnAi,
     account: AccountAPI,
-    prompt: PromptLike,
+    inputs: Inputs,
     session_id: int | None,
     options: Options,
 ) -> Draft:
@@ -191,110 +198,161 @@ def draft(
     Args:
         ai: The network.
         account: Who signs.
-        prompt: One line of text, or several, or a :class:`~ape_dtn.prompt.Prompt`.
+        inputs: The model's inputs, in the order of its specs: for text models one line of text, or
+            several, or a :class:`~ape_dtn.prompt.Prompt`.
         session_id: The session that is to pay; None when it is yet to be started.
         options: What else is said of the request.
 
     Raises:
-        EmptyPrompt, InvalidPrompt, InvalidCall, InvalidName, InvalidAmount: Something given is
-            wrong.
+        EmptyPrompt, InvalidPrompt, InvalidCall, InvalidName, InvalidAmount, FeeTooHigh: Something
+            given is wrong.
         NobodyTrusted: No nodes are named on a public network.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
         ModelNotFound, NodeNotFound, NodeUnavailable: Nobody could answer.
+        CannotComplete: No answer could complete it.
         InsufficientFunds: The session has less than the answer may cost.
+        OverLimit: It may cost more than a limit allows.
     """
-    asked = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
-    config, sender = ai.config, str(account.address)
-    model_name = options.get("model") or config.model
-    model_id = id_of(model_name, "model")
-    named = {name: id_of(name, "node") for name in options.get("nodes") or config.nodes}
-    if not (named or is_local(ai.provider)):
-        raise NobodyTrusted(model_name)
+    (checked,) = drafts(ai, account, [inputs], session_id, options)
+    return checked
 
-    contracts = ai.contracts()
-    manager = contracts.node_manager
-    serving_call = Call(manager, NodeManager.get_nodes_serving_model, (model_id,), "node manager")
-    symbol, decimals, (owner, units), model_config, api, serving, *described = reads.read(
-        ai.provider,
-        *token_calls(contracts.fee_token),
-        ownership.session_call(contracts.session_manager, session_id or 0),
-        *model_calls(contracts.model_manager, model_id),
-        serving_call,
-        *(call for node_id in named.values() for call in node_calls(manager, node_id)),
-    )
-    token = Token(contracts.fee_token, symbol, decimals)
-    balance = None
-    if session_id is not None:
-        ownership.check(ai, contracts.session_manager, session_id, owner, sender)
-        balance = token.units(units)
-    model = to_model(model_name, model_config, api)
+
+def drafts(
+    ai: DtnAi,
+    account: AccountAPI,
+    many: Sequence[Inputs],
+    session_id: int | None,
+    options: Options,
+) -> list[Draft]:
+    """Checks many requests that differ in their inputs alone, in as many HTTP requests as for one.
+
+    The session has to have what all of them may cost together.
+
+    Raises:
+        DtnError: As :func:`draft` does, for the first request that something is wrong with.
+    """
+    check_known(options)
+    named_inputs = options.get("inputs") or {}
+    for inputs in many:
+        check_texts([*inputs, *named_inputs.values()])
+    name = options.get("model") or ai.config.model
+    terms = read_terms(ai, [name], session_id, options, str(account.address))
+    base = to_draft(terms, name, account)
+    asked = [base.with_inputs(base.model.api.bind(inputs, named_inputs)) for inputs in many]
+    route = terms.routing(base.model)
+    _check_money(terms, len(asked))
+    return [replace(each, routing=route) for each in asked]
+
+
+def to_draft(terms: Terms, name: str, account: AccountAPI | None = None) -> Draft:
+    """The draft of a request to a model, that nobody is to answer and that asks nothing yet.
+
+    Raises:
+        ModelNotFound: The model is not registered.
+    """
+    options, model = terms.options, terms.models[name]
     if model is None:
-        raise ModelNotFound(model_name)
-    fee = token.amount(_given(options.get("fee_per_byte"), config.fee_per_byte), zero=True)
-    most = token.amount(_given(options.get("most_it_may_cost"), config.most_it_may_cost))
-    if balance is not None and most > balance:
-        raise InsufficientFunds(f"session {session_id}", most, balance)
-    nodes = (
-        _usable(zip(named, _pairs(described), strict=True), model)
-        if named
-        else _serving(ai, manager, serving, model)
-    )
+        raise ModelNotFound(name)
+    user = options.get("user")
     return Draft(
-        ai=ai,
-        session_id=session_id,
+        ai=terms.ai,
+        session_id=terms.session_id,
         account=account,
         model=model,
-        nodes=nodes,
-        call=model.api.encode_prompt(asked.lines),
-        extra_params=asked.extra_params,
+        routing=Routing((), ()),
+        call=b"",
+        extra_params=b"",
         call_type=options.get("call_type", CallType.DIRECT),
-        fee_per_byte=fee,
-        most_it_may_cost=most,
-        balance=balance,
-        user=_address(options.get("user") or sender),
+        fee_per_byte=terms.fee_per_byte,
+        most_it_may_cost=terms.most_it_may_cost,
+        balance=terms.balance,
+        user=to_address(user) if user else None,
         callback=options.get("callback"),
     )
 
 
-def _usable(described: Iterable[tuple[str, tuple[Any, Any]]], model: Model) -> tuple[Node, ...]:
-    """The nodes that were named, if each of them could answer."""
-    nodes = []
-    for name, answers in described:
-        node = to_node(name, *answers)
-        if node is None:
-            raise NodeNotFound(name)
-        if not node.is_active:
-            raise NodeUnavailable(name, "it is switched off")
-        if model.id not in node.models:
-            raise NodeUnavailable(name, f"it does not serve {model.name}")
-        nodes.append(node)
-    return tuple(nodes)
+def check_texts(values: Sequence[Any]) -> None:
+    """Checks the placeholders in all texts of the inputs, whatever the model.
+
+    Raises:
+        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.prompt.Prompt`.
+    """
+    lines = [each.lines if isinstance(each, Prompt) else each for each in values]
+    carried = [each.values for each in values if isinstance(each, Prompt) and each.values]
+    texts = list(prompt.texts_of(lines))
+    if texts:
+        prompt.check(texts, carried[0] if carried else ())
 
 
-def _serving(ai: DtnAi, manager: str, ids: Sequence[bytes], model: Model) -> tuple[Node, ...]:
-    """The active nodes that serve a model."""
-    calls = [call for node_id in ids for call in node_calls(manager, node_id)]
-    answers = reads.read(ai.provider, *calls) if calls else []
-    names = ai.names()
-    found = [
-        to_node(names.of(node_id), *pair)
-        for node_id, pair in zip(ids, _pairs(answers), strict=True)
-    ]
-    active = tuple(node for node in found if node and node.is_active)
-    if not active:
-        raise NodeNotFound(None, f"No active node serves {model.name}: nobody could answer.")
-    return active
+def send_drafts(
+    checked: Sequence[Draft],
+    on_sent: Callable[[int, DtnRequest | DtnError], None] = lambda _place, _sent: None,
+) -> list[DtnRequest | DtnError]:
+    """Sends drafts of one session and account one upon the other; see ``DtnSession.request_many``.
+
+    Returns:
+        For each, in its place, the request, or the error that befell it alone.
+    """
+    if not checked:
+        return []
+    first = checked[0]
+    found: dict[int, DtnRequest | DtnError] = {}
+
+    def told(place: int, outcome: sends.Receipt | DtnError) -> None:
+        draft = checked[place]
+        try:
+            found[place] = outcome if isinstance(outcome, DtnError) else draft.sent(outcome)
+        except DtnError as err:
+            found[place] = err
+        on_sent(place, found[place])
+
+    sends.send_each(
+        first.ai.provider,
+        first.signer,
+        [draft.transaction() for draft in checked],
+        first.about,
+        told,
+    )
+    return [found[place] for place in range(len(checked))]
 
 
-def _pairs(answers: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    return zip(answers[::2], answers[1::2], strict=True)
+def a_user_like(sender: str) -> str:
+    """An address that begins as the sender's and ends as no other request's does.
+
+    The deployed router hashes a request's id from the time, the session, the user and the caller:
+    two of one block that share all four share their id too, and the later replaces the earlier.
+    """
+    kept = bytes.fromhex(sender[2:])[:-DRAWN_BYTES]
+    return to_checksum_address(kept + secrets.token_bytes(DRAWN_BYTES))
 
 
-def _address(value: str) -> str:
-    if not is_address(value):
-        raise InvalidAddress(value)
-    return to_checksum_address(value)
+def _check_money(terms: Terms, how_many: int) -> None:
+    """Checks what all requests may cost together against the session and the limits."""
+    ai, options, most = terms.ai, terms.options, terms.most_it_may_cost
+    in_all = most.token.units(most.units * how_many)
+    limits.check_request(ai.config, options.get("request_limit"), most)
+    if terms.balance is not None and in_all > terms.balance:
+        raise InsufficientFunds(f"session {terms.session_id}", in_all, terms.balance)
+    limits.check_session(ai, options.get("session_limit"), terms.session_id, in_all)
 
 
-def _given(value: AmountLike | None, default: str) -> AmountLike:
-    return default if value is None else value
+def _plain(api: Api, kind: str, given: Any) -> Any:
+    """An input as it is encoded: of a prompt, its lines."""
+    if not isinstance(given, Prompt):
+        return given
+    if kind == "string[]":
+        return list(given.lines)
+    if kind == "string" and len(given.lines) == 1:
+        return given.lines[0]
+    raise InvalidCall(api.specs, f"a prompt of {len(given.lines)} lines is no {kind}")
+
+
+def _check_not_replaced(request: DtnRequest, block_number: int) -> None:
+    created = reads.logs(
+        request.ai.provider,
+        request.ai.router,
+        [Router.request_created.topic, request.id],
+        from_block=block_number,
+    )
+    if created and created[-1].transaction != (request.receipt and request.receipt.transaction):
+        raise RequestReplaced(request.id)

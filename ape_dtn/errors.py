@@ -11,7 +11,7 @@ says what mends it. Where a contract reverted, ``revert`` holds its decoded erro
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from ape.exceptions import ApeException
 
@@ -93,6 +93,20 @@ class WrongToken(InvalidAmount):
         super().__init__(value, f"this network is paid in {symbol}")
 
 
+class FeeTooHigh(InvalidAmount):
+    """A fee per byte at which the question alone would cost more than the answer may."""
+
+    def __init__(self, fee: Amount, asked: Amount, most: Amount) -> None:
+        super().__init__(
+            fee, f"at this fee per byte the question alone costs {asked}, and the cap is {most}"
+        )
+        token = fee.token
+        self.hint = (
+            f"{token.symbol} has {token.decimals} decimals. Amounts are in whole tokens, as in "
+            f'"0.00001 {token.symbol}", not in its smallest units.'
+        )
+
+
 class EmptyPrompt(BadInput):
     """A prompt without a single character."""
 
@@ -151,6 +165,23 @@ class NobodyTrusted(BadInput):
             f"Choose among `ape dtn nodes --model {model}`, then name them with --node, or under "
             "`dtn: nodes:` in ape-config.yaml."
         )
+
+
+class InvalidCursor(BadInput):
+    """A saved cursor that is none, or that of another network."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The cursor cannot be resumed from: {reason}.", reason=reason)
+        self.hint = "Begin anew without it; what was seen before will come again."
+
+
+class InvalidCid(BadInput):
+    """A content identifier that is none, or of a kind that cannot be checked."""
+
+    cid: str
+
+    def __init__(self, cid: str, reason: str) -> None:
+        super().__init__(f"'{cid}' is no usable content identifier: {reason}.", cid=cid)
 
 
 class NoAccount(BadInput):
@@ -390,15 +421,41 @@ class NodeNotFound(Refused):
         self.hint = "List the nodes: `ape dtn nodes`."
 
 
-class NodeUnavailable(Refused):
+class CannotComplete(Refused):
+    """A request that the deployment accepts, is paid gas for, and never completes."""
+
+    reason: str
+
+    def __init__(self, reason: str, message: str | None = None, **fields: Any) -> None:
+        super().__init__(
+            message or f"The request could never complete: {reason}.", reason=reason, **fields
+        )
+        self.hint = "To send it all the same: may_never_complete=True, or --may-never-complete."
+
+
+class NodeUnavailable(CannotComplete):
     """A node that could never answer: it is switched off, or does not serve the model."""
 
     node: str
-    reason: str
 
     def __init__(self, node: str, reason: str) -> None:
-        super().__init__(f"Node {node} cannot answer: {reason}.", node=node, reason=reason)
-        self.hint = "List the nodes and what they serve: `ape dtn nodes`."
+        super().__init__(reason, f"Node {node} cannot answer: {reason}.", node=node)
+        self.hint = f"List the nodes and what they serve: `ape dtn nodes`. {self.hint}"
+
+
+class OverLimit(Refused):
+    """It could cost more than a limit that was set allows. Nothing was sent."""
+
+    limit: str
+    required: str
+
+    def __init__(self, what: str, limit: Amount, required: Amount, setting: str) -> None:
+        super().__init__(
+            f"{what} could cost {required}, and its limit is {limit}.",
+            limit=str(limit),
+            required=str(required),
+        )
+        self.hint = f"Ask for less, or raise `{setting}`."
 
 
 class RequestNotFound(Refused):
@@ -408,6 +465,20 @@ class RequestNotFound(Refused):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"Request {request_id} not found.", request_id=request_id)
+
+
+class RequestReplaced(Refused):
+    """Another request got the same id in the same block, and the network forgot this one."""
+
+    request_id: str
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"Request {request_id} shares its id with another one of the same block: the network "
+            "keeps the later one only.",
+            request_id=request_id,
+        )
+        self.hint = "Leave out `user`: each request then gets one, and an id, of its own."
 
 
 class CallbackGasMissing(Refused):
@@ -441,26 +512,177 @@ class SigningDeclined(Refused):
 # What came, or did not come, afterwards.
 
 
+class NodeState(TypedDict):
+    """What is known of a node that may answer a request.
+
+    Attributes:
+        node: Its name, or its id where the name is not known.
+        is_active: Whether it is registered and switched on.
+        serves_model: Whether it serves the model that was asked.
+        answers: How many answers it gave lately; None where the endpoint does not tell.
+        last_answer: How many seconds before the latest block its last one of these came; None where
+            there is none.
+    """
+
+    node: str
+    is_active: bool
+    serves_model: bool
+    answers: int | None
+    last_answer: int | None
+
+
+class Offer(TypedDict):
+    """What a request offers, as text with the token's unit.
+
+    Attributes:
+        fee_per_byte_asked: For each byte of the request.
+        fee_per_byte_answered: For each byte of the response.
+        most_it_may_cost: The cap of one response.
+    """
+
+    fee_per_byte_asked: str
+    fee_per_byte_answered: str
+    most_it_may_cost: str
+
+
 class RequestPending(DtnError):
-    """The request has no answer yet. It stays open, and can be asked for again by its id."""
+    """The request has no answer yet. It stays open, and can be asked for again by its id.
+
+    After a wait it says what is known: ``nodes``, those that may answer, and ``offer``, what they
+    are offered; None where that could not be read.
+    """
 
     exit_code = NO_ANSWER_YET
     request_id: str | None
+    waited: float | None
+    nodes: list[NodeState] | None
+    offer: Offer | None
 
-    def __init__(self, request_id: str | None, waited: float | None = None) -> None:
+    def __init__(
+        self,
+        request_id: str | None,
+        waited: float | None = None,
+        nodes: list[NodeState] | None = None,
+        offer: Offer | None = None,
+    ) -> None:
         after = f" after {waited:g} seconds" if waited is not None else ""
-        super().__init__(f"Request {request_id} has no answer{after}.", request_id=request_id)
+        known = [f"Request {request_id} has no answer{after}."]
+        if offer is not None:
+            known.append(_told_offer(offer))
+        if nodes is not None:
+            known += [_told_node(node) for node in nodes] or ["No node may answer it."]
+        super().__init__(
+            " ".join(known), request_id=request_id, waited=waited, nodes=nodes, offer=offer
+        )
         self.hint = f"Ask for it again: `ape dtn answer {request_id}`."
 
 
+def _told_offer(offer: Offer) -> str:
+    asked, answered = offer["fee_per_byte_asked"], offer["fee_per_byte_answered"]
+    fees = f"{asked} a byte"
+    if asked != answered:
+        fees = f"{asked} a byte asked and {answered} a byte answered"
+    return f"It offers {fees}, and {offer['most_it_may_cost']} at most."
+
+
+def _told_node(node: NodeState) -> str:
+    active = "is active" if node["is_active"] else "is not active"
+    serves = "serves the model" if node["serves_model"] else "does not serve the model"
+    if node["answers"] is None:
+        lately = "what it answered lately is not known"
+    elif node["last_answer"] is None:
+        lately = "it answered nothing lately"
+    else:
+        lately = f"its last answer came {node['last_answer']} seconds ago"
+    return f"{node['node']} {active} and {serves}; {lately}."
+
+
+class RequestStranded(RequestPending):
+    """The request will never be answered: its session was closed before a node could be paid."""
+
+    exit_code = REFUSED
+    session_id: int
+
+    def __init__(self, request_id: str, session_id: int) -> None:
+        super().__init__(request_id)
+        self.message = (
+            f"Request {request_id} will never be answered: session {session_id}, which was to pay "
+            "for it, is closed."
+        )
+        self.args = (self.message,)
+        self.fields = {"request_id": request_id, "session_id": session_id}
+        self.session_id = session_id
+        self.hint = "Ask again on an open session."
+
+
+class CallbackFailed(DtnError):
+    """The answer came, and the callback that was to take it reverted. See ``revert``."""
+
+    exit_code = NODE_FAILED
+    request_id: str
+    target: str
+    reason: str
+
+    def __init__(self, request_id: str, target: str, reason: str) -> None:
+        super().__init__(
+            f"The callback of request {request_id} to {target} reverted: {reason}. The answer is "
+            "recorded all the same.",
+            request_id=request_id,
+            target=target,
+            reason=reason,
+        )
+        self.hint = f"Read the answer: `ape dtn answer {request_id}`."
+
+
+class ContentUnavailable(DtnError):
+    """No gateway gave the content of an answer that travels over IPFS."""
+
+    exit_code = NO_ANSWER_YET
+    cid: str
+    reasons: dict[str, str]
+
+    def __init__(self, cid: str, reasons: dict[str, str]) -> None:
+        told = "; ".join(f"{gateway}: {reason}" for gateway, reason in reasons.items())
+        super().__init__(
+            f"No gateway gave the content {cid}: {told or 'none is configured'}.",
+            cid=cid,
+            reasons=reasons,
+        )
+        self.hint = "Try again later, or name other gateways under `dtn: ipfs_gateways:`."
+
+
+class WrongContent(ContentUnavailable):
+    """What the gateways gave is not what the identifier stands for. It is never returned."""
+
+    exit_code = NODE_FAILED
+
+
+class ContentTooLarge(ContentUnavailable):
+    """The content is larger than the limit."""
+
+    exit_code = REFUSED
+
+    def __init__(self, cid: str, limit: int) -> None:
+        super().__init__(cid, {})
+        self.message = f"The content {cid} is larger than {limit} bytes."
+        self.args = (self.message,)
+        self.fields["limit"] = self.limit = limit
+        self.hint = "Raise `dtn: ipfs_limit:` if you want it all the same."
+
+
 class NodeFailure(DtnError):
-    """The node answered that it failed. ``reason`` holds its own message."""
+    """The node answered that it failed. ``reason`` holds its own message.
+
+    ``callback_error`` says why the request's callback, which was to be told of it, reverted.
+    """
 
     exit_code = NODE_FAILED
     request_id: str
     reason: str
 
-    def __init__(self, request_id: str, reason: str) -> None:
+    def __init__(
+        self, request_id: str, reason: str, callback_error: CallbackFailed | None = None
+    ) -> None:
         explained = (
             " (the node could not decode the call by the model's API)"
             if reason.startswith("P0011")
@@ -471,6 +693,12 @@ class NodeFailure(DtnError):
             request_id=request_id,
             reason=reason,
         )
+        self.callback_error = callback_error
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain data, with that of the callback."""
+        callback = self.callback_error.as_dict() if self.callback_error else None
+        return {**super().as_dict(), "callback_error": callback}
 
 
 class UndecodableAnswer(DtnError):

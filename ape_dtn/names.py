@@ -1,13 +1,19 @@
-"""Full names and the ids that the contracts know them by."""
+"""Full names, the ids that the contracts know them by, and addresses."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-from eth_utils import keccak
+from eth_utils import (
+    is_checksum_address,
+    is_checksum_formatted_address,
+    is_hex_address,
+    keccak,
+    to_checksum_address,
+)
 
-from ape_dtn.errors import InvalidName
+from ape_dtn.errors import InvalidAddress, InvalidName
 
 Kind = Literal["model", "node", "request"]
 
@@ -38,6 +44,24 @@ def id_of(name: str | bytes, kind: Kind) -> bytes:
 def is_name(text: str, kind: Kind) -> bool:
     """Whether a text is a full name of this kind; requests have none."""
     return kind != "request" and bool(re.fullmatch(rf"{kind}(\.[^\s.]+){{2,}}", text))
+
+
+def to_address(value: str) -> str:
+    """An address, in the capitals of its checksum.
+
+    Raises:
+        InvalidAddress: It is none, or its capitals say that it was mistyped.
+    """
+    if not is_address(value):
+        raise InvalidAddress(value)
+    return to_checksum_address(value)
+
+
+def is_address(value: str) -> bool:
+    """Whether a text is an address, with the right letters in capitals where some are."""
+    return is_hex_address(value) and (
+        is_checksum_address(value) or not is_checksum_formatted_address(value)
+    )
 
 
 def as_hex(value: bytes) -> str:

@@ -1,23 +1,24 @@
 """A plain node: reads what is asked, answers it, is paid.
 
-It answers the requests that trust it and name a model that it serves, one after another.
+It answers the requests that trust it and name a model that it serves.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.ai import DtnAi, model_calls, to_model
-from ape_dtn.chain import reads, sends
-from ape_dtn.chain.abi import NodeManager, Router
+from ape_dtn.ai import DtnAi, model_calls, node_calls, to_model, to_node
+from ape_dtn.answer import CallType, Status
+from ape_dtn.chain import reads, reverts, sends
+from ape_dtn.chain.abi import Router
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError, NoNetwork
+from ape_dtn.errors import DtnError, NodeNotFound
 from ape_dtn.names import as_hex, id_of
 from ape_dtn.prompt import fill_in
-from ape_dtn.request import CallType, Status
+from ape_dtn.record import Record, read_records
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -44,14 +45,24 @@ class DtnNode:
         name: The node's full name.
         worker: The account that the node was registered with.
         backend: What gives the answers.
+        store: Stores an answer's content on IPFS and returns its identifier; without it, requests
+            to be answered over IPFS fail.
     """
 
-    def __init__(self, ai: DtnAi, name: str, worker: AccountAPI, backend: Backend = echo) -> None:
+    def __init__(
+        self,
+        ai: DtnAi,
+        name: str,
+        worker: AccountAPI,
+        backend: Backend = echo,
+        store: Callable[[bytes], str] | None = None,
+    ) -> None:
         self.ai = ai
         self.name = name
         self.id = id_of(name, "node")
         self.worker = worker
         self.backend = backend
+        self.store = store
         self._seen = 0
 
     def answer_pending(self) -> list[str]:
@@ -69,22 +80,15 @@ class DtnNode:
             self.forget()
         page = Call(self.ai.router, Router.get_pending_requests, (self._seen, total))
         ids = list(dict.fromkeys(reads.read_one(provider, page)))
-        records = reads.read(
-            provider, *(Call(self.ai.router, Router.get_request, (each,)) for each in ids)
-        )
-        served = self._served()
-        answered = []
-        for request_id, record in zip(ids, records, strict=True):
-            completed, model_id, (_, trusted, *_) = record[2], record[3], record[4]
-            if not completed and self.id in trusted and model_id in served:
-                try:
-                    self._respond(request_id, served[model_id], record[5], record[7])
-                except NoNetwork:
-                    raise
-                except DtnError as err:  # such as a session that was closed meanwhile
-                    self._tell(f"request {as_hex(request_id)}: {err}")
-                    continue
-                answered.append(as_hex(request_id))
+        served, namespaces = self._registration()
+        asked = {
+            request_id: record
+            for request_id, record in zip(ids, read_records(self.ai, ids), strict=True)
+            if record.status is Status.PENDING
+            and record.model_id in served
+            and (self.id in record.nodes or not namespaces.isdisjoint(record.namespaces))
+        }
+        answered = self._respond(asked, served)
         self._seen = total
         return answered
 
@@ -115,20 +119,43 @@ class DtnNode:
 
         logger.error(f"{self.name}: {what}")
 
-    def _served(self) -> dict[bytes, Api]:
+    def _registration(self) -> tuple[dict[bytes, Api], set[bytes]]:
+        """The models that it serves, and the trust namespaces that it is a member of."""
         contracts = self.ai.contracts()
-        serves = Call(contracts.node_manager, NodeManager.get_node_models, (self.id,))
-        ids = reads.read_one(self.ai.provider, serves)
-        calls = [call for each in ids for call in model_calls(contracts.model_manager, each)]
-        answers = iter(reads.read(self.ai.provider, *calls)) if calls else iter(())
-        models = [to_model(as_hex(each), next(answers), next(answers)) for each in ids]
-        return {model.id: model.api for model in models if model}
+        calls = node_calls(contracts.node_manager, self.id)
+        node = to_node(self.name, *reads.read(self.ai.provider, *calls))
+        if node is None:
+            raise NodeNotFound(self.name)
+        described = [
+            call for each in node.models for call in model_calls(contracts.model_manager, each)
+        ]
+        answers = iter(reads.read(self.ai.provider, *described)) if described else iter(())
+        models = [
+            to_model(self.ai, as_hex(each), next(answers), next(answers)) for each in node.models
+        ]
+        return {model.id: model.api for model in models if model}, set(node.namespaces)
 
-    def _respond(
-        self, request_id: bytes, api: Api, asked: tuple[Any, ...], callback_gas: int
-    ) -> None:
-        call, extra, call_type, *_ = asked
-        status, message, response = self._result(api, call, extra, call_type)
+    def _respond(self, asked: Mapping[bytes, Record], served: Mapping[bytes, Api]) -> list[str]:
+        """Answers requests, all on their way at once, and returns the ids of those that are."""
+        ids = list(asked)
+        answered: dict[int, str] = {}
+
+        def told(place: int, outcome: sends.Receipt | DtnError) -> None:
+            request_id = as_hex(ids[place])
+            if isinstance(outcome, DtnError):  # such as a session that was closed meanwhile
+                self._tell(f"request {request_id}: {outcome}")
+            else:
+                answered[place] = request_id
+
+        responses = [
+            self._response(request_id, served[record.model_id], record)
+            for request_id, record in asked.items()
+        ]
+        sends.send_each(self.ai.provider, self.worker, responses, reverts.NOTHING, told)
+        return [answered[place] for place in sorted(answered)]
+
+    def _response(self, request_id: bytes, api: Api, record: Record) -> sends.Transaction:
+        status, message, response = self._result(api, record)
         transaction = sends.call(
             self.ai.router,
             Router.respond_to_request,
@@ -137,28 +164,29 @@ class DtnNode:
             message,
             response,
             self.id,
-            len(call) + len(extra),
+            record.bytes_asked,
             len(response),
         )
         # An estimate can leave the callback too little: the response goes through all the same.
         # A call passes on 63 of 64 parts of the gas that is left.
-        extra_gas = callback_gas * 64 // 63
-        sends.send(self.ai.provider, self.worker, replace(transaction, extra_gas=extra_gas))
+        return replace(transaction, extra_gas=record.callback_gas * 64 // 63)
 
-    def _result(
-        self, api: Api, call: bytes, extra: bytes, call_type: int
-    ) -> tuple[Status, str, bytes]:
+    def _result(self, api: Api, record: Record) -> tuple[Status, str, bytes]:
         from eth_abi import decode, encode
         from eth_abi.exceptions import DecodingError
 
-        if call_type != CallType.DIRECT:
+        if record.call_type is CallType.IPFS and self.store is None:
             return Status.FAILURE, "This node stores nothing on IPFS", b""
         try:
-            inputs = fill_in(decode(api.inputs, call), extra)
+            inputs = fill_in(decode(api.inputs, record.call), record.extra_params)
         except (DecodingError, DtnError, ValueError, OverflowError):
             return Status.FAILURE, NOT_PARSABLE, b""
         try:
-            return Status.SUCCESS, "", encode([api.output], [self.backend(*inputs)])
+            value = self.backend(*inputs)
+            if record.call_type is CallType.DIRECT or self.store is None:
+                return Status.SUCCESS, "", encode([api.output], [value])
+            cid = self.store(api.encode_content(value))
+            return Status.SUCCESS, "", encode(["string"], [cid])
         except Exception as err:  # whatever a backend does, the node goes on
             self._tell(f"the backend failed: {err!r}")
             return Status.FAILURE, "The backend failed", b""

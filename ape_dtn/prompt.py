@@ -49,40 +49,52 @@ class Prompt:
         """
         object.__setattr__(self, "lines", (text,) if isinstance(text, str) else tuple(text))
         object.__setattr__(self, "values", values)
-        if not any(line.strip() for line in self.lines):
-            raise EmptyPrompt
-        self._check()
+        check(self.lines, values)
 
     @property
     def extra_params(self) -> bytes:
         """``DtnRequest.extraParams``: the values, encoded as a node decodes them."""
-        if not self.values:
-            return b""
-        values = ["" if value is None else value for value in self.values]
-        return encode(placeholder_types(self.lines), values)
+        return encode_values(self.lines, self.values)
 
     def render(self) -> list[str]:
         """The lines as the node will read them."""
         return fill_in(list(self.lines), self.extra_params)
 
-    def _check(self) -> None:
-        types = placeholder_types(self.lines)
-        used = {int(found["index"]) for line in self.lines for found in _PLACEHOLDER.finditer(line)}
-        for index in sorted(used):
-            if index >= len(self.values) or self.values[index] is None:
-                raise InvalidPrompt(f"placeholder {{{index}}} has no value")
-        for index, value in enumerate(self.values):
-            if value is None and index < len(types):
-                continue
-            if index not in used:
-                raise InvalidPrompt(f"value {index} has no placeholder {{{index}}}")
-            try:
-                encode([types[index]], [value])
-            except (EncodingError, TypeError, ValueError) as err:
-                raise InvalidPrompt(f"{value!r} is not of type {types[index]}: {err}") from err
-            if _PLACEHOLDER.search(as_text(types[index], value)):
-                # A node that fills in one index after the other would fill in this text too.
-                raise InvalidPrompt(f"the text of value {index} looks like a placeholder itself")
+
+def check(texts: Iterable[str], values: Sequence[Any]) -> None:
+    """Checks placeholders against the values that they stand for.
+
+    Raises:
+        EmptyPrompt: There is nothing but white space in the texts.
+        InvalidPrompt: See :class:`Prompt`.
+    """
+    texts = list(texts)
+    if not any(text.strip() for text in texts):
+        raise EmptyPrompt
+    types = placeholder_types(texts)
+    used = {int(found["index"]) for text in texts for found in _PLACEHOLDER.finditer(text)}
+    for index in sorted(used):
+        if index >= len(values) or values[index] is None:
+            raise InvalidPrompt(f"placeholder {{{index}}} has no value")
+    for index, value in enumerate(values):
+        if value is None and index < len(types):
+            continue
+        if index not in used:
+            raise InvalidPrompt(f"value {index} has no placeholder {{{index}}}")
+        try:
+            encode([types[index]], [value])
+        except (EncodingError, TypeError, ValueError) as err:
+            raise InvalidPrompt(f"{value!r} is not of type {types[index]}: {err}") from err
+        if _PLACEHOLDER.search(as_text(types[index], value)):
+            # A node that fills in one index after the other would fill in this text too.
+            raise InvalidPrompt(f"the text of value {index} looks like a placeholder itself")
+
+
+def encode_values(texts: Iterable[str], values: Sequence[Any]) -> bytes:
+    """``DtnRequest.extraParams``: the values of the texts' placeholders, encoded by index."""
+    if not values:
+        return b""
+    return encode(placeholder_types(texts), ["" if value is None else value for value in values])
 
 
 def placeholder_types(texts: Iterable[str]) -> list[str]:
@@ -112,7 +124,7 @@ def fill_in(value: _Nested, extra_params: bytes) -> _Nested:
         InvalidPrompt: A type is no ABI type, or an index has two.
         eth_abi.exceptions.DecodingError: ``extra_params`` does not hold the values.
     """
-    types = placeholder_types(_texts(value))
+    types = placeholder_types(texts_of(value))
     if not types:
         return value
     values = decode(types, extra_params)
@@ -120,12 +132,13 @@ def fill_in(value: _Nested, extra_params: bytes) -> _Nested:
     return cast(_Nested, _filled(value, texts))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
+    """All texts of a value, at any depth, in their order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _texts(each)
+            yield from texts_of(each)
 
 
 def _filled(value: Any, texts: Sequence[str]) -> Any:

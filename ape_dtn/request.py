@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any
+from collections.abc import Iterable
 
+from ape_dtn import callbacks
 from ape_dtn.ai import DtnAi, model_calls, to_model
 from ape_dtn.amount import Amount
-from ape_dtn.chain import reads, reverts, sends
-from ape_dtn.chain.abi import Log, Router, SessionManager
-from ape_dtn.chain.reads import Call
-from ape_dtn.errors import NodeFailure, RequestNotFound, RequestPending
+from ape_dtn.answer import Answer, CallType, Status
+from ape_dtn.chain import reads, sends
+from ape_dtn.chain.abi import Router, SessionManager
+from ape_dtn.errors import DtnError, NodeFailure, RequestPending
+from ape_dtn.history import answers_in
 from ape_dtn.model import Api
 from ape_dtn.names import as_hex, id_of
+from ape_dtn.record import Record, read_records
 
 # Over IPFS, whatever the model's API gives, what comes is the identifier of the content.
 CID_API = Api("cid", "-> string", "The identifier of the content.")
-
-
-class CallType(IntEnum):
-    """How the answer travels (``IDtnAi.CallType``)."""
-
-    IPFS = 0
-    DIRECT = 1
-
-
-class Status(IntEnum):
-    """What became of a request (``IDtnAi.ResponseStatus``)."""
-
-    PENDING = 0
-    SUCCESS = 1
-    FAILURE = 2
 
 
 class DtnRequest:
@@ -63,8 +47,25 @@ class DtnRequest:
             RequestNotFound: There is no such request.
         """
         request = cls(ai or DtnAi(), id_of(request_id, "request"))
-        request._chain_record()
+        request.record  # noqa: B018  # it raises where there is none
         return request
+
+    @classmethod
+    def load_many(
+        cls, request_ids: Iterable[str], ai: DtnAi | None = None
+    ) -> list[tuple[DtnRequest, Record]]:
+        """Many requests by their ids, each with its record, in one HTTP request a thousand.
+
+        Raises:
+            InvalidName: One is no id.
+            RequestNotFound: There is no request of one of the ids.
+        """
+        ai = ai or DtnAi()
+        ids = [id_of(each, "request") for each in request_ids]
+        return [
+            (cls(ai, request_id), record)
+            for request_id, record in zip(ids, read_records(ai, ids), strict=True)
+        ]
 
     def __repr__(self) -> str:
         return f"<DtnRequest {self.id}>"
@@ -75,53 +76,97 @@ class DtnRequest:
         return as_hex(self._id)
 
     @property
+    def record(self) -> Record:
+        """All that the chain keeps of it now, in one RPC call.
+
+        Raises:
+            RequestNotFound: There is no such request.
+        """
+        (record,) = read_records(self.ai, [self._id])
+        return record
+
+    @property
     def status(self) -> Status:
         """What became of it, in one RPC call."""
-        record = self._chain_record()
-        if not record[2]:
-            return Status.PENDING
-        # A node can answer with any status: the router takes all but a success for a failure.
-        return Status.SUCCESS if record[9][0] == Status.SUCCESS else Status.FAILURE
+        return self.record.status
 
     @property
     def session_id(self) -> int:
         """The session that pays for it."""
-        return int(self._chain_record()[0])
+        return self.record.session_id
 
     def answer(self) -> Answer:
-        """The answer, decoded by the model's API (``router.fetchResponse``).
+        """The answer, decoded by the model's API (``router.getRequest``).
+
+        Over IPFS, its content is fetched from the configured gateways, and checked.
 
         Raises:
             RequestPending: There is none yet.
             NodeFailure: The node answered that it failed.
             UndecodableAnswer: The node sent something else than the API's output type.
+            ContentUnavailable: No gateway gives its content; another time one may.
+            WrongContent, ContentTooLarge, InvalidCid: Its content cannot be used.
         """
-        return self._answer(self._fetch())
+        return self.answer_in(self.record)
 
-    def wait(self, timeout: float = 120, poll: float | None = None) -> Answer:
-        """Waits for the answer, asking once a poll.
+    def answer_in(self, record: Record, block: int | None = None) -> Answer:
+        """The answer that a record of the request holds; see :meth:`answer`.
 
         Args:
-            timeout: For how many seconds.
-            poll: How many seconds between questions; by default, as the chain's blocks come.
+            record: What the chain keeps of the request.
+            block: The block that holds the answer, where that is known.
+        """
+        if record.status is Status.PENDING:
+            raise RequestPending(self.id)
+        callback_error = callbacks.failure(self.ai, self._id, record, block)
+        if record.status is Status.FAILURE:
+            raise NodeFailure(self.id, record.message, callback_error)
+        api = self.api_of(record)
+        cid = None
+        if record.call_type is CallType.DIRECT:
+            value = api.decode(record.response, self.id)
+        else:
+            cid = CID_API.decode(record.response, self.id)
+            value = api.decode_content(self._content(cid), self.id)
+        return Answer(
+            request_id=self.id,
+            value=value,
+            data=record.response,
+            node=as_hex(record.node),
+            call_type=record.call_type,
+            cid=cid,
+            callback_error=callback_error,
+        )
+
+    def wait(self, timeout: float = 120, confirmations: int | None = None) -> Answer:
+        """Waits for the answer, however often the endpoint fails meanwhile.
+
+        Args:
+            timeout: For how many seconds. Over IPFS, fetching the content takes its own time.
+            confirmations: How many blocks have to follow the answer's; by default as configured.
 
         Raises:
             RequestPending: It did not come in time. The request stays open.
+            RequestStranded: It will never come: the session was closed before.
             NodeFailure: The node answered that it failed.
+            NoNetwork: The endpoint did not answer when the time was over.
+            DtnError: What :meth:`answer` raises else.
         """
-        pause = poll or max(self.ai.provider.network.block_time / 2, 0.1)
-        start = time.monotonic()
-        while True:
-            try:
-                return self._answer(self._fetch())
-            except RequestPending as err:
-                left = timeout - (time.monotonic() - start)
-                if left <= 0:
-                    raise RequestPending(self.id, waited=timeout) from err
-                time.sleep(min(pause, left))
+        from ape_dtn.watch import wait_all
+
+        return _given(*wait_all([self], timeout, confirmations))
+
+    async def wait_async(self, timeout: float = 120, confirmations: int | None = None) -> Answer:
+        """As :meth:`wait`, for programs with an event loop."""
+        from ape_dtn.watch import wait_all_async
+
+        return _given(*await wait_all_async([self], timeout, confirmations))
 
     def cost(self) -> Amount:
         """What the answer was charged, to the unit, from the chain's events.
+
+        :meth:`ape_dtn.session.DtnSession.history` has the charges of all requests of a session,
+        for as many HTTP requests as this takes for one.
 
         Raises:
             RequestPending: There is no answer yet.
@@ -136,83 +181,33 @@ class DtnRequest:
         if not completed:
             raise RequestPending(self.id)
         left = reads.transaction_logs(self.ai.provider, completed[-1].transaction)
-        return self.ai.token().units(_charge(left, self._id, self.ai.router))
+        charges = (
+            SessionManager.session_charged.decode(answered.charge)["amount"]
+            for answered in answers_in(left, self.ai.router)
+            if answered.request_id == self._id and answered.charge
+        )
+        return self.ai.token().units(next(charges, 0))
 
-    def _fetch(self) -> tuple[int, str, bytes]:
-        call = Call(self.ai.router, Router.fetch_response, (self._id,), contract="router")
-        about = reverts.About(request_id=self.id)
-        response: tuple[int, str, bytes] = reads.read_one(self.ai.provider, call, about)
-        return response
+    def _content(self, cid: str) -> bytes:
+        from ape_dtn import ipfs
 
-    def _answer(self, response: tuple[int, str, bytes]) -> Answer:
-        status, message, data = response
-        if status != Status.SUCCESS:
-            raise NodeFailure(self.id, message)
-        record = self._chain_record()
-        is_direct = record[5][2] == CallType.DIRECT
-        api = self._api_of(record[3]) if is_direct else CID_API
-        value = api.decode(data, self.id)
-        return Answer(self.id, value, data, as_hex(record[9][3]), CallType(record[5][2]))
+        config = self.ai.config
+        return ipfs.fetch(
+            cid, config.ipfs_gateways, limit=config.ipfs_limit, timeout=config.ipfs_timeout
+        )
 
-    def _api_of(self, model_id: bytes) -> Api:
+    def api_of(self, record: Record) -> Api:
+        """The API of the model that was asked, which is read once."""
         if self._api is None:
             manager = self.ai.contracts().model_manager
-            calls = model_calls(manager, model_id)
-            model = to_model(as_hex(model_id), *reads.read(self.ai.provider, *calls))
+            answers = reads.read(self.ai.provider, *model_calls(manager, record.model_id))
+            model = to_model(self.ai, as_hex(record.model_id), *answers)
             assert model is not None, "the router lets no request name a model that is not there"
             self._api = model.api
         return self._api
 
-    def _chain_record(self) -> tuple[Any, ...]:
-        """``router.getRequest``, in the field order of ``IRouter.Request``."""
-        call = Call(self.ai.router, Router.get_request, (self._id,), contract="router")
-        record: tuple[Any, ...] = reads.read_one(self.ai.provider, call)
-        if not any(record[3]):  # no request is without a model
-            raise RequestNotFound(self.id)
-        return record
 
-
-@dataclass(frozen=True)
-class Answer:
-    """A node's answer.
-
-    Attributes:
-        request_id: The request that it answers.
-        value: The answer, decoded by the model's API: text for text models.
-        data: The answer as it came, ABI-encoded.
-        node: Id of the node that answered.
-        call_type: How it travelled. Over IPFS, ``value`` is the content identifier.
-    """
-
-    request_id: str
-    value: Any
-    data: bytes
-    node: str
-    call_type: CallType
-
-    @property
-    def text(self) -> str:
-        """The answer as text; bytes as ``0x…``."""
-        return as_hex(self.value) if isinstance(self.value, bytes) else str(self.value)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __bytes__(self) -> bytes:
-        return self.value if isinstance(self.value, bytes) else self.text.encode()
-
-
-def _charge(logs: Sequence[Log], request_id: bytes, router: str) -> int:
-    """What a request was charged, of all that a transaction left.
-
-    A transaction may answer several requests: each one's charge stands before its response.
-    """
-    charge = 0
-    for log in logs:
-        if SessionManager.session_charged.matches(log):
-            charge = SessionManager.session_charged.decode(log)["amount"]
-        elif Router.response_received.matches(log, router):
-            if Router.response_received.decode(log)["requestId"] == request_id:
-                return charge
-            charge = 0
-    return charge
+def _given(found: Answer | DtnError) -> Answer:
+    if isinstance(found, DtnError):
+        raise found
+    return found

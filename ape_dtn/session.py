@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
@@ -16,26 +16,29 @@ from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
-from ape_dtn.draft import Draft, Options, draft
+from ape_dtn.draft import Draft, draft, drafts, send_drafts
 from ape_dtn.errors import (
     DepositTaken,
     DepositWaiting,
     DtnError,
     InsufficientFunds,
-    NoAccount,
     NothingDeposited,
     PartlySent,
     Refused,
     SessionAlreadyClosed,
     UnsafeDeposit,
 )
+from ape_dtn.options import Options
 from ape_dtn.ownership import session_call
-from ape_dtn.prompt import PromptLike
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
+    from ape_dtn.answer import CallType
+    from ape_dtn.bill import History
+    from ape_dtn.quote import Quote
     from ape_dtn.request import DtnRequest
+    from ape_dtn.watch import Watch
 
 # What starting may use at most. It cannot be estimated: the deposit is not there yet. The deployed
 # network uses 182,004.
@@ -94,18 +97,16 @@ class DtnSession:
         ai = ai or DtnAi()
         contracts = ai.contracts()
         deposit = _checked_deposit(ai, contracts, account, amount, unsafe_two_step)
-        token = deposit.token
-        transfer = sends.call(token.address, ERC20.transfer, contracts.fee_target, deposit.units)
-        start = sends.call(ai.router, Router.start_user_session, gas_limit=START_GAS)
         try:
-            _, started = sends.send_together(ai.provider, account, [transfer, start])
+            opening = opening_of(ai, contracts, deposit)
+            _, started = sends.send_together(ai.provider, account, opening)
         except PartlySent as err:
             raise DepositWaiting(deposit, err.sent[0]) from err
         except Refused as err:
             if not err.before:  # the deposit itself did not go through
                 raise
             raise _without_its_deposit(ai, account, deposit, err) from err
-        session = cls._opened(ai, account, contracts, started, token)
+        session = cls._opened(ai, account, contracts, started, deposit.token)
         assert session.opened_with is not None
         if session.opened_with < deposit:
             taken = DepositTaken(deposit, started.transaction, session.id)
@@ -245,28 +246,26 @@ class DtnSession:
 
     def draft(
         self,
-        prompt: PromptLike,
+        *values: Any,
         account: AccountAPI | None = None,
         **options: Unpack[Options],
     ) -> Draft:
         """Checks a request against the chain, and says what it may cost, before it is sent.
 
         Args:
-            prompt: One line of text, or several, or a :class:`~ape_dtn.prompt.Prompt`.
+            values: What the model takes: for text models one line of text, or several, or a
+                :class:`~ape_dtn.prompt.Prompt`.
             account: Who signs; by default the session's account.
             options: See :class:`~ape_dtn.draft.Options`.
 
         Raises:
             DtnError: Whatever :func:`ape_dtn.draft.draft` finds to be wrong.
         """
-        signer = account or self.account
-        if signer is None:
-            raise NoAccount
-        return draft(self.ai, signer, prompt, self.id, options)
+        return draft(self.ai, self._signer(account), values, self.id, options)
 
     def request(
         self,
-        prompt: PromptLike,
+        *values: Any,
         account: AccountAPI | None = None,
         **options: Unpack[Options],
     ) -> DtnRequest:
@@ -275,11 +274,80 @@ class DtnSession:
         Returns:
             The request; its ``wait()`` gives the answer.
         """
-        return self.draft(prompt, account, **options).send()
+        return self.draft(*values, account=account, **options).send()
+
+    def request_many(
+        self,
+        many: Sequence[Any],
+        account: AccountAPI | None = None,
+        on_sent: Callable[[int, DtnRequest | DtnError], None] = lambda _place, _sent: None,
+        **options: Unpack[Options],
+    ) -> Sequence[DtnRequest | DtnError]:
+        """Checks many requests and sends them one upon the other, without waiting in between.
+
+        All are checked before the first is sent, and what they may cost together has to be in the
+        session.
+
+        Args:
+            many: The inputs of each: a prompt, or a tuple of all that the model takes.
+            account: Who signs; by default the session's account.
+            on_sent: Told of each as soon as it is mined, or known to have failed, with its place.
+            options: What they have in common; see :class:`~ape_dtn.draft.Options`.
+
+        Returns:
+            For each, in its place, the request, or the error that befell it alone.
+
+        Raises:
+            DtnError: Something is wrong with one of them, and none was sent.
+        """
+        inputs = [each if isinstance(each, tuple) else (each,) for each in many]
+        checked = drafts(self.ai, self._signer(account), inputs, self.id, options)
+        return send_drafts(checked, on_sent)
 
     def send(self, checked: Draft) -> DtnRequest:
         """Sends a request that was drafted before this session was started."""
         return replace(checked, session_id=self.id).send()
+
+    def quote(
+        self,
+        *values: Any,
+        models: str | Sequence[str] | None = None,
+        call_types: CallType | Sequence[CallType] | None = None,
+        answer_bytes: int | None = None,
+        **options: Unpack[Options],
+    ) -> Sequence[Quote]:
+        """What a request on this session would cost; see :func:`ape_dtn.quote.quote`."""
+        return self.ai.quote(
+            *values,
+            models=models,
+            call_types=call_types,
+            session=self,
+            answer_bytes=answer_bytes,
+            **options,
+        )
+
+    def history(self, contents: Mapping[str, bytes] | None = None) -> History:
+        """All that was asked, answered, charged and refunded; see :func:`ape_dtn.history.history`.
+
+        Args:
+            contents: Contents of answers that travelled over IPFS, by their identifiers: their
+                sizes are not on the chain, and their charges not judged without.
+        """
+        from ape_dtn.history import history
+
+        return history(self.ai, self.id, contents)
+
+    def watch(
+        self,
+        *,
+        since: str | None = None,
+        confirmations: int | None = None,
+        timeout: float | None = None,
+    ) -> Watch:
+        """Every answer of this session as it comes; see :class:`ape_dtn.watch.Watch`."""
+        return self.ai.watch(
+            session=self, since=since, confirmations=confirmations, timeout=timeout
+        )
 
     def close(self, account: AccountAPI | None = None) -> Amount:
         """Closes the session (``router.closeUserSession``).
@@ -294,9 +362,7 @@ class DtnSession:
             NotSessionOwner: The account is not its owner.
             SessionNotFound: There is none of this id.
         """
-        signer = account or self.account
-        if signer is None:
-            raise NoAccount
+        signer = self._signer(account)
         contracts, token, owner, _ = self._look()
         ownership.check(self.ai, contracts.session_manager, self.id, owner, str(signer.address))
         transaction = sends.call(self.ai.router, Router.close_user_session, self.id)
@@ -306,6 +372,9 @@ class DtnSession:
         (closed,) = SessionManager.session_closed.find(receipt.logs, contracts.session_manager)
         self.receipt = receipt
         return token.units(closed["remainingBalance"])
+
+    def _signer(self, account: AccountAPI | None) -> AccountAPI:
+        return self.ai.signer(account or self.account)
 
     def __enter__(self) -> DtnSession:
         return self
@@ -343,6 +412,14 @@ class DtnSession:
             session_call(contracts.session_manager, self.id),
         )
         return contracts, Token(contracts.fee_token, symbol, decimals), owner, balance
+
+
+def opening_of(ai: DtnAi, contracts: Contracts, deposit: Amount) -> Sequence[sends.Transaction]:
+    """The two transactions of a plain account that open a session: the deposit and the start."""
+    return (
+        sends.call(deposit.token.address, ERC20.transfer, contracts.fee_target, deposit.units),
+        sends.call(ai.router, Router.start_user_session, gas_limit=START_GAS),
+    )
 
 
 def _checked_deposit(

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 PROMPT = "What is a deep trust network?"
 DEPOSIT = "25.00"
-MANY = 100
+MANY = 1000
+OPENED_TOGETHER = 100
 TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
 
-# Request ids of the deployed network are hashes of the time, and each of their bytes that is zero
-# makes an answer 12 gas cheaper: at a fixed time, they are always the same.
+# Request ids of the deployed network are hashes of the time and the user, and each of their bytes
+# that is zero makes an answer 12 gas cheaper: at a fixed time, of one user, they are always the same.
 MEASURED_AT = 4_000_000_000
 
 _T = TypeVar("_T")
@@ -93,8 +94,10 @@ class Measurement:
         self._count("load", lambda: DtnSession.load(session.id, customer, ai))
         self._count("balance", lambda: session.balance)
         self._count("draft", lambda: session.draft(PROMPT))
+        self._count("request", lambda: session.request(PROMPT))
+        node.answer_pending()
         rpc.result(self.provider, "evm_setNextBlockTimestamp", [MEASURED_AT])
-        request = self._count("request", lambda: session.request(PROMPT))
+        request = session.request(PROMPT, user=str(customer.address))
         assert request.receipt is not None
         gas["request"] = request.receipt.gas_used
         (answered,) = self._count("respond", node.answer_pending)
@@ -109,7 +112,8 @@ class Measurement:
     def _count_lists(self, ai: DtnAi) -> None:
         for how_many in (1, MANY):
             there = len(DtnSession.list(self.collector, ai))
-            open_sessions(ai, self.collector, how_many - there)
+            for start in range(there, how_many, OPENED_TOGETHER):
+                open_sessions(ai, self.collector, min(OPENED_TOGETHER, how_many - start))
             found = self._count(f"list of {how_many}", lambda: DtnSession.list(self.collector, ai))
             assert len(found) == how_many
 

@@ -138,7 +138,8 @@ class RpcCounter:
             if not waits or time.monotonic() > deadline:
                 return answer
             parsed = json.loads(answer)
-            if (parsed if isinstance(parsed, dict) else parsed[0]).get("result") is not None:
+            results = parsed if isinstance(parsed, list) else [parsed]
+            if all(each.get("result") is not None for each in results):
                 return answer
             time.sleep(0.005)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ape_dtn._cli.ask import answer, ask
+from ape_dtn._cli.ask import answer, ask, ask_many
 from ape_dtn._cli.local import demo, deploy
 from ape_dtn._cli.network import info, models, nodes
+from ape_dtn._cli.quote import quote
 from ape_dtn._cli.session import session
+from ape_dtn._cli.watch import watch
 
 
 @click.group(short_help="Buy AI answers on chain")
@@ -29,5 +31,5 @@ def cli() -> None:
     """  # noqa: D301 (for click, it has to be the character)
 
 
-for command in (info, session, ask, answer, models, nodes, deploy, demo):
+for command in (info, session, quote, ask, ask_many, answer, watch, models, nodes, deploy, demo):
     cli.add_command(command)

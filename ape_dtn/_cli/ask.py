@@ -1,30 +1,58 @@
-"""``ape dtn ask`` and ``answer``: from a prompt to its answer."""
+"""``ape dtn ask``, ``ask-many`` and ``answer``: from prompts to their answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import Interrupted, confirm, dtn_command, say, signed, working
+from ape_dtn._cli.command import (
+    Interrupted,
+    confirm,
+    dtn_command,
+    print_json,
+    progress,
+    say,
+    signed,
+    working,
+)
+from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
+from ape_dtn._cli.options import request_options
 from ape_dtn._cli.session import two_step_option
 from ape_dtn.errors import DtnError, InsufficientFunds, NoNetwork, RequestPending
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ape.api.accounts import AccountAPI
 
+    from ape_dtn.answer import Answer
     from ape_dtn.draft import Draft
+    from ape_dtn.options import Options
     from ape_dtn.request import DtnRequest
     from ape_dtn.session import DtnSession
 
 timeout_option = click.option(
     "--timeout", default=120.0, show_default=True, help="Seconds to wait for the answer."
 )
+confirmations_option = click.option(
+    "--confirmations",
+    type=click.IntRange(min=0),
+    help="Blocks that have to follow an answer's before it counts.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the answer to this file, as for an image, instead of printing it.",
+)
 
 
 @dtn_command("ask")
 @signed
-@click.argument("prompt")
+@click.argument("prompt", nargs=-1)
+@input_options
 @click.option("--session", "session_id", type=int, help="Ask on this session of yours.")
 @click.option(
     "--deposit",
@@ -32,43 +60,53 @@ timeout_option = click.option(
     "cost at most.",
 )
 @click.option("--keep", is_flag=True, help="Leave the new session open afterwards.")
-@click.option("--model", help="Full name of the model.")
-@click.option("--node", "nodes", multiple=True, help="Full name of a node that may answer.")
-@click.option("--fee-per-byte", help="Offered for each byte, asked and answered.")
-@click.option("--cap", "most_it_may_cost", help="The most that the answer may cost.")
+@request_options
 @timeout_option
+@confirmations_option
+@output_option
 @two_step_option
 def ask(
-    prompt: str,
+    prompt: tuple[str, ...],
     account: AccountAPI,
     skip_confirmation: bool,
     session_id: int | None,
     deposit: str | None,
     keep: bool,
-    nodes: tuple[str, ...],
+    inputs: dict[str, str],
+    values: tuple[str, ...],
+    options: Options,
     timeout: float,
+    confirmations: int | None,
+    output: Path | None,
     unsafe_two_step: bool,
     router: str | None,
-    model: str | None,
-    fee_per_byte: str | None,
-    most_it_may_cost: str | None,
 ) -> dict[str, Any]:
     """Ask PROMPT, wait for the answer, and print it.
 
-    Without --session a session is opened for it, and closed and refunded afterwards. What the
-    answer may cost at most is shown before anything is sent.
-    """
+    Several PROMPTs are the lines of one. Without --session a session is opened for it, and closed
+    and refunded afterwards. What the answer may cost at most is shown before anything is sent.
+
+    \b
+      ape dtn ask "What is two and two?"
+      ape dtn ask "Is {0:address} older than {1:uint8}?" --value 0x… --value 26
+      ape dtn ask "A cat" --model model.system.openai-gpt-image-1 \\
+          --input width=1024 --input height=1024 --output cat.png
+    """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.ai import DtnAi
-    from ape_dtn.draft import Options, draft
+    from ape_dtn.draft import draft
     from ape_dtn.session import DtnSession
 
+    session_id = session_id or None  # 0 stands for a session of its own, as in the contracts
     if session_id is not None and (deposit or keep):
         raise click.UsageError("--deposit and --keep are for a new session, not for --session.")
+    if not (prompt or inputs):
+        raise click.UsageError("Give a PROMPT, or the inputs of the model with --input.")
     ai = DtnAi(router)
-    options = Options(
-        model=model, nodes=nodes, fee_per_byte=fee_per_byte, most_it_may_cost=most_it_may_cost
-    )
-    checked = draft(ai, account, prompt, session_id, options)
+    asked: Sequence[Any] = to_prompts(prompt, values)
+    if inputs:
+        api = ai.model(options.get("model") or ai.config.model).api
+        asked = to_inputs(api, asked, inputs)
+    checked = draft(ai, account, asked, session_id, options)
     most = checked.most_it_may_cost
     if session_id is None:
         funds = DtnSession.check_deposit(
@@ -78,7 +116,7 @@ def ask(
             raise InsufficientFunds("the new session", most, funds)
     else:
         funds = checked.balance or most
-    _show_worst_case(checked, str(funds))
+    _show_worst_case([checked], str(funds))
     confirm("Send it?", account, skip_confirmation)
 
     if session_id is not None:
@@ -87,13 +125,70 @@ def ask(
         with working(f"Opening a session with {funds}"):
             session = DtnSession.start(funds, account, ai, unsafe_two_step=unsafe_two_step)
         click.echo(f"Session {session.id} is open with {funds}.", err=True)
-    return _ask(session, checked, timeout, close=session_id is None and not keep)
+    wait = {"timeout": timeout, "confirmations": confirmations}
+    return _ask(session, checked, wait, output, close=session_id is None and not keep)
+
+
+@dtn_command("ask-many")
+@signed
+@click.argument("prompts", type=click.File(encoding="utf-8"), metavar="FILE")
+@click.option("--session", "session_id", type=int, required=True, help="The session that pays.")
+@request_options
+@timeout_option
+@confirmations_option
+def ask_many(
+    prompts: IO[str],
+    account: AccountAPI,
+    skip_confirmation: bool,
+    session_id: int,
+    options: Options,
+    timeout: float,
+    confirmations: int | None,
+    router: str | None,
+) -> list[dict[str, Any]]:
+    """Ask every line of FILE as a prompt, all at once.
+
+    FILE is - for standard input. Prints the answers in the order of the lines. What befalls one leaves the others alone: it is
+    told in its place, and the command then ends with that error's exit code.
+    """
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.draft import drafts
+    from ape_dtn.session import DtnSession
+    from ape_dtn.watch import wait_all
+
+    lines = [line.rstrip("\n") for line in prompts if line.strip()]
+    if not lines:
+        raise click.UsageError("There is no prompt in FILE.")
+    session = DtnSession(DtnAi(router), session_id, account)
+    checked = drafts(session.ai, account, [[line] for line in lines], session_id, options)
+    _show_worst_case(checked, str(checked[0].balance))
+    confirm(f"Send {len(checked)} requests?", account, skip_confirmation)
+    sent = _send_many(checked)
+    with working(f"Waiting for {len(sent)} answers"):
+        outcomes = wait_all(sent, timeout, confirmations)
+    shown = [_in_its_place(*each) for each in zip(lines, sent, outcomes, strict=True)]
+    for line, outcome in zip(lines, outcomes, strict=True):
+        say(f"{line}\n  {outcome.message if isinstance(outcome, DtnError) else outcome.text}")
+    failed = [outcome for outcome in outcomes if isinstance(outcome, DtnError)]
+    if failed:
+        click.echo(f"{len(failed)} of {len(lines)} have no answer.", err=True)
+        print_json(shown)
+        click.get_current_context().exit(failed[0].exit_code)
+    return shown
 
 
 @dtn_command("answer")
 @click.argument("request_id", metavar="ID")
 @timeout_option
-def answer(request_id: str, timeout: float, router: str | None) -> dict[str, Any]:
+@confirmations_option
+@output_option
+def answer(
+    request_id: str,
+    timeout: float,
+    confirmations: int | None,
+    output: Path | None,
+    router: str | None,
+) -> dict[str, Any]:
     """Print the answer to request ID.
 
     Waits for it if there is none yet.
@@ -101,12 +196,35 @@ def answer(request_id: str, timeout: float, router: str | None) -> dict[str, Any
     from ape_dtn.ai import DtnAi
     from ape_dtn.request import DtnRequest
 
-    return _answered(DtnRequest.load(request_id, DtnAi(router)), timeout)
+    request = DtnRequest.load(request_id, DtnAi(router))
+    return _answered(request, {"timeout": timeout, "confirmations": confirmations}, output)
 
 
-def _ask(session: DtnSession, checked: Draft, timeout: float, close: bool) -> dict[str, Any]:
+def _send_many(checked: Sequence[Draft]) -> list[DtnRequest | DtnError]:
+    from ape_dtn.draft import send_drafts
+
+    with progress("Sending the requests", len(checked)) as advance:
+        return send_drafts(checked, lambda _place, _sent: advance())
+
+
+def _in_its_place(
+    line: str, sent: DtnRequest | DtnError, outcome: Answer | DtnError
+) -> dict[str, Any]:
+    request_id = None if isinstance(sent, DtnError) else sent.id
+    if isinstance(outcome, DtnError):
+        return {"prompt": line, "request": request_id, "error": outcome.as_dict()}
+    return {"prompt": line, **outcome.as_dict(), "error": None}
+
+
+def _ask(
+    session: DtnSession,
+    checked: Draft,
+    wait: dict[str, Any],
+    output: Path | None,
+    close: bool,
+) -> dict[str, Any]:
     """Sends the request and waits; whatever happens, tells what there is and what is left to do."""
-    from ape_dtn.request import Status
+    from ape_dtn.answer import Status
 
     result: dict[str, Any] = {"session": session.id}
     finish = [f"`ape dtn session close {session.id}`"] if close else []
@@ -117,7 +235,7 @@ def _ask(session: DtnSession, checked: Draft, timeout: float, close: bool) -> di
         result["request"] = request.id
         finish.insert(0, f"`ape dtn answer {request.id}`")
         try:
-            result |= _answered(request, timeout)
+            result |= _answered(request, wait, output)
         finally:
             # With an answer of any kind the request is complete: nothing is lost by closing.
             if close and request.status is not Status.PENDING:
@@ -155,11 +273,19 @@ def _unfinished(
     return err
 
 
-def _answered(request: DtnRequest, timeout: float) -> dict[str, Any]:
+def _answered(request: DtnRequest, wait: dict[str, Any], output: Path | None) -> dict[str, Any]:
     with working("Waiting for the answer"):
-        got = request.wait(timeout)
-    say(got.text)
-    result = {"request": request.id, "answer": got.text, "node": got.node, "cost": None}
+        got = request.wait(**wait)
+    if got.callback_error:
+        click.echo(got.callback_error.message, err=True)
+    if output is None:
+        say(got.text)
+    else:
+        got.save(output)
+        say(f"Written to {output}: {len(bytes(got))} bytes.")
+    result = {**got.as_dict(), "cost": None}
+    if output is not None:
+        result["file"] = str(output)
     try:
         cost = request.cost()
     except NoNetwork as err:
@@ -169,17 +295,22 @@ def _answered(request: DtnRequest, timeout: float) -> dict[str, Any]:
     return {**result, "cost": cost.as_dict()}
 
 
-def _show_worst_case(checked: Draft, funds: str) -> None:
+def _show_worst_case(checked: Sequence[Draft], funds: str) -> None:
+    first, many = checked[0], len(checked)
     paid_from = (
-        f"session {checked.session_id}, which has {checked.balance}"
-        if checked.session_id is not None
+        f"session {first.session_id}, which has {first.balance}"
+        if first.session_id is not None
         else f"a new session with {funds}; the rest is refunded"
     )
+    most = first.most_it_may_cost
+    worst = f"{most}" if many == 1 else f"{most.token.units(most.units * many)} for {many} requests"
+    asked = sum(each.bytes_asked for each in checked)
+    names = [node.name for node in first.nodes] + list(first.routing.namespaces)
     for name, value in {
-        "model": checked.model.name,
-        "nodes": ", ".join(node.name for node in checked.nodes),
-        "fee": f"{checked.fee_per_byte} for each byte; {checked.bytes_asked} bytes are asked",
-        "worst case": f"{checked.most_it_may_cost}, and gas",
+        "model": first.model.name,
+        "nodes": ", ".join(names),
+        "fee": f"{first.fee_per_byte} for each byte; {asked} bytes are asked",
+        "worst case": f"{worst}, and gas",
         "paid from": paid_from,
     }.items():
         click.echo(f"{name:>10}  {value}", err=True)

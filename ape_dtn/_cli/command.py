@@ -28,7 +28,9 @@ from ape_dtn.errors import BadInput, DtnError, NoAccount, NoNetwork
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Keys of what a running command keeps in its context.
-_STDOUT, _AS_JSON, _MAY_ASK = (f"{__name__}.{key}" for key in ("stdout", "as_json", "may_ask"))
+_STDOUT, _AS_JSON, _MAY_ASK, _INDENT = (
+    f"{__name__}.{key}" for key in ("stdout", "as_json", "may_ask", "indent")
+)
 
 
 class Interrupted(DtnError):
@@ -116,6 +118,8 @@ class DtnCommand(click.Command):
                 _fail(ctx, Aborted())
             except (KeyboardInterrupt, SystemExit) as err:
                 _fail(ctx, Interrupted(err))
+            except click.exceptions.Exit:  # the command has told what there is to tell
+                raise
             except Exception as err:  # a mistake of ours: people and scripts shall both see it
                 print_json({"error": DtnError(repr(err)).as_dict()})
                 raise
@@ -176,7 +180,12 @@ def print_json(result: Any) -> None:
     """
     meta = click.get_current_context().meta
     if meta[_AS_JSON]:
-        _print_json(meta[_STDOUT], result)
+        _print_json(meta[_STDOUT], result, meta[_INDENT])
+
+
+def json_lines() -> None:
+    """Prints each JSON document on a line of its own from now on, for commands that print many."""
+    click.get_current_context().meta[_INDENT] = None
 
 
 def confirm(question: str, account: Any, yes: bool) -> None:
@@ -205,6 +214,20 @@ def working(what: str) -> Iterator[None]:
         return
     with Console(stderr=True).status(what):
         yield
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Shows on standard error how far many things are; what it gives is called for each one."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn()
+    # As in `working`: nothing may be drawn over the questions of the account.
+    quiet = click.get_current_context().meta[_MAY_ASK]
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda: shown.advance(task)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -259,7 +282,7 @@ def _not_connected(err: Exception) -> NoNetwork:
 @contextlib.contextmanager
 def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
     """Keeps standard output for what was asked for, whoever else may want to write to it."""
-    ctx.meta.update({_STDOUT: sys.stdout, _AS_JSON: as_json, _MAY_ASK: False})
+    ctx.meta.update({_STDOUT: sys.stdout, _AS_JSON: as_json, _MAY_ASK: False, _INDENT: 2})
     for handler in logging.getLogger("ape").handlers:
         # Ape means to log to standard error, and looks it up under keys that are not there. It
         # still logs when the command is over and the process it started is stopped.
@@ -272,8 +295,8 @@ def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
         yield
 
 
-def _print_json(file: Any, result: Any) -> None:
-    print(json.dumps(result, indent=2), file=file, flush=True)
+def _print_json(file: Any, result: Any, indent: int | None = 2) -> None:
+    print(json.dumps(result, indent=indent), file=file, flush=True)
 
 
 def _as_json(err: click.ClickException) -> dict[str, Any]:

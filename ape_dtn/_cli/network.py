@@ -11,7 +11,7 @@ from ape_dtn._cli.command import dtn_command, say, table
 
 @dtn_command("info")
 def info(router: str | None) -> dict[str, Any]:
-    """Show the network that is in use: its contracts and its fee token.
+    """Show the contracts and the fee token in use.
 
     The router is the one given with --ai, else the one in `dtn: routers:` of ape-config.yaml, else
     the known one of the chain, else the one that `ape dtn deploy` put there.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from ape.cli import account_option
 
+from ape_dtn._cli.bill import history, report
 from ape_dtn._cli.command import choose_account, confirm, dtn_command, say, signed, table, working
 
 if TYPE_CHECKING:
@@ -140,5 +141,5 @@ def _shown(session: DtnSession, owner: str, balance: Amount) -> dict[str, Any]:
     return {"session": session.id, "owner": owner, "balance": balance.as_dict()}
 
 
-for command in (start, list_sessions, show, close):
+for command in (start, list_sessions, show, close, history, report):
     session.add_command(command)

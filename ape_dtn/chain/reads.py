@@ -16,8 +16,12 @@ from ape_dtn.errors import DtnError, NoContractAtAddress, RpcRefused
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
-# How many queries one search for logs may become when an endpoint refuses large ranges.
-MOST_LOG_QUERIES = 64
+# How many queries one search for logs may become when an endpoint refuses large ranges: 40 million
+# blocks where it takes 10,000 at a time.
+MOST_LOG_QUERIES = 4096
+
+# How many of them travel in one HTTP request: each can be as much work as a thousand views.
+LOG_QUERIES_TOGETHER = 100
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Call:
         args: The function's arguments.
         contract: What the contract is, for the error when it is not there.
         sender: Who calls, where that matters.
+        block: The block whose state answers; None for the latest.
     """
 
     address: str
@@ -37,13 +42,15 @@ class Call:
     args: tuple[Any, ...] = ()
     contract: str = "contract of the network"
     sender: str | None = None
+    block: int | None = None
 
     @property
     def request(self) -> rpc.Request:
-        """The call as a JSON-RPC request, on the latest block."""
+        """The call as a JSON-RPC request."""
+        block = "latest" if self.block is None else hex(self.block)
         data = "0x" + self.function.encode(*self.args).hex()
         call = {"to": self.address, "data": data}
-        return "eth_call", [{**call, "from": self.sender} if self.sender else call, "latest"]
+        return "eth_call", [{**call, "from": self.sender} if self.sender else call, block]
 
 
 def read(provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOTHING) -> list[Any]:
@@ -75,42 +82,63 @@ def try_read(
 
 def logs(
     provider: ProviderAPI,
-    address: str,
+    address: str | Sequence[str] | None,
     topics: Sequence[str | Sequence[str] | None],
     from_block: int = 0,
+    to_block: int | None = None,
 ) -> list[Log]:
-    """The logs of a contract up to the latest block, in the order of the chain.
+    """The logs of contracts in a range of blocks, in the order of the chain.
 
-    Endpoints refuse ranges that are too large, each in its own words, so a refused range is halved
-    until it is answered, within :data:`MOST_LOG_QUERIES` queries.
+    Endpoints refuse ranges that are too large, each in its own words, and some by the number of
+    results. So a refused range is halved until one is accepted. The rest is then asked for in
+    ranges of that size, :data:`LOG_QUERIES_TOGETHER` in one HTTP request, of which each that is
+    refused is halved by itself; within :data:`MOST_LOG_QUERIES` queries in all.
 
     Args:
         provider: The connection.
-        address: The contract.
+        address: The contract, a list for any of several, or None for any at all.
         topics: As ``eth_getLogs`` takes them: None for any, a list for one of several.
         from_block: The first block that is searched.
+        to_block: The last one; by default the latest.
 
     Raises:
         RpcRefused: The endpoint refused too often.
     """
-    head = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+    if to_block is None:
+        to_block = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+    query = {"topics": list(topics)} | ({} if address is None else {"address": address})
     found: list[Log] = []
-    ranges = [(from_block, head)]
-    for _ in range(MOST_LOG_QUERIES):
-        if not ranges:
-            return found
-        first, last = ranges.pop()
-        query = {"address": address, "topics": list(topics)}
-        query |= {"fromBlock": hex(first), "toBlock": hex(last)}
-        (answer,) = rpc.ask(provider, [("eth_getLogs", [query])])
-        if isinstance(answer, rpc.Failure):
-            if first >= last:
+    ranges = _ranges(from_block, to_block, max(to_block + 1 - from_block, 1))
+    together, asked = 1, 0
+    while ranges:
+        if asked + len(ranges) > MOST_LOG_QUERIES:
+            what = f"the range of blocks from {from_block} to {to_block} is too large"
+            raise RpcRefused("eth_getLogs", what)
+        now, ranges = ranges[:together], ranges[together:]
+        asked += len(now)
+        answers = rpc.ask(provider, [_log_query(query, *each) for each in now])
+        refused: list[tuple[int, int]] = []
+        for (first, last), answer in zip(now, answers, strict=True):
+            if not isinstance(answer, rpc.Failure):
+                found += [to_log(raw) for raw in answer]
+            elif first < last:
+                refused += _ranges(first, last, (last - first) // 2 + 1)
+            else:
                 raise RpcRefused(answer.method, answer.message)
-            middle = (first + last) // 2
-            ranges += [(middle + 1, last), (first, middle)]
-        else:
-            found += [to_log(raw) for raw in answer]
-    raise RpcRefused("eth_getLogs", f"the range of blocks from {from_block} to {head} is too large")
+        if together == 1 and not refused:  # so large a range is accepted
+            together = LOG_QUERIES_TOGETHER
+            ranges = _ranges(now[0][1] + 1, to_block, now[0][1] + 1 - from_block)
+        ranges = refused + ranges
+    return sorted(found, key=lambda log: (log.block_number, log.index))
+
+
+def _ranges(first: int, last: int, size: int) -> list[tuple[int, int]]:
+    """The blocks from first to last in ranges of a size."""
+    return [(start, min(start + size - 1, last)) for start in range(first, last + 1, size)]
+
+
+def _log_query(query: dict[str, Any], first: int, last: int) -> rpc.Request:
+    return "eth_getLogs", [{**query, "fromBlock": hex(first), "toBlock": hex(last)}]
 
 
 def events(

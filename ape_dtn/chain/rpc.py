@@ -103,8 +103,10 @@ def _ask_endpoint(endpoint: Any, requests: Sequence[Request]) -> list[Any]:
         responses = [_responses(lambda: endpoint.make_request(*requests[0]))]
     else:
         responses = _responses(lambda: endpoint.make_batch_request(list(requests)))
-    if isinstance(responses, dict):  # a refusal of the batch as a whole
-        return [_ask_endpoint(endpoint, [request])[0] for request in requests]
+    if isinstance(responses, dict):  # a refusal of the batch as a whole, as being too large
+        middle = len(requests) // 2
+        halves = requests[:middle], requests[middle:]
+        return [answer for half in halves for answer in _ask_endpoint(endpoint, half)]
     try:
         return [
             _failure(method, response["error"]) if response.get("error") else response["result"]

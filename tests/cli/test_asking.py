@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,7 +49,9 @@ def test_the_answer_is_there_for_other_processes(network: Network, asked: Done) 
     done = network.dtn("answer", asked.json["request"], "--json")
 
     assert done.code == 0
-    assert done.json == {key: asked.json[key] for key in ("request", "answer", "node", "cost")}
+    assert done.json == {
+        key: value for key, value in asked.json.items() if key not in ("session", "refund")
+    }
 
 
 def test_on_a_session_the_answer_is_all_of_the_output(
@@ -84,3 +87,90 @@ def test_the_answer_alone(documented: Network) -> None:
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
     assert "refund" not in kept.json
+
+
+def test_several_lines_with_placeholders(documented: Network) -> None:
+    lines = ("Is {0:address} older than {1:uint8}?", "Say {2}.")
+    values = ("--value", CUSTOMER_ADDRESS.lower(), "--value", "26", "--value", "yes")
+
+    done = documented.dtn("ask", *lines, *values, "--account", CUSTOMER, "-y")
+
+    assert (done.code, done.out) == (
+        0,
+        f"You asked: Is {CUSTOMER_ADDRESS} older than 26? Say yes.\n",
+    )
+
+
+def test_session_zero_is_a_session_of_its_own(network: Network) -> None:
+    done = network.dtn("ask", "Hello?", "--session", "0", "--account", CUSTOMER, "-y", "--json")
+
+    assert done.code == 0
+    assert "refund" in done.json
+
+
+def test_the_answer_in_a_file(documented: Network, tmp_path: Path) -> None:
+    file = tmp_path / "answer.txt"
+
+    done = documented.dtn("ask", "Hello?", "-o", str(file), "--account", CUSTOMER, "-y")
+
+    assert (done.code, done.out) == (0, f"Written to {file}: 17 bytes.\n")
+    assert file.read_text() == "You asked: Hello?"
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--aggregation", "vote"), "cannot_complete"),
+        (("--redundancy", "2"), "cannot_complete"),
+        (("--namespace", "trust.no.body"), "cannot_complete"),
+        (("--request-limit", "0.1"), "over_limit"),
+        (("--fee-per-byte", "1"), "fee_too_high"),
+        (("--input", "size=5"), "invalid_call"),
+    ],
+)
+def test_what_cannot_be_asked(network: Network, options: tuple[str, ...], code: str) -> None:
+    before = network.chain.nonce(CUSTOMER_ADDRESS)
+
+    done = network.dtn("ask", "Hello?", *options, "--account", CUSTOMER, "-y", "--json")
+
+    assert done.error["code"] == code
+    assert network.chain.nonce(CUSTOMER_ADDRESS) == before
+
+
+def test_a_node_that_stores_nothing(documented: Network) -> None:
+    done = documented.dtn("ask", "Hello?", "--ipfs", "--account", CUSTOMER, "-y", "--json")
+
+    assert (done.code, done.error["code"]) == (6, "node_failure")
+    assert "stores nothing on IPFS" in done.error["reason"]
+
+
+def test_many_at_once(network: Network, session: dict[str, Any], tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n".join(f"What is {place}?" for place in range(20)) + "\n\n")
+    mine = ("--session", str(session["session"]), "--account", CUSTOMER)
+
+    done = network.dtn("ask-many", str(prompts), *mine, "-y", "--json")
+
+    assert done.code == 0
+    assert [each["answer"] for each in done.json] == [
+        f"You asked: What is {place}?" for place in range(20)
+    ]
+    assert len({each["request"] for each in done.json}) == 20
+    assert "worst case  5.00 USDT for 20 requests, and gas" in done.err
+
+
+def test_many_of_which_none_is_answered_in_time(
+    documented: Network, session: dict[str, Any]
+) -> None:
+    started = documented.dtn("session", "start", "2", "--account", CUSTOMER, "-y", "--json")
+    mine = ("--session", str(started.json["session"]), "--account", CUSTOMER)
+    with documented.node_asleep():
+        done = documented.dtn(
+            "ask-many", "-", *mine, "--timeout", "1", "-y", "--json", answers="One?\nTwo?\n"
+        )
+
+    assert done.code == 5
+    assert [each["error"]["code"] for each in done.json] == ["request_pending"] * 2
+    for each in done.json:
+        later = documented.dtn("answer", each["request"])
+        assert (later.code, later.out) == (0, f"You asked: {each['prompt']}\n")

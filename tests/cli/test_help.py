@@ -6,8 +6,20 @@ import pytest
 
 from .shell import Shell
 
-COMMANDS = ("answer", "ask", "demo", "deploy", "info", "models", "nodes", "session")
-SUBCOMMANDS = ("start", "list", "show", "close")
+COMMANDS = (
+    "answer",
+    "ask",
+    "ask-many",
+    "demo",
+    "deploy",
+    "info",
+    "models",
+    "nodes",
+    "quote",
+    "session",
+    "watch",
+)
+SUBCOMMANDS = ("start", "list", "show", "close", "history", "report")
 EACH = [*((name,) for name in COMMANDS), *(("session", name) for name in SUBCOMMANDS)]
 
 

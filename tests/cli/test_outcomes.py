@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from ape_dtn.answer import Status
 from ape_dtn.chain.abi import Router
 from ape_dtn.names import id_of
-from ape_dtn.request import Status
 
 from .shell import CUSTOMER, CUSTOMER_ADDRESS, Done, Network
 

@@ -15,9 +15,9 @@ import pytest
 from eth_utils import keccak
 
 from ape_dtn import artifacts
+from ape_dtn.answer import CallType, Status
 from ape_dtn.chain import abi
-from ape_dtn.draft import AGGREGATION_ANY
-from ape_dtn.request import CallType, Status
+from ape_dtn.routing import Aggregation
 
 Entry = Mapping[str, Any]
 
@@ -373,7 +373,7 @@ def test_the_numbers_of_the_enumerations_in_python() -> None:
     assert [(each.name, each.value) for each in CallType] == [("IPFS", 0), ("DIRECT", 1)]
     assert [each.value for each in Status] == [0, 1, 2]
     assert [each.name for each in Status][1:] == ["SUCCESS", "FAILURE"]
-    assert AGGREGATION_ANY == 0
+    assert Aggregation.ANY == 0
 
 
 @each_interface

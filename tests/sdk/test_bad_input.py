@@ -146,7 +146,7 @@ def test_somebody_elses_session(
 ) -> None:
     attempts: dict[str, Callable[[], Any]] = {
         "close": lambda: funded.close(cast.stranger),
-        "request": lambda: funded.request("Hello?", cast.stranger),
+        "request": lambda: funded.request("Hello?", account=cast.stranger),
     }
 
     err = refused(
@@ -262,7 +262,7 @@ def test_no_node_that_is_switched_on(
 def test_a_node_that_does_not_serve_the_model(funded: DtnSession, nothing_moves: None) -> None:
     refused(
         NodeUnavailable,
-        lambda: funded.request("A cat", model=IMAGE, nodes=[NODE]),
+        lambda: funded.request("A cat", 64, 64, model=IMAGE, nodes=[NODE]),
         f"Node {NODE} cannot answer: it does not serve {IMAGE}.",
     )
 
@@ -270,7 +270,7 @@ def test_a_node_that_does_not_serve_the_model(funded: DtnSession, nothing_moves:
 def test_a_model_that_no_node_serves(funded: DtnSession, nothing_moves: None) -> None:
     refused(
         NodeNotFound,
-        lambda: funded.request("A cat", model=IMAGE),
+        lambda: funded.request("A cat", 64, 64, model=IMAGE),
         f"No active node serves {IMAGE}: nobody could answer.",
     )
 
@@ -291,7 +291,7 @@ def test_a_model_that_takes_more_than_a_prompt(
         InvalidCall,
         lambda: funded.request("A cat", model=IMAGE),
         "The inputs do not fit 'string[], uint64, uint64 -> bytes': "
-        "a prompt alone is not what it takes.",
+        "3 are needed (prompt, width, height), and 1 are given.",
     )
 
 

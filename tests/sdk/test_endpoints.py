@@ -71,29 +71,6 @@ def test_what_is_no_json_rpc_is_no_chain(through: Through, page: bytes) -> None:
                 attempt()
 
 
-def test_logs_are_searched_in_the_ranges_that_are_allowed(
-    through: Through, network: LocalNetwork
-) -> None:
-    asked = []
-
-    def ten_blocks(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
-        if b"eth_getLogs" not in body:
-            return ask(body)
-        (query,) = json.loads(body)["params"]
-        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
-        if last - first >= 10:
-            return error(-32005, "query exceeds max block range 10")
-        asked.append((first, last))
-        return ask(body)
-
-    with through(ten_blocks) as ai:
-        assert ai.models() == network.ai.models()
-
-    assert asked == sorted(asked)
-    starts = [first for first, _ in asked[1:]]
-    assert starts == [last + 1 for _, last in asked[:-1]]
-
-
 def test_models_are_those_known_where_there_are_no_logs(through: Through) -> None:
     with through(refusing("eth_getLogs")) as ai:
         found = {model.name for model in ai.models()}

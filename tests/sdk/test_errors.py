@@ -254,7 +254,7 @@ def test_fetching_an_answer_that_is_not_there(refused: Refused, cast: Cast) -> N
         about=About(request_id="0x" + request_id.hex()),
     )
 
-    assert err.fields == {"request_id": "0x" + request_id.hex()}
+    assert err.request_id == "0x" + request_id.hex()
     assert str(err.revert) == "Request not completed"
 
 

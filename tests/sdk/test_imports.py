@@ -10,7 +10,18 @@ import pytest
 import ape_dtn
 from ape_dtn import artifacts
 
-HEAVY = ["web3", "pandas", "ape.api", "ape_dtn.artifacts", "eth_abi"]
+HEAVY = [
+    "web3",
+    "pandas",
+    "pygal",
+    "httpx",
+    "multiformats",
+    "filelock",
+    "sqlite3",
+    "ape.api",
+    "ape_dtn.artifacts",
+    "eth_abi",
+]
 
 # Each prints the heavy modules that are there afterwards.
 IMPORT = "import ape_dtn"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from ape_dtn.model import TEXT_SPECS, Api
 ID = "0x" + "5e" * 32
 TEXT = Api("llm-simpletext", TEXT_SPECS, "")
 IMAGE = Api("llm-simpleimage", "string[], uint64, uint64 -> bytes", "")
+NAMED = Api("llm-simpleimage", IMAGE.specs, "prompt: the lines; width, height: in pixels")
 LINES = st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5)
 
 
@@ -36,6 +38,68 @@ def test_specs_say_what_goes_in_and_out(specs: str, inputs: list[str], output: s
     assert api.output == (output or "(string,bytes)")
 
 
+def test_one_line_stands_for_a_list_of_one() -> None:
+    assert IMAGE.encode("A cat", 64, 32) == IMAGE.encode(["A cat"], 64, 32)
+
+
+@pytest.mark.parametrize(
+    "docs",
+    [
+        NAMED.docs,
+        "prompt, width, height",
+        "prompt; width; height",
+        "prompt: what to paint\nwidth: in pixels\nheight: in pixels",
+        "@param prompt what to paint\n@param width in pixels, even\n@param height too",
+    ],
+)
+def test_docs_name_the_inputs(docs: str) -> None:
+    assert Api("any", IMAGE.specs, docs).names == ["prompt", "width", "height"]
+
+
+@pytest.mark.parametrize(
+    "docs",
+    ["", "Paints a cat.", "prompt, width", "prompt, width, width", "prompt: a; width: b; c d: e"],
+)
+def test_docs_that_do_not_name_each_input_name_none(docs: str) -> None:
+    assert Api("any", IMAGE.specs, docs).names == []
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ((), {"prompt": ["A cat"], "height": 32, "width": 64}),
+        ((["A cat"],), {"height": 32, "width": 64}),
+        (("A cat", 64), {"height": 32}),
+        (("A cat", 64, 32), {}),
+    ],
+)
+def test_inputs_by_position_and_by_name(values: tuple[Any, ...], named: dict[str, Any]) -> None:
+    assert NAMED.bind(values, named) == [["A cat"], 64, 32]
+
+
+@pytest.mark.parametrize(
+    ("api", "values", "named", "says"),
+    [
+        (NAMED, ("A cat",), {"widht": 64}, "there is no 'widht' among prompt, width, height"),
+        (NAMED, ("A cat", 64), {"width": 64, "height": 32}, "'width' is given twice"),
+        (NAMED, ("A cat",), {"width": 64}, "height: not given"),
+        (NAMED, (), {"width": 64}, "prompt, height: not given"),
+        (NAMED, ("A cat", 1, 2, 3), {}, "3 are needed (prompt, width, height), and 4 are given"),
+        (IMAGE, ("A cat",), {"width": 64}, "its inputs have no names: give them in their order"),
+    ],
+)
+def test_inputs_that_cannot_be_bound(
+    api: Api, values: tuple[Any, ...], named: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InvalidCall, match=re.escape(says)):
+        api.bind(values, named)
+
+
+def test_the_input_that_does_not_fit_is_named() -> None:
+    with pytest.raises(InvalidCall, match="width is no uint64"):
+        NAMED.encode("A cat", "64", 32)
+
+
 @pytest.mark.parametrize("specs", ["string[ -> string", ",, -> string", "string string -> string"])
 def test_specs_that_cannot_be_read_are_refused(specs: str) -> None:
     with pytest.raises(InvalidCall, match="types cannot be read") as raised:
@@ -48,16 +112,16 @@ def test_specs_that_cannot_be_read_are_refused(specs: str) -> None:
 def test_a_prompt_is_encoded_as_solidity_would(lines: list[str]) -> None:
     prompt = [*lines, "?"]
 
-    assert TEXT.encode_prompt(prompt) == encode(["string[]"], [prompt])
+    assert TEXT.encode(prompt) == encode(["string[]"], [prompt])
 
 
 def test_empty_lines_among_others_are_kept() -> None:
-    assert TEXT.encode_prompt(["", "Hello?", ""]) == encode(["string[]"], [["", "Hello?", ""]])
+    assert TEXT.encode(["", "Hello?", ""]) == encode(["string[]"], [["", "Hello?", ""]])
 
 
 def test_a_prompt_alone_is_not_enough_for_an_image() -> None:
-    with pytest.raises(InvalidCall, match="a prompt alone"):
-        IMAGE.encode_prompt(["A cat"])
+    with pytest.raises(InvalidCall, match="3 are needed, and 1 are given"):
+        IMAGE.encode(["A cat"])
 
 
 def test_all_inputs_of_an_image_are_encoded() -> None:
@@ -78,7 +142,7 @@ def test_the_number_of_inputs_must_fit(values: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        ("A cat", 64, 32),
+        (5, 64, 32),
         (None, 64, 32),
         ([5], 64, 32),
         (["\ud800"], 64, 32),
@@ -92,6 +156,68 @@ def test_the_types_of_inputs_must_fit(values: tuple[Any, ...]) -> None:
         IMAGE.encode(*values)
 
     assert raised.value.specs == IMAGE.specs
+
+
+def test_one_line_stands_for_a_list_of_one() -> None:
+    assert IMAGE.encode("A cat", 64, 32) == IMAGE.encode(["A cat"], 64, 32)
+
+
+@pytest.mark.parametrize(
+    "docs",
+    [
+        NAMED.docs,
+        "prompt, width, height",
+        "prompt; width; height",
+        "prompt: what to paint\nwidth: in pixels\nheight: in pixels",
+        "@param prompt what to paint\n@param width in pixels, even\n@param height too",
+    ],
+)
+def test_docs_name_the_inputs(docs: str) -> None:
+    assert Api("any", IMAGE.specs, docs).names == ["prompt", "width", "height"]
+
+
+@pytest.mark.parametrize(
+    "docs",
+    ["", "Paints a cat.", "prompt, width", "prompt, width, width", "prompt: a; width: b; c d: e"],
+)
+def test_docs_that_do_not_name_each_input_name_none(docs: str) -> None:
+    assert Api("any", IMAGE.specs, docs).names == []
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ((), {"prompt": ["A cat"], "height": 32, "width": 64}),
+        ((["A cat"],), {"height": 32, "width": 64}),
+        (("A cat", 64), {"height": 32}),
+        (("A cat", 64, 32), {}),
+    ],
+)
+def test_inputs_by_position_and_by_name(values: tuple[Any, ...], named: dict[str, Any]) -> None:
+    assert NAMED.bind(values, named) == [["A cat"], 64, 32]
+
+
+@pytest.mark.parametrize(
+    ("api", "values", "named", "says"),
+    [
+        (NAMED, ("A cat",), {"widht": 64}, "there is no 'widht' among prompt, width, height"),
+        (NAMED, ("A cat", 64), {"width": 64, "height": 32}, "'width' is given twice"),
+        (NAMED, ("A cat",), {"width": 64}, "height: not given"),
+        (NAMED, (), {"width": 64}, "prompt, height: not given"),
+        (NAMED, ("A cat", 1, 2, 3), {}, "3 are needed (prompt, width, height), and 4 are given"),
+        (IMAGE, ("A cat",), {"width": 64}, "its inputs have no names: give them in their order"),
+    ],
+)
+def test_inputs_that_cannot_be_bound(
+    api: Api, values: tuple[Any, ...], named: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InvalidCall, match=re.escape(says)):
+        api.bind(values, named)
+
+
+def test_the_input_that_does_not_fit_is_named() -> None:
+    with pytest.raises(InvalidCall, match="width is no uint64"):
+        NAMED.encode("A cat", "64", 32)
 
 
 @pytest.mark.parametrize("specs", ["strin -> string", "uint7 -> string"])

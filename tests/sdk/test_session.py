@@ -178,7 +178,7 @@ def test_a_public_network_with_the_risk_accepted(
 def test_a_public_network_needs_its_nodes_named(
     funded: DtnSession, nothing_moves: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.draft.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.terms.is_local", lambda _: False)
 
     with pytest.raises(NobodyTrusted, match="No trusted nodes are named"):
         funded.request(PROMPT)
@@ -284,7 +284,7 @@ def test_sessions_of_a_replaced_session_manager_are_gone(
 def test_a_request_that_was_drafted_before_its_session(
     network: LocalNetwork, cast: Cast, token: Token
 ) -> None:
-    checked = draft(network.ai, cast.customer, PROMPT, None, {})
+    checked = draft(network.ai, cast.customer, [PROMPT], None, {})
     session = DtnSession.start(checked.most_it_may_cost, cast.customer, network.ai)
 
     request = session.send(checked)
@@ -386,19 +386,6 @@ def test_an_answer_of_another_type_keeps_its_data(
     assert request.status is Status.SUCCESS
 
 
-def test_an_answer_over_ipfs_is_its_identifier(
-    funded: DtnSession, network: LocalNetwork, respond: Respond
-) -> None:
-    cid = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
-    request = funded.request(PROMPT, call_type=CallType.IPFS)
-    respond(request, encode(["string"], [cid]))
-
-    answer = request.answer()
-
-    assert (answer.value, answer.call_type) == (cid, CallType.IPFS)
-    assert answer == DtnRequest.load(request.id, network.ai).answer()
-
-
 def test_the_local_node_stores_nothing_on_ipfs(funded: DtnSession, network: LocalNetwork) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
     network.node.answer_pending()
@@ -427,7 +414,7 @@ def test_a_wait_that_is_over_can_be_resumed(funded: DtnSession, network: LocalNe
         request.wait(timeout=0.3)
     network.node.answer_pending()
 
-    assert raised.value.message == f"Request {request.id} has no answer after 0.3 seconds."
+    assert raised.value.message.startswith(f"Request {request.id} has no answer after 0.3 seconds.")
     assert raised.value.hint is not None
     assert f"ape dtn answer {request.id}" in raised.value.hint
     assert request.wait(timeout=0).text == ANSWER
@@ -439,7 +426,7 @@ def test_a_wait_ends_when_the_answer_comes(funded: DtnSession, network: LocalNet
     later = Timer(0.3, network.node.answer_pending)
     later.start()
 
-    answer = request.wait(timeout=10, poll=0.05)
+    answer = request.wait(timeout=10)
 
     later.join()
     assert answer.text == ANSWER
@@ -450,7 +437,7 @@ def test_a_wait_takes_no_longer_than_it_was_given(funded: DtnSession) -> None:
     start = time.monotonic()
 
     with pytest.raises(RequestPending):
-        request.wait(timeout=0.2, poll=60)
+        request.wait(timeout=0.2)
 
     assert time.monotonic() - start < 5
 

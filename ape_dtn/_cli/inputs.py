@@ -1,0 +1,189 @@
+"""What models are given, as it is typed: a prompt, values of its placeholders, other inputs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ape_dtn.errors import InvalidCall, InvalidPrompt
+
+if TYPE_CHECKING:
+    from ape_dtn.model import Api
+    from ape_dtn.prompt import Prompt
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_INDEX = re.compile(r"\{(\d+)[:}]")
+_HEX = re.compile(r"0x([0-9a-fA-F]{2})*")
+_TRUTH = {"true": True, "false": False}
+
+
+def input_options(function: _Function) -> _Function:
+    """Adds ``--input NAME=VALUE`` as ``inputs``, by their names, and ``--value`` as ``values``."""
+    values = click.option(
+        "--value",
+        "values",
+        multiple=True,
+        metavar="TEXT",
+        help="What a placeholder of the prompt stands for, in the order of {0}, {1} and so on.",
+    )
+    inputs = click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_by_name,
+        help="Another input of the model, as in width=64; lists and tuples as JSON.",
+    )
+    return inputs(values(function))
+
+
+def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
+    """The prompt, with what its placeholders stand for; none where nothing was typed.
+
+    Args:
+        lines: The lines of the prompt.
+        values: What its placeholders stand for, in the order of their indices, each to be read by
+            the type that the prompt gives it.
+
+    Raises:
+        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.prompt.Prompt`.
+    """
+    from ape_dtn.prompt import Prompt, placeholder_types
+
+    if not lines and not values:
+        return []
+    types = placeholder_types(lines)
+    used = sorted({int(index) for line in lines for index in _INDEX.findall(line)})
+    if len(values) > len(used):
+        raise InvalidPrompt(f"it has {len(used)} placeholders, and {len(values)} values are given")
+    read: list[Any] = [None] * len(types)
+    for index, text in zip(used, values, strict=False):
+        try:
+            read[index] = parse(types[index], text)
+        except ValueError as err:
+            raise InvalidPrompt(f"value {index} is no {types[index]}: {err}") from err
+    return [Prompt(lines, *read)]
+
+
+def to_inputs(api: Api, prompts: Sequence[Prompt], given: Mapping[str, str]) -> list[Any]:
+    """The inputs of a request, in the order of the API's specs.
+
+    An API that does not name its inputs has them named by their places: 0, 1 and so on.
+
+    Args:
+        api: How the model is called.
+        prompts: Its first input, where a prompt was typed.
+        given: Its other inputs, as they were typed, by their names.
+
+    Raises:
+        InvalidCall: An input is missing, given twice, not known or not of its type.
+    """
+    names = api.names or [str(place) for place in range(len(api.inputs))]
+    kinds = dict(zip(names, api.inputs, strict=True))
+    read = {name: _input(api, name, kinds.get(name), text) for name, text in given.items()}
+    return replace(api, docs=", ".join(names)).bind(prompts, read)
+
+
+def parse(kind: str, text: str) -> Any:
+    """A value of an ABI type, as it is typed.
+
+    Strings are as they are, numbers decimal or ``0x…``, bytes ``0x…``, truth is ``true`` or
+    ``false``, and arrays and tuples are JSON. A single line stands for a list of lines.
+
+    Raises:
+        ValueError: It is no such value.
+    """
+    if not kind.endswith(("]", ")")):
+        return _single(kind, text)
+    try:
+        given = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        given = None
+    if kind == "string[]" and not _are_lines(given):
+        return [text]
+    if given is None:
+        raise ValueError(f"'{text}' is no JSON")
+    return _nested(kind, given)
+
+
+def _by_name(
+    _context: click.Context, _parameter: click.Parameter, given: Sequence[str]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in given:
+        name, separator, value = each.partition("=")
+        if not (name and separator):
+            raise click.BadParameter(f"'{each}' is not of the form NAME=VALUE.")
+        if name in found:
+            raise click.BadParameter(f"'{name}' is given twice.")
+        found[name] = value
+    return found
+
+
+def _input(api: Api, name: str, kind: str | None, text: str) -> Any:
+    if kind is None:
+        return text  # that there is no such input is said where all of them are put in order
+    try:
+        return parse(kind, text)
+    except ValueError as err:
+        raise InvalidCall(api.specs, f"{name} is no {kind}: {err}") from err
+
+
+def _are_lines(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(each, str) for each in given)
+
+
+def _nested(kind: str, given: Any) -> Any:
+    """A value of an ABI type, as JSON has it."""
+    from eth_abi.grammar import parse as parse_type
+
+    if kind.endswith("]"):
+        item = kind[: kind.rindex("[")]
+        return [_nested(item, each) for each in _list(given)]
+    if kind.endswith(")"):
+        kinds = [component.to_type_str() for component in parse_type(kind).components]
+        given = _list(given)
+        if len(given) != len(kinds):
+            raise ValueError(f"{len(kinds)} values make a {kind}, and {len(given)} are given")
+        return tuple(_nested(*each) for each in zip(kinds, given, strict=True))
+    if isinstance(given, str):
+        return _single(kind, given)
+    if isinstance(given, bool) and kind == "bool":
+        return given
+    if type(given) in (int, Decimal) and kind.startswith(("int", "uint", "fixed", "ufixed")):
+        return _single(kind, str(given))
+    raise ValueError(f"{json.dumps(given, default=str)} is no {kind}")
+
+
+def _list(given: Any) -> list[Any]:
+    if not isinstance(given, list):
+        raise ValueError(f"{json.dumps(given, default=str)} is no JSON list")
+    return given
+
+
+def _single(kind: str, text: str) -> Any:
+    from ape_dtn.names import is_address
+
+    if kind == "string":
+        return text
+    if kind == "address" and is_address(text):
+        return text
+    if kind == "bool" and text.lower() in _TRUTH:
+        return _TRUTH[text.lower()]
+    if kind.startswith(("bytes", "function")) and _HEX.fullmatch(text):
+        return bytes.fromhex(text[2:])
+    try:
+        if kind.startswith(("int", "uint")):
+            return int(text, 16 if text.startswith("0x") else 10)
+        if kind.startswith(("fixed", "ufixed")):
+            return Decimal(text)
+    except (ValueError, InvalidOperation):
+        pass
+    raise ValueError(f"'{text}'")

@@ -1,0 +1,38 @@
+"""One sender at a time: nobody else sends between reading an account's nonce and using it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ape.api.providers import ProviderAPI
+
+# For how many seconds another process is waited for without a word.
+PATIENCE = 2.0
+
+
+@contextmanager
+def turn(provider: ProviderAPI, sender: str) -> Iterator[None]:
+    """Waits until no other thread or process of this user sends from the account.
+
+    The operating system gives the turn back when its holder dies, however it does.
+    """
+    from ape.logging import logger
+    from ape.utils.basemodel import ManagerAccessMixin as access
+    from filelock import FileLock, Timeout
+
+    folder = Path(access.config_manager.DATA_FOLDER) / "dtn" / "turns"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{provider.chain_id}-{sender}.lock")
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        logger.info(f"Waiting for another process that sends from {sender}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

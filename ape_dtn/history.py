@@ -1,0 +1,458 @@
+"""What became of a session's money, read from the chain's events as of one block.
+
+The router's owner can replace the session manager, and the new one may count sessions from 1 again:
+then one id names several sessions, each of which is told by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ape_dtn.ai import DtnAi, token_calls
+from ape_dtn.amount import Token
+from ape_dtn.answer import CallType, Status
+from ape_dtn.bill import Charge, History, Moment, RequestHistory, Response, SessionHistory, State
+from ape_dtn.chain import reads, reverts, rpc
+from ape_dtn.chain.abi import Log, Router, SessionManager
+from ape_dtn.chain.reads import Call, topic
+from ape_dtn.errors import DtnError, RpcRefused, SessionNotFound
+from ape_dtn.names import Names, as_hex
+from ape_dtn.ownership import session_call
+from ape_dtn.record import Record, record_call, to_record
+
+_STATES = {
+    Status.PENDING: State.PENDING,
+    Status.SUCCESS: State.ANSWERED,
+    Status.FAILURE: State.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A response as the logs of its transaction tell it.
+
+    Attributes:
+        response: ``ResponseReceived``.
+        charge: ``SessionCharged``, of whichever session paid.
+        is_last: Whether it completed its request.
+        callback_failure: What the callback reverted with; None where it did not.
+    """
+
+    response: Log
+    charge: Log | None
+    is_last: bool = False
+    callback_failure: bytes | None = None
+
+    @property
+    def request_id(self) -> bytes:
+        """The request that was responded to."""
+        return self.response.topics[1]
+
+
+def answers_in(logs: Iterable[Log], router: str) -> list[Answered]:
+    """The responses among a transaction's logs, each with what it was charged.
+
+    A transaction may answer several requests: each one's charge stands before its response. What a
+    callback emits stands after it, and cannot pass for a charge: the next response's own follows.
+    """
+    found: list[Answered] = []
+    charge = None
+    for log in logs:
+        if SessionManager.session_charged.matches(log):
+            charge = log
+        elif Router.response_received.matches(log, router):
+            found.append(Answered(log, charge))
+            charge = None
+        elif found and log.topics[1:2] == (found[-1].request_id,):
+            if Router.request_completed.matches(log, router):
+                found[-1] = replace(found[-1], is_last=True)
+            for failed in (Router.success_callback_failed, Router.failure_callback_failed):
+                if failed.matches(log, router):
+                    found[-1] = replace(found[-1], callback_failure=failed.decode(log)["data"])
+    return found
+
+
+def history(ai: DtnAi, session_id: int, contents: Mapping[str, bytes] | None = None) -> History:
+    """Everything that happened on a session, open or closed, from the chain's events.
+
+    In seven HTTP requests, and more only as the endpoint limits ranges of blocks and batches.
+
+    Args:
+        ai: The network.
+        session_id: The session's id.
+        contents: The contents of answers that travelled over IPFS, by their requests' ids. Their
+            size is not on the chain: without them such answers are not judged.
+
+    Raises:
+        SessionNotFound: There never was such a session.
+        RpcRefused: The endpoint does not serve the events.
+    """
+    current = ai.contracts().session_manager
+    session_call(current, session_id)  # refuses what cannot be an id
+    head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
+    found, left_out = _find_sessions(ai, session_id, current, head)
+    if not (found or left_out):
+        raise SessionNotFound(session_id)
+    created = reads.logs(
+        ai.provider,
+        ai.router,
+        [Router.request_created.topic, None, topic(session_id)],
+        min((each.started.block_number for each in found), default=ai.deployment.first_block),
+        head,
+    )
+    chain = _look_up(ai, session_id, found, created, head)
+    can_pay = any(each.manager == current and not each.closed for each in found)
+    charges = {each.manager: _charges(each, chain) for each in found}
+    paid = {log: charge for each in charges.values() for log, charge in each.items()}
+    made: dict[str | None, list[RequestHistory]] = {}
+    for log, later in _with_the_later(created):
+        manager = _manager_of(log, found, chain)
+        content = (contents or {}).get(as_hex(log.topics[1]))
+        request = _request(log, later, chain, paid, content)
+        if request.state is State.PENDING and not can_pay:
+            request = replace(request, state=State.STRANDED)
+        made.setdefault(manager, []).append(request)
+    sessions = (
+        _session(
+            each,
+            charges=tuple(charges[each.manager].values()),
+            requests=tuple(made.get(each.manager, ())),
+            chain=chain,
+            is_current=each.manager == current,
+        )
+        for each in found
+    )
+    return History(
+        network=ai.network,
+        router=ai.router,
+        session_id=session_id,
+        as_of=Moment(chain.times[head], head),
+        sessions=tuple(sessions),
+        left_out=left_out,
+        unplaced=tuple(made.get(None, ())),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A session as its own events tell it. ``token`` is the address of what it pays with."""
+
+    started: Log
+    charges: list[Log]
+    closed: Log | None
+    token: str
+
+    @property
+    def manager(self) -> str:
+        return self.started.address
+
+    def could_ask(self, created: Log) -> bool:
+        """Whether it was open when a request was made."""
+        return _order(self.started) < _order(created) and (
+            self.closed is None or _order(created) < _order(self.closed)
+        )
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """What was looked up besides, as of one block.
+
+    ``tokens`` and ``balances`` are by session manager, ``records`` and ``answered`` by request,
+    ``managers`` by the event of a request, and ``times`` by block.
+    """
+
+    names: Names
+    tokens: dict[str, Token]
+    balances: dict[str, int]
+    records: dict[bytes, Record | None]
+    managers: dict[Log, Any]
+    answered: dict[bytes, list[Answered]]
+    times: dict[int, datetime]
+
+    def moment(self, log: Log) -> Moment:
+        return Moment(self.times[log.block_number], log.block_number, log.index, log.transaction)
+
+
+def _find_sessions(
+    ai: DtnAi, session_id: int, current: str, head: int
+) -> tuple[list[_Found], tuple[str, ...]]:
+    """The sessions of an id, and the contracts that nobody can tell any more to be impostors.
+
+    The router does not say which session managers it had, so that sessions are looked for anywhere,
+    where anybody can pretend to be one.
+    """
+    kinds = (
+        SessionManager.session_started,
+        SessionManager.session_charged,
+        SessionManager.session_closed,
+    )
+    topics = [[kind.topic for kind in kinds], topic(session_id)]
+    logs = reads.logs(ai.provider, None, topics, ai.deployment.first_block, head)
+    started, charged, closed = ([log for log in logs if kind.matches(log)] for kind in kinds)
+    tokens, left_out = _authenticate(ai, started, current, head)
+    found = [
+        _Found(
+            log,
+            [each for each in charged if each.address == log.address],
+            next((each for each in closed if each.address == log.address), None),
+            tokens[log.address],
+        )
+        for log in started
+        if log.address in tokens
+    ]
+    return found, left_out
+
+
+def _authenticate(
+    ai: DtnAi, started: list[Log], current: str, head: int
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The session managers among whoever started a session, with their tokens, and the doubtful.
+
+    One is the router's now, or known to have been, or was so at the session's start. Endpoints
+    forget the state of old blocks, and cannot tell then.
+    """
+    genuine, doubtful = {current, *ai.deployment.session_managers}, set()
+    addresses = list(dict.fromkeys(log.address for log in started))
+    unknown = [log for log in started if log.address not in genuine]
+    # A block's state is that of its end: the session manager may have been replaced in it.
+    then = [
+        Call(ai.router, Router.session_manager, contract="router", block=block)
+        for log in unknown
+        for block in (max(log.block_number - 1, 0), log.block_number)
+    ]
+    tokens = [
+        Call(address, SessionManager.get_fee_token, contract="session manager", block=head)
+        for address in addresses
+    ]
+    answers = reads.try_read(ai.provider, *then, *tokens)
+    managers = iter(answers)
+    for log in unknown:
+        asked = (next(managers), next(managers))
+        if log.address in asked:
+            genuine.add(log.address)
+        elif any(isinstance(answer, RpcRefused) for answer in asked):
+            doubtful.add(log.address)
+    token_of = dict(zip(addresses, managers, strict=True))
+    return (
+        {each: _sure(token) for each, token in token_of.items() if each in genuine},
+        tuple(each for each in addresses if each in doubtful - genuine),
+    )
+
+
+def _look_up(
+    ai: DtnAi, session_id: int, found: list[_Found], created: list[Log], head: int
+) -> _Chain:
+    """All that the events do not say, in two HTTP requests."""
+    tokens = list(dict.fromkeys(each.token for each in found))
+    ids = list(dict.fromkeys(log.topics[1] for log in created))
+    unclear = [log for log in created if sum(each.could_ask(log) for each in found) > 1]
+    views = [
+        *(call for token in tokens for call in token_calls(token)),
+        *(replace(session_call(each.manager, session_id), block=head) for each in found),
+        *(replace(record_call(ai, each), block=head) for each in ids),
+    ]
+    then = [
+        Call(ai.router, Router.session_manager, contract="router", block=log.block_number)
+        for log in unclear
+    ]
+    seen = iter(reads.try_read(ai.provider, *views, *then))
+    described = {each: Token(each, _sure(next(seen)), _sure(next(seen))) for each in tokens}
+    balances = {each.manager: _sure(next(seen))[1] for each in found}
+    records = {each: to_record(_sure(next(seen))) for each in ids}
+    managers = dict(zip(unclear, seen, strict=True))
+    answered, times = _receipts_and_times(ai, found, created, head)
+    return _Chain(
+        names=ai.names(),
+        tokens={each.manager: described[each.token] for each in found},
+        balances=balances,
+        records=records,
+        managers=managers,
+        answered=answered,
+        times=times,
+    )
+
+
+def _receipts_and_times(
+    ai: DtnAi, found: list[_Found], created: list[Log], head: int
+) -> tuple[dict[bytes, list[Answered]], dict[int, datetime]]:
+    """The responses by request, and the times of all blocks that matter.
+
+    Responses do not name their session. Each stands in the transaction of its charge, which does.
+    """
+    own = [log for each in found for log in (each.started, *each.charges, each.closed) if log]
+    blocks = sorted({head, *(log.block_number for log in (*own, *created))})
+    paying = list(dict.fromkeys(log.transaction for each in found for log in each.charges))
+    receipts = [("eth_getTransactionReceipt", [each]) for each in paying]
+    headers = [("eth_getBlockByNumber", [hex(each), False]) for each in blocks]
+    answers = iter(rpc.ask(ai.provider, [*receipts, *headers]))
+    answered: dict[bytes, list[Answered]] = {}
+    for _ in paying:
+        logs = [reads.to_log(raw) for raw in _known(next(answers), "a receipt")["logs"]]
+        for answer in answers_in(logs, ai.router):
+            answered.setdefault(answer.request_id, []).append(answer)
+    headers_found = (_known(next(answers), f"block {each}") for each in blocks)
+    times = (_time(rpc.as_int(header["timestamp"])) for header in headers_found)
+    return answered, dict(zip(blocks, times, strict=True))
+
+
+def _known(answer: Any, what: str) -> Any:
+    """What an endpoint that has just told of it must know, unless a block was reorganised away."""
+    found = rpc.expect(answer)
+    if found is None:
+        raise RpcRefused("the events", f"it does not know {what} of them any more")
+    return found
+
+
+def _session(
+    found: _Found,
+    charges: tuple[Charge, ...],
+    requests: tuple[RequestHistory, ...],
+    chain: _Chain,
+    is_current: bool,
+) -> SessionHistory:
+    started = SessionManager.session_started.decode(found.started)
+    closed = SessionManager.session_closed.decode(found.closed) if found.closed else None
+    token = chain.tokens[found.manager]
+    return SessionHistory(
+        id=started["sessionId"],
+        manager=found.manager,
+        is_current=is_current,
+        owner=started["owner"],
+        opened=chain.moment(found.started),
+        opened_with=token.units(started["balance"]),
+        charges=charges,
+        requests=requests,
+        balance=token.units(chain.balances[found.manager]),
+        closed=chain.moment(found.closed) if found.closed else None,
+        refund=token.units(closed["remainingBalance"]) if closed else None,
+    )
+
+
+def _charges(found: _Found, chain: _Chain) -> dict[Log, Charge]:
+    paid_for = {each.charge: each for answers in chain.answered.values() for each in answers}
+    token = chain.tokens[found.manager]
+    left = SessionManager.session_started.decode(found.started)["balance"]
+    charges = {}
+    for log in found.charges:
+        fields = SessionManager.session_charged.decode(log)
+        left -= fields["amount"]
+        answer = paid_for.get(log)
+        charges[log] = Charge(
+            amount=token.units(fields["amount"]),
+            to=fields["to"],
+            left=token.units(left),
+            at=chain.moment(log),
+            manager=found.manager,
+            request_id=as_hex(answer.request_id) if answer else None,
+        )
+    return charges
+
+
+def _with_the_later(created: list[Log]) -> list[tuple[Log, Log | None]]:
+    """Each request with the next that took its id, if any did."""
+    later: dict[bytes, Log] = {}
+    pairs = []
+    for log in reversed(created):
+        pairs.append((log, later.get(log.topics[1])))
+        later[log.topics[1]] = log
+    return pairs[::-1]
+
+
+def _manager_of(created: Log, found: list[_Found], chain: _Chain) -> str | None:
+    """The session manager whose session a request was made on, if it is one of these."""
+    possible = [each.manager for each in found if each.could_ask(created)]
+    then = chain.managers.get(created)
+    # Where the endpoint does not know any more, the latest: owners replace, and do not go back.
+    return then if then in possible else possible[-1] if possible else None
+
+
+def _request(
+    created: Log,
+    later: Log | None,
+    chain: _Chain,
+    paid: Mapping[Log, Charge],
+    content: bytes | None,
+) -> RequestHistory:
+    fields = Router.request_created.decode(created)
+    # The router keeps one request for each id: the latest.
+    record = None if later else chain.records[fields["requestId"]]
+    answered = [
+        answer
+        for answer in chain.answered.get(fields["requestId"], [])
+        if _order(created) < _order(answer.response)
+        and (later is None or _order(answer.response) < _order(later))
+    ]
+    responses = [_response(answer, record, chain, paid, content) for answer in answered]
+    if record and record.status and not any(answer.is_last for answer in answered):
+        # The endpoint shows no charge that would lead to it; the router has it all the same.
+        at = Moment(_time(record.answered_at))
+        responses.append(_kept(record, chain, content, at))
+    return RequestHistory(
+        id=as_hex(fields["requestId"]),
+        user=fields["user"],
+        at=chain.moment(created),
+        state=_STATES[record.status] if record else State.REPLACED,
+        model=chain.names.of(record.model_id) if record else "",
+        record=record,
+        responses=tuple(responses),
+    )
+
+
+def _response(
+    answer: Answered,
+    record: Record | None,
+    chain: _Chain,
+    paid: Mapping[Log, Charge],
+    content: bytes | None,
+) -> Response:
+    at = chain.moment(answer.response)
+    charge = paid.get(answer.charge) if answer.charge else None
+    failure = answer.callback_failure
+    callback_error = None if failure is None else str(reverts.decode(failure))
+    # Of several responses the router keeps the last, which completes the request.
+    if record and answer.is_last:
+        kept = _kept(record, chain, content, at)
+        return replace(kept, charge=charge, callback_error=callback_error)
+    fields = Router.response_received.decode(answer.response)
+    status = Status.SUCCESS if fields["status"] == Status.SUCCESS else Status.FAILURE
+    node_id = fields["nodeId"]
+    return Response(
+        chain.names.of(node_id), as_hex(node_id), status, "", None, charge, at, callback_error
+    )
+
+
+def _kept(record: Record, chain: _Chain, content: bytes | None, at: Moment) -> Response:
+    """The response that the router keeps, without what its transaction tells."""
+    return Response(
+        node=chain.names.of(record.node),
+        node_id=as_hex(record.node),
+        status=record.status,
+        message=record.message,
+        bytes_answered=_bytes_answered(record, content),
+        charge=None,
+        at=at,
+    )
+
+
+def _bytes_answered(record: Record, content: bytes | None) -> int | None:
+    """Over IPFS the response is an identifier, and the chain does not know of how much."""
+    if record.call_type is CallType.DIRECT or not record.response:
+        return len(record.response)
+    return None if content is None else len(content)
+
+
+def _order(log: Log) -> tuple[int, int]:
+    return log.block_number, log.index
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _sure(answer: Any) -> Any:
+    if isinstance(answer, DtnError):
+        raise answer
+    return answer

@@ -1,0 +1,93 @@
+"""What a request can be given besides its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from eth_utils import keccak
+
+from ape_dtn.amount import AmountLike
+from ape_dtn.answer import CallType
+from ape_dtn.names import to_address
+from ape_dtn.routing import Aggregation
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What the router calls with the answer (``IDtnAi.CallBack``).
+
+    Attributes:
+        target: The contract.
+        success: Signature of the function for a success, as in ``"onAnswer(bytes32)"``.
+        failure: Signature of the function for a failure.
+        gas: Gas that it may use. The request carries as many wei, which the router keeps.
+    """
+
+    target: str
+    success: str
+    failure: str
+    gas: int
+
+    def __post_init__(self) -> None:
+        """Checks the target.
+
+        Raises:
+            InvalidAddress: It is no address.
+        """
+        to_address(self.target)
+
+    def encode(self) -> tuple[bytes, bytes, str]:
+        """The Solidity struct."""
+        return keccak(text=self.success)[:4], keccak(text=self.failure)[:4], self.target
+
+
+class Options(TypedDict, total=False):
+    """What a request can be given besides its inputs.
+
+    Attributes:
+        model: Full name of the model; by default the configured one.
+        inputs: Inputs by the names that the API's docs give them.
+        nodes: Full names of the nodes that may answer; by default the configured ones.
+        any_node: Trust all nodes that are active and serve the model. On a local network this is
+            what is done where nobody is named.
+        namespaces: Full names of trust namespaces whose nodes may answer.
+        redundancy: How many answers are wanted. Only 1 completes.
+        aggregation: How several become one. Only ``ANY`` completes.
+        may_never_complete: Send it also where nobody could answer, or no answer could complete it.
+        fee_per_byte: What is offered for each byte, asked and answered, in the fee token.
+        most_it_may_cost: The most that the answer may cost, in the fee token.
+        request_limit: Refuse a request that may cost more than this, whatever it says itself.
+        session_limit: Refuse a request with which its session could cost more than this in all.
+        call_type: How the answer travels; by default in the transaction itself.
+        callback: What is called with the answer; by default nothing.
+        user: On whose behalf it is asked. By default an address of the request's own, which begins
+            as the signer's: the deployed network tells requests of one block apart by it alone.
+    """
+
+    model: str | None
+    inputs: Mapping[str, Any] | None
+    nodes: Sequence[str] | None
+    any_node: bool
+    namespaces: Sequence[str] | None
+    redundancy: int
+    aggregation: Aggregation
+    may_never_complete: bool
+    fee_per_byte: AmountLike | None
+    most_it_may_cost: AmountLike | None
+    request_limit: AmountLike | None
+    session_limit: AmountLike | None
+    call_type: CallType
+    callback: Callback | None
+    user: str | None
+
+
+def check_known(options: Options) -> None:
+    """Checks that all options exist: a misspelled limit must not pass for none.
+
+    Raises:
+        TypeError: One does not.
+    """
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(f"a request has no option {', '.join(map(repr, sorted(unknown)))}")

@@ -1,0 +1,180 @@
+"""Why there is no answer yet, as far as the chain tells: read once, when a wait is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ape_dtn.ai import Contracts, DtnAi, Node, node_calls, to_node, token_calls
+from ape_dtn.amount import Token
+from ape_dtn.answer import Status
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.abi import NodeManager, Router
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import (
+    DtnError,
+    NodeState,
+    NoNetwork,
+    Offer,
+    RequestNotFound,
+    RequestPending,
+    RequestStranded,
+)
+from ape_dtn.names import as_hex, id_of
+from ape_dtn.ownership import exists, session_call
+from ape_dtn.record import Record, record_call, to_record
+
+if TYPE_CHECKING:
+    from ape_dtn.request import DtnRequest
+
+# In how many of the latest blocks the nodes' answers are looked for. Some endpoints take no more.
+RECENT_BLOCKS = 1000
+
+
+@dataclass(frozen=True)
+class _Now:
+    """The chain as of its latest block, which all is read at.
+
+    Attributes:
+        block: The block's number.
+        time: Its time, in seconds.
+        contracts: What is behind the router.
+    """
+
+    block: int
+    time: int
+    contracts: Contracts
+
+
+def why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
+    """What befell requests that were not answered in this time, in eight HTTP requests at most.
+
+    Returns:
+        For each, in its place: `RequestStranded` where its session is closed, `RequestNotFound`
+        where the chain does not have it, else `RequestPending` with all that is known.
+    """
+    try:
+        return _why(requests, waited) if requests else []
+    except NoNetwork:  # that they are pending is all that is known
+        return [RequestPending(request.id, waited) for request in requests]
+
+
+def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
+    ai = requests[0].ai
+    latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
+    now = _Now(rpc.as_int(latest["number"]), rpc.as_int(latest["timestamp"]), ai.contracts())
+    symbol, decimals, *raw = reads.read(
+        ai.provider,
+        *token_calls(now.contracts.fee_token),
+        *(
+            replace(record_call(ai, id_of(each.id, "request")), block=now.block)
+            for each in requests
+        ),
+    )
+    token = Token(now.contracts.fee_token, symbol, decimals)
+    records = [to_record(each) for each in raw]
+    known = [record for record in records if record]
+    closed = _closed(ai, now, {record.session_id for record in known})
+    nodes = _nodes(ai, now, known)
+    activity = _activity(ai, now, list(nodes))
+
+    def of(request: DtnRequest, record: Record | None) -> DtnError:
+        if record is None:
+            return RequestNotFound(request.id)
+        if record.status is Status.PENDING and record.session_id in closed:
+            return RequestStranded(request.id, record.session_id)
+        states = [
+            _state(ai, each, nodes[each], record.model_id, activity)
+            for each in nodes
+            if _may_answer(each, nodes[each], record, now)
+        ]
+        error = RequestPending(request.id, waited, states, _offer(record, token))
+        if record.status is not Status.PENDING:
+            error.hint = f"An answer has landed, and is not confirmed yet. {error.hint}"
+        return error
+
+    return [of(*pair) for pair in zip(requests, records, strict=True)]
+
+
+def _closed(ai: DtnAi, now: _Now, sessions: Iterable[int]) -> set[int]:
+    """Those of the sessions that the router's session manager does not have (any more)."""
+    sessions = list(sessions)
+    manager = now.contracts.session_manager
+    calls = [replace(session_call(manager, each), block=now.block) for each in sessions]
+    owners = [owner for owner, _ in reads.read(ai.provider, *calls)]
+    return {each for each, owner in zip(sessions, owners, strict=True) if not exists(owner)}
+
+
+def _nodes(ai: DtnAi, now: _Now, records: Iterable[Record]) -> dict[bytes, Node | None]:
+    """The nodes that could be meant by the requests, by their ids; None if not registered."""
+    manager = now.contracts.node_manager
+    records = list(records)
+    models = {record.model_id for record in records if record.namespaces}
+    serving = reads.read(
+        ai.provider,
+        *(Call(manager, NodeManager.get_nodes_serving_model, (each,)) for each in models),
+    )
+    named = [node_id for record in records for node_id in record.nodes]
+    ids = list(dict.fromkeys([*named, *(node_id for each in serving for node_id in each)]))
+    calls = [call for node_id in ids for call in node_calls(manager, node_id)]
+    answers = iter(reads.read(ai.provider, *calls))
+    return {each: to_node(as_hex(each), next(answers), next(answers)) for each in ids}
+
+
+def _may_answer(node_id: bytes, node: Node | None, record: Record, now: _Now) -> bool:
+    """Whether the request's routing trusts the node (``Router._isTrusted``)."""
+    until = node.namespaces if node else {}
+    return node_id in record.nodes or any(
+        until.get(each, 0) >= now.time for each in record.namespaces
+    )
+
+
+def _activity(ai: DtnAi, now: _Now, ids: list[bytes]) -> Mapping[bytes, tuple[int, int]] | None:
+    """For each node that answered lately, how often, and how many seconds ago the last time."""
+    if not ids:
+        return {}
+    query = {
+        "address": ai.router,
+        "topics": [Router.response_received.topic, None, [as_hex(each) for each in ids]],
+        "fromBlock": hex(max(now.block - RECENT_BLOCKS, 0)),
+        "toBlock": hex(now.block),
+    }
+    (found,) = rpc.ask(ai.provider, [("eth_getLogs", [query])])
+    if isinstance(found, rpc.Failure):  # not worth more queries
+        return None
+    logs = [reads.to_log(raw) for raw in found]
+    last = {log.topics[2]: log.block_number for log in logs}
+    blocks = rpc.ask(
+        ai.provider, [("eth_getBlockByNumber", [hex(each), False]) for each in last.values()]
+    )
+    times = [rpc.as_int(rpc.expect(block)["timestamp"]) for block in blocks]
+    return {
+        node_id: (sum(log.topics[2] == node_id for log in logs), now.time - time)
+        for node_id, time in zip(last, times, strict=True)
+    }
+
+
+def _state(
+    ai: DtnAi,
+    node_id: bytes,
+    node: Node | None,
+    model_id: bytes,
+    activity: Mapping[bytes, tuple[int, int]] | None,
+) -> NodeState:
+    answers, last = (None, None) if activity is None else activity.get(node_id, (0, None))
+    return NodeState(
+        node=ai.names().of(node_id),
+        is_active=node is not None and node.is_active,
+        serves_model=node is not None and model_id in node.models,
+        answers=answers,
+        last_answer=last,
+    )
+
+
+def _offer(record: Record, token: Token) -> Offer:
+    return Offer(
+        fee_per_byte_asked=str(token.units(record.fee_per_byte_asked)),
+        fee_per_byte_answered=str(token.units(record.fee_per_byte_answered)),
+        most_it_may_cost=str(token.units(record.most_it_may_cost)),
+    )

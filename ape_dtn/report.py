@@ -1,0 +1,295 @@
+"""A bill in the forms that others read: plain data, CSV, a pandas DataFrame."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
+
+from ape_dtn.amount import Amount
+from ape_dtn.audit import Audit, audits, judge
+from ape_dtn.bill import History, Moment, RequestHistory, Response, SessionHistory, State
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]  # has none
+
+# What a row says, in the order of its columns.
+COLUMNS = (
+    "time",
+    "block",
+    "transaction",
+    "session",
+    "manager",
+    "event",  # opened, request, answer, callback, charge or closed
+    "request",
+    "account",  # the owner, the request's user, or whoever was paid
+    "model",
+    "node",
+    "status",
+    "bytes_asked",
+    "bytes_answered",
+    "deposited",
+    "charged",
+    "refunded",
+    "fair",
+    "overcharged",
+    "verdict",
+    "balance",  # after it
+    "token",
+    "note",
+)
+_WHOLE_NUMBERS = ("block", "bytes_asked", "bytes_answered")
+
+# What makes a spreadsheet take a cell for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+_MOST_SHOWN = 200
+
+
+def rows(history: History) -> list[dict[str, Any]]:
+    """What happened, in the order of the chain: times, texts, whole numbers, amounts and None.
+
+    Texts are made :func:`plain`.
+    """
+    known = {request.id for request, _ in history.requests}
+    found = [row for session in history.sessions for row in _session_rows(session, known)]
+    found += [row for request in history.unplaced for row in _request_rows(request)]
+    found.sort(key=lambda pair: pair[0].order)
+    empty = dict.fromkeys(COLUMNS)
+    return [
+        {
+            **empty,
+            "time": at.time,
+            "block": at.block,
+            "transaction": at.transaction,
+            "session": str(history.session_id),
+            **{name: plain(it) if isinstance(it, str) else it for name, it in fields.items()},
+        }
+        for at, fields in found
+    ]
+
+
+def plain(text: str) -> str:
+    """A text of strangers as one line that can do nothing to a terminal, a page or a table."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 1] + "…"
+
+
+def csv_text(history: History) -> str:
+    """The :func:`rows` as CSV, amounts as decimals, each cell quoted.
+
+    Nodes can say anything: what a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    text = io.StringIO()
+    # Quoted also against programs that part cells at semicolons.
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(value) for value in row.values()] for row in rows(history))
+    return text.getvalue()
+
+
+def dataframe(history: History) -> DataFrame:
+    """The :func:`rows` as a DataFrame, amounts as exact decimals in the token's whole units."""
+    import pandas
+
+    exact = [
+        [each.decimal if isinstance(each, Amount) else each for each in row.values()]
+        for row in rows(history)
+    ]
+    # Left alone, pandas would make floats of whole numbers where some are missing.
+    frame = pandas.DataFrame(exact, columns=list(COLUMNS), dtype=object)
+    frame["time"] = pandas.to_datetime(frame["time"], utc=True)
+    return frame.astype(dict.fromkeys(_WHOLE_NUMBERS, "Int64"))
+
+
+def as_dict(history: History) -> dict[str, Any]:
+    """The whole history and its audit as plain data, texts as they are."""
+    return {
+        "network": history.network,
+        "router": history.router,
+        "session": history.session_id,
+        "as_of": history.as_of.as_dict(),
+        "sessions": [_session_dict(each) for each in audits(history)],
+        "left_out": list(history.left_out),
+        "unplaced": [_request_dict(each) for each in history.unplaced],
+    }
+
+
+# Each row comes with its moment, to be sorted by.
+_Rows = Iterator[tuple[Moment, dict[str, Any]]]
+
+
+def _session_rows(session: SessionHistory, known: set[str]) -> _Rows:
+    opened = {
+        "event": "opened",
+        "account": session.owner,
+        "deposited": session.opened_with,
+        "balance": session.opened_with,
+    }
+    found: list[tuple[Moment, dict[str, Any]]] = [(session.opened, opened)]
+    for request in session.requests:
+        found += _request_rows(request)
+    for charge in session.other_charges:
+        if charge.request_id not in known:
+            charged = {
+                "event": "charge",
+                "request": charge.request_id,
+                "account": charge.to,
+                "charged": charge.amount,
+                "balance": charge.left,
+                "note": "for no request that the chain's endpoint shows",
+            }
+            found.append((charge.at, charged))
+    if session.closed:
+        closed = {
+            "event": "closed",
+            "account": session.owner,
+            "refunded": session.refund,
+            "balance": session.token.units(0),
+        }
+        found.append((session.closed, closed))
+    own = {"manager": session.manager, "token": session.token.symbol}
+    for at, fields in found:
+        yield at, {**own, **fields}
+
+
+def _request_rows(request: RequestHistory) -> _Rows:
+    record = request.record
+    asked = {
+        "event": "request",
+        "request": request.id,
+        "account": request.user,
+        "model": request.model or None,
+        "status": request.state.value,
+        "bytes_asked": record.bytes_asked if record else None,
+        "note": "another request took its id" if request.state is State.REPLACED else None,
+    }
+    yield request.at, asked
+    for response in request.responses:
+        yield response.at, _answer_row(request, response)
+    last = request.responses[-1] if request.responses else None
+    if last and last.charge and record and record.has_callback and not request.is_open:
+        failed = last.callback_error
+        yield (
+            last.at,
+            {
+                "event": "callback",
+                "request": request.id,
+                "account": record.callback_target,
+                "status": "called" if failed is None else "reverted",
+                "note": failed,
+            },
+        )
+
+
+def _answer_row(request: RequestHistory, response: Response) -> dict[str, Any]:
+    finding, charge = judge(request, response), response.charge
+    # At the expense of this session, which need not be the one that it was asked on.
+    payer = {"manager": charge.manager, "token": charge.amount.token.symbol} if charge else {}
+    return {
+        **payer,
+        "event": "answer",
+        "request": request.id,
+        "account": charge.to if charge else None,
+        "model": request.model or None,
+        "node": response.node,
+        "status": response.status.name.lower(),
+        "bytes_asked": request.record.bytes_asked if request.record else None,
+        "bytes_answered": response.bytes_answered,
+        "charged": charge.amount if charge else None,
+        "fair": finding.fair,
+        "overcharged": finding.overcharge,
+        "verdict": finding.verdict.value,
+        "balance": charge.left if charge else None,
+        "note": response.message or finding.why_not or None,
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Amount):
+        return f"{value.decimal:f}"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = str(value)
+    in_half_width = normalize("NFKC", text).lstrip()
+    return f"'{text}" if in_half_width.startswith(_FORMULA_STARTS) else text
+
+
+def _session_dict(audit: Audit) -> dict[str, Any]:
+    session = audit.session
+    return {
+        "id": session.id,
+        "manager": session.manager,
+        "is_current": session.is_current,
+        "owner": session.owner,
+        "opened": session.opened.as_dict(),
+        "opened_with": session.opened_with.as_dict(),
+        "charged": session.charged.as_dict(),
+        "balance": session.balance.as_dict(),
+        "closed": session.closed.as_dict() if session.closed else None,
+        "refund": _amount(session.refund),
+        "difference": audit.difference.as_dict(),
+        "overcharged": audit.overcharged.as_dict(),
+        "not_judged": audit.not_judged,
+        "nodes": [node.as_dict() for node in audit.nodes],
+        "requests": [_request_dict(request) for request in session.requests],
+        "other_charges": [
+            {
+                "amount": charge.amount.as_dict(),
+                "to": charge.to,
+                "request": charge.request_id,
+                "at": charge.at.as_dict(),
+            }
+            for charge in session.other_charges
+        ],
+    }
+
+
+def _request_dict(request: RequestHistory) -> dict[str, Any]:
+    record = request.record
+    kept = record and {
+        "call_type": record.call_type.name,
+        "bytes_asked": record.bytes_asked,
+        "fee_per_byte_asked": str(record.fee_per_byte_asked),
+        "fee_per_byte_answered": str(record.fee_per_byte_answered),
+        "most_it_may_cost": str(record.most_it_may_cost),
+        "callback": record.callback_target if record.has_callback else None,
+    }
+    return {
+        "id": request.id,
+        "user": request.user,
+        "at": request.at.as_dict(),
+        "state": request.state.value,
+        "model": request.model or None,
+        "may_still_cost": str(request.units_open),
+        "asked": kept,
+        "responses": [_response_dict(request, response) for response in request.responses],
+    }
+
+
+def _response_dict(request: RequestHistory, response: Response) -> dict[str, Any]:
+    finding, charge = judge(request, response), response.charge
+    return {
+        "node": response.node,
+        "node_id": response.node_id,
+        "at": response.at.as_dict(),
+        "status": response.status.name.lower(),
+        "message": response.message,
+        "bytes_answered": response.bytes_answered,
+        "charged": _amount(charge.amount if charge else None),
+        "paid_to": charge.to if charge else None,
+        "fair": _amount(finding.fair),
+        "overcharged": _amount(finding.overcharge),
+        "verdict": finding.verdict.value,
+        "why_not": finding.why_not or None,
+        "callback_error": response.callback_error,
+    }
+
+
+def _amount(amount: Amount | None) -> dict[str, Any] | None:
+    return amount.as_dict() if amount is not None else None

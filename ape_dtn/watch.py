@@ -1,0 +1,384 @@
+"""Answers as they come: waited for, and each given out once, however the endpoint fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from eth_utils import is_address, to_checksum_address
+
+from ape_dtn import pending
+from ape_dtn.ai import DtnAi
+from ape_dtn.answer import Answer
+from ape_dtn.chain import rpc
+from ape_dtn.chain.networks import is_local
+from ape_dtn.errors import (
+    ChainUnreachable,
+    DtnError,
+    InvalidAddress,
+    RequestStranded,
+    RpcRefused,
+)
+from ape_dtn.landings import Landing, Landings
+from ape_dtn.model import Api
+from ape_dtn.names import id_of
+from ape_dtn.record import Record
+from ape_dtn.request import DtnRequest
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+    from ape_dtn.session import DtnSession
+
+# Pauses between two looks at the chain, in seconds. Blocks of local chains come on demand.
+LOOKS_PER_BLOCK = 2
+SHORTEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_LOCALLY = 0.1, 3.0, 0.5
+LONGEST_PAUSE_AFTER_FAILURE = 30.0
+
+# How many seconds longer than it should the last look may take: endpoints can say nothing at all.
+LAST_LOOK = 5.0
+
+# How many answers are decoded together, of which each may have content to be fetched.
+DECODED_TOGETHER = 8
+
+# What another look may mend.
+_PASSING = (ChainUnreachable, RpcRefused)
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request.
+
+    Attributes:
+        request: The request.
+        result: The answer, or the error in its place: the node's failure, a response that cannot be
+            used, or that the session was closed.
+        transaction: The transaction that answered it, or closed its session; None where that was
+            done before the wait for it began.
+    """
+
+    request: DtnRequest
+    result: Answer | DtnError
+    transaction: str | None
+
+    def answer(self) -> Answer:
+        """The answer.
+
+        Raises:
+            DtnError: There is none; see ``result``.
+        """
+        if isinstance(self.result, DtnError):
+            raise self.result
+        return self.result
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome as plain data: an answer, or an error."""
+        if isinstance(self.result, DtnError):
+            found = {"request": self.request.id, "error": self.result.as_dict()}
+        else:
+            found = self.result.as_dict()
+        return {**found, "transaction": self.transaction}
+
+
+class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
+    """Every answer of a session, of an owner's sessions, or of some requests, as it comes.
+
+    An iterator and an asynchronous one. A failure of a node is an outcome like any other, and an
+    endpoint that fails is asked again after pauses that grow. It ends when all of the requests have
+    their outcome, when the session is closed, or when the time is over.
+
+    Args:
+        ai: The network.
+        session: A session or its id.
+        owner: Whoever opened the sessions, an account or an address.
+        requests: The requests. Exactly one is named of these three.
+        since: For a session or an owner: None for all since it began, ``"now"`` for what lands from
+            now on, or the :attr:`cursor` of an earlier watch.
+        confirmations: How many blocks have to follow an answer's; by default as configured. The
+            endpoint has to know the state of that many blocks ago.
+        timeout: For how many seconds from now; None for ever. What has landed by then is given out,
+            however long that takes.
+
+    Raises:
+        InvalidAddress: The owner is none.
+        SessionNotFound, InvalidCursor: When it begins: there is no such session, or the cursor is
+            that of something else.
+        NoNetwork: The endpoint did not answer when the time was over.
+
+    ``latest`` is the outcome that was given out last.
+    """
+
+    def __init__(
+        self,
+        ai: DtnAi,
+        *,
+        session: DtnSession | int | None = None,
+        owner: AccountAPI | str | None = None,
+        requests: Iterable[DtnRequest] | None = None,
+        since: str | None = None,
+        confirmations: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        if sum(each is not None for each in (session, owner, requests)) != 1:
+            raise TypeError("name either a session, an owner, or requests to be watched")
+        if requests is not None and since is not None:
+            raise TypeError("requests have no `since`: each has one outcome, whenever it came")
+        self.ai = ai
+        self.latest: Outcome | None = None
+        self._requests = {id_of(each.id, "request"): each for each in requests or ()}
+        self._landings = Landings(
+            ai,
+            session if session is None or isinstance(session, int) else session.id,
+            owner if owner is None else _address(owner),
+            None if requests is None else list(self._requests),
+            since,
+            max(ai.config.confirmations if confirmations is None else confirmations, 0),
+        )
+        self._deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        self._failures = 0
+        self._is_decoding = False
+        self._apis: dict[bytes, Api] = {}
+        self._read: list[tuple[Landing, Record]] = []
+        self._ready: deque[tuple[Landing, Outcome]] = deque()
+        self._work: Future[tuple[Landing, Outcome] | float | None] | None = None
+
+    @property
+    def cursor(self) -> str | None:
+        """Where another watch goes on, as text; what this one has given out will not come again.
+
+        None as long as nothing was looked at, and where requests are watched: another watch is
+        given those that are left.
+        """
+        return self._landings.cursor
+
+    def __next__(self) -> Outcome:
+        """The next outcome, once there is one."""
+        while True:
+            with contextlib.suppress(FutureTimeout):
+                self._working().exception(self._patience())
+            found = self._worked()
+            if isinstance(found, Outcome):
+                return found
+            if found is None:
+                raise StopIteration
+            time.sleep(found)
+
+    async def __anext__(self) -> Outcome:
+        """As :meth:`__next__`. Where it is cancelled, the next call gives what this one had."""
+        while True:
+            work = asyncio.wrap_future(self._working())
+            try:
+                await asyncio.wait([work], timeout=self._patience())
+            finally:
+                # It cannot be cancelled itself; nobody is to be told any more.
+                if not work.cancel():
+                    work.exception()
+            found = self._worked()
+            if isinstance(found, Outcome):
+                return found
+            if found is None:
+                raise StopAsyncIteration
+            await asyncio.sleep(found)
+
+    def _working(self) -> Future[tuple[Landing, Outcome] | float | None]:
+        """What is being done, in a thread: endpoints may hang, and callers change their mind."""
+        if self._work is None:
+            self._work = _in_thread(self._advance)
+        return self._work
+
+    def _patience(self) -> float | None:
+        """For how many seconds an endpoint may say nothing."""
+        left = self._deadline - time.monotonic()
+        return None if left == float("inf") else max(left, LAST_LOOK)
+
+    def _worked(self) -> Outcome | float | None:
+        """An outcome, or for how long to pause; None when it is over."""
+        assert self._work is not None
+        if not self._work.done():
+            if self._is_decoding:  # fetching content has a time-out of its own
+                return SHORTEST_PAUSE
+            where = rpc.hide_secrets(str(getattr(self.ai.provider, "uri", "")))
+            raise ChainUnreachable(where, "it says nothing")
+        work, self._work = self._work, None
+        found = work.result()
+        if not isinstance(found, tuple):
+            return found
+        landing, self.latest = found
+        self._landings.give(landing)
+        self._requests.pop(landing.request_id, None)
+        return self.latest
+
+    def _advance(self) -> tuple[Landing, Outcome] | float | None:
+        is_late = time.monotonic() >= self._deadline
+        try:
+            if not self._ready:
+                if self._landings.is_over:
+                    return None
+                self._look()
+        except _PASSING as err:
+            if is_late:
+                raise
+            return self._pause_after(err)
+        self._failures = 0
+        if self._ready:
+            return self._ready.popleft()
+        if is_late or self._landings.is_over:
+            return None
+        return self._pause()
+
+    def _look(self) -> None:
+        if not self._read:
+            self._landings.look()
+            self._read = self._landings.read()
+        self._is_decoding = True
+        try:
+            # The first alone, whose model's API the others then need not read.
+            decoded = [self._decode(each) for each in self._read[:1]]
+            decoded += _together(self._decode, self._read[1:])
+        finally:
+            self._is_decoding = False
+        self._ready.extend(decoded)
+        self._read = []
+
+    def _decode(self, read: tuple[Landing, Record]) -> tuple[Landing, Outcome]:
+        landing, record = read
+        request = self._requests.get(landing.request_id)
+        if request is None:
+            api = self._apis.get(record.model_id)
+            request = DtnRequest(self.ai, landing.request_id, api=api)
+        result: Answer | DtnError
+        try:
+            if landing.is_close:
+                result = RequestStranded(request.id, record.session_id)
+            else:
+                self._apis[record.model_id] = request.api_of(record)
+                result = request.answer_in(record, landing.block if landing.transaction else None)
+        except _PASSING:
+            raise
+        except DtnError as err:
+            result = err
+        return landing, Outcome(request, result, landing.transaction)
+
+    def _pause(self) -> float:
+        longest = LONGEST_PAUSE_LOCALLY if is_local(self.ai.provider) else LONGEST_PAUSE
+        pause = min(max(self._landings.block_time / LOOKS_PER_BLOCK, SHORTEST_PAUSE), longest)
+        return self._in_time(pause)
+
+    def _pause_after(self, err: DtnError) -> float:
+        if not self._failures:  # once, however long it lasts
+            from ape.logging import logger
+
+            logger.warning(f"{err.message} It is asked again.")
+        self._failures += 1
+        pause = self._pause() * 2 ** min(self._failures, 10)
+        return self._in_time(min(pause, LONGEST_PAUSE_AFTER_FAILURE))
+
+    def _in_time(self, pause: float) -> float:
+        return max(min(pause, self._deadline - time.monotonic()), 0.0)
+
+
+def wait_all(
+    requests: Sequence[DtnRequest | DtnError],
+    timeout: float = 120,
+    confirmations: int | None = None,
+) -> list[Answer | DtnError]:
+    """Waits for the answers to many requests of one network, as one would for one.
+
+    Args:
+        requests: The requests, or what befell them already, as ``request_many`` returns them.
+        timeout: For how many seconds. Over IPFS, fetching the contents takes its own time.
+        confirmations: How many blocks have to follow an answer's; by default as configured.
+
+    Returns:
+        For each, in its place, the answer, or the error that befell it: what
+        :meth:`ape_dtn.request.DtnRequest.wait` would raise.
+    """
+    found: dict[str, Answer | DtnError] = {}
+    failure: DtnError | None = None
+    try:
+        for outcome in _watch_all(requests, timeout, confirmations):
+            found[outcome.request.id] = outcome.result
+    except _PASSING as err:
+        failure = err
+    return _in_place(requests, found, failure, timeout)
+
+
+async def wait_all_async(
+    requests: Sequence[DtnRequest | DtnError],
+    timeout: float = 120,
+    confirmations: int | None = None,
+) -> list[Answer | DtnError]:
+    """As :func:`wait_all`, for programs with an event loop."""
+    found: dict[str, Answer | DtnError] = {}
+    failure: DtnError | None = None
+    try:
+        async for outcome in _watch_all(requests, timeout, confirmations):
+            found[outcome.request.id] = outcome.result
+    except _PASSING as err:
+        failure = err
+    return await asyncio.to_thread(_in_place, requests, found, failure, timeout)
+
+
+def _watch_all(
+    requests: Sequence[DtnRequest | DtnError], timeout: float, confirmations: int | None
+) -> Watch:
+    waiting = [each for each in requests if isinstance(each, DtnRequest)]
+    ai = waiting[0].ai if waiting else DtnAi()
+    return Watch(ai, requests=waiting, timeout=timeout, confirmations=confirmations)
+
+
+def _in_place(
+    requests: Sequence[DtnRequest | DtnError],
+    found: dict[str, Answer | DtnError],
+    failure: DtnError | None,
+    waited: float,
+) -> list[Answer | DtnError]:
+    """What became of each, and of those without an outcome, why they have none."""
+    left = [each for each in requests if isinstance(each, DtnRequest) and each.id not in found]
+    why = [failure] * len(left) if failure else pending.why(left, waited)
+    outcomes = {**found, **{each.id: error for each, error in zip(left, why, strict=True)}}
+    return [each if isinstance(each, DtnError) else outcomes[each.id] for each in requests]
+
+
+def _in_thread(work: Callable[[], _Result]) -> Future[_Result]:
+    """Does it in a thread that nothing waits for when the program ends."""
+    done: Future[_Result] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as err:
+            done.set_exception(err)
+
+    Thread(target=run, daemon=True).start()
+    return done
+
+
+def _together(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """As ``map``, a few at a time."""
+    results: list[_Result] = []
+    for start in range(0, len(items), DECODED_TOGETHER):
+        some = items[start : start + DECODED_TOGETHER]
+        working = [_in_thread(functools.partial(work, each)) for each in some]
+        results += [each.result() for each in working]
+    return results
+
+
+def _address(owner: AccountAPI | str) -> str:
+    address = owner if isinstance(owner, str) else str(owner.address)
+    if not is_address(address):
+        raise InvalidAddress(address)
+    return to_checksum_address(address)

@@ -1,0 +1,1 @@
+"""What tests of IPFS need: CIDs that somebody else computes, and gateways of each character."""

@@ -1,0 +1,45 @@
+"""200 requests of one session in flight, answered by a node in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ape_dtn.local import Behaviour
+from benchmarks.flight import HOW_MANY, READ, measure
+
+
+@pytest.fixture(scope="module", params=list(Behaviour), ids=lambda each: each.value.lower())
+def flown(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return measure(request.param)
+
+
+def test_none_is_lost_and_none_comes_twice(flown: dict[str, Any]) -> None:
+    counts = {flown[what] for what in ("asked", "ids", "completed", "right")}
+
+    assert counts == {HOW_MANY}
+
+
+def test_each_is_sent_once(flown: dict[str, Any]) -> None:
+    methods = flown["sending"]["methods"]
+
+    assert methods["eth_sendRawTransaction"] == HOW_MANY
+    assert methods["eth_estimateGas"] == HOW_MANY
+
+
+def test_sending_takes_few_http_requests(flown: dict[str, Any]) -> None:
+    """Three to check, and for each 64 one to estimate, one to send, and some for the receipts."""
+    assert flown["sending"]["http"] <= 40
+
+
+def test_waiting_takes_two_calls_a_poll(flown: dict[str, Any]) -> None:
+    methods = flown["waiting"]["methods"]
+    answers = methods.pop("eth_call")
+
+    assert methods["eth_getLogs"] * 2 <= sum(methods.values()) <= 2 * flown["waiting"]["http"]
+    assert answers <= 2 * HOW_MANY + 20
+
+
+def test_reading_a_thousand_takes_one_http_request(flown: dict[str, Any]) -> None:
+    assert (flown["reading a thousand"]["http"], flown["reading a thousand"]["rpc"]) == (1, READ)

@@ -1,0 +1,208 @@
+"""Answers that travel over IPFS: stored by the node, fetched from gateways, checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn import Answer, CallType, DtnRequest, DtnSession
+from ape_dtn.errors import (
+    ContentTooLarge,
+    ContentUnavailable,
+    InvalidCid,
+    UndecodableAnswer,
+    WrongContent,
+)
+from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.node import DtnNode
+from tests.ipfs import importer
+from tests.ipfs.gateway import Gateway, lies
+
+from .conftest import Respond
+
+PROMPT = "What is it?"
+
+Configured = Callable[..., Any]
+
+
+class Store:
+    """Where a node puts its answers, and its gateway."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.blocks: dict[str, bytes] = {}
+
+    def __call__(self, content: bytes) -> str:
+        imported = importer.add(content, **self.options)
+        self.blocks |= imported.blocks
+        return imported.cid
+
+
+@pytest.fixture
+def gateways(project: Any) -> Iterator[Configured]:
+    """Starts gateways, and configures them with whatever else is said."""
+    with ExitStack() as running:
+
+        @contextmanager
+        def gateways(*found: Gateway, **settings: Any) -> Iterator[None]:
+            urls = [running.enter_context(each).url for each in found]
+            with project.temp_config(dtn={"ipfs_gateways": urls, **settings}):
+                yield
+
+        yield gateways
+
+
+def node_with(network: LocalNetwork, store: Store, answer: Any = None) -> DtnNode:
+    backend = (lambda *_: answer) if answer is not None else network.node.backend
+    return DtnNode(network.ai, NODE, network.node.worker, backend, store)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("raw_leaves", [True, False])
+def test_the_content_is_the_answer(
+    network: LocalNetwork,
+    funded: DtnSession,
+    gateways: Configured,
+    version: int,
+    raw_leaves: bool,
+) -> None:
+    store = Store(version=version, raw_leaves=raw_leaves, chunk=16, children=2)
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+
+    node_with(network, store, "A long answer, in many small blocks. " * 10).answer_pending()
+
+    with gateways(Gateway(store.blocks)):
+        answer = request.wait(timeout=30)
+    assert answer.text == "A long answer, in many small blocks. " * 10
+    assert (answer.call_type, answer.cid) == (CallType.IPFS, answer.as_dict()["cid"])
+    assert answer.data == encode(["string"], [answer.cid])
+    assert len(store.blocks) > 10
+
+
+def test_a_liar_is_passed_over(
+    network: LocalNetwork, funded: DtnSession, gateways: Configured
+) -> None:
+    store = Store()
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+    node_with(network, store).answer_pending()
+
+    with gateways(Gateway(store.blocks, lies), Gateway(store.blocks)):
+        assert request.answer().text == f"You asked: {PROMPT}"
+
+
+def test_lies_are_never_returned(
+    network: LocalNetwork, funded: DtnSession, gateways: Configured
+) -> None:
+    store = Store()
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+    node_with(network, store).answer_pending()
+
+    with gateways(Gateway(store.blocks, lies)), pytest.raises(WrongContent):
+        request.answer()
+
+
+def test_content_that_is_not_there_may_come_later(
+    network: LocalNetwork, funded: DtnSession, gateways: Configured
+) -> None:
+    store = Store()
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+    node_with(network, store).answer_pending()
+
+    with gateways(Gateway({}), ipfs_timeout=5.0):
+        with pytest.raises(ContentUnavailable) as raised:
+            request.answer()
+        assert raised.value.cid in store.blocks
+    with gateways(Gateway(store.blocks)):
+        assert DtnRequest.load(request.id, network.ai).answer().text == f"You asked: {PROMPT}"
+
+
+def test_content_that_is_too_large(
+    network: LocalNetwork, funded: DtnSession, gateways: Configured
+) -> None:
+    store = Store()
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+    node_with(network, store, "x" * 1001).answer_pending()
+
+    with gateways(Gateway(store.blocks), ipfs_limit=1000), pytest.raises(ContentTooLarge):
+        request.answer()
+
+
+def test_an_identifier_that_is_none(
+    funded: DtnSession, respond: Respond, gateways: Configured
+) -> None:
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+    respond(request, encode(["string"], ["../../etc/passwd"]))
+
+    with gateways(Gateway({})), pytest.raises(InvalidCid):
+        request.answer()
+
+
+def test_content_of_another_type(
+    network: LocalNetwork, funded: DtnSession, respond: Respond, gateways: Configured
+) -> None:
+    stored = importer.add(b"\xff\xfe")
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+    respond(request, encode(["string"], [stored.cid]))
+
+    with gateways(Gateway(stored.blocks)), pytest.raises(UndecodableAnswer):
+        request.answer()
+
+
+# What can be done with an answer.
+
+
+def an_answer(value: Any) -> Answer:
+    return Answer("0x", value, b"", "0x", CallType.DIRECT)
+
+
+def test_json() -> None:
+    assert an_answer('{"yes": true}').json() == {"yes": True}
+    assert an_answer(b"[1, 2]").json() == [1, 2]
+    with pytest.raises(ValueError, match="Expecting value"):
+        an_answer("yes").json()
+
+
+@pytest.mark.parametrize(("value", "written"), [("héllo", "héllo".encode()), (b"\0\1", b"\0\1")])
+def test_saved_to_a_file(tmp_path: Any, value: Any, written: bytes) -> None:
+    path = an_answer(value).save(tmp_path / "answer")
+
+    assert path.read_bytes() == written
+    assert [each.name for each in tmp_path.iterdir()] == ["answer"]
+
+
+def test_what_cannot_be_saved_leaves_what_was_there(tmp_path: Any) -> None:
+    (tmp_path / "answer").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        an_answer("new").save(tmp_path / "answer")
+
+    assert [each.name for each in tmp_path.iterdir()] == ["answer"]
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_notebooks_show_images(data: bytes, kind: str) -> None:
+    bundle = an_answer(data)._repr_mimebundle_()
+
+    assert set(bundle) == {"text/plain", kind}
+    json.dumps(bundle)
+
+
+def test_notebooks_show_text() -> None:
+    assert an_answer("yes")._repr_mimebundle_() == {"text/plain": "yes"}
+    assert an_answer(b"\0\1")._repr_mimebundle_() == {"text/plain": "0x0001"}

@@ -1,0 +1,264 @@
+"""Many requests at once: in order, each in its place, and none lost with another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnRequest, DtnSession, Status
+from ape_dtn.chain import rpc
+from ape_dtn.chain.abi import ERC20, Router
+from ape_dtn.errors import DtnError, EmptyPrompt, InsufficientFunds, RpcRefused
+from ape_dtn.local import LocalNetwork
+from tests.conftest import Cast
+
+from .conftest import Through
+
+PROMPTS = [f"What is {place}?" for place in range(10)]
+
+
+def texts(network: LocalNetwork, requests: Any) -> list[str]:
+    """The answers, by the connection of the tests: that of a request may be gone."""
+    return [DtnRequest.load(request.id, network.ai).answer().text for request in requests]
+
+
+def test_each_request_is_in_its_place(network: LocalNetwork, funded: DtnSession) -> None:
+    requests = funded.request_many(PROMPTS)
+    network.node.answer_pending()
+
+    assert texts(network, requests) == [f"You asked: {prompt}" for prompt in PROMPTS]
+    assert len({request.id for request in requests if isinstance(request, DtnRequest)}) == 10
+
+
+def test_each_is_told_as_it_is_sent(funded: DtnSession) -> None:
+    told: dict[int, Any] = {}
+
+    requests = funded.request_many(PROMPTS, on_sent=told.__setitem__)
+
+    assert [told[place] for place in range(10)] == requests
+
+
+def test_nothing_is_asked_of_nobody(funded: DtnSession, nothing_moves: None) -> None:
+    assert funded.request_many([]) == []
+
+
+def test_all_of_them_have_to_be_paid(funded: DtnSession, nothing_moves: None) -> None:
+    with pytest.raises(InsufficientFunds, match=r"has 25\.00 USDT, and 30\.00 USDT is needed"):
+        funded.request_many(PROMPTS, most_it_may_cost="3.00")
+
+
+def test_one_that_is_wrong_stops_all_before_the_first(
+    funded: DtnSession, nothing_moves: None
+) -> None:
+    with pytest.raises(EmptyPrompt):
+        funded.request_many([*PROMPTS, " "])
+
+
+def test_one_that_the_endpoint_refuses_takes_no_other_with_it(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """Its nonce is used up all the same: those behind it would wait for ever."""
+    refused: list[str] = []
+
+    def refuse_the_third(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        calls = json.loads(body)
+        calls = calls if isinstance(calls, list) else [calls]
+        sent = [call for call in calls if call["method"] == "eth_sendRawTransaction"]
+        if not refused and len(sent) == 10:
+            refused.append(sent[2]["params"][0])
+        answers = []
+        for call in calls:
+            if refused and call["params"][:1] == refused:
+                error = {"code": -32000, "message": "txpool is full"}
+                answers.append({"jsonrpc": "2.0", "id": call["id"], "error": error})
+            else:
+                answers.append(json.loads(chain(json.dumps(call).encode())))
+        return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
+
+    with through(refuse_the_third) as ai:
+        requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
+
+    assert refused
+    failed = requests.pop(2)  # type: ignore[attr-defined]
+    assert isinstance(failed, RpcRefused)
+    assert "txpool is full" in failed.message
+    network.node.answer_pending()
+    assert texts(network, requests) == [
+        f"You asked: {prompt}" for prompt in PROMPTS if "2" not in prompt
+    ]
+
+
+def test_those_whose_answers_are_lost_are_not_sent_twice(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    lost: list[int] = []
+
+    def lose_what_was_sent(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        answer = chain(body)
+        if b"eth_sendRawTransaction" in body and not lost:
+            lost.append(body.count(b"eth_sendRawTransaction"))
+            raise OSError("the connection dropped")
+        return answer
+
+    with through(lose_what_was_sent) as ai:
+        requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
+
+    assert lost == [10]
+    assert all(isinstance(request, DtnRequest) for request in requests)
+    assert len(network.node.answer_pending()) == 10
+
+
+def test_one_that_reverts_takes_no_other_with_it(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """Here all of them do, as the session is closed while they are on their way."""
+    closed: list[bool] = []
+
+    def close_before_they_are_sent(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_sendRawTransaction" in body and not closed:
+            closed.append(True)
+            close = Router.close_user_session.encode(funded.id)
+            DtnSession(network.ai, funded.id, cast.customer)
+            rpc.result(
+                network.ai.provider,
+                "eth_sendTransaction",
+                [
+                    {
+                        "from": str(cast.customer.address),
+                        "to": network.ai.router,
+                        "data": "0x" + close.hex(),
+                        "nonce": hex(cast.customer.nonce),
+                    }
+                ],
+            )
+        return chain(body)
+
+    with through(close_before_they_are_sent) as ai:
+        outcomes = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS[:3])
+
+    # The first one's nonce was taken by the close, and the others find the session closed.
+    assert all(isinstance(outcome, DtnError) for outcome in outcomes)
+
+
+def test_several_threads_ask_on_one_session(network: LocalNetwork, funded: DtnSession) -> None:
+    start = threading.Barrier(8)
+
+    def ask(place: int) -> DtnRequest:
+        start.wait()
+        return funded.request(f"{place}?")
+
+    with ThreadPoolExecutor(8) as threads:
+        requests = list(threads.map(ask, range(8)))
+    network.node.answer_pending()
+
+    assert texts(network, requests) == [f"You asked: {place}?" for place in range(8)]
+
+
+IN_ANOTHER_PROCESS = """
+    import sys
+    from ape import accounts, networks
+    from ape_dtn import DtnAi, DtnSession
+
+    router, session_id, name = sys.argv[1:]
+    with networks.parse_network_choice("ethereum:local:foundry"):
+        session = DtnSession(DtnAi(router), int(session_id), accounts.test_accounts[2])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for place in range(5):
+            print(session.request(f"{name}, {place}?").id, flush=True)
+"""
+
+
+def test_several_processes_ask_on_one_session(
+    network: LocalNetwork, funded: DtnSession, tmp_path: Path
+) -> None:
+    script = tmp_path / "ask.py"
+    script.write_text(textwrap.dedent(IN_ANOTHER_PROCESS))
+    command = [sys.executable, str(script), network.ai.router, str(funded.id)]
+    processes = [
+        subprocess.Popen(
+            [*command, name],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two", "three")
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            while (line := process.stdout.readline().strip()) != "ready":
+                assert process.poll() is None, line
+        done = [process.communicate("go\n", timeout=60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+    ids = [line for out, _ in done for line in out.splitlines() if line.startswith("0x")]
+    assert len(set(ids)) == 15, done
+    found = DtnRequest.load_many(ids, network.ai)
+    assert {record.session_id for _, record in found} == {funded.id}
+    assert len(network.node.answer_pending()) == 15
+    assert {record.status for _, record in DtnRequest.load_many(ids, network.ai)} == {
+        Status.SUCCESS
+    }
+
+
+def test_a_nonce_that_another_program_used_is_not_used_again(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    used: list[int] = []
+
+    def use_it_first(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_sendRawTransaction" in body and not used:
+            sender = [str(cast.customer.address), "pending"]
+            pending = rpc.result(network.ai.provider, "eth_getTransactionCount", sender)
+            used.append(rpc.as_int(pending))
+            nothing = {"from": str(cast.customer.address), "to": str(cast.stranger.address)}
+            rpc.result(network.ai.provider, "eth_sendTransaction", [nothing])
+        return chain(body)
+
+    with through(use_it_first) as ai:
+        request = DtnSession(ai, funded.id, cast.customer).request("Hello?")
+
+    assert DtnRequest(network.ai, request._id).status is Status.PENDING
+    assert request.receipt is not None
+    (mined,) = rpc.ask(
+        network.ai.provider, [("eth_getTransactionByHash", [request.receipt.transaction])]
+    )
+    assert rpc.as_int(mined["nonce"]) == used[0] + 1
+
+
+def test_balances_are_as_they_were_asked(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    """What is asked many times is paid many times, and nothing else."""
+    funded.request_many(PROMPTS)
+    network.node.answer_pending()
+    left = funded.balance
+
+    assert funded.close() == left
+    held = rpc.result(
+        network.ai.provider,
+        "eth_call",
+        [
+            {
+                "to": network.token,
+                "data": "0x" + ERC20.balance_of.encode(str(cast.customer.address)).hex(),
+            },
+            "latest",
+        ],
+    )
+    spent = left.token.amount("25.00") - left
+    assert rpc.as_int(held) == 1_000_000_000 - spent.units

@@ -1,0 +1,674 @@
+"""What is quoted is what it costs: bytes, tokens and gas. Nothing is sent for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn import Callback, CallType, DtnAi, DtnError, DtnSession, Prompt, Status
+from ape_dtn.chain import reads, rpc, sends
+from ape_dtn.chain.abi import Event, NodeManager, SessionManager
+from ape_dtn.errors import (
+    CannotComplete,
+    EmptyPrompt,
+    FeeTooHigh,
+    InvalidAmount,
+    InvalidCall,
+    InvalidName,
+    ModelNotFound,
+    NobodyTrusted,
+    NodeNotFound,
+    NodeUnavailable,
+    NoMoneyForGas,
+    NotSessionOwner,
+    SessionAlreadyClosed,
+    SessionNotFound,
+)
+from ape_dtn.gas import ROLLUP_FEES
+from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
+from ape_dtn.names import id_of
+from ape_dtn.quote import DEFAULT_ANSWER_BYTES, Basis, Quote, quote
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import TRACES, RpcCounter
+from tests.conftest import Cast
+
+from .conftest import Respond
+
+PROMPT = "What is two and two?"
+TEXT, MINI, NANO = NODE_MODELS
+IMAGE = "model.system.openai-gpt-image-1"
+UNKNOWN = "model.system.nothing"
+DIRECT, IPFS = CallType.DIRECT, CallType.IPFS
+TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
+
+BASE_FEE = 7 * 10**9
+
+# Returns the size of the data that it is called with.
+CALLDATA_SIZE = "0x365f5260205ff3"
+
+IN_PROCESS = """
+import json
+import ape
+from ape_dtn import CallType, DtnSession
+from ape_dtn.local import deploy, fund
+from ape_dtn.quote import quote
+
+with ape.networks.ethereum.local.use_provider("test") as provider:
+    owner, worker, customer = ape.accounts.test_accounts[:3]
+    network = deploy(owner, worker)
+    fund(provider, owner, network.token, str(customer.address), 10_000_000)
+    session = DtnSession.start("5", customer, network.ai)
+    (on_session,) = quote(network.ai, "Hello?", session=session, call_types=CallType.DIRECT)
+    (without,) = quote(network.ai, "Hello?", account=customer, call_types=CallType.DIRECT)
+    used = session.request("Hello?").receipt.gas_used
+
+print(json.dumps([on_session.as_dict(), used, without.as_dict()]))
+"""
+
+
+@pytest.fixture
+def ai(network: LocalNetwork) -> DtnAi:
+    return network.ai
+
+
+@pytest.fixture
+def serves_images(network: LocalNetwork, cast: Cast) -> None:
+    """Lets the node serve the image model too."""
+    models = [id_of(name, "model") for name in (*NODE_MODELS, IMAGE)]
+    manager = network.ai.contracts().node_manager
+    serve = sends.call(manager, NodeManager.set_node_models, network.node.id, models)
+    sends.send(network.ai.provider, cast.owner, serve)
+
+
+@pytest.fixture
+def base_fee(network: LocalNetwork, funded: DtnSession) -> Iterator[None]:
+    """A latest block with a base fee, which Ape's Anvil does without."""
+    provider = network.ai.provider
+
+    def next_is(wei: int) -> None:
+        rpc.result(provider, "anvil_setNextBlockBaseFeePerGas", [hex(wei)])
+
+    before = provider.base_fee
+    next_is(BASE_FEE)
+    rpc.result(provider, "evm_mine", [])
+    yield
+    next_is(before)  # what Ape takes back leaves it as it is
+
+
+@pytest.fixture
+def refusing(network: LocalNetwork) -> Iterator[Callable[..., DtnAi]]:
+    """The network through an endpoint that does not serve some methods."""
+    with ExitStack() as open_ones:
+
+        def refusing(*methods: str) -> DtnAi:
+            url = str(network.ai.provider.http_uri)
+            proxy = open_ones.enter_context(RpcCounter(url, refuse=methods))
+            provider = open_ones.enter_context(connected_to(proxy.url))
+            return DtnAi(network.ai.router, provider)
+
+        yield refusing
+
+
+def one(quotes: Sequence[Quote]) -> Quote:
+    (found,) = quotes
+    return found
+
+
+def problem(quotes: Sequence[Quote]) -> Any:
+    """What is wrong with the only one of them, of which nothing else is known."""
+    found = one(quotes)
+    known = (found.bytes_asked, found.bytes_answered, found.expected, found.gas)
+    assert known == (None, None, None, None)
+    return found.problem
+
+
+def coins(provider: Any, address: str) -> int:
+    """What an account has of the chain's coin, in wei."""
+    return rpc.as_int(rpc.result(provider, "eth_getBalance", [address, "latest"]))
+
+
+def is_close(estimated: int, used: int) -> bool:
+    """Whether an estimate is within 5 percent of what was used."""
+    return abs(estimated - used) * 20 <= used
+
+
+# Bytes and tokens.
+
+
+def test_what_is_expected_is_what_a_fair_node_charges(
+    network: LocalNetwork, funded: DtnSession
+) -> None:
+    funded.request(PROMPT)
+    network.node.answer_pending()
+
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+
+    again = funded.request(PROMPT)
+    network.node.answer_pending()
+    assert found.expected == again.cost()
+    assert (found.basis, found.answers_seen) == (Basis.ANSWERS, 1)
+
+
+def test_the_middle_size_of_the_answers_is_expected(funded: DtnSession, respond: Respond) -> None:
+    for size in (400, 100, 200):
+        respond(funded.request(PROMPT), b"\1" * size)
+    # None of these is an answer of this model by this call type.
+    respond(funded.request(PROMPT, model=MINI), b"\1" * 1000)
+    respond(funded.request(PROMPT, call_type=IPFS), b"\1" * 1000)
+    respond(funded.request(PROMPT), b"\1" * 1000, Status.FAILURE)
+
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+
+    assert (found.bytes_answered, found.basis, found.answers_seen) == (200, Basis.ANSWERS, 3)
+
+
+def test_the_latest_answers_count(
+    funded: DtnSession, respond: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (900, 800, 7, 5, 6):
+        respond(funded.request(PROMPT), b"\1" * size)
+    monkeypatch.setattr("ape_dtn.quote.MOST_ANSWERS", 3)
+
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+
+    assert (found.bytes_answered, found.answers_seen) == (6, 3)
+
+
+def test_only_so_many_answers_are_read(
+    funded: DtnSession, respond: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (900, 800, 7):
+        respond(funded.request(PROMPT), b"\1" * size)
+    monkeypatch.setattr("ape_dtn.quote.ANSWERS_LOOKED_AT", 1)
+
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+
+    assert (found.bytes_answered, found.answers_seen) == (7, 1)
+
+
+def test_the_size_that_is_given_is_believed(funded: DtnSession, respond: Respond) -> None:
+    respond(funded.request(PROMPT), b"\1" * 100)
+
+    direct, ipfs = quote(funded.ai, PROMPT, session=funded, answer_bytes=3_000)
+
+    for found in (direct, ipfs):
+        assert (found.bytes_answered, found.basis, found.answers_seen) == (3_000, Basis.GIVEN, 0)
+    assert str(direct.expected) == "0.0316 USDT"  # 160 bytes and 3,000 at 0.00001
+
+
+def test_over_ipfs_the_chain_knows_no_sizes(funded: DtnSession, respond: Respond) -> None:
+    respond(funded.request(PROMPT, call_type=IPFS), encode(["string"], ["bafy"]))
+
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=IPFS))
+
+    assert (found.bytes_answered, found.basis) == (DEFAULT_ANSWER_BYTES["string"], Basis.DEFAULT)
+
+
+@pytest.mark.usefixtures("serves_images")
+def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
+    inputs = {"width": 64, "height": 64}
+
+    text = one(quote(ai, PROMPT, models=TEXT, call_types=IPFS))
+    image = one(quote(ai, PROMPT, models=IMAGE, call_types=IPFS, inputs=inputs))
+
+    assert text.bytes_answered
+    assert image.bytes_answered
+    assert text.bytes_answered < image.bytes_answered == DEFAULT_ANSWER_BYTES["bytes"]
+    assert image.expected == image.worst, "more than the cap is never charged"
+
+
+def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
+    prompt = Prompt("Is {0} older than {1:uint8}?", "Ada", 26)
+
+    found = one(quote(funded.ai, prompt, session=funded, call_types=DIRECT))
+
+    assert found.bytes_asked == funded.draft(prompt).bytes_asked > 160
+
+
+def test_the_worst_is_the_cap(funded: DtnSession) -> None:
+    found = quote(
+        funded.ai, PROMPT, session=funded, most_it_may_cost="0.07", fee_per_byte="0.00002"
+    )
+
+    assert {str(each.worst) for each in found} == {"0.07 USDT"}
+    assert {str(each.fee_per_byte) for each in found} == {"0.00002 USDT"}
+
+
+# Gas.
+
+
+@pytest.mark.parametrize("call_type", [DIRECT, IPFS])
+def test_on_a_session_the_gas_is_that_of_the_request(
+    funded: DtnSession, call_type: CallType
+) -> None:
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=call_type))
+
+    sent = funded.request(PROMPT, call_type=call_type).receipt
+    assert found.gas
+    assert sent
+    assert found.gas.used.keys() == {"request"}
+    assert is_close(found.gas.used["request"], sent.gas_used)
+
+
+def test_without_a_session_the_gas_is_that_of_starting_one_and_of_the_request(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    found = one(quote(network.ai, PROMPT, account=cast.customer, call_types=DIRECT))
+
+    sent = network.ai.request(PROMPT, account=cast.customer).receipt
+    assert found.gas
+    assert sent
+    used = [*_gas_of_start(network, cast), sent.gas_used]
+    assert list(found.gas.used) == ["transfer", "start", "request"]
+    for estimated, spent in zip(found.gas.used.values(), used, strict=True):
+        assert is_close(estimated, spent)
+
+
+@pytest.mark.usefixtures("base_fee")
+def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) -> None:
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT)).gas
+    before = cast.customer.balance
+
+    sent = funded.request(PROMPT).receipt
+
+    assert found
+    assert sent
+    spent = before - cast.customer.balance
+    # A block's base fee differs from that of the one before by an eighth at the most.
+    assert abs(found.expected.units - spent) * 100 <= spent * 18
+    assert spent < found.worst.units
+    assert found.prices.now >= BASE_FEE
+    assert found.expected.units == sum(found.used.values()) * found.prices.now
+    assert found.worst.units == found.limit * found.prices.most
+    assert (found.coin.symbol, found.coin.decimals) == ("ETH", 18)
+
+
+@pytest.mark.usefixtures("base_fee")
+def test_the_worst_is_what_the_account_has_to_have(funded: DtnSession, cast: Cast) -> None:
+    user, provider = str(cast.stranger.address), funded.ai.provider
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, user=user)).gas
+    assert found
+
+    rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.worst.units - 1)])
+    with pytest.raises(NoMoneyForGas) as raised:
+        funded.request(PROMPT, user=user)
+    rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.worst.units)])
+    sent = funded.request(PROMPT, user=user)
+
+    assert raised.value.fields["required"] == found.worst.units
+    assert sent.id
+
+
+def test_the_callback_is_paid_in_coin(funded: DtnSession, cast: Cast) -> None:
+    callback = Callback(str(cast.stranger.address), "good(bytes32)", "bad(bytes32)", gas=70_000)
+    router, provider = funded.ai.router, funded.ai.provider
+    before = coins(provider, router)
+
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, callback=callback)).gas
+
+    sent = funded.request(PROMPT, callback=callback).receipt
+    assert found
+    assert sent
+    assert is_close(found.used["request"], sent.gas_used)
+    assert found.value == 70_000 == coins(provider, router) - before
+    gas_alone = found.used["request"] * found.prices.now
+    assert found.expected.units == gas_alone + 70_000
+
+
+def test_a_rollup_takes_a_fee_for_each_transactions_data(ai: DtnAi, cast: Cast) -> None:
+    rpc.result(ai.provider, "anvil_setCode", [ROLLUP_FEES, CALLDATA_SIZE])
+
+    short, long = (
+        one(quote(ai, text, account=cast.customer, call_types=DIRECT)).gas
+        for text in (PROMPT, PROMPT * 100)
+    )
+
+    assert short
+    assert long
+    assert 1_000 < short.data_fee < long.data_fee - 99 * len(PROMPT)
+    gas_fee = sum(short.used.values()) * short.prices.now
+    assert short.expected.units == gas_fee + short.data_fee
+
+
+def test_for_nobody_there_is_no_gas(ai: DtnAi) -> None:
+    found = one(quote(ai, PROMPT, call_types=DIRECT))
+
+    assert (found.gas, found.why_no_gas) == (None, "No account is named that would sign it.")
+    assert found.expected
+
+
+def test_the_networks_own_account_would_sign(network: LocalNetwork, cast: Cast) -> None:
+    ai = DtnAi(network.ai.router, network.ai.provider, cast.customer)
+
+    assert one(quote(ai, PROMPT, call_types=DIRECT)).gas
+
+
+def test_a_sessions_owner_would_sign(funded: DtnSession) -> None:
+    assert one(quote(funded.ai, PROMPT, session=funded.id, call_types=DIRECT)).gas
+
+
+def test_an_account_that_cannot_pay_the_deposit(ai: DtnAi, cast: Cast) -> None:
+    found = one(quote(ai, PROMPT, account=cast.worker, call_types=DIRECT, most_it_may_cost="9"))
+
+    assert found.gas is None
+    assert found.why_no_gas
+    assert "is needed" in found.why_no_gas
+    assert "9.00 USDT" in found.why_no_gas
+
+
+def test_an_endpoint_that_does_not_simulate(
+    refusing: Callable[..., DtnAi], funded: DtnSession, cast: Cast
+) -> None:
+    ai = refusing("eth_simulateV1")
+
+    without = one(quote(ai, PROMPT, account=cast.customer, call_types=DIRECT))
+    on_session = one(quote(ai, PROMPT, session=funded.id, call_types=DIRECT))
+
+    assert without.gas is None
+    assert without.why_no_gas
+    assert "eth_simulateV1" in without.why_no_gas
+    assert without.expected == on_session.expected
+    assert on_session.gas
+
+
+def test_an_endpoint_that_does_not_estimate(
+    refusing: Callable[..., DtnAi], funded: DtnSession
+) -> None:
+    ai = refusing("eth_estimateGas")
+
+    found = one(quote(ai, PROMPT, session=funded.id, call_types=DIRECT))
+
+    assert found.gas is None
+    assert found.why_no_gas
+    assert "eth_estimateGas" in found.why_no_gas
+
+
+def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
+    """It runs in a process of its own: the tests are connected to Anvil."""
+    ran = subprocess.run([sys.executable, "-c", IN_PROCESS], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    on_session, used, without = json.loads(ran.stdout.splitlines()[-1])
+
+    assert is_close(on_session["gas"]["used"]["request"], used)
+    assert without["gas"] is None
+    assert "eth_simulateV1" in without["why_no_gas"]
+
+
+# The session.
+
+
+def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
+    enough = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+    short = one(
+        quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, most_it_may_cost="25.000001")
+    )
+
+    assert (str(enough.balance), enough.suffices, enough.requests_at_worst) == (
+        "25.00 USDT",
+        True,
+        100,
+    )
+    assert (short.suffices, short.requests_at_worst) == (False, 0)
+
+
+def test_without_a_session_nothing_is_said_of_one(ai: DtnAi) -> None:
+    found = one(quote(ai, PROMPT, call_types=DIRECT, session=0))
+
+    told = (found.session_id, found.balance, found.suffices, found.requests_at_worst)
+    assert told == (None, None, None, None)
+
+
+def test_where_the_network_would_refuse_it_there_is_no_gas(
+    funded: DtnSession, behaviour: Behaviour
+) -> None:
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, most_it_may_cost="26"))
+
+    if behaviour is Behaviour.DEPLOYED:  # it takes what the session cannot pay
+        assert found.gas
+    else:
+        assert found.why_no_gas
+        assert "Insufficient funds" in found.why_no_gas
+
+
+def test_a_session_that_cannot_be_used(funded: DtnSession, closed: DtnSession, cast: Cast) -> None:
+    def attempt(session: Any, account: Any = None) -> Callable[[], Any]:
+        return lambda: quote(funded.ai, PROMPT, session=session, account=account)
+
+    attempts: dict[type[DtnError], Callable[[], Any]] = {
+        NotSessionOwner: attempt(funded, cast.stranger),
+        SessionAlreadyClosed: attempt(closed),
+        SessionNotFound: attempt(2**64),
+    }
+    for kind, fails in attempts.items():
+        with pytest.raises(kind) as raised:
+            fails()
+        assert type(raised.value) is kind
+
+
+# Limits.
+
+
+def test_a_limit_is_told_and_refuses_nothing(funded: DtnSession) -> None:
+    limited = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, request_limit="0.2"))
+    free = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, request_limit="0.25"))
+
+    assert free.over_limit is None
+    assert limited.over_limit
+    assert limited.over_limit.limit == "0.20 USDT"
+    assert limited.expected == free.expected
+    assert limited.gas
+
+
+def test_a_limit_of_the_session_counts_from_its_start(ai: DtnAi) -> None:
+    limited, free = (
+        one(quote(ai, PROMPT, call_types=DIRECT, session_limit=limit)) for limit in ("0.2", "0.25")
+    )
+
+    assert free.over_limit is None
+    assert limited.over_limit
+    assert limited.over_limit.required == "0.25 USDT"
+
+
+# Many models.
+
+
+def test_every_model_is_quoted_by_every_call_type(ai: DtnAi) -> None:
+    found = quote(ai, PROMPT, models=[MINI, TEXT, MINI])
+
+    assert [(each.model, each.call_type) for each in found] == [
+        (MINI, DIRECT),
+        (MINI, IPFS),
+        (TEXT, DIRECT),
+        (TEXT, IPFS),
+    ]
+
+
+def test_the_configured_model_is_quoted_by_default(ai: DtnAi) -> None:
+    assert {each.model for each in quote(ai, PROMPT)} == {ai.config.model}
+
+
+def test_what_a_request_takes_can_be_quoted(ai: DtnAi) -> None:
+    found = one(quote(ai, PROMPT, model=MINI, call_type=IPFS))
+
+    assert (found.model, found.call_type) == (MINI, IPFS)
+
+
+@pytest.mark.usefixtures("serves_images")
+def test_a_model_that_cannot_be_asked_spoils_no_other(ai: DtnAi, cast: Cast) -> None:
+    found = quote(
+        ai, PROMPT, models=[IMAGE, TEXT, UNKNOWN], call_types=DIRECT, account=cast.customer
+    )
+
+    unfit, fit, unknown = found
+    assert type(unfit.problem) is InvalidCall
+    assert type(unknown.problem) is ModelNotFound
+    assert fit.problem is None
+    assert fit.gas
+    assert fit.expected
+
+
+@pytest.mark.usefixtures("serves_images")
+def test_a_model_of_other_inputs(ai: DtnAi, funded: DtnSession) -> None:
+    inputs: dict[str, Any] = {"width": 64, "height": 32}
+
+    found = one(quote(ai, PROMPT, models=IMAGE, call_types=DIRECT, inputs=inputs, session=funded))
+
+    sent = funded.request(PROMPT, model=IMAGE, inputs=inputs).receipt
+    assert found.gas
+    assert sent
+    assert is_close(found.gas.used["request"], sent.gas_used)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "kind"),
+    [
+        ((PROMPT,), {"models": IMAGE, "inputs": {"width": 1, "height": 1}}, NodeNotFound),
+        ((PROMPT,), {"inputs": {"width": 1}}, InvalidCall),
+        ((" ",), {}, EmptyPrompt),
+        ((PROMPT,), {"fee_per_byte": "1"}, FeeTooHigh),
+        ((PROMPT,), {"redundancy": 2}, CannotComplete),
+        ((PROMPT,), {"namespaces": ["namespace.nobody.here"]}, CannotComplete),
+        (
+            (PROMPT,),
+            {"models": IMAGE, "inputs": {"width": 1, "height": 1}, "nodes": [NODE]},
+            NodeUnavailable,
+        ),
+        ((PROMPT,), {"nodes": ["node.local.other"]}, NodeNotFound),
+    ],
+)
+def test_what_is_wrong_with_a_model(
+    ai: DtnAi, values: tuple[Any, ...], options: dict[str, Any], kind: type[DtnError]
+) -> None:
+    assert type(problem(quote(ai, *values, call_types=DIRECT, **options))) is kind
+
+
+def test_what_cannot_complete_can_be_quoted_all_the_same(funded: DtnSession) -> None:
+    found = one(
+        quote(
+            funded.ai,
+            PROMPT,
+            session=funded,
+            call_types=DIRECT,
+            redundancy=2,
+            may_never_complete=True,
+        )
+    )
+
+    assert found.gas
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"models": "gpt-5"}, InvalidName),
+        ({"most_it_may_cost": "0"}, InvalidAmount),
+        ({"fee_per_byte": 1}, InvalidAmount),
+        ({"request_limits": "1"}, TypeError),
+        ({"answer_bytes": -1}, ValueError),
+    ],
+)
+def test_what_is_wrong_with_all_of_it(
+    ai: DtnAi, options: dict[str, Any], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        quote(ai, PROMPT, **options)
+
+
+def test_on_a_public_network_nodes_have_to_be_named(
+    ai: DtnAi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ape_dtn.terms.is_local", lambda _: False)
+
+    with pytest.raises(NobodyTrusted):
+        quote(ai, PROMPT)
+
+    assert one(quote(ai, PROMPT, nodes=[NODE], call_types=DIRECT)).expected
+
+
+# What it takes.
+
+
+@pytest.mark.parametrize("paid", ["by a session", "by a session with a limit", "by an account"])
+def test_many_models_take_as_many_http_requests_as_one(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, paid: str
+) -> None:
+    """Through an endpoint that serves no traces."""
+    funded.request(PROMPT)
+    network.node.answer_pending()
+    payers: dict[str, dict[str, Any]] = {
+        "by a session": {"session": funded.id},
+        "by a session with a limit": {"session": funded.id, "session_limit": "5"},
+        "by an account": {"account": cast.customer},
+    }
+    payer = payers[paid]
+    many = [TEXT, MINI, NANO, IMAGE, UNKNOWN]
+
+    counter = RpcCounter(str(network.ai.provider.http_uri), refuse=TRACES)
+    with counter, connected_to(counter.url) as provider:
+        ai = DtnAi(network.ai.router, provider)
+        with counter.counting() as for_one:
+            quote(ai, PROMPT, models=TEXT, call_types=DIRECT, **payer)
+        with counter.counting() as for_many:
+            found = quote(ai, PROMPT, models=many, **payer)
+
+    assert [bool(each.gas) for each in found] == [True] * 6 + [False] * 4
+    assert for_one.http == for_many.http
+    # A limit of the session reads its history besides.
+    assert for_many.http in (8, 9) or "limit" in paid
+    assert for_many.traces == 0
+
+
+@pytest.mark.usefixtures("nothing_moves")
+def test_nothing_is_sent(network: LocalNetwork, funded: DtnSession, cast: Cast) -> None:
+    block = network.ai.provider.get_block("latest").number
+
+    quote(network.ai, PROMPT, account=cast.customer)
+    quote(network.ai, PROMPT, session=funded)
+
+    assert network.ai.provider.get_block("latest").number == block
+
+
+def test_it_is_exact_in_json(funded: DtnSession) -> None:
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
+
+    read = json.loads(json.dumps(found.as_dict()))
+
+    assert found.gas
+    assert read["expected"]["units"] == "1700"
+    assert read["worst"]["text"] == "0.25 USDT"
+    assert int(read["gas"]["worst"]["units"]) == found.gas.worst.units
+    assert (
+        Decimal(read["gas"]["expected"]["text"].removesuffix(" ETH")) == found.gas.expected.decimal
+    )
+    assert (read["call_type"], read["basis"], read["session"]) == ("direct", "given", funded.id)
+    assert (read["suffices"], read["requests_at_worst"]) == (True, 100)
+
+
+def test_a_problem_is_told_in_json(ai: DtnAi) -> None:
+    read = one(quote(ai, PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
+
+    assert json.loads(json.dumps(read))["problem"]["code"] == "model_not_found"
+    assert read["expected"] is read["gas"] is read["bytes_asked"] is None
+
+
+def _gas_of_start(network: LocalNetwork, cast: Cast) -> list[int]:
+    """What the last deposit of the customer, and the last start of a session by him, used."""
+    provider = network.ai.provider
+    customer = reads.topic(bytes.fromhex(str(cast.customer.address)[2:]).rjust(32, b"\0"))
+    return [
+        rpc.as_int(rpc.result(provider, "eth_getTransactionReceipt", [hash_])["gasUsed"])
+        for hash_ in (
+            reads.logs(provider, network.token, [TRANSFERRED.topic, customer])[-1].transaction,
+            reads.logs(provider, None, [SessionManager.session_started.topic, None, customer])[
+                -1
+            ].transaction,
+        )
+    ]

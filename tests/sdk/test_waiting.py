@@ -1,0 +1,677 @@
+"""Waiting for answers: whenever they land, whatever the endpoint does, and why none came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread, Timer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn import Answer, Callback, DtnAi, DtnRequest, DtnSession, Status
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import Function, NodeManager, Router
+from ape_dtn.errors import (
+    CallbackFailed,
+    ChainUnreachable,
+    EmptyPrompt,
+    NodeFailure,
+    NoNetwork,
+    RequestNotFound,
+    RequestPending,
+    RequestStranded,
+)
+from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
+from ape_dtn.names import as_hex, id_of
+from ape_dtn.watch import wait_all, wait_all_async
+from benchmarks.chain import connected_to
+from tests.conftest import Cast
+
+from .bytecode import deploying
+from .conftest import Respond, Through
+from .test_history import replace_manager
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROMPT, ANSWER = "Hello?", "You asked: Hello?"
+HERE = encode(["string"], ["Here."])
+
+
+def mine(network: LocalNetwork, blocks: int = 1) -> None:
+    rpc.result(network.ai.provider, "anvil_mine", [hex(blocks)])
+
+
+@contextmanager
+def later(seconds: float, work: Callable[[], Any]) -> Iterator[None]:
+    """Does it after so many seconds, and not before the end of the context is it awaited."""
+    timer = Timer(seconds, work)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+# Answers that land.
+
+
+def test_an_answer_that_landed_before_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
+    request = funded.request(PROMPT)
+    network.node.answer_pending()
+    mine(network, 200)
+
+    assert request.wait(timeout=0).text == ANSWER
+
+
+def test_an_answer_that_lands_during_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
+    request = funded.request(PROMPT)
+
+    with later(1, network.node.answer_pending):
+        assert request.wait(timeout=10).text == ANSWER
+
+
+def test_an_answer_in_the_very_block_of_its_request(
+    funded: DtnSession, network: LocalNetwork, cast: Cast
+) -> None:
+    """And that block is the latest when the wait begins."""
+    asked = funded.draft(PROMPT).transaction()
+    call = {"from": cast.customer.address, "to": asked.to, "data": "0x" + asked.data.hex()}
+    request_id = rpc.as_bytes(rpc.result(network.ai.provider, "eth_call", [call, "pending"]))
+    given: Any = (request_id, Status.SUCCESS, "", HERE, network.node.id, 0, 0)
+    answer = Router.respond_to_request.encode(*given)
+    respond = {"from": cast.worker.address, "to": asked.to, "data": "0x" + answer.hex()}
+    together = mined_together(network, call, respond)
+
+    request = DtnRequest.load(as_hex(request_id), network.ai)
+
+    assert [receipt["status"] for receipt in together] == ["0x1", "0x1"]
+    assert together[0]["blockNumber"] == together[1]["blockNumber"]
+    assert request.wait(timeout=0).text == "Here."
+
+
+def mined_together(network: LocalNetwork, *calls: dict[str, Any]) -> list[Any]:
+    """The receipts of transactions that were mined in one block, in this order."""
+    provider = network.ai.provider
+    rpc.result(provider, "evm_setAutomine", [False])
+    try:
+        prices = [hex((100 - place) * 10**9) for place in range(len(calls))]
+        hashes = [
+            rpc.result(
+                provider, "eth_sendTransaction", [{**call, "gas": "0x200000", "gasPrice": price}]
+            )
+            for call, price in zip(calls, prices, strict=True)
+        ]
+        mine(network)
+    finally:
+        rpc.result(provider, "evm_setAutomine", [True])
+    return [rpc.result(provider, "eth_getTransactionReceipt", [each]) for each in hashes]
+
+
+def test_an_answer_is_awaited_by_another_process(
+    funded: DtnSession, network: LocalNetwork, tmp_path: Path
+) -> None:
+    request = funded.request(PROMPT)
+    script = """
+import sys
+from ape_dtn import DtnAi, DtnRequest
+from benchmarks.chain import connected_to
+
+url, router, request_id = sys.argv[1:]
+with connected_to(url) as provider:
+    request = DtnRequest.load(request_id, DtnAi(router, provider))
+    print("waiting", flush=True)
+    print(request.wait(timeout=30))
+"""
+    command = [sys.executable, "-c", script, str(network.ai.provider.http_uri)]
+    waiting = [
+        subprocess.Popen(
+            [*command, network.ai.router, request.id], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for each in waiting:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "waiting\n"
+    network.node.answer_pending()
+
+    assert [each.communicate(timeout=60)[0] for each in waiting] == [f"{ANSWER}\n"] * 2
+
+
+@pytest.mark.parametrize("confirmations", [1, 3])
+def test_an_answer_counts_when_enough_blocks_follow_it(
+    funded: DtnSession, network: LocalNetwork, confirmations: int
+) -> None:
+    request = funded.request(PROMPT)
+    network.node.answer_pending()
+    mine(network, confirmations - 1)
+
+    with pytest.raises(RequestPending) as raised:
+        request.wait(timeout=0, confirmations=confirmations)
+    with later(1, lambda: mine(network)):
+        answer = request.wait(timeout=10, confirmations=confirmations)
+
+    assert "not confirmed yet" in str(raised.value.hint)
+    assert answer.text == ANSWER
+
+
+def test_confirmations_are_configured(
+    funded: DtnSession, network: LocalNetwork, project: Any
+) -> None:
+    request = funded.request(PROMPT)
+    network.node.answer_pending()
+
+    with project.temp_config(dtn={"confirmations": 2}):
+        with pytest.raises(RequestPending):
+            request.wait(timeout=0)
+        assert request.wait(timeout=0, confirmations=0).text == ANSWER
+        mine(network, 2)
+        assert request.wait(timeout=0).text == ANSWER
+
+
+# Many at once, and asynchronously.
+
+
+def test_many_are_awaited_together_each_in_its_place(
+    funded: DtnSession, network: LocalNetwork, respond: Respond
+) -> None:
+    first, second, third, fourth = [funded.request(PROMPT) for _ in range(4)]
+    respond(third, status=Status.FAILURE, message="E0042: out of paper")
+    respond(first, HERE)
+    refused = EmptyPrompt()
+
+    found = wait_all([first, second, refused, third, first], timeout=0)
+
+    assert [str(found[place]) for place in (0, 4)] == ["Here."] * 2
+    assert isinstance(found[1], RequestPending)
+    assert found[1].request_id == second.id
+    assert found[2] is refused
+    assert isinstance(found[3], NodeFailure)
+    assert fourth.status is Status.PENDING
+
+
+def test_nothing_is_awaited_of_nobody(network: LocalNetwork) -> None:
+    assert wait_all([]) == []
+
+
+def test_200_requests_in_flight_get_200_answers(funded: DtnSession, network: LocalNetwork) -> None:
+    prompts = [f"What is {place}?" for place in range(200)]
+    requests = funded.request_many(prompts, most_it_may_cost="0.01")
+
+    with later(0.5, network.node.answer_pending):
+        found = wait_all(requests, timeout=60)
+
+    assert [str(each) for each in found] == [f"You asked: {prompt}" for prompt in prompts]
+
+
+def test_waiting_does_not_keep_an_event_loop_from_other_work(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT)
+
+    async def wait() -> tuple[Answer, int]:
+        waiting = asyncio.ensure_future(request.wait_async(timeout=10))
+        ticks = 0
+        while not waiting.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+            if ticks == 50:
+                await asyncio.to_thread(network.node.answer_pending)
+        return await waiting, ticks
+
+    answer, ticks = asyncio.run(wait())
+
+    assert answer.text == ANSWER
+    assert ticks > 50
+
+
+def test_many_are_awaited_asynchronously(
+    funded: DtnSession, network: LocalNetwork, respond: Respond
+) -> None:
+    answered, failed, pending = [funded.request(PROMPT) for _ in range(3)]
+    respond(answered, HERE)
+    respond(failed, status=Status.FAILURE, message="out of paper")
+
+    found = asyncio.run(wait_all_async([answered, failed, pending], timeout=0))
+
+    assert str(found[0]) == "Here."
+    assert isinstance(found[1], NodeFailure)
+    assert isinstance(found[2], RequestPending)
+
+
+def test_a_wait_that_is_cancelled_can_be_begun_again(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT)
+
+    async def impatiently() -> Answer:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(request.wait_async(), 0.5)
+        await asyncio.to_thread(network.node.answer_pending)
+        return await request.wait_async()
+
+    assert asyncio.run(impatiently()).text == ANSWER
+
+
+# Endpoints that fail.
+
+
+@dataclass
+class Rough:
+    """An endpoint that does with each request what is planned next, and then passes all on."""
+
+    upstream: str
+    plan: list[str] = field(default_factory=list)
+    met: list[str] = field(default_factory=list)
+    ended: Event = field(default_factory=Event)
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), rough_handler(self))
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            self.ended.set()
+            server.shutdown()
+            server.server_close()
+
+
+def rough_handler(endpoint: Rough) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            fault = endpoint.plan.pop(0) if endpoint.plan else ""
+            endpoint.met.append(fault)
+            if fault == "dropped":
+                self.connection.close()
+            elif fault == "hangs":
+                endpoint.ended.wait(60)
+            elif fault:
+                self.send_error(int(fault))
+            else:
+                self.pass_on(body)
+
+        def pass_on(self, body: bytes) -> None:
+            where = urlsplit(endpoint.upstream)
+            chain = HTTPConnection(str(where.hostname), where.port, timeout=30)
+            chain.request("POST", "/", body, {"Content-Type": "application/json"})
+            answer = chain.getresponse().read()
+            chain.close()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def rough(network: LocalNetwork) -> Iterator[tuple[Rough, DtnAi]]:
+    endpoint = Rough(str(network.ai.provider.http_uri))
+    with endpoint.serving() as url, connected_to(url) as provider:
+        yield endpoint, DtnAi(network.ai.router, provider)
+
+
+@pytest.mark.parametrize("fault", ["dropped", "429", "502", "504"])
+def test_a_wait_goes_on_after_what_passes(
+    rough: tuple[Rough, DtnAi], funded: DtnSession, network: LocalNetwork, fault: str
+) -> None:
+    endpoint, ai = rough
+    request = DtnRequest.load(funded.request(PROMPT).id, ai)
+
+    def fail_and_answer() -> None:
+        endpoint.plan += [fault] * 3
+        network.node.answer_pending()
+
+    with later(1, fail_and_answer):
+        answer = request.wait(timeout=30)
+
+    assert endpoint.met.count(fault) == 3
+    assert answer.text == ANSWER
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_failure_at_any_place_loses_nothing(
+    rough: tuple[Rough, DtnAi], funded: DtnSession, network: LocalNetwork, place: int
+) -> None:
+    """Also between reading the answer and reading what decodes it."""
+    endpoint, ai = rough
+    request = DtnRequest.load(funded.request(PROMPT).id, ai)
+    network.node.answer_pending()
+    endpoint.plan += [*[""] * place, "dropped"]
+
+    assert request.wait(timeout=20).text == ANSWER
+    assert endpoint.plan == []
+
+
+def test_pauses_grow_while_the_endpoint_fails(
+    rough: tuple[Rough, DtnAi], funded: DtnSession
+) -> None:
+    endpoint, ai = rough
+    request = DtnRequest.load(funded.request(PROMPT).id, ai)
+    endpoint.met.clear()
+    endpoint.plan += ["429"] * 1000
+
+    with pytest.raises(ChainUnreachable, match="429"):
+        request.wait(timeout=3)
+
+    assert 3 <= len(endpoint.met) <= 8
+
+
+def test_an_endpoint_that_hangs_does_not_hold_a_wait(
+    rough: tuple[Rough, DtnAi], funded: DtnSession
+) -> None:
+    endpoint, ai = rough
+    request = DtnRequest.load(funded.request(PROMPT).id, ai)
+    start = time.monotonic()
+
+    with later(0.5, lambda: endpoint.plan.append("hangs")), pytest.raises(NoNetwork) as raised:
+        request.wait(timeout=2)
+
+    assert time.monotonic() - start < 9
+    assert "says nothing" in raised.value.message
+
+
+def test_what_was_found_is_not_lost_with_the_connection(
+    rough: tuple[Rough, DtnAi], funded: DtnSession, respond: Respond
+) -> None:
+    endpoint, ai = rough
+    answered, pending = [DtnRequest.load(funded.request(PROMPT).id, ai) for _ in range(2)]
+    respond(answered, HERE)
+
+    with later(1.5, lambda: endpoint.plan.extend(["dropped"] * 1000)):
+        found = wait_all([answered, pending], timeout=3)
+
+    assert str(found[0]) == "Here."
+    assert isinstance(found[1], ChainUnreachable)
+
+
+# Sessions that are closed.
+
+
+def test_a_request_whose_session_was_closed_is_not_awaited(funded: DtnSession) -> None:
+    request = funded.request(PROMPT)
+    funded.close()
+    start = time.monotonic()
+
+    with pytest.raises(RequestStranded) as raised:
+        request.wait(timeout=60)
+
+    assert time.monotonic() - start < 10
+    assert raised.value.session_id == funded.id
+    assert raised.value.exit_code == 4
+    assert raised.value.as_dict()["session_id"] == funded.id
+
+
+def test_a_wait_ends_when_the_session_is_closed(funded: DtnSession) -> None:
+    request = funded.request(PROMPT)
+    start = time.monotonic()
+
+    with later(1, funded.close), pytest.raises(RequestStranded):
+        request.wait(timeout=60)
+
+    assert time.monotonic() - start < 15
+
+
+def test_what_was_answered_before_the_session_was_closed_has_its_answer(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT)
+
+    def answer_and_close() -> None:
+        network.node.answer_pending()
+        funded.close()
+
+    with later(1, answer_and_close):
+        assert request.wait(timeout=20).text == ANSWER
+    assert request.wait(timeout=0).text == ANSWER
+
+
+def test_a_session_of_a_replaced_manager_pays_nothing_more(
+    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour
+) -> None:
+    request = funded.request(PROMPT)
+    replace_manager(network, cast, behaviour)
+
+    with pytest.raises(RequestStranded):
+        request.wait(timeout=0)
+
+
+# What is known when none came.
+
+
+def test_a_timeout_says_what_is_known(
+    funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
+) -> None:
+    respond(funded.request(PROMPT), HERE)
+    respond(funded.request(PROMPT), HERE)
+    request = funded.request(PROMPT, fee_per_byte="0.00002")
+    mine(network, 7)
+
+    with pytest.raises(RequestPending) as raised:
+        request.wait(timeout=0.5)
+
+    (node,) = raised.value.nodes or []
+    assert node == {
+        "node": NODE,
+        "is_active": True,
+        "serves_model": True,
+        "answers": 2,
+        "last_answer": 8,  # a second a block
+    }
+    assert raised.value.offer == {
+        "fee_per_byte_asked": "0.00002 USDT",
+        "fee_per_byte_answered": "0.00002 USDT",
+        "most_it_may_cost": "0.25 USDT",
+    }
+    assert raised.value.waited == 0.5
+    assert raised.value.message == (
+        f"Request {request.id} has no answer after 0.5 seconds. It offers 0.00002 USDT a byte, and "
+        f"0.25 USDT at most. {NODE} is active and serves the model; its last answer came 8 seconds "
+        "ago."
+    )
+    assert f"ape dtn answer {request.id}" in str(raised.value.hint)
+
+
+def test_a_node_that_was_switched_off_is_told(
+    funded: DtnSession, network: LocalNetwork, cast: Cast
+) -> None:
+    request = funded.request(PROMPT)
+    manager = network.ai.contracts().node_manager
+    for change in (
+        sends.call(manager, NodeManager.set_node_status, network.node.id, False),
+        sends.call(
+            manager,
+            NodeManager.remove_models_from_node,
+            network.node.id,
+            [id_of(name, "model") for name in NODE_MODELS],
+        ),
+    ):
+        sends.send(network.ai.provider, cast.owner, change)
+
+    with pytest.raises(
+        RequestPending, match="is not active and does not serve the model"
+    ) as raised:
+        request.wait(timeout=0)
+
+    (node,) = raised.value.nodes or []
+    assert (node["is_active"], node["serves_model"]) == (False, False)
+    assert (node["answers"], node["last_answer"]) == (0, None)
+
+
+def test_a_node_that_is_not_registered_is_told(funded: DtnSession) -> None:
+    nobody = "0x" + "77" * 32
+    request = funded.request(PROMPT, nodes=[nobody], may_never_complete=True)
+
+    with pytest.raises(RequestPending, match=f"{nobody} is not active"):
+        request.wait(timeout=0)
+
+
+def test_what_the_endpoint_refuses_is_not_known(through: Through, funded: DtnSession) -> None:
+    request = funded.request(PROMPT)
+
+    def no_answers_of_nodes(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if Router.response_received.topic.encode() not in body:
+            return ask(body)
+        error = {"code": -32005, "message": "query exceeds the range"}
+        return json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
+
+    with through(no_answers_of_nodes) as ai, pytest.raises(RequestPending) as raised:
+        DtnRequest.load(request.id, ai).wait(timeout=0)
+
+    (node,) = raised.value.nodes or []
+    assert (node["answers"], node["last_answer"]) == (None, None)
+    assert "is not known" in raised.value.message
+
+
+def test_members_of_a_trusted_namespace_may_answer(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT, namespaces=["namespace.nobody.in"], may_never_complete=True)
+
+    with pytest.raises(RequestPending, match="No node may answer it"):
+        request.wait(timeout=0)
+
+
+def test_a_request_that_is_not_there_is_not_pending(network: LocalNetwork) -> None:
+    nothing = DtnRequest(network.ai, b"\7" * 32)
+
+    with pytest.raises(RequestNotFound):
+        nothing.wait(timeout=0)
+
+
+# Failures.
+
+
+def test_a_failure_of_the_node_ends_the_wait(funded: DtnSession, respond: Respond) -> None:
+    request = funded.request(PROMPT)
+    respond(request, status=Status.FAILURE, message="P0011: Call not parsable")
+
+    with pytest.raises(NodeFailure, match="could not decode the call") as raised:
+        request.wait(timeout=0)
+
+    assert raised.value.reason == "P0011: Call not parsable"
+    assert raised.value.callback_error is None
+
+
+@pytest.fixture
+def reverting(network: LocalNetwork, cast: Cast) -> Callable[[bytes], Callback]:
+    """Callbacks to contracts that revert with this data, whatever is called."""
+
+    def reverting(data: bytes) -> Callback:
+        words = [data[start : start + 32].ljust(32, b"\0") for start in range(0, len(data), 32)]
+        stored = b"".join(
+            b"\x7f" + word + b"\x60" + bytes([32 * place]) + b"\x52"
+            for place, word in enumerate(words)
+        )
+        code = stored + bytes.fromhex(f"60{len(data):02x}5ffd")
+        target = sends.create(network.ai.provider, cast.customer, deploying(code))
+        return Callback(target, "onAnswer(bytes32)", "onFailure(bytes32)", 100_000)
+
+    return reverting
+
+
+CUSTOM = Function("TooLate(uint256)").encode(7)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (Function("Error(string)").encode("not now"), "not now"),
+        (Function("Panic(uint256)").encode(0x11), "Panic(code=17)"),
+        (Function("InvalidSession(uint256)").encode(9), "InvalidSession(sessionId=9)"),
+        (CUSTOM, "0x" + CUSTOM.hex()),
+        (b"", "it gave no reason, and may have run out of its gas"),
+    ],
+)
+def test_a_callback_that_reverts_is_explained_and_the_answer_given(
+    funded: DtnSession,
+    respond: Respond,
+    network: LocalNetwork,
+    reverting: Callable[[bytes], Callback],
+    data: bytes,
+    reason: str,
+) -> None:
+    callback = reverting(data)
+    request = funded.request(PROMPT, callback=callback)
+
+    with later(0.5, lambda: respond(request, HERE)):
+        answer = request.wait(timeout=10)
+    mine(network, 100)
+
+    assert answer.text == "Here."
+    assert isinstance(answer.callback_error, CallbackFailed)
+    assert answer.callback_error.reason == reason
+    assert answer.callback_error.target == callback.target
+    assert answer.callback_error.revert is not None
+    assert answer.callback_error.revert.data == data
+    for again in (request.answer(), request.wait(timeout=0)):  # its block is not known to these
+        assert again.callback_error is not None
+        assert again.callback_error.reason == reason
+
+
+def test_a_callback_that_reverts_on_a_failure(
+    funded: DtnSession, respond: Respond, reverting: Callable[[bytes], Callback]
+) -> None:
+    request = funded.request(PROMPT, callback=reverting(CUSTOM))
+    respond(request, status=Status.FAILURE, message="out of paper")
+
+    with pytest.raises(NodeFailure, match="out of paper") as raised:
+        request.wait(timeout=0)
+
+    assert raised.value.callback_error is not None
+    assert raised.value.as_dict()["callback_error"]["revert"]["data"] == "0x" + CUSTOM.hex()
+
+
+def test_errors_of_the_project_are_named(
+    funded: DtnSession,
+    respond: Respond,
+    network: LocalNetwork,
+    cast: Cast,
+    project: Any,
+    reverting: Callable[[bytes], Callback],
+) -> None:
+    """``contracts/examples/Example.sol`` has one."""
+    project.load_contracts()
+    data = Function("SessionOpen(uint256)").encode(3)
+    request = funded.request(PROMPT, callback=reverting(data))
+    respond(request, HERE)
+
+    answer = request.wait(timeout=0)
+
+    assert answer.callback_error is not None
+    assert answer.callback_error.reason == "SessionOpen(sessionId=3)"
+
+
+def test_only_requests_with_a_callback_pay_for_looking_for_its_failure(
+    funded: DtnSession, respond: Respond, through: Through, reverting: Callable[[bytes], Callback]
+) -> None:
+    plain, with_callback = funded.request(PROMPT), funded.request(PROMPT, callback=reverting(b""))
+    for request in (plain, with_callback):
+        respond(request, HERE)
+    queries: list[bytes] = []
+
+    def noted(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        queries.extend([body] if b"eth_getLogs" in body else [])
+        return ask(body)
+
+    with through(noted) as ai:
+        assert DtnRequest.load(plain.id, ai).wait(timeout=0).callback_error is None
+        assert queries == []
+        assert DtnRequest.load(with_callback.id, ai).wait(timeout=0).callback_error is not None
+        assert len(queries) == 1

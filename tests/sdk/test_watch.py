@@ -1,0 +1,811 @@
+"""Streams of answers: none missed and none twice, whatever happens to the chain meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn import Answer, DtnAi, DtnRequest, DtnSession, Status
+from ape_dtn import landings as landings_module
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import Router, SessionManager
+from ape_dtn.chain.reads import topic
+from ape_dtn.errors import (
+    InvalidAddress,
+    InvalidCursor,
+    NodeFailure,
+    RequestStranded,
+    SessionNotFound,
+    UndecodableAnswer,
+)
+from ape_dtn.local import Behaviour, LocalNetwork
+from ape_dtn.watch import Outcome, Watch
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import RpcCounter
+from tests.conftest import Cast
+
+from .bytecode import emitting
+from .conftest import Respond, Through
+from .test_history import replace_manager, session_of_id
+from .test_waiting import later, mine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROMPT = "Hello?"
+HERE = encode(["string"], ["Here."])
+
+Reorganise = Callable[[], None]
+
+
+def said(text: str) -> bytes:
+    return encode(["string"], [text])
+
+
+def landed(ai: DtnAi, **what: Any) -> list[Outcome]:
+    """All that has landed until now."""
+    return list(Watch(ai, timeout=0, **what))
+
+
+def ids(outcomes: Any) -> list[str]:
+    return [each.request.id for each in outcomes]
+
+
+def texts(outcomes: Any) -> list[str]:
+    return [str(each.result) for each in outcomes]
+
+
+@contextmanager
+def then_taken_back(network: LocalNetwork) -> Iterator[None]:
+    """What happens in the context is what a reorganisation takes away."""
+    provider = network.ai.provider
+    snapshot = rpc.result(provider, "evm_snapshot", [])
+    yield
+    assert rpc.result(provider, "evm_revert", [snapshot])
+
+
+# What is watched.
+
+
+def test_all_answers_of_a_session_come_in_their_order(
+    funded: DtnSession, respond: Respond, network: LocalNetwork, cast: Cast
+) -> None:
+    first, second, third = [funded.request(PROMPT) for _ in range(3)]
+    elsewhere = DtnSession.start("1", cast.customer, network.ai).request(PROMPT)
+    for request in (second, elsewhere, first):
+        respond(request, HERE)
+
+    watch = Watch(network.ai, session=funded.id, timeout=30)
+    before = list(islice(watch, 2))
+    respond(third, said("Late."))
+    after = next(watch)
+
+    assert ids(before) == [second.id, first.id]
+    assert (after.request.id, str(after.result)) == (third.id, "Late.")
+    assert after.answer().text == "Late."
+
+
+def test_what_is_asked_later_is_watched_too(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    watch = Watch(network.ai, session=funded, timeout=30)
+    for place in range(3):
+        with later(0.3, lambda: respond(funded.request(PROMPT), said(str(place)))):  # noqa: B023
+            assert str(next(watch).result) == str(place)
+
+
+def test_answers_to_all_sessions_of_an_owner(
+    network: LocalNetwork, cast: Cast, respond: Respond
+) -> None:
+    mine_too = [DtnSession.start("1", cast.customer, network.ai) for _ in range(2)]
+    others = DtnSession.start("1", cast.stranger, network.ai)
+    asked = [session.request(PROMPT) for session in (*mine_too, others)]
+    for request in asked:
+        respond(request, HERE)
+
+    watch = Watch(network.ai, owner=cast.customer, timeout=30)
+    before = list(islice(watch, 2))
+    # Of sessions that are opened while it is watched, and closed before it looks again, too.
+    new = DtnSession.start("1", cast.customer, network.ai)
+    theirs = others.request(PROMPT)
+    request = new.request(PROMPT)
+    respond(theirs, HERE)
+    respond(request, HERE)
+    new.close()
+
+    assert ids(before) == ids_of(asked[:2])
+    assert next(watch).request.id == request.id
+    assert ids(landed(network.ai, owner=str(cast.stranger.address))) == [asked[2].id, theirs.id]
+
+
+def ids_of(requests: Any) -> list[str]:
+    return [each.id for each in requests]
+
+
+def test_an_owner_without_sessions_has_no_answers_yet(network: LocalNetwork, cast: Cast) -> None:
+    assert landed(network.ai, owner=str(cast.worker.address)) == []
+
+
+def test_each_of_some_requests_comes_once_and_then_it_is_over(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    requests = [funded.request(PROMPT) for _ in range(3)]
+    respond(requests[1], HERE)
+
+    watch = Watch(network.ai, requests=requests, timeout=30)
+    first = next(watch)
+    respond(requests[0], HERE)
+    respond(requests[2], HERE)
+
+    assert first.request is requests[1]
+    assert sorted(ids(watch)) == sorted([requests[0].id, requests[2].id])
+    assert list(watch) == []
+    assert watch.cursor is None
+
+
+def test_a_failure_does_not_end_it(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    failed, odd, fine = [funded.request(PROMPT) for _ in range(3)]
+    respond(failed, status=Status.FAILURE, message="out of paper")
+    respond(odd, b"no text")
+    respond(fine, HERE)
+
+    outcomes = landed(network.ai, session=funded)
+
+    kinds = [type(each.result) for each in outcomes]
+    assert kinds == [NodeFailure, UndecodableAnswer, Answer]
+    with pytest.raises(NodeFailure, match="out of paper"):
+        outcomes[0].answer()
+    assert outcomes[0].as_dict()["error"]["reason"] == "out of paper"
+    assert outcomes[2].as_dict()["answer"] == "Here."
+
+
+def test_it_ends_with_the_session_and_tells_what_is_stranded(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    answered, stranded = [funded.request(PROMPT) for _ in range(2)]
+    watch = Watch(network.ai, session=funded, timeout=30)
+
+    def answer_and_close() -> None:
+        respond(answered, HERE)
+        funded.close()
+
+    with later(0.5, answer_and_close):
+        outcomes = list(watch)
+
+    assert ids(outcomes) == [answered.id, stranded.id]
+    assert isinstance(outcomes[1].result, RequestStranded)
+    assert ids(landed(network.ai, session=funded)) == [answered.id, stranded.id]
+    assert list(Watch(network.ai, session=funded, since=watch.cursor, timeout=30)) == []
+    assert list(Watch(network.ai, session=funded, since="now", timeout=30)) == []
+
+
+def test_of_a_session_that_never_was_there_is_nothing_to_watch(network: LocalNetwork) -> None:
+    for session_id in (10**6, 2**256, -1):
+        with pytest.raises(SessionNotFound):
+            next(Watch(network.ai, session=session_id, timeout=0))
+
+
+def test_exactly_one_thing_is_watched(network: LocalNetwork, funded: DtnSession) -> None:
+    with pytest.raises(TypeError):
+        Watch(network.ai)
+    with pytest.raises(TypeError):
+        Watch(network.ai, session=funded, requests=[])
+    with pytest.raises(TypeError):
+        Watch(network.ai, requests=[], since="now")
+    with pytest.raises(InvalidAddress):
+        Watch(network.ai, owner="alice")
+
+
+def test_it_can_begin_now(funded: DtnSession, respond: Respond, network: LocalNetwork) -> None:
+    early, late = [funded.request(PROMPT) for _ in range(2)]
+    respond(early, HERE)
+
+    watch = Watch(network.ai, session=funded, since="now", timeout=30)
+    with later(0.5, lambda: respond(late, HERE)):
+        assert next(watch).request.id == late.id
+    again = Watch(network.ai, session=funded, since=watch.cursor, timeout=0)
+    assert list(again) == []
+
+
+def test_asynchronously(funded: DtnSession, respond: Respond, network: LocalNetwork) -> None:
+    first, second = [funded.request(PROMPT) for _ in range(2)]
+    respond(first, HERE)
+
+    async def watch() -> list[str]:
+        found = []
+        async for outcome in Watch(network.ai, session=funded, timeout=30):
+            found.append(outcome.request.id)
+            if len(found) == 2:
+                break
+            await asyncio.to_thread(respond, second, HERE)
+        return found
+
+    assert asyncio.run(watch()) == [first.id, second.id]
+
+
+def test_a_cancelled_turn_loses_nothing(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    requests = [funded.request(PROMPT) for _ in range(5)]
+    for request in requests:
+        respond(request, HERE)
+
+    async def watch() -> list[str]:
+        found: list[str] = []
+        watching, patience = Watch(network.ai, session=funded, timeout=0), 0.001
+        while True:
+            try:
+                outcome = await asyncio.wait_for(watching.__anext__(), patience)
+            except asyncio.TimeoutError:
+                patience *= 1.1
+            except StopAsyncIteration:
+                return found
+            else:
+                found.append(outcome.request.id)
+
+    assert asyncio.run(watch()) == ids_of(requests)
+
+
+# Reorganisations.
+
+
+@pytest.fixture
+def moved(network: LocalNetwork) -> Callable[[str], None]:
+    """Puts a transaction, which a reorganisation took away, into a later block."""
+    provider = network.ai.provider
+
+    def moved(raw: str) -> None:
+        mine(network, 10)
+        rpc.result(provider, "eth_sendRawTransaction", [raw])
+
+    return moved
+
+
+def raw_of(network: LocalNetwork, transaction: str) -> str:
+    found: str = rpc.result(network.ai.provider, "eth_getRawTransactionByHash", [transaction])
+    return found
+
+
+def test_an_answer_that_is_moved_does_not_come_twice(
+    funded: DtnSession, respond: Respond, network: LocalNetwork, moved: Callable[[str], None]
+) -> None:
+    request, other = [funded.request(PROMPT) for _ in range(2)]
+    watch = Watch(network.ai, session=funded, timeout=30)
+    with then_taken_back(network):
+        transaction = respond(request, HERE).transaction
+        raw = raw_of(network, transaction)
+        first = next(watch)
+        cursor = watch.cursor
+    moved(raw)
+    mine(network, 60)  # where it was before is behind the window then
+    respond(other, HERE)
+
+    assert (first.request.id, first.transaction) == (request.id, transaction)
+    assert next(watch).request.id == other.id
+    assert ids(landed(network.ai, session=funded, since=cursor)) == [other.id]
+    assert landed(network.ai, session=funded, since=watch.cursor) == []
+    assert ids(landed(network.ai, session=funded)) == [request.id, other.id]
+
+
+def test_an_answer_that_is_replaced_by_another_comes_as_it_is_then(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT)
+    watch = Watch(network.ai, session=funded, timeout=30)
+    with then_taken_back(network):
+        respond(request, said("First."))
+        first = next(watch)
+    mine(network, 5)
+    respond(request, said("Second."))
+
+    assert texts([first, next(watch)]) == ["First.", "Second."]
+    assert texts(landed(network.ai, session=funded)) == ["Second."]
+
+
+def test_an_answer_in_the_place_of_blocks_that_were_read_is_not_missed(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    early, other = [funded.request(PROMPT) for _ in range(2)]
+    watch = Watch(network.ai, session=funded, timeout=30)
+    with then_taken_back(network):
+        mine(network, 20)
+        respond(other, said("Taken."))
+        assert str(next(watch).result) == "Taken."  # so far it has read
+    respond(early, said("Early."))
+    mine(network, 30)
+
+    assert str(next(watch).result) == "Early."
+
+
+def test_an_answer_that_is_taken_away_before_it_is_confirmed_never_comes(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT)
+    watch = Watch(network.ai, session=funded, confirmations=2, timeout=30)
+
+    def play() -> None:
+        with then_taken_back(network):
+            respond(request, said("First."))
+            mine(network, 1)
+            time.sleep(1)
+        respond(request, said("Second."))
+        time.sleep(1)
+        mine(network, 2)
+
+    with later(0.3, play):
+        assert str(next(watch).result) == "Second."
+
+
+def test_an_answer_that_is_taken_away_before_it_is_read_comes_as_it_is_then(
+    funded: DtnSession, respond: Respond, network: LocalNetwork, through: Through
+) -> None:
+    request = funded.request(PROMPT)
+    provider = network.ai.provider
+    snapshots: list[str] = []
+
+    def reorganising(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if Router.get_request.selector.hex().encode() in body and snapshots:
+            assert rpc.result(provider, "evm_revert", [snapshots.pop()])
+            mine(network, 2)
+            respond(request, said("Second."))
+        return ask(body)
+
+    with through(reorganising) as ai:
+        watch = Watch(ai, session=funded, timeout=30)
+        snapshots.append(rpc.result(provider, "evm_snapshot", []))
+        respond(request, said("First."))
+
+        assert str(next(watch).result) == "Second."
+    assert snapshots == []
+
+
+def test_a_request_that_is_taken_away_and_made_again_is_answered(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    watch = Watch(network.ai, session=funded, timeout=30)
+    respond(funded.request(PROMPT), said("Before."))
+    assert str(next(watch).result) == "Before."
+
+    with then_taken_back(network):
+        respond(funded.request(PROMPT), said("Taken."))
+        assert str(next(watch).result) == "Taken."
+    mine(network, 1)
+    request = funded.request(PROMPT)
+    respond(request, said("Again."))
+
+    assert next(watch).answer().text == "Again."
+
+
+def test_a_chain_that_is_set_back_far_is_read_again(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    request = funded.request(PROMPT)
+    watch = Watch(network.ai, session=funded, timeout=30)
+    with then_taken_back(network):
+        mine(network, 500)
+        respond(request, said("Taken."))
+        assert str(next(watch).result) == "Taken."
+    respond(request, said("Again."))
+
+    assert str(next(watch).result) == "Again."
+
+
+# Cursors.
+
+
+def test_what_landed_while_nobody_watched_comes_afterwards(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
+    requests = [funded.request(PROMPT) for _ in range(6)]
+    for request in requests[:3]:
+        respond(request, HERE)
+    mine(network, 200)
+    watch = Watch(network.ai, session=funded, timeout=30)
+    seen = list(islice(watch, 2))  # the third was read as well, and not given out
+    cursor = watch.cursor
+    mine(network, 200)
+    respond(requests[3], HERE)
+    mine(network, 200)
+    respond(requests[4], HERE)
+
+    resumed = Watch(network.ai, session=funded, since=cursor, timeout=0)
+
+    assert ids(seen) == ids_of(requests[:2])
+    assert ids(resumed) == ids_of(requests[2:5])
+    respond(requests[5], HERE)
+    assert ids(landed(network.ai, session=funded, since=resumed.cursor)) == [requests[5].id]
+
+
+def test_one_outcome_at_a_time_from_cursor_to_cursor(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
+    """As a process that dies after each."""
+    requests = funded.request_many([PROMPT] * 20)
+    network.node.answer_pending()  # many of them in one block
+    found, cursor = [], None
+    for _ in requests:
+        watch = Watch(network.ai, session=funded, since=cursor, timeout=0)
+        found.append(next(watch).request.id)
+        cursor = watch.cursor
+
+    assert sorted(found) == sorted(each.id for each in requests if isinstance(each, DtnRequest))
+    assert landed(network.ai, session=funded, since=cursor) == []
+
+
+def test_a_cursor_stays_small(
+    funded: DtnSession,
+    respond: Respond,
+    network: LocalNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landings_module, "MOST_REMEMBERED", 10)
+    *requests, last = [funded.request(PROMPT) for _ in range(31)]
+    for request in requests:
+        respond(request, HERE)
+
+    watch = Watch(network.ai, session=funded, timeout=0)
+    assert len(list(watch)) == 30
+    assert len(json.loads(str(watch.cursor))["given"]) == 10
+    respond(last, HERE)
+    assert ids(landed(network.ai, session=funded, since=watch.cursor)) == [last.id]
+
+
+def test_a_cursor_is_of_what_it_was_made_for(
+    funded: DtnSession, network: LocalNetwork, cast: Cast
+) -> None:
+    watch = Watch(network.ai, session=funded, timeout=0)
+    assert list(watch) == []
+    made = json.loads(str(watch.cursor))
+    other = DtnSession.start("1", cast.customer, network.ai)
+    wrong = [
+        "",
+        "[]",
+        "{}",
+        "now or then",
+        json.dumps({**made, "more": 1}),
+        json.dumps({**made, "block": "1"}),
+        json.dumps({**made, "block": -1}),
+        json.dumps({**made, "block": 10**9}),
+        json.dumps({**made, "given": [[]]}),
+        json.dumps({**made, "given": None}),
+        json.dumps({**made, "chain": "0x" + "00" * 32}),
+        json.dumps({**made, "router": network.token}),
+    ]
+
+    for cursor in wrong:
+        with pytest.raises(InvalidCursor):
+            landed(network.ai, session=funded, since=cursor)
+    for what in ({"session": other}, {"owner": cast.customer}):
+        with pytest.raises(InvalidCursor, match=f"that of session {funded.id}"):
+            landed(network.ai, since=watch.cursor, **what)
+    assert landed(network.ai, session=funded, since=watch.cursor) == []
+
+
+WATCHES = """
+import sys
+from pathlib import Path
+from ape_dtn import DtnAi
+from ape_dtn.watch import Watch
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import RpcCounter
+
+url, router, session, file = sys.argv[1:]
+cursor, draft = Path(file), Path(file + ".draft")
+with connected_to(url) as provider:
+    since = cursor.read_text() if cursor.is_file() else None
+    watch = Watch(DtnAi(router, provider), session=int(session), since=since)
+    for outcome in watch:
+        print(outcome.request.id, flush=True)
+        draft.write_text(watch.cursor)
+        draft.replace(cursor)
+"""
+
+
+def test_a_process_that_is_killed_is_followed_by_another(
+    funded: DtnSession, network: LocalNetwork, respond: Respond, tmp_path: Path
+) -> None:
+    requests = [funded.request(PROMPT) for _ in range(3)]
+    saved = tmp_path / "cursor"
+    arguments = [network.ai.router, str(funded.id), str(saved)]
+    command = [sys.executable, "-c", WATCHES, str(network.ai.provider.http_uri), *arguments]
+    seen: list[str] = []
+
+    for request in requests[:2]:
+        respond(request, HERE)
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            seen.append(process.stdout.readline().strip())
+            deadline = time.monotonic() + 10
+            while not (
+                saved.is_file() and len(json.loads(saved.read_text())["given"]) == len(seen)
+            ):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            process.kill()
+    respond(requests[2], HERE)
+
+    assert seen == ids_of(requests[:2])
+    assert ids(landed(network.ai, session=funded, since=saved.read_text())) == [requests[2].id]
+
+
+# Whom to believe.
+
+
+def test_what_strangers_emit_counts_for_nothing(
+    funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
+) -> None:
+    request, later_on = [funded.request(PROMPT) for _ in range(2)]
+    theirs = DtnSession.start("1", cast.stranger, network.ai).request(PROMPT)
+    owner = "0x" + cast.customer.address[2:].lower().rjust(64, "0")
+    number = bytes(31) + b"\1"
+    forged = [
+        # The customer's session is closed; and the stranger's is the customer's.
+        ([SessionManager.session_closed.topic, topic(funded.id)], number),
+        ([SessionManager.session_started.topic, topic(theirs.session_id), owner], number),
+        ([SessionManager.session_started.topic, topic(funded.id), owner], number),
+    ]
+    watch = Watch(network.ai, owner=cast.customer, timeout=30)
+    respond(request, HERE)
+    assert next(watch).request.id == request.id
+
+    for topics, data in forged:
+        sends.create(network.ai.provider, cast.stranger, emitting(topics, data))
+    respond(theirs, HERE)
+    respond(later_on, HERE)
+
+    assert next(watch).request.id == later_on.id
+    assert ids(landed(network.ai, owner=cast.customer)) == [request.id, later_on.id]
+    assert ids(landed(network.ai, session=funded)) == [request.id, later_on.id]
+
+
+def test_an_id_of_a_new_session_manager_is_another_session(
+    funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast, behaviour: Behaviour
+) -> None:
+    before = network.ai.contracts().session_manager
+    asked = funded.request(PROMPT)
+    respond(asked, HERE)
+    owned = Watch(network.ai, owner=cast.customer, timeout=30)
+    watched = Watch(network.ai, session=funded, timeout=30)
+    assert [next(owned).request.id, next(watched).request.id] == [asked.id] * 2
+
+    replace_manager(network, cast, behaviour)
+    again = session_of_id(funded.id, cast, network.ai)  # the stranger's
+    of_stranger = again.request(PROMPT)
+    respond(of_stranger, HERE)
+    new = DtnSession.start("1", cast.customer, network.ai).request(PROMPT)
+    respond(new, HERE)
+
+    assert next(owned).request.id == new.id
+    ai = DtnAi(network.ai.router, network.ai.provider)
+    ai.deployment = replace(ai.deployment, session_managers=(before,))
+    assert ids(landed(ai, session=funded.id)) == [of_stranger.id]
+    assert ids(landed(ai, owner=cast.customer)) == [asked.id, new.id]
+    assert ids(landed(ai, owner=cast.stranger)) == [of_stranger.id]
+
+
+def test_sessions_of_a_new_session_manager_are_found(
+    network: LocalNetwork, respond: Respond, cast: Cast, behaviour: Behaviour
+) -> None:
+    """Nobody has seen this one start; before, its id was that of a stranger's session."""
+    first = DtnSession.start("1", cast.stranger, network.ai).id
+    session = DtnSession.start("1", cast.customer, network.ai)
+    watch = Watch(network.ai, owner=cast.customer, timeout=30)
+    respond(session.request(PROMPT), HERE)
+    next(watch)
+
+    replace_manager(network, cast, behaviour)
+    new = DtnSession.start("1", cast.customer, network.ai)
+    respond(new.request(PROMPT), said("New."))
+
+    assert new.id == first
+    assert str(next(watch).result) == "New."
+
+
+# What it costs.
+
+
+Noted = list[tuple[float, list[str]]]
+
+
+@contextmanager
+def noting(through: Through) -> Iterator[tuple[DtnAi, Noted]]:
+    """The methods of each HTTP request, and when it came."""
+    noted: Noted = []
+
+    def note(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        calls = json.loads(body)
+        methods = [call["method"] for call in (calls if isinstance(calls, list) else [calls])]
+        noted.append((time.monotonic(), methods))
+        return ask(body)
+
+    with through(note) as ai:
+        yield ai, noted
+
+
+LOOK = ["eth_getBlockByNumber", "eth_getLogs"]
+
+
+@pytest.mark.parametrize("how_many", [1, 200])
+def test_a_look_is_two_calls_however_much_is_awaited(
+    funded: DtnSession, network: LocalNetwork, through: Through, how_many: int
+) -> None:
+    sent = funded.request_many([PROMPT] * how_many, most_it_may_cost="0.01")
+    requests = [
+        DtnRequest.load(each.id, network.ai) for each in sent if not isinstance(each, Exception)
+    ]
+    with noting(through) as (ai, noted):
+        for what in ({"requests": requests}, {"session": funded.id}, {"owner": funded.owner}):
+            noted.clear()
+            watch = Watch(ai, timeout=2, **what)
+            assert list(watch) == []
+            first, *others = [methods for _, methods in noted]
+            looks = [methods for methods in others if "eth_getLogs" in methods and len(methods) > 1]
+            assert first == ["eth_getBlockByNumber"] * 2
+            assert noted[-1][1] == LOOK
+            assert looks == [LOOK] * len(looks)
+            # The first look is more; after it, there are these alone.
+            assert len(others) - len(looks) <= 6
+            # Block time 0, and no block comes at all.
+            assert 4 <= len(looks) <= 2 / 0.1 + 1
+
+
+def test_200_answers_are_read_together(
+    funded: DtnSession, network: LocalNetwork, through: Through
+) -> None:
+    sent = funded.request_many([PROMPT] * 200, most_it_may_cost="0.01")
+    requests = [each for each in sent if isinstance(each, DtnRequest)]
+    with noting(through) as (ai, noted):
+        watch = Watch(ai, requests=requests, timeout=30)
+        with later(1, network.node.answer_pending):
+            outcomes = list(watch)
+
+    read = [methods for _, methods in noted if "eth_call" in methods]
+    assert sorted(ids(outcomes)) == sorted(ids_of(requests))
+    # The first look at all of them, then what landed, in a few blocks, one read for each look.
+    assert sum(len(methods) for methods in read) <= 2 * 200 + 2 * len(read)
+    assert len(read) <= sum(methods == LOOK for _, methods in noted) + 3
+
+
+def test_pauses_follow_the_blocks_that_come(
+    network: LocalNetwork, funded: DtnSession, through: Through
+) -> None:
+    """Whatever the configuration says: here, that blocks take no time."""
+    with noting(through) as (ai, noted):
+        watch = Watch(ai, session=funded, timeout=4)
+        with later(1, lambda: mine(network)):  # blocks of one second
+            assert list(watch) == []
+    looks = [at for at, methods in noted if methods == LOOK]
+    pauses = [after - before for before, after in pairwise(looks)]
+
+    assert min(pauses[:5]) >= 0.1
+    assert 0.4 < sorted(pauses[-5:-1])[1] < 0.8
+
+
+def test_ranges_that_are_refused_are_split(
+    funded: DtnSession, network: LocalNetwork, through: Through, respond: Respond
+) -> None:
+    """As after a long time, and on endpoints that take no more than a few blocks at once."""
+    request, other = [funded.request(PROMPT) for _ in range(2)]
+
+    def ten_blocks(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        calls = json.loads(body)
+        if isinstance(calls, dict):
+            return json.dumps(answer(calls, ask)).encode()
+        return json.dumps([answer(call, ask) for call in calls]).encode()
+
+    def answer(call: dict[str, Any], ask: Callable[[bytes], bytes]) -> Any:
+        if call["method"] == "eth_getLogs":
+            first, last = call["params"][0]["fromBlock"], call["params"][0]["toBlock"]
+            if last == "latest" or int(last, 16) - int(first, 16) >= 10:
+                error = {"code": -32005, "message": "block range exceeds 10"}
+                return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+        return json.loads(ask(json.dumps(call).encode()))
+
+    with through(ten_blocks) as ai:
+        watch = Watch(ai, session=funded, timeout=30)
+        respond(request, HERE)
+        assert next(watch).request.id == request.id
+        mine(network, 300)
+        respond(other, HERE)
+        mine(network, 300)
+        assert next(watch).request.id == other.id
+
+
+def test_looks_share_a_connection(funded: DtnSession, network: LocalNetwork) -> None:
+    """Each is made in a thread of its own, and a connection for each would be dear."""
+    connections = set()
+
+    class KeepingAlive(RpcCounter):
+        def __init__(self, upstream: str) -> None:
+            super().__init__(upstream)
+            server = self._server
+
+            class Handler(server.RequestHandlerClass):  # type: ignore[misc,name-defined]
+                protocol_version = "HTTP/1.1"
+
+                def do_POST(self) -> None:
+                    connections.add(self.client_address)
+                    super().do_POST()
+
+            server.RequestHandlerClass = Handler
+
+    counter = KeepingAlive(str(network.ai.provider.http_uri))
+    with counter, connected_to(counter.url) as provider:
+        ai = DtnAi(network.ai.router, provider)
+        connections.clear()
+        with counter.counting() as count:
+            assert list(Watch(ai, session=funded, timeout=2)) == []
+
+    assert count.http > 5
+    assert len(connections) <= 3
+
+
+# On Ape's in-process chain, which is no HTTP endpoint.
+
+
+IN_PROCESS = """
+import json
+import ape
+from ape_dtn import DtnSession
+from ape_dtn.errors import RequestPending, RequestStranded
+from ape_dtn.local import Behaviour, deploy, fund
+from ape_dtn.watch import Watch
+
+
+def caught(function):
+    try:
+        function()
+    except (RequestPending, RequestStranded) as err:
+        return err.as_dict()
+
+
+found = {}
+with ape.networks.ethereum.local.use_provider("test"):
+    owner, worker, customer = ape.accounts.test_accounts[:3]
+    for behaviour in Behaviour:
+        network = deploy(owner, worker, behaviour)
+        fund(network.ai.provider, owner, network.token, str(customer.address), 10_000_000)
+        session = DtnSession.start("5.00", customer, network.ai)
+        first, second = session.request("One?"), session.request("Two?")
+        network.node.answer_pending()
+        watch = Watch(network.ai, owner=customer, timeout=0)
+        third = session.request("Three?")
+        now = found[behaviour.name] = {}
+        now["waited"] = str(first.wait(timeout=0))
+        now["watched"] = [str(outcome.result) for outcome in watch]
+        now["pending"] = caught(lambda: third.wait(timeout=0.5))
+        session.close()
+        now["stranded"] = caught(third.wait)
+        again = Watch(network.ai, owner=customer, since=watch.cursor, timeout=0)
+        now["then"] = [outcome.request.id == third.id for outcome in again]
+print(json.dumps(found))
+"""
+
+
+def test_it_is_the_same_on_the_chain_in_the_process() -> None:
+    command = [sys.executable, "-c", IN_PROCESS]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+    found = json.loads(ran.stdout.splitlines()[-1])
+
+    assert set(found) == {behaviour.name for behaviour in Behaviour}
+    for each in found.values():
+        assert each["waited"] == "You asked: One?"
+        assert each["watched"] == ["You asked: One?", "You asked: Two?"]
+        assert each["pending"]["code"] == "request_pending"
+        assert each["pending"]["nodes"][0]["answers"] == 2
+        assert each["stranded"]["code"] == "request_stranded"
+        assert each["then"] == [True]

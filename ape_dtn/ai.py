@@ -17,6 +17,9 @@ from ape_dtn.chain.networks import name as network_name
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     ContractReverted,
+    DtnError,
+    InsufficientFunds,
+    InvalidOption,
     ModelNotFound,
     NoAccount,
     NoContractAtAddress,
@@ -273,16 +276,26 @@ class DtnAi:
         from ape_dtn.draft import draft
         from ape_dtn.session import DtnSession
 
+        if session and deposit is not None:
+            raise InvalidOption("deposit", "a session that is open cannot be filled up")
         if isinstance(session, DtnSession):
-            return session.request(*values, account=account, **options)
+            signer = account or session.account or self.account
+            return session.request(*values, account=signer, **options)
         signer = self.signer(account)
         if session:
             return draft(self, signer, values, session, options).send()
         checked = draft(self, signer, values, None, options)
-        opened = DtnSession.start(
-            deposit or checked.most_it_may_cost, signer, self, unsafe_two_step=unsafe_two_step
-        )
-        return opened.send(checked)
+        most = checked.most_it_may_cost
+        funds = most if deposit is None else most.token.amount(deposit)
+        if funds < most:
+            raise InsufficientFunds("the new session", most, funds)
+        opened = DtnSession.start(funds, signer, self, unsafe_two_step=unsafe_two_step)
+        try:
+            return opened.send(checked)
+        except DtnError as err:
+            err.fields.setdefault("session_id", opened.id)
+            err.hint = f"Session {opened.id} is open with {funds}. {err.hint or ''}".strip()
+            raise
 
     def quote(
         self,

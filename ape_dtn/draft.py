@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,16 @@ from ape_dtn.errors import (
     FeeTooHigh,
     InsufficientFunds,
     InvalidCall,
+    InvalidOption,
     InvalidPrompt,
     ModelNotFound,
     NoAccount,
+    NoNetwork,
     RequestReplaced,
 )
 from ape_dtn.model import Api, Model
 from ape_dtn.names import to_address
-from ape_dtn.options import Callback, Options, check_known
+from ape_dtn.options import Callback, Options, check_options
 from ape_dtn.prompt import Prompt
 from ape_dtn.request import DtnRequest
 from ape_dtn.routing import Routing
@@ -231,14 +234,20 @@ def drafts(
     Raises:
         DtnError: As :func:`draft` does, for the first request that something is wrong with.
     """
-    check_known(options)
+    check_options(options)
     named_inputs = options.get("inputs") or {}
-    for inputs in many:
-        check_texts([*inputs, *named_inputs.values()])
+    if len(many) > 1 and options.get("user"):
+        raise InvalidOption("user", "requests of one block that share it share their id too")
+    for place, inputs in enumerate(many):
+        with _placed(place, len(many)):
+            check_texts([*inputs, *named_inputs.values()])
     name = options.get("model") or ai.config.model
     terms = read_terms(ai, [name], session_id, options, str(account.address))
     base = to_draft(terms, name, account)
-    asked = [base.with_inputs(base.model.api.bind(inputs, named_inputs)) for inputs in many]
+    asked = []
+    for place, inputs in enumerate(many):
+        with _placed(place, len(many)):
+            asked.append(base.with_inputs(base.model.api.bind(inputs, named_inputs)))
     route = terms.routing(base.model)
     _check_money(terms, len(asked))
     return [replace(each, routing=route) for each in asked]
@@ -326,6 +335,18 @@ def a_user_like(sender: str) -> str:
     return to_checksum_address(kept + secrets.token_bytes(DRAWN_BYTES))
 
 
+@contextmanager
+def _placed(place: int, how_many: int) -> Iterator[None]:
+    """Says which of many it is that something is wrong with."""
+    try:
+        yield
+    except DtnError as err:
+        if how_many > 1:
+            err.fields["place"] = place
+            err.hint = f"It is number {place + 1} of {how_many}. {err.hint or ''}".strip()
+        raise
+
+
 def _check_money(terms: Terms, how_many: int) -> None:
     """Checks what all requests may cost together against the session and the limits."""
     ai, options, most = terms.ai, terms.options, terms.most_it_may_cost
@@ -348,11 +369,13 @@ def _plain(api: Api, kind: str, given: Any) -> Any:
 
 
 def _check_not_replaced(request: DtnRequest, block_number: int) -> None:
-    created = reads.logs(
-        request.ai.provider,
-        request.ai.router,
-        [Router.request_created.topic, request.id],
-        from_block=block_number,
-    )
+    created = []
+    with suppress(NoNetwork):  # it is sent, and named, whatever else can be found out
+        created = reads.logs(
+            request.ai.provider,
+            request.ai.router,
+            [Router.request_created.topic, request.id],
+            from_block=block_number,
+        )
     if created and created[-1].transaction != (request.receipt and request.receipt.transaction):
         raise RequestReplaced(request.id)

@@ -184,6 +184,16 @@ class InvalidCid(BadInput):
         super().__init__(f"'{cid}' is no usable content identifier: {reason}.", cid=cid)
 
 
+class InvalidOption(BadInput):
+    """An option of a request, or several together, that mean nothing."""
+
+    option: str
+    reason: str
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"'{option}' cannot be so: {reason}.", option=option, reason=reason)
+
+
 class NoAccount(BadInput):
     """Something was to be signed, and nobody was named to sign it."""
 

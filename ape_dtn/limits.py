@@ -28,7 +28,8 @@ def check_session(
 ) -> None:
     """Checks what a session has cost, and may still cost, against its limits.
 
-    What it has cost is read from the chain, so that the limit holds for all processes together.
+    What it has cost is read from the chain, and so includes what other processes have asked on it.
+    Requests that are drafted at the same moment are not seen by each other.
 
     Args:
         ai: The network.

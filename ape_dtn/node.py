@@ -15,7 +15,7 @@ from ape_dtn.answer import CallType, Status
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import Router
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError, NodeNotFound
+from ape_dtn.errors import DtnError, NodeNotFound, NoNetwork, TransactionPending
 from ape_dtn.names import as_hex, id_of
 from ape_dtn.prompt import fill_in
 from ape_dtn.record import Record, read_records
@@ -88,8 +88,9 @@ class DtnNode:
             and record.model_id in served
             and (self.id in record.nodes or not namespaces.isdisjoint(record.namespaces))
         }
-        answered = self._respond(asked, served)
-        self._seen = total
+        answered, is_all = self._respond(asked, served)
+        if is_all:
+            self._seen = total
         return answered
 
     def forget(self) -> None:
@@ -135,15 +136,24 @@ class DtnNode:
         ]
         return {model.id: model.api for model in models if model}, set(node.namespaces)
 
-    def _respond(self, asked: Mapping[bytes, Record], served: Mapping[bytes, Api]) -> list[str]:
-        """Answers requests, all on their way at once, and returns the ids of those that are."""
+    def _respond(
+        self, asked: Mapping[bytes, Record], served: Mapping[bytes, Api]
+    ) -> tuple[list[str], bool]:
+        """Answers requests, all on their way at once.
+
+        Returns:
+            The ids of those that are answered, and whether nothing is left to be tried again.
+        """
         ids = list(asked)
         answered: dict[int, str] = {}
+        passing: list[int] = []
 
         def told(place: int, outcome: sends.Receipt | DtnError) -> None:
             request_id = as_hex(ids[place])
             if isinstance(outcome, DtnError):  # such as a session that was closed meanwhile
                 self._tell(f"request {request_id}: {outcome}")
+                if isinstance(outcome, NoNetwork | TransactionPending):
+                    passing.append(place)
             else:
                 answered[place] = request_id
 
@@ -152,7 +162,7 @@ class DtnNode:
             for request_id, record in asked.items()
         ]
         sends.send_each(self.ai.provider, self.worker, responses, reverts.NOTHING, told)
-        return [answered[place] for place in sorted(answered)]
+        return [answered[place] for place in sorted(answered)], not passing
 
     def _response(self, request_id: bytes, api: Api, record: Record) -> sends.Transaction:
         status, message, response = self._result(api, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -10,8 +11,11 @@ from eth_utils import keccak
 
 from ape_dtn.amount import AmountLike
 from ape_dtn.answer import CallType
+from ape_dtn.errors import InvalidOption
 from ape_dtn.names import to_address
 from ape_dtn.routing import Aggregation
+
+_SIGNATURE = re.compile(r"[A-Za-z_$][\w$]*\([\w,()\[\]]*\)")
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,18 @@ class Callback:
     gas: int
 
     def __post_init__(self) -> None:
-        """Checks the target.
+        """Checks all of it, since nothing else would: the contracts take whatever comes.
 
         Raises:
-            InvalidAddress: It is no address.
+            InvalidAddress: The target is no address.
+            InvalidOption: A signature is none, or the gas is no number of gas.
         """
         to_address(self.target)
+        for signature in (self.success, self.failure):
+            if not _SIGNATURE.fullmatch(signature):
+                raise InvalidOption("callback", f"'{signature}' is no name with types")
+        if not 0 <= self.gas < 2**256:
+            raise InvalidOption("callback", f"{self.gas} is no gas")
 
     def encode(self) -> tuple[bytes, bytes, str]:
         """The Solidity struct."""
@@ -83,11 +93,17 @@ class Options(TypedDict, total=False):
     user: str | None
 
 
-def check_known(options: Options) -> None:
-    """Checks that all options exist: a misspelled limit must not pass for none.
+def check_options(options: Options) -> None:
+    """Checks that all options exist, as a misspelled limit must not pass for none, and go together.
 
     Raises:
-        TypeError: One does not.
+        TypeError: One does not exist.
+        InvalidOption: One has no meaning, or not beside another.
     """
+    redundancy = options.get("redundancy", 1)
+    if not 0 <= redundancy < 2**32:
+        raise InvalidOption("redundancy", f"{redundancy} is no number of answers")
+    if options.get("any_node") and (options.get("nodes") or options.get("namespaces")):
+        raise InvalidOption("any_node", "it would trust more than those that are named besides")
     if unknown := options.keys() - Options.__annotations__.keys():
         raise TypeError(f"a request has no option {', '.join(map(repr, sorted(unknown)))}")

@@ -72,8 +72,8 @@ def check(texts: Iterable[str], values: Sequence[Any]) -> None:
     if not any(text.strip() for text in texts):
         raise EmptyPrompt
     types = placeholder_types(texts)
-    used = {int(found["index"]) for text in texts for found in _PLACEHOLDER.finditer(text)}
-    for index in sorted(used):
+    used = indices(texts)
+    for index in used:
         if index >= len(values) or values[index] is None:
             raise InvalidPrompt(f"placeholder {{{index}}} has no value")
     for index, value in enumerate(values):
@@ -88,6 +88,11 @@ def check(texts: Iterable[str], values: Sequence[Any]) -> None:
         if _PLACEHOLDER.search(as_text(types[index], value)):
             # A node that fills in one index after the other would fill in this text too.
             raise InvalidPrompt(f"the text of value {index} looks like a placeholder itself")
+
+
+def indices(texts: Iterable[str]) -> list[int]:
+    """The indices that placeholders of the texts use, in their order."""
+    return sorted({int(found["index"]) for text in texts for found in _PLACEHOLDER.finditer(text)})
 
 
 def encode_values(texts: Iterable[str], values: Sequence[Any]) -> bytes:

@@ -20,7 +20,7 @@ from ape_dtn.chain.reads import Call
 from ape_dtn.draft import Draft, Inputs, check_texts, to_draft
 from ape_dtn.errors import DtnError, InsufficientFunds, NoAccount, OverLimit
 from ape_dtn.gas import Gas
-from ape_dtn.options import Options, check_known
+from ape_dtn.options import Options, check_options
 from ape_dtn.record import read_records
 from ape_dtn.session import DtnSession, opening_of
 from ape_dtn.terms import Terms, read_terms
@@ -198,7 +198,7 @@ def quote_inputs(
 
     ``inputs_of`` gives a model's inputs in their order. What it raises is that model's problem.
     """
-    check_known(options)
+    check_options(options)
     if answer_bytes is not None and answer_bytes < 0:
         raise ValueError(f"no answer has {answer_bytes} bytes")
     names = _listed(models or options.get("model") or ai.config.model)

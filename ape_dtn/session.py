@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 from ape_dtn import ownership
 from ape_dtn.ai import Contracts, DtnAi, token_calls
 from ape_dtn.amount import Amount, AmountLike, Token
+from ape_dtn.answer import Status
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
 from ape_dtn.chain.networks import is_local
@@ -22,14 +23,17 @@ from ape_dtn.errors import (
     DepositWaiting,
     DtnError,
     InsufficientFunds,
+    InvalidOption,
     NothingDeposited,
     PartlySent,
     Refused,
     SessionAlreadyClosed,
+    TransactionPending,
     UnsafeDeposit,
 )
 from ape_dtn.options import Options
 from ape_dtn.ownership import session_call
+from ape_dtn.prompt import Prompt
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -49,7 +53,8 @@ class DtnSession:
     """A session of the connected network.
 
     Get one with :meth:`start`, :meth:`load` or :meth:`list`. Used as a context manager, it is
-    closed and refunded at the end, also when the body raises.
+    closed and refunded at the end, also when the body raises; but not while a request that was
+    asked on it here has no answer yet, which would never come then.
 
     ``receipt`` is that of the last transaction sent here, and ``opened_with`` what the session was
     opened with, if it was opened here.
@@ -66,6 +71,7 @@ class DtnSession:
         self.account = account
         self.receipt: sends.Receipt | None = None
         self.opened_with: Amount | None = None
+        self._asked: list[DtnRequest] = []
 
     @classmethod
     def start(
@@ -102,6 +108,13 @@ class DtnSession:
             _, started = sends.send_together(ai.provider, account, opening)
         except PartlySent as err:
             raise DepositWaiting(deposit, err.sent[0]) from err
+        except TransactionPending as err:
+            if err.before:
+                err.hint = (
+                    "Your deposit is there. Look at the transaction that starts the session; where "
+                    "it does not come, start one at once: `ape dtn session start --claim`."
+                )
+            raise
         except Refused as err:
             if not err.before:  # the deposit itself did not go through
                 raise
@@ -274,7 +287,7 @@ class DtnSession:
         Returns:
             The request; its ``wait()`` gives the answer.
         """
-        return self.draft(*values, account=account, **options).send()
+        return self._noted(self.draft(*values, account=account, **options).send())
 
     def request_many(
         self,
@@ -300,13 +313,19 @@ class DtnSession:
         Raises:
             DtnError: Something is wrong with one of them, and none was sent.
         """
+        if isinstance(many, str | Prompt):
+            raise InvalidOption("many", "it is one prompt; give a list of them")
         inputs = [each if isinstance(each, tuple) else (each,) for each in many]
         checked = drafts(self.ai, self._signer(account), inputs, self.id, options)
-        return send_drafts(checked, on_sent)
+        sent = send_drafts(checked, on_sent)
+        for each in sent:
+            if not isinstance(each, DtnError):
+                self._noted(each)
+        return sent
 
     def send(self, checked: Draft) -> DtnRequest:
         """Sends a request that was drafted before this session was started."""
-        return replace(checked, session_id=self.id).send()
+        return self._noted(replace(checked, session_id=self.id).send())
 
     def quote(
         self,
@@ -373,6 +392,18 @@ class DtnSession:
         self.receipt = receipt
         return token.units(closed["remainingBalance"])
 
+    def _noted(self, request: DtnRequest) -> DtnRequest:
+        self._asked.append(request)
+        return request
+
+    def _pending(self) -> Sequence[str]:
+        """Those of the requests asked here that have no answer yet."""
+        from ape_dtn.request import DtnRequest
+
+        ids = [request.id for request in self._asked]
+        found = DtnRequest.load_many(ids, self.ai)
+        return [each.id for each, record in found if record.status is Status.PENDING]
+
     def _signer(self, account: AccountAPI | None) -> AccountAPI:
         return self.ai.signer(account or self.account)
 
@@ -385,7 +416,16 @@ class DtnSession:
         raised: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        from ape.logging import logger
+
         try:
+            if pending := self._pending():
+                # Closed, it could not pay for them any more, and their answers would never come.
+                logger.warning(
+                    f"Session {self.id} stays open: {len(pending)} of its requests have no answer "
+                    f"yet, {', '.join(pending)}. Afterwards: `ape dtn session close {self.id}`."
+                )
+                return
             self.close()
         except SessionAlreadyClosed:
             pass
@@ -393,8 +433,6 @@ class DtnSession:
             if raised is None:
                 raise
             # What the body raised matters more, but nobody may miss that money is still inside.
-            from ape.logging import logger
-
             logger.error(f"Session {self.id} is still open: {err} Run `ape dtn session close`.")
 
     def _read(self) -> tuple[str, Amount]:

@@ -101,6 +101,8 @@ def ask(
         raise click.UsageError("--deposit and --keep are for a new session, not for --session.")
     if not (prompt or inputs):
         raise click.UsageError("Give a PROMPT, or the inputs of the model with --input.")
+    if output is not None and not output.parent.is_dir():
+        raise click.UsageError(f"There is no folder {output.parent} to write {output.name} to.")
     ai = DtnAi(router)
     asked: Sequence[Any] = to_prompts(prompt, values)
     if inputs:
@@ -148,8 +150,9 @@ def ask_many(
 ) -> list[dict[str, Any]]:
     """Ask every line of FILE as a prompt, all at once.
 
-    FILE is - for standard input. Prints the answers in the order of the lines. What befalls one leaves the others alone: it is
-    told in its place, and the command then ends with that error's exit code.
+    FILE is - for standard input. Prints the answers in the order of the lines. What befalls one
+    leaves the others alone: it is told in its place, and the command then ends with that error's
+    exit code.
     """
     from ape_dtn.ai import DtnAi
     from ape_dtn.draft import drafts
@@ -163,9 +166,16 @@ def ask_many(
     checked = drafts(session.ai, account, [[line] for line in lines], session_id, options)
     _show_worst_case(checked, str(checked[0].balance))
     confirm(f"Send {len(checked)} requests?", account, skip_confirmation)
-    sent = _send_many(checked)
-    with working(f"Waiting for {len(sent)} answers"):
-        outcomes = wait_all(sent, timeout, confirmations)
+    later = f"`ape dtn session history {session_id}` shows what is sent, `ape dtn watch` the rest."
+    try:
+        sent = _send_many(checked)
+        with working(f"Waiting for {len(sent)} answers"):
+            outcomes = wait_all(sent, timeout, confirmations)
+    except (KeyboardInterrupt, SystemExit) as err:
+        raise Interrupted(err, later, session_id=session_id) from err
+    except DtnError as err:
+        err.hint = f"{err.hint or ''} {later}".strip()
+        raise
     shown = [_in_its_place(*each) for each in zip(lines, sent, outcomes, strict=True)]
     for line, outcome in zip(lines, outcomes, strict=True):
         say(f"{line}\n  {outcome.message if isinstance(outcome, DtnError) else outcome.text}")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_INDEX = re.compile(r"\{(\d+)[:}]")
 _HEX = re.compile(r"0x([0-9a-fA-F]{2})*")
 _TRUTH = {"true": True, "false": False}
 
@@ -55,12 +54,12 @@ def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
     Raises:
         EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.prompt.Prompt`.
     """
-    from ape_dtn.prompt import Prompt, placeholder_types
+    from ape_dtn.prompt import Prompt, indices, placeholder_types
 
     if not lines and not values:
         return []
     types = placeholder_types(lines)
-    used = sorted({int(index) for line in lines for index in _INDEX.findall(line)})
+    used = indices(lines)
     if len(values) > len(used):
         raise InvalidPrompt(f"it has {len(used)} placeholders, and {len(values)} values are given")
     read: list[Any] = [None] * len(types)

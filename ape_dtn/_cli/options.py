@@ -26,7 +26,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--redundancy",),
         {
-            "type": int,
+            "type": click.IntRange(min=0),
             "default": 1,
             "show_default": True,
             "help": "Answers wanted; only 1 completes.",

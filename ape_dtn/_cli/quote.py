@@ -50,8 +50,8 @@ def quote(
 ) -> list[dict[str, Any]]:
     """Show what it would cost to ask PROMPT.
 
-    Several PROMPTs are the lines of one. Nothing is signed or sent. The gas is the chain's own estimate. It is told for --session, or for
-    an --account that would have to start one first.
+    Several PROMPTs are the lines of one. Nothing is signed or sent. The gas is the chain's own
+    estimate. It is told for --session, or for an --account that would have to start one first.
     """
     from ape_dtn.ai import DtnAi
     from ape_dtn.answer import CallType

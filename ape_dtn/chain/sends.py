@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak, to_checksum_address
@@ -139,25 +140,15 @@ def send_together(
     """
     assert all(transaction.gas_limit is not None for transaction in transactions[1:])
     sender = str(account.address)
-    if not _signs_raw(account):
-        # Impersonated and smart accounts send in their own way.
-        priced = _priced(provider, sender, transactions, about)
-        hashes = ["0x" + bytes(account.call(txn).txn_hash_bytes).hex() for txn in priced]
-        return _receipts(provider, sender, hashes, transactions, about)
     sent: list[str] = []
     try:
-        for attempt in range(1, NONCE_ATTEMPTS + 1):
+        for _ in range(NONCE_ATTEMPTS):
             with nonces.turn(provider, sender):
                 priced = _priced(provider, sender, transactions, about)
-                signed = [_signed(account, txn) for txn in priced]
-                try:
-                    with _uninterrupted():
-                        _send_in_order(provider, signed, sent, about)
+                if _send_in_order(provider, account, priced, sent, about):
                     break
-                except RpcRefused:
-                    # Another program has used the nonce, and what was signed with it is void.
-                    if attempt == NONCE_ATTEMPTS or not _is_used(provider, sender, signed[0]):
-                        raise
+        else:
+            raise RpcRefused("eth_sendRawTransaction", f"another program sends from {sender}")
         return _receipts(provider, sender, sent, transactions, about)
     except (KeyboardInterrupt, SystemExit):
         if sent:
@@ -196,13 +187,14 @@ def send_each(
                 del waiting[: len(places)]
                 window = {place: transactions[place] for place in places}
                 try:
-                    flying |= _send_window(provider, account, window, about, told)
+                    _send_window(provider, account, window, about, flying, told)
                 except DtnError as err:  # of these, nothing was sent
                     if places[0] == 0:
                         raise
                     for place in (*places, *waiting):
                         told(place, err)
                     waiting = []
+                deadline = _deadline(provider)
             landed = _mined(provider, list(flying))
             for transaction_hash, raw in landed.items():
                 place = flying.pop(transaction_hash)
@@ -217,7 +209,7 @@ def send_each(
                 flying = {}
             elif flying:
                 time.sleep(_pause(provider))
-    except (KeyboardInterrupt, SystemExit):
+    except BaseException:
         if flying:
             _warn_of(flying)
         raise
@@ -401,28 +393,57 @@ def _signed(account: AccountAPI, txn: TransactionAPI) -> _Signed:
 
 
 def _send_in_order(
-    provider: ProviderAPI, signed: Sequence[_Signed], sent: list[str], about: reverts.About
+    provider: ProviderAPI,
+    account: AccountAPI,
+    priced: Sequence[TransactionAPI],
+    sent: list[str],
+    about: reverts.About,
+) -> bool:
+    """Sends one after another, and adds to `sent` what was, or may have been, taken.
+
+    Returns:
+        Whether that is all of them. If not, nothing was sent: another program has used the nonce
+        of the first, and what was signed with it is void.
+    """
+    if not _signs_raw(account):
+        _send_by_account(account, priced, sent)
+        return True
+    signed = [_signed(account, txn) for txn in priced]
+    with _uninterrupted():
+        for txn in signed:
+            failure = _send_at_once(provider, str(account.address), [txn]).get(txn.hash)
+            if failure is None:
+                sent.append(txn.hash)
+                continue
+            if sent:
+                raise PartlySent(sent, _refusal(failure, about).message)
+            nonce = _nonce_of(provider, str(account.address), txn)
+            if nonce is _Nonce.FREE:
+                raise _refusal(failure, about)
+            if nonce is _Nonce.USED_BY_ANOTHER:
+                return False
+            sent.append(txn.hash)
+    return True
+
+
+def _send_by_account(
+    account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str]
 ) -> None:
-    """Sends one after another, and adds to `sent` what was, or may have been, taken."""
-    for txn in signed:
+    """Impersonated and smart accounts send in their own way, and wait for each."""
+    from ape.exceptions import ApeException
+
+    for txn in priced:
         try:
-            _send_raw(provider, txn, about)
-        except DtnError as err:
-            if not sent:
+            sent.append(str(account.call(txn).txn_hash))
+        except ApeException as err:
+            if isinstance(err, DtnError):
                 raise
-            raise PartlySent(sent, err.message) from err
-        sent.append(txn.hash)
-
-
-def _send_raw(provider: ProviderAPI, txn: _Signed, about: reverts.About) -> None:
-    try:
-        (answer,) = rpc.ask(provider, [txn.sending])
-    except NoNetwork:
-        # The endpoint may have taken it: what became of it shows when its receipt is waited for.
-        return
-    # Sent again by a retry below us, it is refused, as "already known" or for its nonce.
-    if isinstance(answer, rpc.Failure) and not _are_known(provider, [txn.hash])[0]:
-        raise _refusal(answer, about)
+            if mined := getattr(getattr(err, "txn", None), "txn_hash", None):
+                sent.append(str(mined))  # why it failed is found as for all others
+                return
+            if sent:
+                raise PartlySent(sent, str(err)) from err
+            raise RpcRefused("eth_sendTransaction", str(err)) from err
 
 
 def _refusal(failure: rpc.Failure, about: reverts.About) -> DtnError:
@@ -432,18 +453,46 @@ def _refusal(failure: rpc.Failure, about: reverts.About) -> DtnError:
     return RpcRefused(failure.method, failure.message)
 
 
-def _are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool]:
+def _are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]:
+    """Whether the endpoint knows transactions; None where it does not say."""
     try:
         answers = rpc.ask(provider, [("eth_getTransactionByHash", [each]) for each in hashes])
     except NoNetwork:
-        return [True] * len(hashes)  # not known to be refused
-    return [answer is not None and not isinstance(answer, rpc.Failure) for answer in answers]
+        return [None] * len(hashes)
+    return [None if isinstance(answer, rpc.Failure) else answer is not None for answer in answers]
 
 
-def _is_used(provider: ProviderAPI, sender: str, signed: _Signed) -> bool:
-    """Whether a nonce that was signed with was used by another transaction of the account."""
-    pending = rpc.result(provider, "eth_getTransactionCount", [sender, "pending"])
-    return rpc.as_int(pending) > signed.nonce
+def _count(provider: ProviderAPI, sender: str, block: str) -> int:
+    """How many transactions the account has sent, as of a block."""
+    return rpc.as_int(rpc.result(provider, "eth_getTransactionCount", [sender, block]))
+
+
+class _Nonce(Enum):
+    """What became of the nonce of a transaction that was refused."""
+
+    FREE = "free"
+    USED_BY_IT = "used by it"
+    USED_BY_ANOTHER = "used by another"
+
+
+def _nonce_of(provider: ProviderAPI, sender: str, refused: _Signed) -> _Nonce:
+    """What became of the nonce of a transaction that was refused.
+
+    An endpoint can refuse a transaction and take it all the same: only when its nonce is used up,
+    and not by it, may it be signed anew.
+
+    Raises:
+        TransactionPending: The nonce is in use, and not known in time by which transaction.
+    """
+    if _count(provider, sender, "pending") <= refused.nonce:
+        return _Nonce.FREE
+    deadline = _deadline(provider)
+    while _count(provider, sender, "latest") <= refused.nonce:
+        if time.monotonic() > deadline:
+            raise TransactionPending(refused.hash)
+        time.sleep(_pause(provider))
+    receipt = rpc.result(provider, "eth_getTransactionReceipt", [refused.hash])
+    return _Nonce.USED_BY_ANOTHER if receipt is None else _Nonce.USED_BY_IT
 
 
 def _send_window(
@@ -451,77 +500,100 @@ def _send_window(
     account: AccountAPI,
     window: Mapping[int, Transaction],
     about: reverts.About,
+    flying: dict[str, int],
     told: Callable[[int, Receipt | DtnError], None],
-) -> dict[str, int]:
-    """Sends many at once, and tells of those that fail before.
+) -> None:
+    """Sends many at once, adds the place of each that was sent to `flying`, tells of the others.
 
-    Returns:
-        The place of each that was sent, by its hash.
+    Raises:
+        DtnError: Nothing of it was sent, and nothing told.
     """
     sender = str(account.address)
+    failed: dict[int, DtnError] = {}
     if not _signs_raw(account):
-        return _send_by_account(provider, account, window, about, told)
+        for place, transaction in window.items():
+            try:
+                told(place, send(provider, account, transaction, about))
+            except DtnError as err:
+                told(place, err)
+        return
     with nonces.turn(provider, sender):
         market, limits = _market(provider, sender, list(window.values()), about)
         limited: dict[int, tuple[Transaction, int]] = {}
         for (place, transaction), limit in zip(window.items(), limits, strict=True):
             if isinstance(limit, DtnError):
-                told(place, limit)
+                failed[place] = limit
             else:
                 limited[place] = transaction, limit
         priced = _created(provider, sender, market, list(limited.values()))
         signed = {place: _signed(account, txn) for place, txn in zip(limited, priced, strict=True)}
         with _uninterrupted():
-            refused = _send_at_once(provider, list(signed.values()))
+            flying |= {txn.hash: place for place, txn in signed.items()}
+            refused = _send_at_once(provider, sender, list(signed.values()))
+            for transaction_hash, refusal in refused.items():
+                failed[flying.pop(transaction_hash)] = _refusal(refusal, about)
             _fill_holes(provider, account, market, list(signed.values()), refused)
-    for place, txn in signed.items():
-        if failure := refused.get(txn.hash):
-            told(place, _refusal(failure, about))
-    return {txn.hash: place for place, txn in signed.items() if txn.hash not in refused}
+    # Not before: whoever is told may want to send, and would wait for the turn that is held here.
+    for place, failure in failed.items():
+        told(place, failure)
 
 
-def _send_by_account(
-    provider: ProviderAPI,
-    account: AccountAPI,
-    window: Mapping[int, Transaction],
-    about: reverts.About,
-    told: Callable[[int, Receipt | DtnError], None],
-) -> dict[str, int]:
-    """Impersonated and smart accounts send in their own way, one after another."""
-    for place, transaction in window.items():
-        try:
-            told(place, send(provider, account, transaction, about))
-        except DtnError as err:
-            told(place, err)
-    return {}
-
-
-def _send_at_once(provider: ProviderAPI, signed: Sequence[_Signed]) -> dict[str, rpc.Failure]:
-    """Sends all in one HTTP request, and those that were refused again: they stay the same.
+def _send_at_once(
+    provider: ProviderAPI, sender: str, signed: Sequence[_Signed]
+) -> dict[str, rpc.Failure]:
+    """Sends all in one HTTP request, and what was not taken again: signed, it stays the same.
 
     Returns:
-        Why those were refused that the endpoint does not know in the end, by their hash.
+        Why those were refused that the endpoint does not know in the end, by their hash. Of the
+        others some may be unknown too, where it did not say: what became of them shows later.
     """
-    left = {txn.hash: txn.sending for txn in signed}
+    left = {txn.hash: txn for txn in signed}
     refused: dict[str, rpc.Failure] = {}
     for attempt in range(SEND_ATTEMPTS):
         if attempt:
-            time.sleep(_pause(provider) * 2**attempt)
+            time.sleep(min(_pause(provider) * 2**attempt, LONGEST_POLL))
+        sending = [txn.sending for txn in left.values()]
         try:
-            answers = dict(zip(left, rpc.ask(provider, list(left.values())), strict=True))
+            answers = dict(zip(left, rpc.ask(provider, sending), strict=True))
         except NoNetwork:
-            answers = dict.fromkeys(left, rpc.Failure("eth_sendRawTransaction", "no answer", None))
-        doubtful = [each for each, answer in answers.items() if isinstance(answer, rpc.Failure)]
-        known = _are_known(provider, doubtful) if doubtful else []
-        refused = {
+            answers = dict.fromkeys(left)
+        doubtful = [
+            each for each, answer in answers.items() if answer is None or _is_failure(answer)
+        ]
+        known = dict(zip(doubtful, _are_known(provider, doubtful), strict=True)) if doubtful else {}
+        refused |= {
             each: answers[each]
-            for each, is_known in zip(doubtful, known, strict=True)
-            if not is_known
+            for each, is_known in known.items()
+            if is_known is False and _is_failure(answers[each])
         }
-        left = {each: left[each] for each in refused}
+        for each in answers:
+            if known.get(each, True):
+                refused.pop(each, None)
+        left = {
+            each: left[each]
+            for each, is_known in known.items()
+            if not is_known and not (_is_failure(answers[each]) and answers[each].data)
+        }
+        if left and all(each in refused for each in left):
+            left = _not_overtaken(provider, sender, left)
         if not left:
             break
     return refused
+
+
+def _not_overtaken(
+    provider: ProviderAPI, sender: str, refused: Mapping[str, _Signed]
+) -> dict[str, _Signed]:
+    """Those whose nonces nobody has used yet: the others are not taken however often they come."""
+    try:
+        pending = _count(provider, sender, "pending")
+    except NoNetwork:
+        pending = 0
+    return {each: txn for each, txn in refused.items() if txn.nonce >= pending}
+
+
+def _is_failure(answer: Any) -> bool:
+    return isinstance(answer, rpc.Failure)
 
 
 def _fill_holes(
@@ -558,8 +630,8 @@ def _uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if caught:
-        signal.raise_signal(caught[0][0])
+        if caught:  # also where sending failed: nothing may be sent again after it
+            signal.raise_signal(caught[0][0])
 
 
 def _warn_of(sent: Iterable[str]) -> None:
@@ -631,7 +703,10 @@ def _why_it_failed(
     call = _as_call(sender, transaction)
     block = hex(receipt.block_number - 1)
     for at in (block, "latest"):
-        (answer,) = rpc.ask(provider, [("eth_call", [call, at])])
+        try:
+            (answer,) = rpc.ask(provider, [("eth_call", [call, at])])
+        except NoNetwork:  # that it failed is known all the same
+            break
         if isinstance(answer, rpc.Failure) and answer.data is not None:
             revert = reverts.decode(answer.data, answer.message)
             return reverts.to_error(replace(revert, transaction=receipt.transaction), about)

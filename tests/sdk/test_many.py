@@ -17,8 +17,15 @@ import pytest
 from ape_dtn import DtnRequest, DtnSession, Status
 from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import ERC20, Router
-from ape_dtn.errors import DtnError, EmptyPrompt, InsufficientFunds, RpcRefused
-from ape_dtn.local import LocalNetwork
+from ape_dtn.errors import (
+    DtnError,
+    EmptyPrompt,
+    InsufficientFunds,
+    InvalidOption,
+    RpcRefused,
+)
+from ape_dtn.local import LocalNetwork, fund
+from ape_dtn.names import to_address
 from tests.conftest import Cast
 
 from .conftest import Through
@@ -262,3 +269,140 @@ def test_balances_are_as_they_were_asked(
     )
     spent = left.token.amount("25.00") - left
     assert rpc.as_int(held) == 1_000_000_000 - spent.units
+
+
+def test_a_prompt_is_not_many(funded: DtnSession, nothing_moves: None) -> None:
+    with pytest.raises(InvalidOption, match="it is one prompt"):
+        funded.request_many("Hello?")
+
+
+def test_many_cannot_share_a_user(funded: DtnSession, cast: Cast, nothing_moves: None) -> None:
+    with pytest.raises(InvalidOption, match="share their id"):
+        funded.request_many(PROMPTS, user=str(cast.stranger.address))
+
+
+def test_the_one_that_is_wrong_is_named(funded: DtnSession, nothing_moves: None) -> None:
+    with pytest.raises(EmptyPrompt) as raised:
+        funded.request_many([*PROMPTS, ""])
+
+    assert raised.value.fields["place"] == 10
+    assert "number 11 of 11" in (raised.value.hint or "")
+
+
+def test_whoever_is_told_may_ask_again(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """The turn to send is not held meanwhile."""
+    refused: list[bool] = []
+
+    def refuse_one_estimate(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        answer = chain(body)
+        if body.count(b"eth_estimateGas") > 1 and not refused:
+            refused.append(True)
+            answers = json.loads(answer)
+            answers[-1] = {"jsonrpc": "2.0", "id": answers[-1]["id"], "error": {"message": "no"}}
+            return json.dumps(answers).encode()
+        return answer
+
+    again: list[DtnRequest] = []
+    with through(refuse_one_estimate) as ai:
+        session = DtnSession(ai, funded.id, cast.customer)
+
+        def ask_again(place: int, sent: DtnRequest | DtnError) -> None:
+            if isinstance(sent, DtnError):
+                again.append(session.request(PROMPTS[place]))
+
+        session.request_many(PROMPTS, on_sent=ask_again)
+
+    assert len(again) == 1
+    assert len(network.node.answer_pending()) == 10
+
+
+def test_what_was_taken_late_is_not_sent_again(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """The endpoint refuses it, knows nothing of it, and takes it all the same."""
+    taken: list[bytes] = []
+
+    def take_it_late(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        call = json.loads(body)
+        if isinstance(call, dict) and call["method"] == "eth_sendRawTransaction" and not taken:
+            taken.append(body)
+            error = {"code": -32000, "message": "request timed out"}
+            return json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
+        answer = chain(body)
+        if isinstance(call, dict) and call["method"] == "eth_getTransactionByHash":
+            chain(taken[0])  # after it was said that nobody knows it
+        return answer
+
+    with through(take_it_late) as ai:
+        DtnSession(ai, funded.id, cast.customer).request("Once?")
+
+    assert taken
+    assert len(network.node.answer_pending()) == 1
+
+
+def test_what_befell_one_is_told_although_nobody_knows_why(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    closed: list[bool] = []
+
+    def close_it_and_fail(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_sendRawTransaction" in body and not closed:
+            closed.append(True)
+            rpc.result(network.ai.provider, "evm_setAutomine", [False])
+            answer = chain(body)
+            close = {
+                "from": str(cast.customer.address),
+                "to": network.ai.router,
+                "data": "0x" + Router.close_user_session.encode(funded.id).hex(),
+                "gas": hex(200_000),
+                "maxPriorityFeePerGas": hex(10**11),
+                "maxFeePerGas": hex(10**12),
+                "nonce": hex(
+                    rpc.as_int(
+                        rpc.result(
+                            network.ai.provider,
+                            "eth_getTransactionCount",
+                            [str(cast.customer.address), "latest"],
+                        )
+                    )
+                ),
+            }
+            rpc.result(network.ai.provider, "eth_sendTransaction", [close])
+            rpc.result(network.ai.provider, "evm_setAutomine", [True])
+            rpc.result(network.ai.provider, "evm_mine", [])
+            return answer
+        if closed and b"eth_call" in body:
+            raise OSError("the connection dropped")
+        return chain(body)
+
+    with through(close_it_and_fail) as ai:
+        outcomes = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS[:3])
+
+    assert all(isinstance(outcome, DtnError) for outcome in outcomes)
+
+
+def test_an_impersonated_account_asks(network: LocalNetwork, accounts: Any, cast: Cast) -> None:
+    owner = "0x" + "7e" * 20
+    fund(network.ai.provider, cast.owner, network.token, owner, 100_000_000)
+    rpc.result(network.ai.provider, "anvil_setBalance", [owner, hex(10**20)])
+    account = accounts.impersonate_account(to_address(owner))
+
+    session = DtnSession.start("10", account, network.ai)
+    requests = session.request_many(PROMPTS[:3])
+    network.node.answer_pending()
+
+    assert texts(network, requests) == [f"You asked: {prompt}" for prompt in PROMPTS[:3]]
+    assert str(session.owner) == to_address(owner)
+
+
+def test_a_session_that_owes_answers_is_not_closed_at_the_end(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    with DtnSession.start("10", cast.customer, network.ai) as session:
+        request = session.request("Hello?")
+
+    assert session.is_open
+    network.node.answer_pending()
+    assert request.wait(timeout=30).text == "You asked: Hello?"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from ape_dtn import Aggregation, DtnRequest, DtnSession, Prompt, Status
+from ape_dtn import Aggregation, Callback, DtnRequest, DtnSession, Prompt, Status
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
@@ -17,8 +18,10 @@ from ape_dtn.draft import a_user_like
 from ape_dtn.errors import (
     CannotComplete,
     FeeTooHigh,
+    InsufficientFunds,
     InvalidAmount,
     InvalidCall,
+    InvalidOption,
     InvalidPrompt,
     NoAccount,
     NodeNotFound,
@@ -344,6 +347,39 @@ def test_on_a_session_by_its_id(network: LocalNetwork, funded: DtnSession, cast:
     assert network.ai.request("Hello?", session=funded.id, account=cast.customer).session_id == (
         funded.id
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"redundancy": -1, "may_never_complete": True}, InvalidOption),
+        ({"any_node": True, "nodes": [NODE]}, InvalidOption),
+        ({"any_node": True, "namespaces": ["trust.alice.mine"]}, InvalidOption),
+        ({"deposit": "0.01"}, InsufficientFunds),
+        ({"deposit": Decimal(0)}, InvalidAmount),
+    ],
+)
+def test_options_that_cannot_be(
+    network: LocalNetwork, cast: Cast, nothing_moves: None, options: Any, error: Any
+) -> None:
+    with pytest.raises(error):
+        network.ai.request("Hello?", account=cast.customer, **options)
+
+
+def test_a_session_cannot_be_filled_up(funded: DtnSession, nothing_moves: None) -> None:
+    with pytest.raises(InvalidOption, match="filled up"):
+        funded.ai.request("Hello?", session=funded, deposit="5")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"success": "onAnswer"}, {"failure": "(bytes32)"}, {"gas": -1}, {"gas": 2**256}]
+)
+def test_a_callback_that_cannot_be(cast: Cast, wrong: dict[str, Any]) -> None:
+    right = {"success": "onAnswer(bytes32)", "failure": "onFailure(bytes32)", "gas": 100_000}
+    Callback(str(cast.stranger.address), **right)
+
+    with pytest.raises(InvalidOption):
+        Callback(str(cast.stranger.address), **{**right, **wrong})
 
 
 def test_what_is_wrong_is_found_before_a_session_is_opened(

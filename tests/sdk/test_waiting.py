@@ -404,9 +404,12 @@ def test_what_was_found_is_not_lost_with_the_connection(
 # Sessions that are closed.
 
 
-def test_a_request_whose_session_was_closed_is_not_awaited(funded: DtnSession) -> None:
+def test_a_request_whose_session_was_closed_is_not_awaited(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
     request = funded.request(PROMPT)
     funded.close()
+    mine(network, 200)
     start = time.monotonic()
 
     with pytest.raises(RequestStranded) as raised:

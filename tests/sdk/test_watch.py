@@ -547,13 +547,13 @@ def test_what_strangers_emit_counts_for_nothing(
     funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
     request, later_on = [funded.request(PROMPT) for _ in range(2)]
-    theirs = DtnSession.start("1", cast.stranger, network.ai).request(PROMPT)
+    session_of_stranger = DtnSession.start("1", cast.stranger, network.ai)
     owner = "0x" + cast.customer.address[2:].lower().rjust(64, "0")
     number = bytes(31) + b"\1"
     forged = [
         # The customer's session is closed; and the stranger's is the customer's.
         ([SessionManager.session_closed.topic, topic(funded.id)], number),
-        ([SessionManager.session_started.topic, topic(theirs.session_id), owner], number),
+        ([SessionManager.session_started.topic, topic(session_of_stranger.id), owner], number),
         ([SessionManager.session_started.topic, topic(funded.id), owner], number),
     ]
     watch = Watch(network.ai, owner=cast.customer, timeout=30)
@@ -562,7 +562,7 @@ def test_what_strangers_emit_counts_for_nothing(
 
     for topics, data in forged:
         sends.create(network.ai.provider, cast.stranger, emitting(topics, data))
-    respond(theirs, HERE)
+    respond(session_of_stranger.request(PROMPT), HERE)
     respond(later_on, HERE)
 
     assert next(watch).request.id == later_on.id

@@ -13,27 +13,31 @@ from ape import plugins
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
     from ape_dtn.amount import Amount, Token
-    from ape_dtn.answer import Answer, CallType, Status
+    from ape_dtn.answers.answer import Answer, CallType, Status
+    from ape_dtn.answers.request import DtnRequest
+    from ape_dtn.answers.watch import Watch, wait_all, wait_all_async
+    from ape_dtn.asking.options import Callback
+    from ape_dtn.asking.prompt import Prompt
+    from ape_dtn.asking.routing import Aggregation
     from ape_dtn.errors import DtnError
-    from ape_dtn.options import Callback
-    from ape_dtn.prompt import Prompt
-    from ape_dtn.request import DtnRequest
-    from ape_dtn.routing import Aggregation
     from ape_dtn.session import DtnSession
 
 _HOMES = {
-    "Aggregation": "routing",
+    "Aggregation": "asking.routing",
     "Amount": "amount",
-    "Answer": "answer",
-    "CallType": "answer",
-    "Callback": "options",
+    "Answer": "answers.answer",
+    "CallType": "answers.answer",
+    "Callback": "asking.options",
     "DtnAi": "ai",
     "DtnError": "errors",
-    "DtnRequest": "request",
+    "DtnRequest": "answers.request",
     "DtnSession": "session",
-    "Prompt": "prompt",
-    "Status": "answer",
+    "Prompt": "asking.prompt",
+    "Status": "answers.answer",
     "Token": "amount",
+    "Watch": "answers.watch",
+    "wait_all": "answers.watch",
+    "wait_all_async": "answers.watch",
 }
 
 __all__ = [
@@ -49,6 +53,9 @@ __all__ = [
     "Prompt",
     "Status",
     "Token",
+    "Watch",
+    "wait_all",
+    "wait_all_async",
 ]
 
 

@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from ape_dtn import deployments
 from ape_dtn.amount import Token
+from ape_dtn.asking.model import Api, Model
 from ape_dtn.chain import reads
 from ape_dtn.chain.abi import ERC20, ModelManager, NodeManager, Router
 from ape_dtn.chain.networks import connected
@@ -26,7 +27,6 @@ from ape_dtn.errors import (
     NodeNotFound,
     NoNetwork,
 )
-from ape_dtn.model import Api, Model
 from ape_dtn.names import Names, id_of, is_name
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
     from ape_dtn.amount import AmountLike
-    from ape_dtn.answer import CallType
+    from ape_dtn.answers.answer import CallType
+    from ape_dtn.answers.request import DtnRequest
+    from ape_dtn.answers.watch import Watch
+    from ape_dtn.asking.options import Options
+    from ape_dtn.asking.quote import Quote
     from ape_dtn.config import DtnConfig
-    from ape_dtn.options import Options
-    from ape_dtn.quote import Quote
-    from ape_dtn.request import DtnRequest
     from ape_dtn.session import DtnSession
-    from ape_dtn.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -267,13 +267,13 @@ class DtnAi:
             account: Who signs; by default the session's, else this object's, else Ape's default.
             deposit: What a new session is opened with; by default what the answer may cost.
             unsafe_two_step: See :meth:`ape_dtn.session.DtnSession.start`.
-            options: See :class:`~ape_dtn.draft.Options`.
+            options: See :class:`~ape_dtn.asking.draft.Options`.
 
         Raises:
-            DtnError: What :func:`ape_dtn.draft.draft` and ``DtnSession.start`` raise. Whatever is
-                wrong with the request is found before a session is opened.
+            DtnError: What :func:`ape_dtn.asking.draft.draft` and ``DtnSession.start`` raise.
+                Whatever is wrong with the request is found before a session is opened.
         """
-        from ape_dtn.draft import draft
+        from ape_dtn.asking.draft import draft
         from ape_dtn.session import DtnSession
 
         if session and deposit is not None:
@@ -309,9 +309,9 @@ class DtnAi:
     ) -> list[Quote]:
         """What a request would cost, of each model and by each call type, without sending it.
 
-        See :func:`ape_dtn.quote.quote`.
+        See :func:`ape_dtn.asking.quote.quote`.
         """
-        from ape_dtn.quote import quote
+        from ape_dtn.asking.quote import quote
 
         return quote(
             self,
@@ -336,9 +336,9 @@ class DtnAi:
     ) -> Watch:
         """Every answer of a session, an owner or some requests, to be iterated, or by ``async``.
 
-        See :class:`ape_dtn.watch.Watch`.
+        See :class:`ape_dtn.answers.watch.Watch`.
         """
-        from ape_dtn.watch import Watch
+        from ape_dtn.answers.watch import Watch
 
         return Watch(
             self,
@@ -373,7 +373,7 @@ def token_calls(token: str) -> tuple[Call, Call]:
 
 
 def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
-    """What a :class:`~ape_dtn.model.Model` is made of."""
+    """What a :class:`~ape_dtn.asking.model.Model` is made of."""
     return (
         Call(manager, ModelManager.get_model_config, (model_id,), contract="model manager"),
         Call(manager, ModelManager.get_model_api, (model_id,), contract="model manager"),

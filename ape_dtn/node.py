@@ -11,19 +11,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.ai import DtnAi, model_calls, node_calls, to_model, to_node
-from ape_dtn.answer import CallType, Status
+from ape_dtn.answers.answer import CallType, Status
+from ape_dtn.answers.record import Record, read_records
+from ape_dtn.asking.prompt import fill_in
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import Router
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError, NodeNotFound, NoNetwork, TransactionPending
 from ape_dtn.names import as_hex, id_of
-from ape_dtn.prompt import fill_in
-from ape_dtn.record import Record, read_records
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.model import Api
+    from ape_dtn.asking.model import Api
 
 # What the deployed node software says of a call that does not fit the model's API.
 NOT_PARSABLE = "P0011: Call not parsable"

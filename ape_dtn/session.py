@@ -12,12 +12,14 @@ from typing_extensions import Unpack
 from ape_dtn import ownership
 from ape_dtn.ai import Contracts, DtnAi, token_calls
 from ape_dtn.amount import Amount, AmountLike, Token
-from ape_dtn.answer import Status
+from ape_dtn.answers.answer import Status
+from ape_dtn.asking.draft import Draft, draft, drafts, send_drafts
+from ape_dtn.asking.options import Options
+from ape_dtn.asking.prompt import Prompt
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
-from ape_dtn.draft import Draft, draft, drafts, send_drafts
 from ape_dtn.errors import (
     DepositTaken,
     DepositWaiting,
@@ -31,18 +33,16 @@ from ape_dtn.errors import (
     TransactionPending,
     UnsafeDeposit,
 )
-from ape_dtn.options import Options
 from ape_dtn.ownership import session_call
-from ape_dtn.prompt import Prompt
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.answer import CallType
-    from ape_dtn.bill import History
-    from ape_dtn.quote import Quote
-    from ape_dtn.request import DtnRequest
-    from ape_dtn.watch import Watch
+    from ape_dtn.answers.answer import CallType
+    from ape_dtn.answers.request import DtnRequest
+    from ape_dtn.answers.watch import Watch
+    from ape_dtn.asking.quote import Quote
+    from ape_dtn.billing.bill import History
 
 # What starting may use at most. It cannot be estimated: the deposit is not there yet. The deployed
 # network uses 182,004.
@@ -267,12 +267,12 @@ class DtnSession:
 
         Args:
             values: What the model takes: for text models one line of text, or several, or a
-                :class:`~ape_dtn.prompt.Prompt`.
+                :class:`~ape_dtn.asking.prompt.Prompt`.
             account: Who signs; by default the session's account.
-            options: See :class:`~ape_dtn.draft.Options`.
+            options: See :class:`~ape_dtn.asking.draft.Options`.
 
         Raises:
-            DtnError: Whatever :func:`ape_dtn.draft.draft` finds to be wrong.
+            DtnError: Whatever :func:`ape_dtn.asking.draft.draft` finds to be wrong.
         """
         return draft(self.ai, self._signer(account), values, self.id, options)
 
@@ -305,7 +305,7 @@ class DtnSession:
             many: The inputs of each: a prompt, or a tuple of all that the model takes.
             account: Who signs; by default the session's account.
             on_sent: Told of each as soon as it is mined, or known to have failed, with its place.
-            options: What they have in common; see :class:`~ape_dtn.draft.Options`.
+            options: What they have in common; see :class:`~ape_dtn.asking.draft.Options`.
 
         Returns:
             For each, in its place, the request, or the error that befell it alone.
@@ -335,7 +335,7 @@ class DtnSession:
         answer_bytes: int | None = None,
         **options: Unpack[Options],
     ) -> Sequence[Quote]:
-        """What a request on this session would cost; see :func:`ape_dtn.quote.quote`."""
+        """What a request on this session would cost; see :func:`ape_dtn.asking.quote.quote`."""
         return self.ai.quote(
             *values,
             models=models,
@@ -346,13 +346,15 @@ class DtnSession:
         )
 
     def history(self, contents: Mapping[str, bytes] | None = None) -> History:
-        """All that was asked, answered, charged and refunded; see :func:`ape_dtn.history.history`.
+        """All that was asked, answered, charged and refunded.
+
+        See :func:`ape_dtn.billing.history.history`.
 
         Args:
             contents: Contents of answers that travelled over IPFS, by their identifiers: their
                 sizes are not on the chain, and their charges not judged without.
         """
-        from ape_dtn.history import history
+        from ape_dtn.billing.history import history
 
         return history(self.ai, self.id, contents)
 
@@ -363,7 +365,7 @@ class DtnSession:
         confirmations: int | None = None,
         timeout: float | None = None,
     ) -> Watch:
-        """Every answer of this session as it comes; see :class:`ape_dtn.watch.Watch`."""
+        """Every answer of this session as it comes; see :class:`ape_dtn.answers.watch.Watch`."""
         return self.ai.watch(
             session=self, since=since, confirmations=confirmations, timeout=timeout
         )
@@ -398,7 +400,7 @@ class DtnSession:
 
     def _pending(self) -> Sequence[str]:
         """Those of the requests asked here that have no answer yet."""
-        from ape_dtn.request import DtnRequest
+        from ape_dtn.answers.request import DtnRequest
 
         ids = [request.id for request in self._asked]
         found = DtnRequest.load_many(ids, self.ai)

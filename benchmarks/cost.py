@@ -33,7 +33,7 @@ OPENED_TOGETHER = 100
 TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
 
 # Request ids of the deployed network are hashes of the time and the user, and each of their bytes
-# that is zero makes an answer 12 gas cheaper: at a fixed time, of one user, they are always the same.
+# that is zero makes an answer 12 gas cheaper: at a fixed time, of one user, they stay the same.
 MEASURED_AT = 4_000_000_000
 
 _T = TypeVar("_T")

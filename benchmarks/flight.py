@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ape_dtn import DtnRequest, DtnSession
+from ape_dtn.answers.watch import wait_all
 from ape_dtn.chain import reads
 from ape_dtn.chain.abi import Router
 from ape_dtn.local import Behaviour, deploy, fund
-from ape_dtn.watch import wait_all
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import TRACES, Count, RpcCounter
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.answer import Answer
-    from ape_dtn.draft import Draft
-    from ape_dtn.options import Options
-    from ape_dtn.request import DtnRequest
+    from ape_dtn.answers.answer import Answer
+    from ape_dtn.answers.request import DtnRequest
+    from ape_dtn.asking.draft import Draft
+    from ape_dtn.asking.options import Options
     from ape_dtn.session import DtnSession
 
 timeout_option = click.option(
@@ -93,7 +93,7 @@ def ask(
           --input width=1024 --input height=1024 --output cat.png
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.ai import DtnAi
-    from ape_dtn.draft import draft
+    from ape_dtn.asking.draft import draft
     from ape_dtn.session import DtnSession
 
     session_id = session_id or None  # 0 stands for a session of its own, as in the contracts
@@ -155,9 +155,9 @@ def ask_many(
     exit code.
     """
     from ape_dtn.ai import DtnAi
-    from ape_dtn.draft import drafts
+    from ape_dtn.answers.watch import wait_all
+    from ape_dtn.asking.draft import drafts
     from ape_dtn.session import DtnSession
-    from ape_dtn.watch import wait_all
 
     lines = [line.rstrip("\n") for line in prompts if line.strip()]
     if not lines:
@@ -204,14 +204,14 @@ def answer(
     Waits for it if there is none yet.
     """
     from ape_dtn.ai import DtnAi
-    from ape_dtn.request import DtnRequest
+    from ape_dtn.answers.request import DtnRequest
 
     request = DtnRequest.load(request_id, DtnAi(router))
     return _answered(request, {"timeout": timeout, "confirmations": confirmations}, output)
 
 
 def _send_many(checked: Sequence[Draft]) -> list[DtnRequest | DtnError]:
-    from ape_dtn.draft import send_drafts
+    from ape_dtn.asking.draft import send_drafts
 
     with progress("Sending the requests", len(checked)) as advance:
         return send_drafts(checked, lambda _place, _sent: advance())
@@ -234,7 +234,7 @@ def _ask(
     close: bool,
 ) -> dict[str, Any]:
     """Sends the request and waits; whatever happens, tells what there is and what is left to do."""
-    from ape_dtn.answer import Status
+    from ape_dtn.answers.answer import Status
 
     result: dict[str, Any] = {"session": session.id}
     finish = [f"`ape dtn session close {session.id}`"] if close else []

@@ -11,7 +11,7 @@ from ape_dtn._cli.command import dtn_command, say, table, working
 from ape_dtn.errors import BadInput
 
 if TYPE_CHECKING:
-    from ape_dtn.bill import History
+    from ape_dtn.billing.bill import History
 
 # What an amount is, depending on what happened.
 _AMOUNTS = ("deposited", "charged", "refunded")
@@ -47,7 +47,7 @@ def report(
     Each charge is recomputed from the bytes on the chain and the fees that were offered; nodes that
     took more are named, and the sums are compared with the balance.
     """
-    from ape_dtn.audit import audits
+    from ape_dtn.billing.audit import audits
 
     found = _read(session_id, router)
     for audited in audits(found):
@@ -61,7 +61,7 @@ def report(
 
 def _read(session_id: int, router: str | None) -> History:
     from ape_dtn.ai import DtnAi
-    from ape_dtn.history import history
+    from ape_dtn.billing.history import history
 
     ai = DtnAi(router)
     with working("Reading the session's events"):
@@ -69,7 +69,7 @@ def _read(session_id: int, router: str | None) -> History:
 
 
 def _show(found: History) -> None:
-    from ape_dtn.report import rows
+    from ape_dtn.billing.report import rows
 
     shown = [
         [
@@ -93,7 +93,7 @@ def _show(found: History) -> None:
 
 
 def _show_audit(audited: Any) -> None:
-    from ape_dtn.audit import remarks
+    from ape_dtn.billing.audit import remarks
 
     session = audited.session
     say(f"Session {session.id} of {session.owner}")
@@ -117,7 +117,7 @@ def _show_audit(audited: Any) -> None:
 
 
 def _show_left_out(found: History) -> None:
-    from ape_dtn.audit import LEFT_OUT
+    from ape_dtn.billing.audit import LEFT_OUT
 
     if found.left_out:
         say(f"WARNING: {LEFT_OUT} {', '.join(found.left_out)}")

@@ -14,8 +14,8 @@ import click
 from ape_dtn.errors import InvalidCall, InvalidPrompt
 
 if TYPE_CHECKING:
-    from ape_dtn.model import Api
-    from ape_dtn.prompt import Prompt
+    from ape_dtn.asking.model import Api
+    from ape_dtn.asking.prompt import Prompt
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -52,9 +52,9 @@ def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
             the type that the prompt gives it.
 
     Raises:
-        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.prompt.Prompt`.
+        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.asking.prompt.Prompt`.
     """
-    from ape_dtn.prompt import Prompt, indices, placeholder_types
+    from ape_dtn.asking.prompt import Prompt, indices, placeholder_types
 
     if not lines and not values:
         return []

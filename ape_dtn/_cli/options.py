@@ -1,4 +1,4 @@
-"""What a request can be given on the command line, as :class:`ape_dtn.draft.Options`."""
+"""What a request can be given on the command line, as :class:`ape_dtn.asking.draft.Options`."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_options(**params: Any) -> Any:
-        from ape_dtn.answer import CallType
-        from ape_dtn.options import Options
-        from ape_dtn.routing import Aggregation
+        from ape_dtn.answers.answer import CallType
+        from ape_dtn.asking.options import Options
+        from ape_dtn.asking.routing import Aggregation
 
         given: dict[str, Any] = {name: params.pop(name) for name in _NAMES}
         given["aggregation"] = Aggregation[params.pop("aggregation").upper()]

@@ -14,7 +14,7 @@ from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.quote import Quote
+    from ape_dtn.asking.quote import Quote
 
 
 @dtn_command("quote")
@@ -54,9 +54,9 @@ def quote(
     estimate. It is told for --session, or for an --account that would have to start one first.
     """
     from ape_dtn.ai import DtnAi
-    from ape_dtn.answer import CallType
-    from ape_dtn.options import Options
-    from ape_dtn.quote import BOTH, quote_inputs
+    from ape_dtn.answers.answer import CallType
+    from ape_dtn.asking.options import Options
+    from ape_dtn.asking.quote import BOTH, quote_inputs
 
     if not (prompt or inputs):
         raise click.UsageError("Give a PROMPT, or the inputs of the model with --input.")
@@ -101,7 +101,7 @@ def _row(quote: Quote) -> list[str]:
 
 
 def _basis(quote: Quote) -> str:
-    from ape_dtn.quote import Basis
+    from ape_dtn.asking.quote import Basis
 
     if quote.basis is Basis.ANSWERS:
         return f"the middle of {quote.answers_seen} seen"

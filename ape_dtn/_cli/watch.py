@@ -13,7 +13,7 @@ from ape_dtn._cli.command import dtn_command, json_lines, print_json, say
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.watch import Outcome
+    from ape_dtn.answers.watch import Outcome
 
 
 @dtn_command("watch")
@@ -63,7 +63,7 @@ def watch(
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     from ape_dtn.ai import DtnAi
-    from ape_dtn.watch import Watch
+    from ape_dtn.answers.watch import Watch
 
     json_lines()
     if sum(each is not None for each in (session, owner, account)) != 1:
@@ -93,7 +93,7 @@ def watch(
 
 
 def _print(outcome: Outcome) -> None:
-    from ape_dtn.answer import Answer
+    from ape_dtn.answers.answer import Answer
 
     result: Any = outcome.result
     if isinstance(result, Answer):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.answer import Status
+from ape_dtn.answers.answer import Status
 from ape_dtn.chain.abi import Router
 from ape_dtn.names import id_of
 

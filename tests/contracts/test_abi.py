@@ -15,9 +15,9 @@ import pytest
 from eth_utils import keccak
 
 from ape_dtn import artifacts
-from ape_dtn.answer import CallType, Status
+from ape_dtn.answers.answer import CallType, Status
+from ape_dtn.asking.routing import Aggregation
 from ape_dtn.chain import abi
-from ape_dtn.routing import Aggregation
 
 Entry = Mapping[str, Any]
 

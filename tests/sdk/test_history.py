@@ -17,16 +17,16 @@ from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import Callback, CallType, DtnAi, DtnSession, Status, artifacts, deployments
 from ape_dtn.amount import Token
-from ape_dtn.audit import LEFT_OUT, Audit, Verdict, audits, remarks
-from ape_dtn.bill import State
+from ape_dtn.billing.audit import LEFT_OUT, Audit, Verdict, audits, remarks
+from ape_dtn.billing.bill import State
+from ape_dtn.billing.history import history
+from ape_dtn.billing.report import rows
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, NodeManager, Router, SessionManager
 from ape_dtn.chain.reads import topic
 from ape_dtn.errors import SessionNotFound
-from ape_dtn.history import history
 from ape_dtn.local import NODE, NODE_MODELS, NODE_USER, Behaviour, LocalNetwork
 from ape_dtn.names import id_of
-from ape_dtn.report import rows
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
 from tests.conftest import Cast
@@ -703,7 +703,7 @@ SCRIPT = """
 import json
 import ape
 from ape_dtn import DtnSession
-from ape_dtn.history import history
+from ape_dtn.billing.history import history
 from ape_dtn.local import Behaviour, deploy, fund
 
 found = {}

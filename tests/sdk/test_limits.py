@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ape_dtn import CallType, DtnAi, DtnSession
+from ape_dtn.asking.quote import quote
 from ape_dtn.errors import InvalidAmount, OverLimit, WrongToken
 from ape_dtn.local import LocalNetwork
-from ape_dtn.quote import quote
 from tests.conftest import Balances, Cast
 
 from .conftest import Respond

@@ -11,8 +11,8 @@ from eth_abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ape_dtn.asking.model import TEXT_SPECS, Api
 from ape_dtn.errors import InvalidCall, UndecodableAnswer
-from ape_dtn.model import TEXT_SPECS, Api
 
 ID = "0x" + "5e" * 32
 TEXT = Api("llm-simpletext", TEXT_SPECS, "")
@@ -156,68 +156,6 @@ def test_the_types_of_inputs_must_fit(values: tuple[Any, ...]) -> None:
         IMAGE.encode(*values)
 
     assert raised.value.specs == IMAGE.specs
-
-
-def test_one_line_stands_for_a_list_of_one() -> None:
-    assert IMAGE.encode("A cat", 64, 32) == IMAGE.encode(["A cat"], 64, 32)
-
-
-@pytest.mark.parametrize(
-    "docs",
-    [
-        NAMED.docs,
-        "prompt, width, height",
-        "prompt; width; height",
-        "prompt: what to paint\nwidth: in pixels\nheight: in pixels",
-        "@param prompt what to paint\n@param width in pixels, even\n@param height too",
-    ],
-)
-def test_docs_name_the_inputs(docs: str) -> None:
-    assert Api("any", IMAGE.specs, docs).names == ["prompt", "width", "height"]
-
-
-@pytest.mark.parametrize(
-    "docs",
-    ["", "Paints a cat.", "prompt, width", "prompt, width, width", "prompt: a; width: b; c d: e"],
-)
-def test_docs_that_do_not_name_each_input_name_none(docs: str) -> None:
-    assert Api("any", IMAGE.specs, docs).names == []
-
-
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        ((), {"prompt": ["A cat"], "height": 32, "width": 64}),
-        ((["A cat"],), {"height": 32, "width": 64}),
-        (("A cat", 64), {"height": 32}),
-        (("A cat", 64, 32), {}),
-    ],
-)
-def test_inputs_by_position_and_by_name(values: tuple[Any, ...], named: dict[str, Any]) -> None:
-    assert NAMED.bind(values, named) == [["A cat"], 64, 32]
-
-
-@pytest.mark.parametrize(
-    ("api", "values", "named", "says"),
-    [
-        (NAMED, ("A cat",), {"widht": 64}, "there is no 'widht' among prompt, width, height"),
-        (NAMED, ("A cat", 64), {"width": 64, "height": 32}, "'width' is given twice"),
-        (NAMED, ("A cat",), {"width": 64}, "height: not given"),
-        (NAMED, (), {"width": 64}, "prompt, height: not given"),
-        (NAMED, ("A cat", 1, 2, 3), {}, "3 are needed (prompt, width, height), and 4 are given"),
-        (IMAGE, ("A cat",), {"width": 64}, "its inputs have no names: give them in their order"),
-    ],
-)
-def test_inputs_that_cannot_be_bound(
-    api: Api, values: tuple[Any, ...], named: dict[str, Any], says: str
-) -> None:
-    with pytest.raises(InvalidCall, match=re.escape(says)):
-        api.bind(values, named)
-
-
-def test_the_input_that_does_not_fit_is_named() -> None:
-    with pytest.raises(InvalidCall, match="width is no uint64"):
-        NAMED.encode("A cat", "64", 32)
 
 
 @pytest.mark.parametrize("specs", ["strin -> string", "uint7 -> string"])

@@ -14,6 +14,8 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Callback, CallType, DtnAi, DtnError, DtnSession, Prompt, Status
+from ape_dtn.asking.gas import ROLLUP_FEES
+from ape_dtn.asking.quote import DEFAULT_ANSWER_BYTES, Basis, Quote, quote
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import Event, NodeManager, SessionManager
 from ape_dtn.errors import (
@@ -32,10 +34,8 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
-from ape_dtn.gas import ROLLUP_FEES
 from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
 from ape_dtn.names import id_of
-from ape_dtn.quote import DEFAULT_ANSWER_BYTES, Basis, Quote, quote
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
 from tests.conftest import Cast
@@ -59,7 +59,7 @@ import json
 import ape
 from ape_dtn import CallType, DtnSession
 from ape_dtn.local import deploy, fund
-from ape_dtn.quote import quote
+from ape_dtn.asking.quote import quote
 
 with ape.networks.ethereum.local.use_provider("test") as provider:
     owner, worker, customer = ape.accounts.test_accounts[:3]
@@ -175,7 +175,7 @@ def test_the_latest_answers_count(
 ) -> None:
     for size in (900, 800, 7, 5, 6):
         respond(funded.request(PROMPT), b"\1" * size)
-    monkeypatch.setattr("ape_dtn.quote.MOST_ANSWERS", 3)
+    monkeypatch.setattr("ape_dtn.asking.quote.MOST_ANSWERS", 3)
 
     found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
 
@@ -187,7 +187,7 @@ def test_only_so_many_answers_are_read(
 ) -> None:
     for size in (900, 800, 7):
         respond(funded.request(PROMPT), b"\1" * size)
-    monkeypatch.setattr("ape_dtn.quote.ANSWERS_LOOKED_AT", 1)
+    monkeypatch.setattr("ape_dtn.asking.quote.ANSWERS_LOOKED_AT", 1)
 
     found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
 
@@ -585,7 +585,7 @@ def test_what_is_wrong_with_all_of_it(
 def test_on_a_public_network_nodes_have_to_be_named(
     ai: DtnAi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.terms.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.asking.terms.is_local", lambda _: False)
 
     with pytest.raises(NobodyTrusted):
         quote(ai, PROMPT)

@@ -16,11 +16,11 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Callback, DtnSession, Status
-from ape_dtn.audit import audits, remarks
-from ape_dtn.bill import History
-from ape_dtn.history import history
+from ape_dtn.billing.audit import audits, remarks
+from ape_dtn.billing.bill import History
+from ape_dtn.billing.history import history
+from ape_dtn.billing.report import COLUMNS, plain, rows
 from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.report import COLUMNS, plain, rows
 
 from .browser import Page, opened
 from .conftest import Respond

@@ -12,9 +12,10 @@ from eth_utils import keccak
 
 from ape_dtn import Aggregation, Callback, DtnRequest, DtnSession, Prompt, Status
 from ape_dtn.ai import DtnAi
+from ape_dtn.asking.draft import a_user_like
+from ape_dtn.asking.model import Model
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
-from ape_dtn.draft import a_user_like
 from ape_dtn.errors import (
     CannotComplete,
     FeeTooHigh,
@@ -30,7 +31,6 @@ from ape_dtn.errors import (
     RequestReplaced,
 )
 from ape_dtn.local import NODE, Behaviour, LocalNetwork
-from ape_dtn.model import Model
 from ape_dtn.names import id_of
 from ape_dtn.node import Backend, DtnNode
 from tests.conftest import Cast

@@ -15,9 +15,9 @@ from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import Answer, Callback, CallType, DtnAi, DtnRequest, DtnSession, Status, artifacts
 from ape_dtn.amount import Token
+from ape_dtn.asking.draft import draft
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import ERC20, Function, NodeManager, Router
-from ape_dtn.draft import draft
 from ape_dtn.errors import (
     DepositTaken,
     DepositWaiting,
@@ -178,7 +178,7 @@ def test_a_public_network_with_the_risk_accepted(
 def test_a_public_network_needs_its_nodes_named(
     funded: DtnSession, nothing_moves: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.terms.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.asking.terms.is_local", lambda _: False)
 
     with pytest.raises(NobodyTrusted, match="No trusted nodes are named"):
         funded.request(PROMPT)

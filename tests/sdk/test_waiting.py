@@ -21,6 +21,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, Callback, DtnAi, DtnRequest, DtnSession, Status
+from ape_dtn.answers.watch import wait_all, wait_all_async
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, NodeManager, Router
 from ape_dtn.errors import (
@@ -35,7 +36,6 @@ from ape_dtn.errors import (
 )
 from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
 from ape_dtn.names import as_hex, id_of
-from ape_dtn.watch import wait_all, wait_all_async
 from benchmarks.chain import connected_to
 from tests.conftest import Cast
 

@@ -18,7 +18,8 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn import landings as landings_module
+from ape_dtn.answers import landings as landings_module
+from ape_dtn.answers.watch import Outcome, Watch
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.chain.reads import topic
@@ -31,7 +32,6 @@ from ape_dtn.errors import (
     UndecodableAnswer,
 )
 from ape_dtn.local import Behaviour, LocalNetwork
-from ape_dtn.watch import Outcome, Watch
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -497,7 +497,7 @@ WATCHES = """
 import sys
 from pathlib import Path
 from ape_dtn import DtnAi
-from ape_dtn.watch import Watch
+from ape_dtn.answers.watch import Watch
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 
@@ -574,12 +574,13 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast, behaviour: Behaviour
 ) -> None:
     before = network.ai.contracts().session_manager
-    asked = funded.request(PROMPT)
+    asked, asked_too = [funded.request(PROMPT) for _ in range(2)]
     respond(asked, HERE)
     owned = Watch(network.ai, owner=cast.customer, timeout=30)
-    watched = Watch(network.ai, session=funded, timeout=30)
+    watched = Watch(network.ai, session=funded, timeout=4)
     assert [next(owned).request.id, next(watched).request.id] == [asked.id] * 2
 
+    respond(asked_too, HERE)  # and nobody looks before it is replaced
     replace_manager(network, cast, behaviour)
     again = session_of_id(funded.id, cast, network.ai)  # the stranger's
     of_stranger = again.request(PROMPT)
@@ -587,11 +588,14 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     new = DtnSession.start("1", cast.customer, network.ai).request(PROMPT)
     respond(new, HERE)
 
-    assert next(owned).request.id == new.id
+    assert ids(islice(owned, 2)) == [asked_too.id, new.id]
+    assert ids(watched) == [asked_too.id]
+    with pytest.raises(InvalidCursor):
+        landed(network.ai, session=funded, since=watched.cursor)
     ai = DtnAi(network.ai.router, network.ai.provider)
     ai.deployment = replace(ai.deployment, session_managers=(before,))
     assert ids(landed(ai, session=funded.id)) == [of_stranger.id]
-    assert ids(landed(ai, owner=cast.customer)) == [asked.id, new.id]
+    assert ids(landed(ai, owner=cast.customer)) == [asked.id, asked_too.id, new.id]
     assert ids(landed(ai, owner=cast.stranger)) == [of_stranger.id]
 
 
@@ -761,7 +765,7 @@ import ape
 from ape_dtn import DtnSession
 from ape_dtn.errors import RequestPending, RequestStranded
 from ape_dtn.local import Behaviour, deploy, fund
-from ape_dtn.watch import Watch
+from ape_dtn.answers.watch import Watch
 
 
 def caught(function):

@@ -13,15 +13,23 @@ from typing import Any
 
 from ape_dtn.ai import DtnAi, token_calls
 from ape_dtn.amount import Token
-from ape_dtn.answer import CallType, Status
-from ape_dtn.bill import Charge, History, Moment, RequestHistory, Response, SessionHistory, State
+from ape_dtn.answers.answer import CallType, Status
+from ape_dtn.answers.record import Record, record_call, to_record
+from ape_dtn.billing.bill import (
+    Charge,
+    History,
+    Moment,
+    RequestHistory,
+    Response,
+    SessionHistory,
+    State,
+)
 from ape_dtn.chain import reads, reverts, rpc
 from ape_dtn.chain.abi import Log, Router, SessionManager
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.errors import DtnError, RpcRefused, SessionNotFound
 from ape_dtn.names import Names, as_hex
 from ape_dtn.ownership import session_call
-from ape_dtn.record import Record, record_call, to_record
 
 _STATES = {
     Status.PENDING: State.PENDING,

@@ -10,10 +10,10 @@ from typing import Any, TypedDict
 from eth_utils import keccak
 
 from ape_dtn.amount import AmountLike
-from ape_dtn.answer import CallType
+from ape_dtn.answers.answer import CallType
+from ape_dtn.asking.routing import Aggregation
 from ape_dtn.errors import InvalidOption
 from ape_dtn.names import to_address
-from ape_dtn.routing import Aggregation
 
 _SIGNATURE = re.compile(r"[A-Za-z_$][\w$]*\([\w,()\[\]]*\)")
 

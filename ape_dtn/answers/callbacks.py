@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ethpm_types.abi import ErrorABI
 
     from ape_dtn.ai import DtnAi
-    from ape_dtn.record import Record
+    from ape_dtn.answers.record import Record
 
 _FAILED = (Router.success_callback_failed, Router.failure_callback_failed)
 

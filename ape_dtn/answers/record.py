@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.answer import CallType, Status
+from ape_dtn.answers.answer import CallType, Status
 from ape_dtn.chain import reads
 from ape_dtn.chain.abi import Router
 from ape_dtn.chain.reads import Call

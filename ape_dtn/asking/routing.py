@@ -13,8 +13,8 @@ from typing import Any
 from eth_utils import keccak
 
 from ape_dtn.ai import Node
+from ape_dtn.asking.model import Model
 from ape_dtn.errors import CannotComplete, NodeNotFound, NodeUnavailable
-from ape_dtn.model import Model
 
 # `IDtnAi.DtnRouting`: the only number of answers that the router can make one of.
 REDUNDANCY = 1

@@ -13,9 +13,9 @@ from enum import Enum
 from typing import Any
 
 from ape_dtn.amount import Amount
-from ape_dtn.answer import CallType, Status
-from ape_dtn.bill import History, RequestHistory, Response, SessionHistory, State
-from ape_dtn.record import Record
+from ape_dtn.answers.answer import CallType, Status
+from ape_dtn.answers.record import Record
+from ape_dtn.billing.bill import History, RequestHistory, Response, SessionHistory, State
 
 # `Router.FAILURE_FEE_PER_BYTE`: what a byte costs in a failure, in units of the fee token.
 FAILURE_FEE_PER_BYTE = 1

@@ -19,14 +19,14 @@ from typing import Any
 from eth_utils import keccak
 
 from ape_dtn.ai import DtnAi
-from ape_dtn.answer import Status
+from ape_dtn.answers.answer import Status
+from ape_dtn.answers.record import Record, record_call, to_record
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import Log, Router, SessionManager
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.errors import InvalidCursor, RpcRefused, SessionNotFound
 from ape_dtn.names import as_hex
 from ape_dtn.ownership import exists, session_call
-from ape_dtn.record import Record, record_call, to_record
 
 # How many of the latest blocks each look reads again: as deep as a reorganisation may go.
 WINDOW = 64
@@ -133,6 +133,8 @@ class Landings:
         self._confirmations = confirmations
         self._oldest: tuple[int, int] | None = None  # number and time of the first block seen
         self._block_time: float | None = None
+        self._managers: list[str] = []  # all that the router is known to have had
+        self._home: str | None = None  # the one that has the session
         self._forget()
 
     def _forget(self) -> None:
@@ -140,7 +142,6 @@ class Landings:
         self._from: int | None = None  # what the next look reads from; None before the first
         self._first = self._head = self._settled = 0
         self._chain = ""
-        self._managers: list[str] = []
         self._is_closed = False
         # The starts of the sessions that count, at each session manager that has one of the id.
         self._starts: dict[int, dict[str, Log]] = {}
@@ -184,7 +185,9 @@ class Landings:
 
     @property
     def _of(self) -> str:
-        return f"session {self._session}" if self._owner is None else f"owner {self._owner}"
+        if self._owner is not None:
+            return f"owner {self._owner}"
+        return f"session {self._session} of {self._home}"
 
     def look(self) -> None:
         """Looks at the chain once.
@@ -277,7 +280,8 @@ class Landings:
 
     def _begin_with_sessions(self) -> None:
         current = reads.read_one(self.ai.provider, self._manager_call)
-        self._managers = list(dict.fromkeys([current, *self.ai.deployment.session_managers]))
+        known = [current, *self._managers, *self.ai.deployment.session_managers]
+        self._managers = list(dict.fromkeys(known))
         first = self.ai.deployment.first_block
         if self._session is None:
             sessions = self._sessions_of_owner(first)
@@ -292,6 +296,8 @@ class Landings:
             self._note(log)
         if self._session is not None and not starts:
             raise SessionNotFound(self._session)
+        if self._session is not None and self._home is None:
+            self._home = starts[-1].address
         begun = min((log.block_number for log in starts), default=self._head)
         created = [_CREATED, None, _any_of(map(topic, sessions))]
         for log in self._logs(self.ai.router, created, begun, sessions):
@@ -353,13 +359,14 @@ class Landings:
 
     def _note_request(self, log: Log) -> None:
         session = _number(log.topics[2])
-        starts = sorted(self._starts.get(session, {}).values(), key=_place)
+        starts = self._starts.get(session, {}).values()
         before = [start for start in starts if _place(start) < _place(log)]
-        if not before:
+        start = max(before, key=_place, default=None)
+        if start is None:
             if self._owner is not None and session not in self._others:
                 self._unknown.add(session)
-        elif before[-1] is starts[-1] if self._owner is None else _owner(before[-1]) == self._owner:
-            self._asked[log.topics[1]] = (before[-1].address, session)
+        elif start.address == self._home or _owner(start) == self._owner:
+            self._asked[log.topics[1]] = (start.address, session)
 
     def _note_answer(self, log: Log) -> None:
         if log.topics[1] in self._asked and log.block_number <= self._settled:
@@ -370,8 +377,7 @@ class Landings:
         session = _number(log.topics[1])
         if log.block_number > self._settled:
             return
-        starts = sorted(self._starts.get(session, {}).values(), key=_place)
-        if session == self._session and starts[-1].address == log.address:
+        if (log.address, session) == (self._home, self._session):
             self._is_closed = True
         if log.block_number < self._first:
             return

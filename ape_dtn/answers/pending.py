@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ape_dtn.ai import Contracts, DtnAi, Node, node_calls, to_node, token_calls
 from ape_dtn.amount import Token
-from ape_dtn.answer import Status
+from ape_dtn.answers.answer import Status
+from ape_dtn.answers.record import Record, record_call, to_record
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import NodeManager, Router
 from ape_dtn.chain.reads import Call
@@ -23,10 +24,9 @@ from ape_dtn.errors import (
 )
 from ape_dtn.names import as_hex, id_of
 from ape_dtn.ownership import exists, session_call
-from ape_dtn.record import Record, record_call, to_record
 
 if TYPE_CHECKING:
-    from ape_dtn.request import DtnRequest
+    from ape_dtn.answers.request import DtnRequest
 
 # In how many of the latest blocks the nodes' answers are looked for. Some endpoints take no more.
 RECENT_BLOCKS = 1000

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ape_dtn import callbacks
 from ape_dtn.ai import DtnAi, model_calls, to_model
 from ape_dtn.amount import Amount
-from ape_dtn.answer import Answer, CallType, Status
+from ape_dtn.answers import callbacks
+from ape_dtn.answers.answer import Answer, CallType, Status
+from ape_dtn.answers.record import Record, read_records
+from ape_dtn.asking.model import Api
+from ape_dtn.billing.history import answers_in
 from ape_dtn.chain import reads, sends
 from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.errors import DtnError, NodeFailure, RequestPending
-from ape_dtn.history import answers_in
-from ape_dtn.model import Api
 from ape_dtn.names import as_hex, id_of
-from ape_dtn.record import Record, read_records
 
 # Over IPFS, whatever the model's API gives, what comes is the identifier of the content.
 CID_API = Api("cid", "-> string", "The identifier of the content.")
@@ -152,13 +152,13 @@ class DtnRequest:
             NoNetwork: The endpoint did not answer when the time was over.
             DtnError: What :meth:`answer` raises else.
         """
-        from ape_dtn.watch import wait_all
+        from ape_dtn.answers.watch import wait_all
 
         return _given(*wait_all([self], timeout, confirmations))
 
     async def wait_async(self, timeout: float = 120, confirmations: int | None = None) -> Answer:
         """As :meth:`wait`, for programs with an event loop."""
-        from ape_dtn.watch import wait_all_async
+        from ape_dtn.answers.watch import wait_all_async
 
         return _given(*await wait_all_async([self], timeout, confirmations))
 
@@ -189,7 +189,7 @@ class DtnRequest:
         return self.ai.token().units(next(charges, 0))
 
     def _content(self, cid: str) -> bytes:
-        from ape_dtn import ipfs
+        from ape_dtn.answers import ipfs
 
         config = self.ai.config
         return ipfs.fetch(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ape_dtn import ownership, routing
+from ape_dtn import ownership
 from ape_dtn.ai import (
     Contracts,
     DtnAi,
@@ -18,17 +18,18 @@ from ape_dtn.ai import (
     token_calls,
 )
 from ape_dtn.amount import Amount, AmountLike, Token
+from ape_dtn.asking import routing
+from ape_dtn.asking.routing import Aggregation, Routing
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import NodeManager
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import NobodyTrusted
 from ape_dtn.names import id_of
-from ape_dtn.routing import Aggregation, Routing
 
 if TYPE_CHECKING:
-    from ape_dtn.model import Model
-    from ape_dtn.options import Options
+    from ape_dtn.asking.model import Model
+    from ape_dtn.asking.options import Options
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Terms:
 
         Raises:
             NodeNotFound, NodeUnavailable, CannotComplete: Nobody could, or not so that it
-                completes the request; see :func:`ape_dtn.routing.check`.
+                completes the request; see :func:`ape_dtn.asking.routing.check`.
         """
         options, serving = self.options, self.serving[model.name]
         may_never_complete = options.get("may_never_complete", False)

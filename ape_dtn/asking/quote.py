@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from ape_dtn import gas, limits
 from ape_dtn.ai import DtnAi
 from ape_dtn.amount import Amount
-from ape_dtn.answer import CallType, Status
+from ape_dtn.answers.answer import CallType, Status
+from ape_dtn.answers.record import read_records
+from ape_dtn.asking import gas, limits
+from ape_dtn.asking.draft import Draft, Inputs, check_texts, to_draft
+from ape_dtn.asking.gas import Gas
+from ape_dtn.asking.options import Options, check_options
+from ape_dtn.asking.terms import Terms, read_terms
 from ape_dtn.chain import reads, reverts, rpc
 from ape_dtn.chain.abi import ERC20, Router
 from ape_dtn.chain.reads import Call
-from ape_dtn.draft import Draft, Inputs, check_texts, to_draft
 from ape_dtn.errors import DtnError, InsufficientFunds, NoAccount, OverLimit
-from ape_dtn.gas import Gas
-from ape_dtn.options import Options, check_options
-from ape_dtn.record import read_records
 from ape_dtn.session import DtnSession, opening_of
-from ape_dtn.terms import Terms, read_terms
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.model import Api
+    from ape_dtn.asking.model import Api
 
 # How many of the network's latest answers are looked at, and of how many of them, at most, of the
 # same model and call type, the middle size is expected to come again.
@@ -159,7 +159,7 @@ def quote(
         answer_bytes: How many bytes the answer will have, as it is billed. By default the middle
             size of the latest answers of the model by the same call type, as far as the chain has
             them; else :data:`DEFAULT_ANSWER_BYTES`. Over IPFS the chain never has them.
-        options: What the request itself would be given; see :class:`~ape_dtn.draft.Options`.
+        options: What the request itself would be given; see :class:`~ape_dtn.asking.draft.Options`.
 
     Returns:
         A quote of each model, in their order, by each call type. One for a model that does not fit

@@ -8,9 +8,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.amount import Amount, Token
-from ape_dtn.answer import Status
+from ape_dtn.answers.answer import Status
+from ape_dtn.answers.record import Record
 from ape_dtn.errors import SessionNotFound
-from ape_dtn.record import Record
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # has none
@@ -261,24 +261,24 @@ class History:
 
     def as_dict(self) -> dict[str, Any]:
         """The history and its audit as plain data, ready for JSON."""
-        from ape_dtn.report import as_dict
+        from ape_dtn.billing.report import as_dict
 
         return as_dict(self)
 
     def csv(self) -> str:
         """What happened, a line each, as CSV that is safe to open in a spreadsheet."""
-        from ape_dtn.report import csv_text
+        from ape_dtn.billing.report import csv_text
 
         return csv_text(self)
 
     def dataframe(self) -> DataFrame:
         """What happened, a row each, as a pandas DataFrame whose amounts are exact decimals."""
-        from ape_dtn.report import dataframe
+        from ape_dtn.billing.report import dataframe
 
         return dataframe(self)
 
     def html(self) -> str:
         """The audited bill as one page that needs nothing else, neither file nor network."""
-        from ape_dtn.page import html
+        from ape_dtn.billing.page import html
 
         return html(self)

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils import to_checksum_address
 
-from ape_dtn import limits, ownership, prompt
+from ape_dtn import ownership
 from ape_dtn.ai import DtnAi, Node
 from ape_dtn.amount import Amount
-from ape_dtn.answer import CallType
+from ape_dtn.answers.answer import CallType
+from ape_dtn.answers.request import DtnRequest
+from ape_dtn.asking import limits, prompt
+from ape_dtn.asking.model import Api, Model
+from ape_dtn.asking.options import Callback, Options, check_options
+from ape_dtn.asking.prompt import Prompt
+from ape_dtn.asking.routing import Routing
+from ape_dtn.asking.terms import Terms, read_terms
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import Router
 from ape_dtn.errors import (
@@ -29,13 +36,7 @@ from ape_dtn.errors import (
     NoNetwork,
     RequestReplaced,
 )
-from ape_dtn.model import Api, Model
 from ape_dtn.names import to_address
-from ape_dtn.options import Callback, Options, check_options
-from ape_dtn.prompt import Prompt
-from ape_dtn.request import DtnRequest
-from ape_dtn.routing import Routing
-from ape_dtn.terms import Terms, read_terms
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -202,7 +203,7 @@ def draft(
         ai: The network.
         account: Who signs.
         inputs: The model's inputs, in the order of its specs: for text models one line of text, or
-            several, or a :class:`~ape_dtn.prompt.Prompt`.
+            several, or a :class:`~ape_dtn.asking.prompt.Prompt`.
         session_id: The session that is to pay; None when it is yet to be started.
         options: What else is said of the request.
 
@@ -284,7 +285,7 @@ def check_texts(values: Sequence[Any]) -> None:
     """Checks the placeholders in all texts of the inputs, whatever the model.
 
     Raises:
-        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.prompt.Prompt`.
+        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.asking.prompt.Prompt`.
     """
     lines = [each.lines if isinstance(each, Prompt) else each for each in values]
     carried = [each.values for each in values if isinstance(each, Prompt) and each.values]

@@ -14,7 +14,7 @@ from ape_dtn.errors import InvalidCall, UndecodableAnswer
 
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
-    from ape_dtn.request import DtnRequest
+    from ape_dtn.answers.request import DtnRequest
 
 TEXT_SPECS = "string[] -> string"
 
@@ -176,7 +176,7 @@ class Model:
                 what :meth:`ape_dtn.ai.DtnAi.request` takes. A name that is both is the input's.
 
         Raises:
-            DtnError: Whatever :func:`ape_dtn.draft.draft` finds to be wrong.
+            DtnError: Whatever :func:`ape_dtn.asking.draft.draft` finds to be wrong.
         """
         known = self.api.names
         given = named_inputs_and_options

@@ -40,7 +40,7 @@ def check_session(
     Raises:
         OverLimit: The session could cost more.
     """
-    from ape_dtn.history import history
+    from ape_dtn.billing.history import history
 
     allowed = _lowest(most, given, ai.config.session_limit)
     if allowed is None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from ape_dtn.amount import Amount
-from ape_dtn.audit import Audit, audits, judge
-from ape_dtn.bill import History, Moment, RequestHistory, Response, SessionHistory, State
+from ape_dtn.billing.audit import Audit, audits, judge
+from ape_dtn.billing.bill import History, Moment, RequestHistory, Response, SessionHistory, State
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # has none

@@ -11,9 +11,9 @@ from datetime import datetime
 from html import escape
 
 from ape_dtn.amount import Amount
-from ape_dtn.audit import LEFT_OUT, UNANSWERED, Audit, Verdict, audits, judge, remarks
-from ape_dtn.bill import History, Moment, RequestHistory
-from ape_dtn.report import plain, rows
+from ape_dtn.billing.audit import LEFT_OUT, UNANSWERED, Audit, Verdict, audits, judge, remarks
+from ape_dtn.billing.bill import History, Moment, RequestHistory
+from ape_dtn.billing.report import plain, rows
 
 # The chart's own units, before it is stretched.
 _WIDTH, _HEIGHT = 1000, 1000

@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eth_utils import is_address, to_checksum_address
 
-from ape_dtn import pending
 from ape_dtn.ai import DtnAi
-from ape_dtn.answer import Answer
+from ape_dtn.answers import pending
+from ape_dtn.answers.answer import Answer
+from ape_dtn.answers.landings import Landing, Landings
+from ape_dtn.answers.record import Record
+from ape_dtn.answers.request import DtnRequest
+from ape_dtn.asking.model import Api
 from ape_dtn.chain import rpc
 from ape_dtn.chain.networks import is_local
 from ape_dtn.errors import (
@@ -28,11 +32,7 @@ from ape_dtn.errors import (
     RequestStranded,
     RpcRefused,
 )
-from ape_dtn.landings import Landing, Landings
-from ape_dtn.model import Api
 from ape_dtn.names import id_of
-from ape_dtn.record import Record
-from ape_dtn.request import DtnRequest
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -277,11 +277,11 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
         return self._in_time(pause)
 
     def _pause_after(self, err: DtnError) -> float:
-        if not self._failures:  # once, however long it lasts
+        self._failures += 1
+        if self._failures == 2:  # once, however long it lasts, and not of every hiccup
             from ape.logging import logger
 
             logger.warning(f"{err.message} It is asked again.")
-        self._failures += 1
         pause = self._pause() * 2 ** min(self._failures, 10)
         return self._in_time(min(pause, LONGEST_PAUSE_AFTER_FAILURE))
 
@@ -303,7 +303,7 @@ def wait_all(
 
     Returns:
         For each, in its place, the answer, or the error that befell it: what
-        :meth:`ape_dtn.request.DtnRequest.wait` would raise.
+        :meth:`ape_dtn.answers.request.DtnRequest.wait` would raise.
     """
     found: dict[str, Answer | DtnError] = {}
     failure: DtnError | None = None

@@ -1,0 +1,1 @@
+"""After a request is sent: waiting for its answer, and reading it wherever it is."""

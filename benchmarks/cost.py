@@ -105,6 +105,8 @@ class Measurement:
         self._count("load request", lambda: DtnRequest.load(request.id, ai))
         self._count("answer", request.answer)
         self._count("cost", request.cost)
+        self._count("quote", lambda: session.quote(PROMPT))
+        self._count("history", session.history)
         self._count("close", session.close)
         gas["close"] = session.receipt.gas_used
         return gas

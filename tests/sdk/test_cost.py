@@ -47,6 +47,8 @@ CALLS = {
     "load request": (1, 1),
     "answer": (1, 1),
     "cost": (5, 10),
+    "quote": (8, 24),
+    "history": (7, 21),
     "close": (5, 16),
 }
 

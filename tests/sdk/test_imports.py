@@ -55,8 +55,19 @@ def test_importing_the_commands_is_cheap() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["dtn", "dtn info", "dtn session start", "dtn session report", "dtn quote", "dtn ask"]
-    + ["dtn ask-many", "dtn watch", "dtn answer", "dtn deploy", "dtn demo"],
+    [
+        "dtn",
+        "dtn info",
+        "dtn session start",
+        "dtn session report",
+        "dtn quote",
+        "dtn ask",
+        "dtn ask-many",
+        "dtn watch",
+        "dtn answer",
+        "dtn deploy",
+        "dtn demo",
+    ],
 )
 def test_help_is_cheap(command: str) -> None:
     assert heavy_modules_after(HELP, *command.split(), "--help") == []

@@ -171,8 +171,10 @@ class Landings:
 
     @property
     def cursor(self) -> str | None:
-        """Where to go on; None before the first look, and where requests are watched."""
-        if self._from is None or self._requests is not None:
+        """Where to go on; None where requests are watched, or there was no look yet."""
+        if self._from is None:  # where it was told to begin is where it is
+            return None if self._since == "now" else self._since
+        if self._requests is not None:
             return None
         block = self._from
         blocks = sorted(each for each in self._given.values() if each >= block)
@@ -249,7 +251,7 @@ class Landings:
 
     def _begin(self) -> None:
         """The first look, at all that has landed until now."""
-        self._forget()
+        self._forget()  # what a look that failed has seen
         latest, genesis = rpc.ask(self.ai.provider, [_LATEST, _GENESIS])
         self._see(rpc.expect(latest))
         self._chain = as_hex(rpc.as_bytes(rpc.expect(genesis)["hash"]))
@@ -337,7 +339,7 @@ class Landings:
     def _start_over(self) -> None:
         """Begins again where it is: the router has another session manager now."""
         self._since = self.cursor
-        self._from = None
+        self._forget()
 
     def _note(self, log: Log) -> None:
         """Takes in what an event of the network's contracts says."""
@@ -393,10 +395,11 @@ class Landings:
 
     def _judge_unknown(self) -> None:
         """Finds out about sessions that nobody started: the router has another session manager."""
-        if reads.read_one(self.ai.provider, self._manager_call) not in self._managers:
-            self._start_over()
+        current = reads.read_one(self.ai.provider, self._manager_call)
         self._others |= self._unknown
         self._unknown = set()
+        if current not in self._managers:
+            self._start_over()
 
     def _see(self, latest: dict[str, Any]) -> None:
         number, time = rpc.as_int(latest["number"]), rpc.as_int(latest["timestamp"])

@@ -263,8 +263,8 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
             if landing.is_close:
                 result = RequestStranded(request.id, record.session_id)
             else:
-                self._apis[record.model_id] = request.api_of(record)
                 result = request.answer_in(record, landing.block if landing.transaction else None)
+                self._apis[record.model_id] = request.api_of(record)
         except _PASSING:
             raise
         except DtnError as err:

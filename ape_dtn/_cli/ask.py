@@ -20,7 +20,7 @@ from ape_dtn._cli.command import (
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
 from ape_dtn._cli.options import request_options
 from ape_dtn._cli.session import two_step_option
-from ape_dtn.errors import DtnError, InsufficientFunds, NoNetwork, RequestPending
+from ape_dtn.errors import BadInput, DtnError, InsufficientFunds, NoNetwork, RequestPending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -291,14 +291,19 @@ def _answered(request: DtnRequest, wait: dict[str, Any], output: Path | None) ->
     if output is None:
         say(got.text)
     else:
-        got.save(output)
+        try:
+            got.save(output)
+        except OSError as err:
+            error = BadInput(f"The answer cannot be written to {output}: {err.strerror}.")
+            error.hint = f"It is there: `ape dtn answer {request.id}`."
+            raise error from err
         say(f"Written to {output}: {len(bytes(got))} bytes.")
     result = {**got.as_dict(), "cost": None}
     if output is not None:
         result["file"] = str(output)
     try:
         cost = request.cost()
-    except NoNetwork as err:
+    except (NoNetwork, RequestPending) as err:  # an endpoint can lag behind
         click.echo(f"What it cost is not known: {err}", err=True)
         return result
     click.echo(f"It cost {cost}.", err=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,7 @@ def watch(
         timeout=timeout,
     )
     click.echo("Watching. Press Ctrl-C to stop it.", err=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as services are stopped
     printed = None
     try:
         for outcome in watching:
@@ -88,8 +91,9 @@ def watch(
             _save(cursor, watching.cursor)
     except (KeyboardInterrupt, SystemExit):  # Ape turns Ctrl-C into SystemExit
         pass
-    if watching.latest is printed:  # and not interrupted just before it could be printed
-        _save(cursor, watching.cursor)
+    finally:
+        if watching.latest is printed:  # and not interrupted just before it could be printed
+            _save(cursor, watching.cursor)
 
 
 def _print(outcome: Outcome) -> None:

@@ -84,17 +84,24 @@ class Answer:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the answer to a file, text as UTF-8, all of it or nothing.
 
+        Links are followed, and a device or a pipe is written to.
+
         Returns:
-            The path.
+            The file's path.
 
         Raises:
             OSError: The file cannot be written. What was there before stays.
         """
-        path = Path(path)
+        path = Path(path).resolve()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            path.write_bytes(bytes(self))
+            return path
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(bytes(self))
+            os.umask(mask := os.umask(0))
+            Path(draft).chmod(0o666 & ~mask)  # as any other file: the draft's is for us alone
             Path(draft).replace(path)
         except BaseException:
             Path(draft).unlink(missing_ok=True)

@@ -43,7 +43,7 @@ def failure(
     if not record.has_callback:
         return None
     try:
-        first, last = (block, block) if block is not None else _blocks_of(ai, record.answered_at)
+        first, last = (block, block) if block is not None else blocks_of(ai, record.answered_at)
         topics = [[event.topic for event in _FAILED], as_hex(request_id)]
         logs = reads.logs(ai.provider, ai.router, topics, first, last)
     except RpcRefused as err:
@@ -94,7 +94,7 @@ def _known_errors(target: str) -> Iterator[ErrorABI]:
             yield from contract_type.errors
 
 
-def _blocks_of(ai: DtnAi, time: int) -> tuple[int, int]:
+def blocks_of(ai: DtnAi, time: int) -> tuple[int, int]:
     """The blocks that a time could be the time of."""
     head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
 

@@ -180,8 +180,7 @@ class Landings:
         blocks = sorted(each for each in self._given.values() if each >= block)
         if len(blocks) > MOST_REMEMBERED:
             block = blocks[-MOST_REMEMBERED]
-        for landing in islice(self._landed.values(), 1):
-            block = min(block, landing.block)
+        block = min([block, *(each.block for each in self._landed.values())])
         given = [key for key, each in self._given.items() if each >= block]
         return str(Cursor(self._chain, self.ai.router, self._of, block, given))
 
@@ -239,7 +238,8 @@ class Landings:
             del self._landed[landing.key]
             if landing.is_close:  # the request had been answered before it
                 self._given[landing.key] = landing.block
-            # Else a reorganisation has taken it away, and the next look reads what is there now.
+            else:  # a reorganisation has taken it away, and another look finds what is there now
+                self._answered.discard(landing.request_id)
         return found
 
     def give(self, landing: Landing) -> None:
@@ -412,8 +412,9 @@ class Landings:
     def _slide(self) -> None:
         """Moves the window up to the latest blocks."""
         self._from = max(self._first, self._from or 0, self._settled - WINDOW, 0)
-        # What is just behind it may come back: endpoints do not all see the same latest block.
-        oldest = self._from - WINDOW
+        # What is just behind it may come back: endpoints do not all see the same latest block. And
+        # a cursor goes back to what has landed and is not given out.
+        oldest = min([self._from, *(each.block for each in self._landed.values())]) - WINDOW
         self._given = {key: block for key, block in self._given.items() if block >= oldest}
 
     @property

@@ -171,12 +171,13 @@ class DtnRequest:
         Raises:
             RequestPending: There is no answer yet.
         """
-        first = self.receipt.block_number if self.receipt else self.ai.deployment.first_block
+        first, last = (self.receipt.block_number, None) if self.receipt else self._answered_in()
         completed = reads.logs(
             self.ai.provider,
             self.ai.router,
             [Router.request_completed.topic, self.id],
-            from_block=first,
+            first,
+            last,
         )
         if not completed:
             raise RequestPending(self.id)
@@ -187,6 +188,13 @@ class DtnRequest:
             if answered.request_id == self._id and answered.charge
         )
         return self.ai.token().units(next(charges, 0))
+
+    def _answered_in(self) -> tuple[int, int]:
+        """The blocks that its answer can be in, by its time: endpoints refuse to search all."""
+        record = self.record
+        if record.status is Status.PENDING:
+            raise RequestPending(self.id)
+        return callbacks.blocks_of(self.ai, record.answered_at)
 
     def _content(self, cid: str) -> bytes:
         from ape_dtn.answers import ipfs

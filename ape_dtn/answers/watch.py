@@ -244,13 +244,14 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
             self._read = self._landings.read()
         self._is_decoding = True
         try:
-            # The first alone, whose model's API the others then need not read.
-            decoded = [self._decode(each) for each in self._read[:1]]
-            decoded += _together(self._decode, self._read[1:])
+            while self._read:
+                # The first alone, whose model's API the others then need not read. What is done
+                # stays done, should the endpoint fail at the next ones.
+                some = self._read[: DECODED_TOGETHER if self._apis else 1]
+                self._ready.extend(_together(self._decode, some))
+                del self._read[: len(some)]
         finally:
             self._is_decoding = False
-        self._ready.extend(decoded)
-        self._read = []
 
     def _decode(self, read: tuple[Landing, Record]) -> tuple[Landing, Outcome]:
         landing, record = read
@@ -305,6 +306,8 @@ def wait_all(
         For each, in its place, the answer, or the error that befell it: what
         :meth:`ape_dtn.answers.request.DtnRequest.wait` would raise.
     """
+    if len(errors := _errors_among(requests)) == len(requests):
+        return errors
     found: dict[str, Answer | DtnError] = {}
     failure: DtnError | None = None
     try:
@@ -321,6 +324,8 @@ async def wait_all_async(
     confirmations: int | None = None,
 ) -> list[Answer | DtnError]:
     """As :func:`wait_all`, for programs with an event loop."""
+    if len(errors := _errors_among(requests)) == len(requests):
+        return errors
     found: dict[str, Answer | DtnError] = {}
     failure: DtnError | None = None
     try:
@@ -331,12 +336,16 @@ async def wait_all_async(
     return await asyncio.to_thread(_in_place, requests, found, failure, timeout)
 
 
+def _errors_among(requests: Sequence[DtnRequest | DtnError]) -> list[Answer | DtnError]:
+    """What befell those that are not waited for."""
+    return [each for each in requests if isinstance(each, DtnError)]
+
+
 def _watch_all(
     requests: Sequence[DtnRequest | DtnError], timeout: float, confirmations: int | None
 ) -> Watch:
     waiting = [each for each in requests if isinstance(each, DtnRequest)]
-    ai = waiting[0].ai if waiting else DtnAi()
-    return Watch(ai, requests=waiting, timeout=timeout, confirmations=confirmations)
+    return Watch(waiting[0].ai, requests=waiting, timeout=timeout, confirmations=confirmations)
 
 
 def _in_place(

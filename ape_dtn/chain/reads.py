@@ -154,6 +154,8 @@ def events(
 def transaction_logs(provider: ProviderAPI, transaction: str) -> list[Log]:
     """The logs that a mined transaction left, in their order."""
     receipt = rpc.result(provider, "eth_getTransactionReceipt", [transaction])
+    if receipt is None:  # an endpoint that lags behind, or a reorganisation
+        raise RpcRefused("eth_getTransactionReceipt", f"it does not know {transaction}")
     return [to_log(raw) for raw in receipt["logs"]]
 
 

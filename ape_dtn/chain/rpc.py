@@ -19,6 +19,9 @@ Request: TypeAlias = "tuple[str, list[Any]]"
 # Larger batches are refused by some public endpoints.
 BATCH_LIMIT = 1000
 
+# What it says besides is about the client, and not about the size of a batch.
+TOO_MANY_REQUESTS = 429
+
 _HEX_DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 
 
@@ -123,6 +126,8 @@ def _responses(send: Callable[[], Any]) -> Any:
     try:
         return send()
     except RequestException as err:
+        if err.response is not None and err.response.status_code == TOO_MANY_REQUESTS:
+            raise _NoAnswer("HTTP 429, it is asked too often") from err
         # Some endpoints answer what they refuse with an HTTP error besides.
         with contextlib.suppress(ValueError):
             body = err.response.json() if err.response is not None else None

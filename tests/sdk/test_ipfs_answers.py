@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,3 +207,21 @@ def test_notebooks_show_images(data: bytes, kind: str) -> None:
 def test_notebooks_show_text() -> None:
     assert an_answer("yes")._repr_mimebundle_() == {"text/plain": "yes"}
     assert an_answer(b"\0\1")._repr_mimebundle_() == {"text/plain": "0x0001"}
+
+
+def test_links_are_followed_and_files_are_for_all(tmp_path: Any) -> None:
+    (tmp_path / "linked").write_text("old")
+    (tmp_path / "answer").symlink_to(tmp_path / "linked")
+
+    an_answer("new").save(tmp_path / "answer")
+
+    assert (tmp_path / "answer").is_symlink()
+    assert (tmp_path / "linked").read_text() == "new"
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "linked").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_devices_stay_what_they_are() -> None:
+    an_answer("new").save("/dev/null")
+
+    assert Path("/dev/null").is_char_device()

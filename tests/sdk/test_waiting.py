@@ -27,12 +27,14 @@ from ape_dtn.chain.abi import Function, NodeManager, Router
 from ape_dtn.errors import (
     CallbackFailed,
     ChainUnreachable,
+    DtnError,
     EmptyPrompt,
     NodeFailure,
     NoNetwork,
     RequestNotFound,
     RequestPending,
     RequestStranded,
+    RpcRefused,
 )
 from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
 from ape_dtn.names import as_hex, id_of
@@ -678,3 +680,10 @@ def test_only_requests_with_a_callback_pay_for_looking_for_its_failure(
         assert queries == []
         assert DtnRequest.load(with_callback.id, ai).wait(timeout=0).callback_error is not None
         assert len(queries) == 1
+
+
+def test_where_all_failed_to_be_sent_nobody_is_asked() -> None:
+    errors: list[DtnRequest | DtnError] = [RpcRefused("eth_sendRawTransaction", "no")] * 2
+
+    assert wait_all(errors) == errors
+    assert wait_all([]) == []

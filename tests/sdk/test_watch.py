@@ -38,7 +38,7 @@ from tests.conftest import Cast
 
 from .bytecode import emitting
 from .conftest import Respond, Through
-from .test_history import replace_manager, session_of_id
+from .test_history import mine_together, replace_manager, response, session_of_id
 from .test_waiting import later, mine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -813,3 +813,29 @@ def test_it_is_the_same_on_the_chain_in_the_process() -> None:
         assert each["pending"]["nodes"][0]["answers"] == 2
         assert each["stranded"]["code"] == "request_stranded"
         assert each["then"] == [True]
+
+
+def test_a_cursor_in_the_middle_of_an_old_block(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More landed in it, long ago, than is read together."""
+    provider = network.ai.provider
+    requests = funded.request_many([f"{place}?" for place in range(6)])
+    mine_together(
+        provider,
+        [
+            (cast.worker, response(network, request.id))
+            for request in requests
+            if isinstance(request, DtnRequest)
+        ],
+    )
+    rpc.result(provider, "anvil_mine", [hex(300)])
+    monkeypatch.setattr("ape_dtn.answers.landings.READ_TOGETHER", 4)
+
+    watching = network.ai.watch(session=funded.id)
+    first = [next(watching).request.id for _ in range(5)]
+    rest = network.ai.watch(session=funded.id, since=watching.cursor, timeout=0)
+
+    assert [outcome.request.id for outcome in rest] == [
+        each.id for each in requests if isinstance(each, DtnRequest) and each.id not in first
+    ]

@@ -103,7 +103,10 @@ CASES = [
     ),
     Case(
         "nobody-serves-the-model",
-        ask("--model", "model.system.openai-gpt-image-1"),
+        ask(
+            *("--model", "model.system.openai-gpt-image-1"),
+            *("--input", "width=64", "--input", "height=64"),
+        ),
         REFUSED,
         "node_not_found",
         "No active node serves model.system.openai-gpt-image-1",

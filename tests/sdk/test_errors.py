@@ -379,8 +379,9 @@ SAMPLES: dict[type, Any] = {
 
 def classes(root: type[DtnError] = DtnError) -> Iterator[type[DtnError]]:
     for kind in root.__subclasses__():
-        yield kind
-        yield from classes(kind)
+        if kind.__module__ == errors.__name__:  # the commands have some of their own
+            yield kind
+            yield from classes(kind)
 
 
 CLASSES = sorted(set(classes()), key=lambda kind: kind.__name__)

@@ -21,10 +21,13 @@ DEPLOYABLE = (
     "DocumentedNodeManager",
     "DocumentedRouter",
     "DocumentedSessionManager",
+    "DtnClient",
+    "DtnDelegate",
     "DtnProxy",
     "ModelManager",
     "NamespaceManager",
     "TestToken",
+    "TestUSDC",
     "TestUSDT",
 )
 

@@ -295,6 +295,68 @@ class ERC20:
     )
 
 
+class Client:
+    """``contracts/client/DtnClient.sol``. The router is the first argument of most functions."""
+
+    start = Function("start(address,uint256)", "uint256")
+    start_with_permit = Function(
+        "startWithPermit(address,uint256,uint256,uint8,bytes32,bytes32)", "uint256"
+    )
+    start_with_authorization = Function(
+        "startWithAuthorization(address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)",
+        "uint256",
+    )
+    start_from_here = Function("startFromHere(address,uint256)", "uint256")
+    request = Function(
+        f"request(address,uint256,bytes32,{_ROUTING},{_REQUEST},{_CALLBACK},uint256)", "bytes32"
+    )
+    request_many = Function(
+        f"requestMany(address,uint256,bytes32,{_ROUTING},{_REQUEST}[],{_CALLBACK},uint256)",
+        "bytes32[]",
+    )
+    close = Function("close(address,uint256)")
+    close_many = Function("closeMany(address,uint256[])")
+    close_to = Function("closeTo(address,uint256[],address)")
+    sweep = Function("sweep(address)")
+    sweep_to = Function("sweepTo(address,address,uint256)")
+    execute = Function("execute(address,uint256,bytes)", "bytes")
+    answers = Function("answers(bytes32[])", "(uint8,string,bytes)[]")
+    owner = Function("owner()", "address")
+    ai = Function("ai()", "address")
+    request_count = Function("requestCount()", "uint64")
+    client_of = Function("clientOf(address)", "address")
+    implementation = Function("implementation()", "address")
+    deployer = Function("DEPLOYER()", "address")
+
+    not_owner = Error("NotOwner(address caller)")
+    session_short = Error("SessionShort(uint256 sessionId, uint256 amount, uint256 balance)")
+    wrong_value = Error("WrongValue(uint256 required, uint256 sent)")
+    permit_failed = Error("PermitFailed(bytes reason)")
+    no_recipient = Error("NoRecipient()")
+    not_a_router = Error("NotARouter(address router)")
+    reentrant_call = Error("ReentrancyGuardReentrantCall()")
+    token_failed = Error("SafeERC20FailedOperation(address token)")
+
+
+class Delegate:
+    """``contracts/client/DtnDelegate.sol``, which an account runs as its own code (EIP-7702)."""
+
+    start = Client.start
+    request = Client.request
+    request_many = Client.request_many
+    close = Client.close
+    close_many = Client.close_many
+    owner = Client.owner
+    request_count = Client.request_count
+    is_valid_signature = Function("isValidSignature(bytes32,bytes)", "bytes4")
+
+    not_owner = Client.not_owner
+    session_short = Client.session_short
+    wrong_value = Client.wrong_value
+    reentrant_call = Client.reentrant_call
+    token_failed = Client.token_failed
+
+
 def members(interface: type, kind: type) -> Mapping[str, Any]:
     """The functions, events or errors of one of the classes above, by attribute."""
     return {name: value for name, value in vars(interface).items() if isinstance(value, kind)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from eth_abi import encode
@@ -20,6 +20,9 @@ from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError
 from ape_dtn.local import NODE, NODE_USER, Behaviour, FeeToken, LocalNetwork, create_token, fund
 from tests.conftest import Cast
+
+if TYPE_CHECKING:
+    from .client import Owned, Puppet
 
 MODEL = keccak(text="model.system.openai-gpt-5-nano")
 NODE_ID = keccak(text=NODE)
@@ -247,7 +250,9 @@ class Net:
         rpc.result(self.provider, "evm_setNextBlockTimestamp", [self.time + seconds])
         rpc.result(self.provider, "evm_mine", [])
 
-    def send_in_one_block(self, *calls: tuple[Any, str, Function, tuple[Any, ...]]) -> list[Any]:
+    def send_in_one_block(
+        self, *calls: tuple[Any, str, Function, tuple[Any, ...]], gas: int = 1_000_000
+    ) -> list[Any]:
         """Sends all of (sender, contract, function, arguments), and returns the receipts."""
         rpc.result(self.provider, "evm_setAutomine", [False])
         try:
@@ -260,7 +265,7 @@ class Net:
                             "from": address(sender),
                             "to": to,
                             "data": "0x" + function.encode(*args).hex(),
-                            "gas": hex(1_000_000),
+                            "gas": hex(gas),
                         }
                     ],
                 )
@@ -351,9 +356,13 @@ def replace_sessions(
     net: Net, behaviour: Behaviour, fee_token: FeeToken = FeeToken.USDT
 ) -> Contracts:
     """Puts a new session manager, paid in a new token, behind the router. Returns what was."""
+    return pay_in(net, behaviour, create_token(net.provider, net.cast.owner, fee_token))
+
+
+def pay_in(net: Net, behaviour: Behaviour, token: str) -> Contracts:
+    """Puts a new session manager, paid in this token, behind the router. Returns what was."""
     before = net.contracts
     owner = address(net.cast.owner)
-    token = create_token(net.provider, net.cast.owner, fee_token)
     initialization = Function("initialize(address,address,address)").encode(
         owner, token, net.router
     )
@@ -362,6 +371,52 @@ def replace_sessions(
     managers = (before.node_manager, sessions, before.model_manager)
     net.send(net.cast.owner, net.router, SET_MANAGERS, *managers)
     return before
+
+
+# Clients and delegates. Their module needs this one, and is imported where it is used.
+
+
+@pytest.fixture
+def implementation(net: Net, cast: Cast) -> str:
+    """The code that clients share, created by nobody in particular."""
+    from .client import IMPLEMENTATION, IMPLEMENTATION_CODE, create
+
+    create(net, cast.owner, IMPLEMENTATION_CODE)
+    return IMPLEMENTATION
+
+
+@pytest.fixture
+def client(net: Net, cast: Cast, implementation: str) -> Owned:
+    """The customer's client, which may pay with all of the customer's tokens."""
+    from .client import new_client
+
+    found = new_client(net, cast.customer)
+    found.approve(1_000_000_000)
+    return found
+
+
+@pytest.fixture
+def usdc(net: Net, cast: Cast, behaviour: Behaviour) -> str:
+    """Sessions are paid in a token like USDC, of which customer and stranger have 1,000."""
+    from .client import pay_with
+
+    return pay_with(net, behaviour, net.create("TestUSDC"))
+
+
+@pytest.fixture
+def hostile(net: Net, cast: Cast, behaviour: Behaviour, project: Any) -> str:
+    """Sessions are paid in a token that does whatever it is told to, of which both have 1,000."""
+    from .client import pay_with
+
+    return pay_with(net, behaviour, str(project.HostileToken.deploy(sender=cast.owner).address))
+
+
+@pytest.fixture
+def puppet(net: Net, project: Any) -> Puppet:
+    """A contract that plays whatever part it is given."""
+    from .client import Puppet
+
+    return Puppet(net, project)
 
 
 def _net(network: LocalNetwork, cast: Cast) -> Net:

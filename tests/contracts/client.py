@@ -1,0 +1,370 @@
+"""Clients and delegates: where they are, how they are created, and what is signed for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from eth_abi import encode
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak, to_checksum_address
+
+from ape_dtn import artifacts
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import ERC20, Client, Error, Event, Function, Log, Router, SessionManager
+from ape_dtn.errors import DtnError
+from ape_dtn.local import Behaviour
+
+from .conftest import Ask, Net, address, pay_in
+
+# On Base, Sepolia, Anvil and most other chains: salt and creation code in, a contract out.
+DEPLOYER = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
+SALT = b"\0" * 32
+
+APPROVE = Function("approve(address,uint256)")
+ALLOWANCE = Function("allowance(address,address)", "uint256")
+PERMIT = Function("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)")
+RECEIVE_AUTHORIZED = Function(
+    "receiveWithAuthorization"
+    "(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
+)
+BEHAVE = Function("behave(uint8,address)")
+FAITHFUL, TAXED, REFUSING, PRETENDING = range(4)
+
+PART = "(address,uint256,bytes)[]"
+REHEARSE = Function(f"rehearse({PART},bool)")
+ACT = Function(f"act({PART})")
+PLAYED = Event("Played(address indexed caller, bool ok, bytes data)")
+
+BLACKLIST = Function("blacklist(address)")
+
+FOREVER = 2**48
+NONCE = b"\x07" * 32
+NO_SIGNATURE = (27, b"\0" * 32, b"\0" * 32)
+
+
+# Where they are.
+
+
+def created_at(code: bytes) -> str:
+    """Where the deployment proxy creates a contract (EIP-1014)."""
+    deployer = bytes.fromhex(DEPLOYER[2:])
+    return to_checksum_address(keccak(b"\xff" + deployer + SALT + keccak(code))[12:])
+
+
+IMPLEMENTATION_CODE = artifacts.creation_code("DtnClient")
+DELEGATE_CODE = artifacts.creation_code("DtnDelegate")
+IMPLEMENTATION = created_at(IMPLEMENTATION_CODE)
+DELEGATE = created_at(DELEGATE_CODE)
+
+
+def runtime_code(owner: str) -> bytes:
+    """A client's code: it runs the implementation's, and ends with its owner."""
+    before, after = "363d3d373d3d3d363d73", "5af43d82803e903d91602b57fd5bf3"
+    return bytes.fromhex(before + IMPLEMENTATION[2:] + after + owner[2:])
+
+
+def client_code(owner: str) -> bytes:
+    """What creates the client of an owner."""
+    runtime = runtime_code(owner)
+    return bytes.fromhex(f"61{len(runtime):04x}3d81600a3d39f3") + runtime
+
+
+def client_address(owner: str) -> str:
+    """Where the client of an owner is, created or not."""
+    return created_at(client_code(owner))
+
+
+def create(net: Net, account: Any, code: bytes) -> sends.Receipt:
+    """Has the deployment proxy create a contract, at the expense of any account."""
+    transaction = sends.Transaction(DEPLOYER, SALT + code)
+    return sends.send(net.provider, account, transaction)
+
+
+def code_at(net: Net, contract: str) -> bytes:
+    return bytes(rpc.as_bytes(rpc.result(net.provider, "eth_getCode", [contract, "latest"])))
+
+
+# What is signed.
+
+
+@dataclass(frozen=True)
+class Signature:
+    v: int
+    r: bytes
+    s: bytes
+
+    @property
+    def arguments(self) -> tuple[int, bytes, bytes]:
+        return (self.v, self.r, self.s)
+
+    @property
+    def packed(self) -> bytes:
+        return self.r + self.s + bytes([self.v])
+
+
+def sign(account: Any, message: Any) -> Signature:
+    signed = account.sign_message(message)
+    return Signature(signed.v, *(bytes(part).rjust(32, b"\0") for part in (signed.r, signed.s)))
+
+
+def sign_for_token(net: Net, signer: Any, kind: str, fields: str, *values: Any) -> Signature:
+    """A signature for the fee token, where it is one like USDC."""
+    declared = [
+        dict(zip(("type", "name"), each.split(), strict=True)) for each in fields.split(",")
+    ]
+    domain = {
+        "name": "Test USD Coin",
+        "version": "2",
+        "chainId": net.provider.chain_id,
+        "verifyingContract": net.contracts.fee_token,
+    }
+    message = dict(zip((each["name"] for each in declared), values, strict=True))
+    return sign(signer, encode_typed_data(domain, {kind: declared}, message))
+
+
+def sign_permit(
+    net: Net, signer: Any, spender: str, units: int, deadline: int = FOREVER, owner: Any = None
+) -> Signature:
+    """An EIP-2612 permit, the account's next one."""
+    of = address(owner or signer)
+    nonce = net.read(net.contracts.fee_token, Function("nonces(address)", "uint256"), of)
+    fields = "address owner,address spender,uint256 value,uint256 nonce,uint256 deadline"
+    return sign_for_token(net, signer, "Permit", fields, of, spender, units, nonce, deadline)
+
+
+def sign_authorization(
+    net: Net, signer: Any, payee: str, units: int, nonce: bytes, before: int = FOREVER
+) -> Signature:
+    """An EIP-3009 authorization that its payee alone may use, good from now on."""
+    fields = (
+        "address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce"
+    )
+    values = (address(signer), payee, units, 0, before, nonce)
+    return sign_for_token(net, signer, "ReceiveWithAuthorization", fields, *values)
+
+
+def sign_delegation(net: Net, signer: Any, nonce: int, to: str = DELEGATE) -> Any:
+    """An EIP-7702 authorization: the account's word that it runs this code."""
+    authorization = {"chainId": net.provider.chain_id, "address": to, "nonce": nonce}
+    return Account.from_key(signer.private_key).sign_authorization(authorization)
+
+
+def send_with_delegations(
+    net: Net, sender: Any, to: str, data: bytes, *delegations: Any, gas: int = 2_000_000
+) -> Any:
+    """Sends a transaction of type 4, and returns its receipt as the chain has it."""
+    transaction = {
+        "type": 4,
+        "chainId": net.provider.chain_id,
+        "nonce": nonce_of(net, sender),
+        "to": to,
+        "data": "0x" + data.hex(),
+        "value": 0,
+        "gas": gas,
+        "maxFeePerGas": 10**11,
+        "maxPriorityFeePerGas": 0,
+        "accessList": [],
+        "authorizationList": list(delegations),
+    }
+    signed = Account.from_key(sender.private_key).sign_transaction(transaction)
+    raw = "0x" + bytes(signed.raw_transaction).hex()
+    sent = rpc.result(net.provider, "eth_sendRawTransaction", [raw])
+    deadline = time.monotonic() + 10
+    while not (receipt := rpc.result(net.provider, "eth_getTransactionReceipt", [sent])):
+        assert time.monotonic() < deadline, "the transaction is not mined"
+        time.sleep(0.02)
+    return receipt
+
+
+def set_delegate(net: Net, account: Any, to: str = DELEGATE) -> None:
+    """Has an account run this code from now on; none, where it is the zero address."""
+    delegation = sign_delegation(net, account, nonce_of(net, account) + 1, to)
+    send_with_delegations(net, account, address(account), b"", delegation)
+
+
+def nonce_of(net: Net, account: Any) -> int:
+    params = [address(account), "latest"]
+    return rpc.as_int(rpc.result(net.provider, "eth_getTransactionCount", params))
+
+
+# What is refused, and what is in a receipt.
+
+
+REASON = Error("Error(string reason)")
+
+
+def error_data(error: Error | str, *values: Any) -> bytes:
+    """What a contract reverts with: an error of its own, or a reason."""
+    if isinstance(error, str):
+        return error_data(REASON, error)
+    return error.selector + encode([kind for kind, _, _ in error.fields], values)
+
+
+@contextmanager
+def reverted(error: Error | str, *values: Any) -> Iterator[None]:
+    """Passes if a contract reverts with exactly this."""
+    with pytest.raises(DtnError) as raised:
+        yield
+    assert raised.value.revert is not None, raised.value
+    expected = error_data(error, *values).hex()
+    assert raised.value.revert.data.hex() == expected, str(raised.value.revert)
+
+
+def started(receipt: sends.Receipt) -> int:
+    """The session that a transaction started."""
+    (opened,) = SessionManager.session_started.find(receipt.logs)
+    return int(opened["sessionId"])
+
+
+def requested(logs: Sequence[Log]) -> list[dict[str, Any]]:
+    """The requests that were made, by their events."""
+    return Router.request_created.find(logs)
+
+
+def played(receipt: sends.Receipt) -> list[tuple[str, bool, str]]:
+    """What a puppet has done: who called it, and how the calls of its part ended."""
+    found = PLAYED.find(receipt.logs)
+    return [(each["caller"], each["ok"], each["data"].hex()) for each in found]
+
+
+# What is done with them.
+
+
+class Owned:
+    """The contract that holds sessions for an owner: a client, or an account with the delegate."""
+
+    def __init__(self, net: Net, at: str, owner: Any) -> None:
+        self.net, self.address, self.owner = net, at, owner
+
+    def call(self, function: Function, *args: Any, by: Any = None, **options: Any) -> sends.Receipt:
+        return self.net.send(by or self.owner, self.address, function, *args, **options)
+
+    def read(self, function: Function, *args: Any) -> Any:
+        return self.net.read(self.address, function, *args)
+
+    def approve(self, units: int) -> None:
+        """Lets it pay with the owner's tokens."""
+        self.net.send(self.owner, self.net.contracts.fee_token, APPROVE, self.address, units)
+
+    def start(self, units: int) -> int:
+        return started(self.call(Client.start, self.net.router, units))
+
+    def ask(self, session_id: int, **changes: Any) -> bytes:
+        """Asks once. Returns the request's id, by its event."""
+        ask = Ask(**changes)
+        value = ask.callback_gas if ask.value is None else ask.value
+        receipt = self.call(Client.request, *self.one(session_id, ask), value=value)
+        (created,) = requested(receipt.logs)
+        return bytes(created["requestId"])
+
+    def ask_many(self, session_id: int, *asks: Ask) -> list[bytes]:
+        """Asks in one batch. Returns the ids in their order."""
+        value = sum(ask.callback_gas for ask in asks)
+        receipt = self.call(Client.request_many, *self.many(session_id, *asks), value=value)
+        return [each["requestId"] for each in requested(receipt.logs)]
+
+    def close(self, session_id: int) -> sends.Receipt:
+        return self.call(Client.close, self.net.router, session_id)
+
+    def one(self, session_id: int, ask: Ask) -> tuple[Any, ...]:
+        """The arguments of ``request``."""
+        session, model, routing, asked, callback, _, gas = ask.arguments(session_id)
+        return (self.net.router, session, model, routing, asked, callback, gas)
+
+    def many(self, session_id: int, *asks: Ask) -> tuple[Any, ...]:
+        """The arguments of ``requestMany``: all have the options of the first."""
+        router, session, model, routing, _, callback, gas = self.one(session_id, asks[0])
+        asked = [self.one(session_id, ask)[4] for ask in asks]
+        return (router, session, model, routing, asked, callback, gas)
+
+
+class Puppet:
+    """A contract that plays a part, whenever it is called and when it is told to."""
+
+    def __init__(self, net: Net, project: Any) -> None:
+        self.net = net
+        self.address = str(project.Puppet.deploy(sender=net.cast.owner).address)
+
+    def rehearse(self, *part: tuple[str, Function, tuple[Any, ...]], insists: bool = False) -> None:
+        self.net.send(self.net.cast.stranger, self.address, REHEARSE, self._calls(part), insists)
+
+    def act(self, *part: tuple[str, Function, tuple[Any, ...]]) -> Any:
+        return self.net.send(self.net.cast.stranger, self.address, ACT, self._calls(part))
+
+    def _calls(self, part: Any) -> list[tuple[str, int, bytes]]:
+        return [(to, 0, function.encode(*args)) for to, function, args in part]
+
+
+def new_client(net: Net, owner: Any, creator: Any = None) -> Owned:
+    """The client of an owner, newly created."""
+    create(net, creator or owner, client_code(address(owner)))
+    return Owned(net, client_address(address(owner)), owner)
+
+
+def pay_with(net: Net, behaviour: Behaviour, token: str) -> str:
+    """Sessions are paid in this token from now on, of which customer and stranger have 1,000."""
+    pay_in(net, behaviour, token)
+    for account in (net.cast.customer, net.cast.stranger):
+        net.fund(account, 1_000_000_000)
+    return token
+
+
+def give(net: Net, account: Any, to: str, wei: int) -> None:
+    sends.send(net.provider, account, sends.Transaction(to, b"", wei))
+
+
+def decoded(error: Error, data: bytes) -> list[Any]:
+    assert data[:4] == error.selector
+    return list(error.decode(data[4:]).values())
+
+
+# What only the owner of a client may call.
+CHANGES = [
+    "start",
+    "startWithPermit",
+    "startWithAuthorization",
+    "startFromHere",
+    "request",
+    "requestMany",
+    "close",
+    "closeMany",
+    "closeTo",
+    "sweep",
+    "sweepTo",
+    "execute",
+]
+
+
+each_change = pytest.mark.parametrize("change", CHANGES)
+
+
+def every_change(client: Owned) -> dict[str, tuple[Function, tuple[Any, ...]]]:
+    """A call of each function that changes anything."""
+    router, token = client.net.router, client.net.contracts.fee_token
+    ask = Ask()
+    return {
+        "start": (Client.start, (router, 1)),
+        "startWithPermit": (Client.start_with_permit, (router, 1, FOREVER, *NO_SIGNATURE)),
+        "startWithAuthorization": (
+            Client.start_with_authorization,
+            (router, 1, 0, FOREVER, NONCE, *NO_SIGNATURE),
+        ),
+        "startFromHere": (Client.start_from_here, (router, 1)),
+        "request": (Client.request, client.one(1, ask)),
+        "requestMany": (Client.request_many, client.many(1, ask, ask)),
+        "close": (Client.close, (router, 1)),
+        "closeMany": (Client.close_many, (router, [1])),
+        "closeTo": (Client.close_to, (router, [1], client.net.cast.stranger.address)),
+        "sweep": (Client.sweep, (token,)),
+        "sweepTo": (Client.sweep_to, (token, client.net.cast.stranger.address, 1)),
+        "execute": (
+            Client.execute,
+            (token, 0, ERC20.transfer.encode(client.net.cast.stranger.address, 1)),
+        ),
+    }

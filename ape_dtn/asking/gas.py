@@ -14,7 +14,7 @@ from ape_dtn.amount import Amount, Token
 from ape_dtn.chain import reverts, rpc
 from ape_dtn.chain.abi import Function
 from ape_dtn.chain.reads import Call
-from ape_dtn.chain.sends import GAS_MARGIN_PERCENT, Transaction
+from ape_dtn.chain.sends import Transaction, most_for_gas
 from ape_dtn.errors import DtnError
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def to_prices(block: Any, tip: Any) -> Prices:
     """
     base_fee = rpc.as_int(rpc.expect(block).get("baseFeePerGas") or 0)
     tip = 0 if isinstance(tip, rpc.Failure) else rpc.as_int(tip)
-    return Prices(base_fee + tip, 2 * base_fee + tip, tip)
+    return Prices(base_fee + tip, most_for_gas(base_fee, tip), tip)
 
 
 def simulation(sender: str, transactions: Transactions) -> rpc.Request:
     """Runs transactions one upon the other, and forgets them (``eth_simulateV1``)."""
-    calls = [_as_call(sender, each) for each in transactions.values()]
+    calls = [each.as_call(sender) for each in transactions.values()]
     return "eth_simulateV1", [{"blockStateCalls": [{"calls": calls}]}, "latest"]
 
 
@@ -182,7 +182,7 @@ def _requests(
 ) -> Iterator[rpc.Request]:
     if len(transactions) == 1:
         (only,) = transactions.values()
-        yield "eth_estimateGas", [_as_call(sender, only)]
+        yield "eth_estimateGas", [only.as_call(sender)]
     else:
         yield simulation(sender, transactions)
     for each in transactions.values():
@@ -214,29 +214,12 @@ def _gas(
             return reverts.failure_error(fee)
     return Gas(
         used=dict(zip(transactions, used, strict=True)),
-        limit=sum(map(_limit, transactions.values(), used)),
+        limit=sum(map(Transaction.limit_for, transactions.values(), used)),
         prices=prices,
         value=sum(each.value for each in transactions.values()),
         data_fee=sum(int.from_bytes(rpc.as_bytes(fee), "big") for fee in fees),
         coin=unit,
     )
-
-
-def _limit(transaction: Transaction, used: int) -> int:
-    """The gas limit that would be signed."""
-    if transaction.gas_limit is not None:
-        return transaction.gas_limit
-    return used * GAS_MARGIN_PERCENT // 100 + transaction.extra_gas
-
-
-def _as_call(sender: str, transaction: Transaction) -> dict[str, str]:
-    assert transaction.to is not None, "nothing that is quoted creates a contract"
-    return {
-        "from": sender,
-        "to": transaction.to,
-        "data": "0x" + transaction.data.hex(),
-        "value": hex(transaction.value),
-    }
 
 
 def _unsigned(chain_id: int, transaction: Transaction, prices: Prices) -> bytes:

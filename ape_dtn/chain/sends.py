@@ -76,6 +76,17 @@ class Transaction:
     gas_limit: int | None = None
     extra_gas: int = 0
 
+    def as_call(self, sender: str) -> dict[str, str]:
+        """The transaction as it is estimated, simulated and called, in JSON-RPC's fields."""
+        fields = {"from": sender, "data": "0x" + self.data.hex(), "value": hex(self.value)}
+        return {**fields, "to": self.to} if self.to else fields
+
+    def limit_for(self, used: int) -> int:
+        """The gas limit that is signed, where so much would be used."""
+        if self.gas_limit is not None:
+            return self.gas_limit
+        return used * GAS_MARGIN_PERCENT // 100 + self.extra_gas
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -96,6 +107,11 @@ class Receipt:
     gas_price: int
     logs: tuple[Log, ...]
     contract: str | None
+
+
+def most_for_gas(base_fee: int, tip: int) -> int:
+    """The most that is signed for each unit of gas, in wei: the base fee may double meanwhile."""
+    return 2 * base_fee + tip
 
 
 def call(
@@ -265,7 +281,7 @@ def _market(
 ) -> tuple[_Market, list[int | DtnError]]:
     """The market, and each one's gas limit or why it would revert, in one HTTP request."""
     estimates: list[rpc.Request] = [
-        ("eth_estimateGas", [_as_call(sender, each)])
+        ("eth_estimateGas", [each.as_call(sender)])
         for each in transactions
         if each.gas_limit is None
     ]
@@ -294,7 +310,7 @@ def _market(
         raise NoMoneyForGas(sender, value, balance)
     base_fee = rpc.as_int(rpc.expect(block).get("baseFeePerGas") or 0)
     tip = 0 if isinstance(tip, rpc.Failure) else rpc.as_int(tip)
-    market = _Market(chain_id, nonce, balance, 2 * base_fee + tip, tip)
+    market = _Market(chain_id, nonce, balance, most_for_gas(base_fee, tip), tip)
     answers = iter(estimated)
     limits: list[int | DtnError] = [
         _limit(transaction, next(answers), about)
@@ -317,7 +333,7 @@ def _parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
 def _limit(transaction: Transaction, estimated: Any, about: reverts.About) -> int | DtnError:
     if isinstance(estimated, rpc.Failure):
         return reverts.failure_error(estimated, about)
-    return rpc.as_int(estimated) * GAS_MARGIN_PERCENT // 100 + transaction.extra_gas
+    return transaction.limit_for(rpc.as_int(estimated))
 
 
 def _created(
@@ -349,12 +365,6 @@ def _created(
         )
         for nonce, (transaction, limit) in enumerate(limited, market.nonce)
     ]
-
-
-def _as_call(sender: str, transaction: Transaction) -> dict[str, str]:
-    fields = {"from": sender, "data": "0x" + transaction.data.hex()}
-    fields["value"] = hex(transaction.value)
-    return {**fields, "to": transaction.to} if transaction.to else fields
 
 
 def _signs_raw(account: AccountAPI) -> bool:
@@ -700,7 +710,7 @@ def _why_it_failed(
     about: reverts.About,
 ) -> DtnError:
     """The revert of a mined transaction is kept nowhere: it is found by calling it once more."""
-    call = _as_call(sender, transaction)
+    call = transaction.as_call(sender)
     block = hex(receipt.block_number - 1)
     for at in (block, "latest"):
         try:

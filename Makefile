@@ -8,6 +8,8 @@ SHELL := bash
 
 PYTHON ?= python3
 ARGS ?=
+KILLS ?= 600
+SEED ?=
 NETWORK ?= ethereum:local:foundry
 SOLC_VERSION := 0.8.30 # as in package.json and ape-config.yaml
 
@@ -16,6 +18,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 NPM := node_modules/.installed
 ANVIL := .tools/bin/anvil
+FORGE := .tools/bin/forge
 SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
 
 # Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
@@ -30,7 +33,7 @@ run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PA
 	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test conformance bench check format compile wheel wheel-smoke clean
+.PHONY: help demo test conformance invariants crash bench check format compile wheel wheel-smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,7 +41,7 @@ help: ## list the targets
 demo: $(RUNTIME) $(ANVIL) ## play a whole session on a local Anvil
 	@$(run) ape dtn demo --network ethereum:local:foundry $(ARGS)
 
-test: $(DEV) $(ANVIL) $(SOLC) ## run the tests; ARGS="-k name" goes to pytest
+test: $(DEV) $(ANVIL) $(FORGE) $(SOLC) ## run the tests; ARGS="-k name" goes to pytest
 	@$(run) ape test $(ARGS)
 
 # Without Ape's isolation: somebody else's chain is not to be set back.
@@ -46,6 +49,12 @@ conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=cho
 	@test -n "$(TARGET)" || { echo "Which network? make conformance TARGET=file, see README.md" >&2; exit 2; }
 	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --disable-isolation \
 		--dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
+
+invariants: $(DEV) $(FORGE) $(SOLC) ## play with the contracts at random: 100,000 calls on each behaviour
+	@cd invariants && ../$(FORGE) test $(ARGS)
+
+crash: $(DEV) $(ANVIL) ## kill what moves money at random moments: KILLS=600, SEED=number to repeat
+	@$(run) KILLS=$(KILLS) SEED=$(SEED) ape test tests/sdk/test_crash.py -k at_random -s $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py
@@ -93,15 +102,15 @@ $(DEV): $(VENV) setup.py pyproject.toml
 
 $(NPM): package.json package-lock.json .npmrc
 	@PYTHON="$(PYTHON)" tools/prerequisites.sh
-	@echo "Installing Anvil, solc, OpenZeppelin and an IPFS importer into node_modules"
+	@echo "Installing Anvil, Forge, solc, OpenZeppelin and an IPFS importer into node_modules"
 	@npm ci --ignore-scripts --silent || npm ci --ignore-scripts --loglevel=error
 	@touch $@
 
 # The binary itself and not npm's launcher, which would stand between Ape and the signals it sends.
 # Only the package of this platform gets installed, so the pattern has one match.
-$(ANVIL): | $(NPM)
-	@binary=$$(cd node_modules/@foundry-rs && ls anvil-*/bin/anvil) || \
-		{ echo "npm has no Anvil for $$(uname -sm)" >&2; exit 1; }; \
+$(ANVIL) $(FORGE): .tools/bin/%: | $(NPM)
+	@binary=$$(cd node_modules/@foundry-rs && ls $*-*/bin/$*) || \
+		{ echo "npm has no $* for $$(uname -sm)" >&2; exit 1; }; \
 	mkdir -p $(@D) && ln -sfn "../../node_modules/@foundry-rs/$$binary" $@
 
 $(SOLC): | $(DEV) $(NPM)

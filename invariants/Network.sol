@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.24;
+
+import {DtnClient} from "@dtn/client/DtnClient.sol";
+import {DtnDefaults} from "@dtn/DtnDefaults.sol";
+import {IModelManager} from "@dtn/network/interfaces/IModelManager.sol";
+import {INamespaceManager} from "@dtn/network/interfaces/INamespaceManager.sol";
+import {INodeManager} from "@dtn/network/interfaces/INodeManager.sol";
+import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
+import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
+import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
+import {VM} from "./Cheats.sol";
+
+/// @title A network of the shipped artifacts, as `ape_dtn.local` deploys it
+/// @notice It has three models and two nodes. The first node serves the first two models, the
+///         second node the last two.
+contract Network {
+    /// @notice How many models there are.
+    uint256 public constant MODELS = 3;
+    /// @notice How many nodes there are.
+    uint256 public constant NODES = 2;
+    /// @notice The deterministic deployment proxy.
+    address public constant DEPLOYER = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
+
+    /// @notice The token that sessions are paid with.
+    TestUSDC public immutable token;
+    /// @notice What everybody calls.
+    IRouter public immutable router;
+    /// @notice What holds all tokens, and is the fee target.
+    ISessionManager public immutable sessions;
+    /// @notice The code of all clients.
+    DtnClient public immutable clients;
+    /// @notice What accounts can delegate to.
+    address public immutable delegate;
+    /// @notice The ids of the models.
+    bytes32[MODELS] public models;
+    /// @notice The ids of the nodes.
+    bytes32[NODES] public nodes;
+
+    /// @param behaviour Whose artifacts, `Documented` or `Deployed`.
+    /// @param workers Who answers for each node.
+    constructor(string memory behaviour, address[NODES] memory workers) {
+        token = TestUSDC(_create("TestUSDC", ""));
+        address us = address(this);
+        address names = _behindProxy(
+            "NamespaceManager",
+            abi.encodeWithSignature("initialize(address)", us)
+        );
+        address modelManager = _behindProxy(
+            "ModelManager",
+            abi.encodeWithSignature("initialize(address,address)", us, names)
+        );
+        address nodeManager = _behindProxy(
+            string.concat(behaviour, "NodeManager"),
+            abi.encodeWithSignature("initialize(address,address)", us, names)
+        );
+        router = IRouter(
+            _behindProxy(
+                string.concat(behaviour, "Router"),
+                abi.encodeWithSignature("initialize(address)", us)
+            )
+        );
+        sessions = ISessionManager(
+            _behindProxy(
+                string.concat(behaviour, "SessionManager"),
+                abi.encodeWithSignature("initialize(address,address,address)", us, token, router)
+            )
+        );
+        _call(
+            address(router),
+            abi.encodeWithSignature(
+                "setManagers(address,address,address)",
+                nodeManager,
+                sessions,
+                modelManager
+            )
+        );
+        _call(names, abi.encodeWithSignature("setRegistrar(address)", nodeManager));
+        _registerModels(INamespaceManager(names), IModelManager(modelManager));
+        _registerNodes(INodeManager(nodeManager), workers);
+        clients = DtnClient(payable(_createAnywhere(_code("DtnClient"))));
+        delegate = _createAnywhere(_code("DtnDelegate"));
+    }
+
+    /// @notice Creates the client of an account, as anybody may.
+    /// @param owner The account.
+    /// @return client Its client.
+    function createClient(address owner) external returns (DtnClient client) {
+        bytes memory runtime = abi.encodePacked(
+            hex"363d3d373d3d3d363d73",
+            clients,
+            hex"5af43d82803e903d91602b57fd5bf3",
+            owner
+        );
+        client = DtnClient(
+            payable(_createAnywhere(abi.encodePacked(hex"6100413d81600a3d39f3", runtime)))
+        );
+        require(address(client) == clients.clientOf(owner), "A client is not where it should be");
+    }
+
+    /// @notice Whether a node serves a model.
+    /// @param node The node's index.
+    /// @param model The model's index.
+    /// @return Whether it does.
+    function serves(uint256 node, uint256 model) external pure returns (bool) {
+        return model == node || model == node + 1;
+    }
+
+    function _registerModels(INamespaceManager names, IModelManager manager) private {
+        names.registerNamespace("api.system", address(this));
+        names.registerNamespace("model.system", address(this));
+        manager.registerModelAPI("api.system", "text", "string[] -> string", "");
+        string[MODELS] memory called = ["small", "middle", "large"];
+        for (uint256 i = 0; i < MODELS; ++i) {
+            models[i] = manager.registerModel("model.system", called[i], "api.system.text");
+        }
+    }
+
+    function _registerNodes(INodeManager manager, address[NODES] memory workers) private {
+        string[NODES] memory users = ["alice", "bob"];
+        bytes32[] memory served = new bytes32[](2);
+        for (uint256 i = 0; i < NODES; ++i) {
+            manager.registerUser(users[i], address(this));
+            manager.registerNode(users[i], "first", workers[i]);
+            nodes[i] = DtnDefaults.id(string.concat("node.", users[i], ".first"));
+            (served[0], served[1]) = (models[i], models[i + 1]);
+            manager.setNodeModels(nodes[i], served);
+        }
+    }
+
+    function _behindProxy(string memory name, bytes memory initialize) private returns (address) {
+        return _create("DtnProxy", abi.encode(_create(name, ""), initialize));
+    }
+
+    function _create(string memory name, bytes memory args) private returns (address created) {
+        bytes memory code = abi.encodePacked(_code(name), args);
+        assembly {
+            created := create(0, add(code, 32), mload(code))
+        }
+        require(created != address(0), string.concat(name, " cannot be created"));
+    }
+
+    function _createAnywhere(bytes memory code) private returns (address) {
+        bytes memory created = _call(DEPLOYER, abi.encodePacked(bytes32(0), code));
+        return address(bytes20(created));
+    }
+
+    function _code(string memory name) private view returns (bytes memory) {
+        return VM.getCode(string.concat("../ape_dtn/artifacts/", name, ".json"));
+    }
+
+    function _call(address target, bytes memory data) private returns (bytes memory) {
+        (bool ok, bytes memory returned) = target.call(data);
+        require(ok, "The network cannot be set up");
+        return returned;
+    }
+}

@@ -59,6 +59,8 @@ crash: $(DEV) $(ANVIL) ## kill what moves money at random moments: KILLS=600, SE
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py
 	@$(run) python benchmarks/flight.py
+	@$(run) python benchmarks/client_gas.py
+	@$(run) python benchmarks/methods.py
 
 check: $(DEV) ## format, lint and types, without changing a file
 	@$(run) ruff format --check .

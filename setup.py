@@ -5,7 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 solidity = ["ape-solidity>=0.8.6"]
-test = [*solidity, "hypothesis", "pytest"]
+safe = ["ape-safe>=0.8.23"]
+test = [*solidity, *safe, "hypothesis", "pytest"]
 dev = [
     *test,
     "build",
@@ -36,7 +37,7 @@ setup(
         "httpx",
         "multiformats",
     ],
-    extras_require={"solidity": solidity, "test": test, "dev": dev},
+    extras_require={"solidity": solidity, "safe": safe, "test": test, "dev": dev},
     entry_points={"ape_cli_subcommands": ["ape_dtn=ape_dtn._cli:cli"]},
     # Ape wants one top-level package. The Solidity library lives in contracts/, where Solidity
     # tools look for it, and travels inside that package, where users' compilers find it.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ape_dtn.asking.prompt import Prompt
     from ape_dtn.asking.routing import Aggregation
     from ape_dtn.errors import DtnError
+    from ape_dtn.rescue.rescue import DtnRescue
     from ape_dtn.session import DtnSession
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "DtnAi": "ai",
     "DtnError": "errors",
     "DtnRequest": "answers.request",
+    "DtnRescue": "rescue.rescue",
     "DtnSession": "session",
     "Prompt": "asking.prompt",
     "Status": "answers.answer",
@@ -49,6 +51,7 @@ __all__ = [
     "DtnAi",
     "DtnError",
     "DtnRequest",
+    "DtnRescue",
     "DtnSession",
     "Prompt",
     "Status",

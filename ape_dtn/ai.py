@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ape_dtn.asking.quote import Quote
     from ape_dtn.config import DtnConfig
     from ape_dtn.session import DtnSession
+    from ape_dtn.starting.methods import Method
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,9 @@ class DtnAi:
         session: DtnSession | int | None = None,
         account: AccountAPI | None = None,
         deposit: AmountLike | None = None,
+        method: Method | str | None = None,
         unsafe_two_step: bool = False,
+        idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> DtnRequest:
         """Asks, on a session, or without one: then a session is opened for it first.
@@ -266,7 +269,10 @@ class DtnAi:
             session: The session that pays; None or 0 to open one.
             account: Who signs; by default the session's, else this object's, else Ape's default.
             deposit: What a new session is opened with; by default what the answer may cost.
+            method: See :meth:`ape_dtn.session.DtnSession.start`.
             unsafe_two_step: See :meth:`ape_dtn.session.DtnSession.start`.
+            idempotency_key: Under which one session is opened and one request sent, however often
+                it is asked for.
             options: See :class:`~ape_dtn.asking.draft.Options`.
 
         Raises:
@@ -278,20 +284,32 @@ class DtnAi:
 
         if session and deposit is not None:
             raise InvalidOption("deposit", "a session that is open cannot be filled up")
-        if isinstance(session, DtnSession):
-            signer = account or session.account or self.account
-            return session.request(*values, account=signer, **options)
-        signer = self.signer(account)
         if session:
-            return draft(self, signer, values, session, options).send()
+            paying = session if isinstance(session, DtnSession) else DtnSession(self, session)
+            signer = account or paying.account or self.account
+            return paying.request(
+                *values, account=signer, idempotency_key=idempotency_key, **options
+            )
+        signer, key = self.signer(account), idempotency_key
+        if key is not None:
+            amount = deposit or options.get("most_it_may_cost") or self.config.most_it_may_cost
+            if opened := DtnSession.started_by(f"{key}/start", amount, signer, self):
+                return opened.request(*values, idempotency_key=f"{key}/request", **options)
         checked = draft(self, signer, values, None, options)
         most = checked.most_it_may_cost
         funds = most if deposit is None else most.token.amount(deposit)
         if funds < most:
             raise InsufficientFunds("the new session", most, funds)
-        opened = DtnSession.start(funds, signer, self, unsafe_two_step=unsafe_two_step)
+        opened = DtnSession.start(
+            funds,
+            signer,
+            self,
+            method=method,
+            unsafe_two_step=unsafe_two_step,
+            idempotency_key=key and f"{key}/start",
+        )
         try:
-            return opened.send(checked)
+            return opened.send(checked, key and f"{key}/request")
         except DtnError as err:
             err.fields.setdefault("session_id", opened.id)
             err.hint = f"Session {opened.id} is open with {funds}. {err.hint or ''}".strip()

@@ -11,12 +11,17 @@
       most_it_may_cost: "0.25"  # the most that one answer may cost, in the fee token
       request_limit: "1.00"     # no request may be sent that could cost more
       session_limit: "25.00"    # no session may be asked for more than this in all
+      day_limit: "10.00"        # nor all requests of a day (UTC), of all accounts together
+      account_limit: "100.00"   # nor all requests that an account has ever made
+      method: authorization     # how sessions are started; by default the best there is
       confirmations: 0          # how deep an answer has to be before it counts, in blocks
       ipfs_gateways: ["https://trustless-gateway.link", "https://ipfs.io"]
       ipfs_limit: 33554432      # the most that is fetched for one answer, in bytes
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from ape.api import PluginConfig
 from pydantic import Field
@@ -52,6 +57,17 @@ class DtnConfig(PluginConfig):
 
     session_limit: str | None = None
     """No request may be sent with which its session could cost more than this in all."""
+
+    day_limit: str | None = None
+    """No request may be sent with which those of one day (UTC) could cost more than this in all."""
+
+    account_limit: str | None = None
+    """No request may be sent with which those of its account could cost more than this in all."""
+
+    method: (
+        Literal["batch", "delegate", "authorization", "permit", "allowance", "two-step"] | None
+    ) = None
+    """How sessions are started; see :class:`ape_dtn.starting.methods.Method`."""
 
     confirmations: int = Field(default=0, ge=0)
     """How many blocks have to follow an answer's before it counts."""

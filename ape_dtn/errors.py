@@ -86,6 +86,18 @@ class TooManyDecimals(InvalidAmount):
         super().__init__(value, f"{symbol} has {decimals} digits after the point")
 
 
+class KeyReused(BadInput):
+    """An idempotency key that stands for something else already. Nothing was sent."""
+
+    key: str
+
+    def __init__(self, key: str, kind: str) -> None:
+        super().__init__(
+            f"The idempotency key '{key}' was given to another {kind} before.", key=key
+        )
+        self.hint = "Use a new key for each thing that is to happen once: `ape dtn journal`."
+
+
 class WrongToken(InvalidAmount):
     """An amount in a token that the network is not paid with."""
 
@@ -246,6 +258,10 @@ class RpcRefused(NoNetwork):
         )
 
 
+class TransactionRefused(RpcRefused):
+    """The node of the chain did not take a transaction. Nothing was sent."""
+
+
 class UnknownChain(NoNetwork):
     """No router is known for the connected chain."""
 
@@ -370,16 +386,31 @@ class NothingDeposited(Refused):
 class DepositTaken(Refused):
     """Somebody else started a session with the deposit before its sender did."""
 
+    deposit: str
+    transaction: str
+    taken_by: str | None
+    taken_in: str | None
     session_id: int | None
 
-    def __init__(self, deposit: Amount, transaction: str, session_id: int | None = None) -> None:
+    def __init__(
+        self,
+        deposit: Amount,
+        transaction: str,
+        taken_by: str | None = None,
+        taken_in: str | None = None,
+        session_id: int | None = None,
+    ) -> None:
+        by, where = taken_by or "another account", f" in transaction {taken_in}" if taken_in else ""
         super().__init__(
-            f"Your deposit of {deposit} was taken: another account started a session with it "
-            f"before your own start, transaction {transaction}, did.",
+            f"Your deposit of {deposit} (transaction {transaction}) was taken by {by}{where}: a "
+            "session was started with it before your own was.",
             deposit=str(deposit),
             transaction=transaction,
+            taken_by=taken_by,
+            taken_in=taken_in,
             session_id=session_id,
         )
+        self.hint = "It cannot be taken back. Leave out --unsafe-two-step the next time."
 
 
 class DepositWaiting(DtnError):
@@ -394,7 +425,7 @@ class DepositWaiting(DtnError):
             deposit=str(deposit),
             transaction=transaction,
         )
-        self.hint = "Start one at once: `ape dtn session start --claim`."
+        self.hint = "Start one at once: `ape dtn resume`, or `ape dtn session start --claim`."
 
 
 class UnsafeDeposit(Refused):
@@ -406,9 +437,84 @@ class UnsafeDeposit(Refused):
             "the transfer and the start, which are two transactions, anybody can take it."
         )
         self.hint = (
-            "Start the session from a contract that does both in one transaction (the README has "
-            "an example), or accept the risk: --unsafe-two-step."
+            "Leave out --method two-step to have both done in one transaction, or accept the risk: "
+            "--unsafe-two-step."
         )
+
+
+class MethodUnavailable(Refused):
+    """A session cannot be started in the way that was asked for, or in none that is safe."""
+
+    reasons: dict[str, str]
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        listed = "; ".join(f"{method}: {why}" for method, why in reasons.items())
+        super().__init__(
+            f"There is no way to deposit and start in one transaction here. {listed}."
+            if len(reasons) > 1
+            else f"A session cannot be started so: {listed}.",
+            reasons=reasons,
+        )
+        self.hint = (
+            "Choose another --method, or start the session from another account."
+            if len(reasons) == 1
+            else "Use another account, or accept that anybody can take the deposit: "
+            "--unsafe-two-step."
+        )
+
+
+class RequestsPending(Refused):
+    """A session was to be closed while requests of it have no answer, which would never come."""
+
+    session_id: int
+    requests: list[str]
+
+    def __init__(self, session_id: int, requests: list[str]) -> None:
+        super().__init__(
+            f"{len(requests)} of the requests of session {session_id} have no answer yet, and "
+            f"would never get one: {', '.join(requests)}.",
+            session_id=session_id,
+            requests=requests,
+        )
+        self.hint = (
+            f"Wait for them, as with `ape dtn answer {requests[0]}`, or close it all the same: "
+            "--force."
+        )
+
+
+class ConsentMissing(Refused):
+    """A session was to be started with what waits, which may be somebody else's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A session started now takes all that waits at the fee target, and the chain does not "
+            "say whose that is: some of it may be somebody else's."
+        )
+        self.hint = "Take it all the same: claim=True, or --claim."
+
+
+class NoRemedy(Refused):
+    """Nothing can be done about it from here."""
+
+    about: str
+
+    def __init__(self, about: str) -> None:
+        super().__init__(f"Nothing can be done about {about} from here.", about=about)
+        self.hint = "What it is, and who could help: `ape dtn rescue`."
+
+
+class NoEffect(Refused):
+    """A transaction succeeded and did not do what it was sent for."""
+
+    transaction: str
+
+    def __init__(self, transaction: str) -> None:
+        super().__init__(
+            f"Transaction {transaction} succeeded and did nothing: what it called is not the "
+            "contract that it should be.",
+            transaction=transaction,
+        )
+        self.hint = "Look at what is in use: `ape dtn info`."
 
 
 class ModelNotFound(Refused):
@@ -517,6 +623,24 @@ class SigningDeclined(Refused):
 
     def __init__(self, account: str) -> None:
         super().__init__(f"Account {account} did not sign. Nothing was sent.", account=account)
+
+
+class OwnersMissing(Refused):
+    """A Safe wants the signatures of more owners than there are accounts of. Nothing was sent."""
+
+    safe: str
+    required: int
+    available: list[str]
+
+    def __init__(self, safe: str, required: int, available: list[str]) -> None:
+        super().__init__(
+            f"Safe {safe} wants {required} of its owners to sign, and the accounts of "
+            f"{len(available)} are here. Nothing was signed, proposed or sent.",
+            safe=safe,
+            required=required,
+            available=available,
+        )
+        self.hint = "Add the accounts of more of its owners: `ape accounts import ALIAS`."
 
 
 # What came, or did not come, afterwards.
@@ -735,7 +859,10 @@ class PartlySent(DtnError):
         super().__init__(
             f"Sent was {', '.join(sent)}, and what belongs to it was not: {reason}", sent=sent
         )
-        self.hint = "Do not send it again: look at the transaction first."
+        self.hint = (
+            "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
+            "not happened."
+        )
 
 
 class TransactionPending(DtnError):
@@ -749,4 +876,7 @@ class TransactionPending(DtnError):
             f"Sent, and not known to be confirmed yet: transaction {', '.join(transactions)}.",
             transactions=list(transactions),
         )
-        self.hint = "Do not send it again: look at the transaction first."
+        self.hint = (
+            "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
+            "not happened."
+        )

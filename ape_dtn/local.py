@@ -50,7 +50,7 @@ class FeeToken(Enum):
     """The test token that sessions are paid with, by its artifact, and what it is created with."""
 
     USDT = ("TestUSDT", ())
-    USDC = ("TestToken", ("Test Dollar", "USDC", 6))
+    USDC = ("TestUSDC", ())
 
 
 @dataclass(frozen=True)

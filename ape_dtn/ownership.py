@@ -8,15 +8,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain import reads
-from ape_dtn.chain.abi import SessionManager
+from ape_dtn.chain import reads, sends
+from ape_dtn.chain.abi import Client, Router, SessionManager
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.errors import NoNetwork, NotSessionOwner, SessionAlreadyClosed, SessionNotFound
+from ape_dtn.starting.client import client_of
 
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whose a session is on the chain, and how an account uses it: its own, or its client's.
+
+    Attributes:
+        account: Who signs.
+        address: The session's owner: the account itself, or its client.
+    """
+
+    account: str
+    address: str
+
+    @property
+    def is_client(self) -> bool:
+        """Whether a client stands between the account and the router."""
+        return self.address != self.account
+
+    def request(
+        self, router: str, arguments: tuple[Any, ...], user: str, callback_gas: int
+    ) -> sends.Transaction:
+        """Asks (``router.request``, or ``DtnClient.request``, which names the user itself).
+
+        Args:
+            router: The router.
+            arguments: Session, model, routing, request and callback, as the router takes them.
+            user: On whose behalf it is asked.
+            callback_gas: Gas for the callback; the transaction carries as many wei.
+        """
+        if self.is_client:
+            given = (router, *arguments, callback_gas)
+            return sends.call(self.address, Client.request, *given, value=callback_gas)
+        given = (*arguments, user, callback_gas)
+        return sends.call(router, Router.request, *given, value=callback_gas)
+
+    def close(self, router: str, session_id: int) -> sends.Transaction:
+        """Closes a session; the refund goes to the account either way."""
+        if self.is_client:
+            return sends.call(self.address, Client.close, router, session_id)
+        return sends.call(router, Router.close_user_session, session_id)
 
 
 def session_call(manager: str, session_id: int) -> Call:
@@ -33,6 +76,8 @@ def exists(owner: str) -> bool:
 
 def check(ai: DtnAi, manager: str, session_id: int, owner: str, caller: str | None = None) -> None:
     """Checks that a session is open and, if a caller is named, that it is the caller's.
+
+    That of the caller's client is the caller's too.
 
     Args:
         ai: The network.
@@ -52,7 +97,7 @@ def check(ai: DtnAi, manager: str, session_id: int, owner: str, caller: str | No
             if _was_closed(ai, manager, session_id)
             else (SessionNotFound(session_id))
         )
-    if caller is not None and owner != caller:
+    if caller is not None and owner != caller and owner != client_of(caller):
         raise NotSessionOwner(session_id, owner, caller)
 
 

@@ -12,28 +12,29 @@ from typing_extensions import Unpack
 from ape_dtn import ownership
 from ape_dtn.ai import Contracts, DtnAi, token_calls
 from ape_dtn.amount import Amount, AmountLike, Token
-from ape_dtn.answers.answer import Status
-from ape_dtn.asking.draft import Draft, draft, drafts, send_drafts
+from ape_dtn.answers.pending import pending_on
+from ape_dtn.asking.draft import (
+    Draft,
+    asked_of,
+    draft,
+    drafts,
+    meant_by,
+    send_drafts,
+    to_request,
+)
 from ape_dtn.asking.options import Options
 from ape_dtn.asking.prompt import Prompt
-from ape_dtn.chain import reads, reverts, sends
-from ape_dtn.chain.abi import ERC20, Router, SessionManager
-from ape_dtn.chain.networks import is_local
+from ape_dtn.chain import reads, sends
+from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import (
-    DepositTaken,
-    DepositWaiting,
-    DtnError,
-    InsufficientFunds,
-    InvalidOption,
-    NothingDeposited,
-    PartlySent,
-    Refused,
-    SessionAlreadyClosed,
-    TransactionPending,
-    UnsafeDeposit,
-)
-from ape_dtn.ownership import session_call
+from ape_dtn.errors import DtnError, InvalidOption, RequestsPending, SessionAlreadyClosed
+from ape_dtn.journal import once, operations
+from ape_dtn.journal.book import Meant
+from ape_dtn.journal.once import Done
+from ape_dtn.ownership import Holder, session_call
+from ape_dtn.starting import methods, two_step
+from ape_dtn.starting.client import client_of
+from ape_dtn.starting.methods import Method, Plan
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -44,20 +45,20 @@ if TYPE_CHECKING:
     from ape_dtn.asking.quote import Quote
     from ape_dtn.billing.bill import History
 
-# What starting may use at most. It cannot be estimated: the deposit is not there yet. The deployed
-# network uses 182,004.
-START_GAS = 400_000
-
 
 class DtnSession:
     """A session of the connected network.
 
     Get one with :meth:`start`, :meth:`load` or :meth:`list`. Used as a context manager, it is
-    closed and refunded at the end, also when the body raises; but not while a request that was
-    asked on it here has no answer yet, which would never come then.
+    closed and refunded at the end, also when the body raises; but not while a request of it has no
+    answer yet, which would never come then.
 
-    ``receipt`` is that of the last transaction sent here, and ``opened_with`` what the session was
-    opened with, if it was opened here.
+    ``receipt`` is that of the last transaction sent here, ``opened_with`` what the session was
+    opened with, and ``method`` how, if it was opened here. ``holder`` is whose it is on the chain,
+    the account or its client, where it was opened or listed here.
+
+    What moves money is written to a journal before it is sent. Given an idempotency key, it is done
+    once, however often it is asked for, and whatever befell the process before.
 
     Args:
         ai: The network.
@@ -71,7 +72,8 @@ class DtnSession:
         self.account = account
         self.receipt: sends.Receipt | None = None
         self.opened_with: Amount | None = None
-        self._asked: list[DtnRequest] = []
+        self.method: Method | None = None
+        self.holder: str | None = None
 
     @classmethod
     def start(
@@ -80,74 +82,108 @@ class DtnSession:
         account: AccountAPI,
         ai: DtnAi | None = None,
         *,
+        method: Method | str | None = None,
         unsafe_two_step: bool = False,
+        idempotency_key: str | None = None,
     ) -> DtnSession:
         """Deposits tokens and opens a session with them (``router.startUserSession``).
 
-        The deposit and the start are two transactions, signed first and then sent back to back.
-        Between them anybody could take the deposit, so that public networks need the argument.
+        Whoever is the next to start a session owns a deposit. So both are done in one transaction,
+        in the best way that there is; see :class:`ape_dtn.starting.methods.Method`. On a local
+        chain of one's own they are two. ``session.method`` says how it was done.
 
         Args:
             amount: The deposit, as in ``"25.00 USDC"`` or ``Decimal(25)``.
-            account: Who pays, and owns the session.
+            account: Who pays. The session is its own, or its client contract's.
             ai: The network; by default that of the connected chain.
-            unsafe_two_step: Accept the risk on a public network.
+            method: How; by default the configured way, or else the best.
+            unsafe_two_step: Deposit and start in two transactions, and accept on a public network
+                that anybody can take the deposit in between.
+            idempotency_key: Under which it is done once, however often it is asked for.
 
         Raises:
             InvalidAmount: It is no amount of the fee token.
             InsufficientFunds: The account has less.
+            MethodUnavailable: It cannot be done in that way, or in none that is safe.
             UnsafeDeposit: The network is public, and the risk was not accepted.
             DepositTaken: Somebody else started a session with the deposit.
             DepositWaiting: The deposit was sent, and the start could not be; see :meth:`claim`.
+            KeyReused: The key was given to something else.
         """
         ai = ai or DtnAi()
-        contracts = ai.contracts()
-        deposit = _checked_deposit(ai, contracts, account, amount, unsafe_two_step)
-        try:
-            opening = opening_of(ai, contracts, deposit)
-            _, started = sends.send_together(ai.provider, account, opening)
-        except PartlySent as err:
-            raise DepositWaiting(deposit, err.sent[0]) from err
-        except TransactionPending as err:
-            if err.before:
-                err.hint = (
-                    "Your deposit is there. Look at the transaction that starts the session; where "
-                    "it does not come, start one at once: `ape dtn session start --claim`."
-                )
-            raise
-        except Refused as err:
-            if not err.before:  # the deposit itself did not go through
-                raise
-            raise _without_its_deposit(ai, account, deposit, err) from err
-        session = cls._opened(ai, account, contracts, started, deposit.token)
-        assert session.opened_with is not None
-        if session.opened_with < deposit:
-            taken = DepositTaken(deposit, started.transaction, session.id)
-            taken.hint = f"What was left is in session {session.id}: {session.opened_with}."
-            raise taken
-        return session
+        if opened := cls.started_by(idempotency_key, amount, account, ai):
+            return opened
+        planned = methods.plan(ai, account, amount, method, unsafe_two_step)
+        return cls.open(planned, account, ai, idempotency_key)
+
+    @classmethod
+    def started_by(
+        cls, key: str | None, amount: AmountLike, account: AccountAPI, ai: DtnAi | None = None
+    ) -> DtnSession | None:
+        """The session that was started under a key before; None where none was.
+
+        A start that was begun and not finished is finished first.
+
+        Raises:
+            KeyReused: The key was given to something else.
+        """
+        if key is None:
+            return None
+        ai = ai or DtnAi()
+        token = ai.token()
+        meant = _meant_by(token.amount(amount))
+        done = once.known(ai, account, operations.START, meant, key)
+        return cls._opened(ai, account, done, token) if done else None
 
     @staticmethod
-    def check_deposit(
+    def plan(
         amount: AmountLike,
         account: AccountAPI,
         ai: DtnAi | None = None,
         *,
+        method: Method | str | None = None,
         unsafe_two_step: bool = False,
-    ) -> Amount:
-        """Checks all that :meth:`start` checks before it sends anything.
-
-        Returns:
-            The deposit.
+    ) -> Plan:
+        """How a session would be started, with all that :meth:`start` checks. Nothing is signed.
 
         Raises:
-            InvalidAmount, InsufficientFunds, UnsafeDeposit: As :meth:`start` would.
+            DtnError: As :meth:`start` would.
         """
-        ai = ai or DtnAi()
-        return _checked_deposit(ai, ai.contracts(), account, amount, unsafe_two_step)
+        return methods.plan(ai or DtnAi(), account, amount, method, unsafe_two_step)
 
     @classmethod
-    def claim(cls, account: AccountAPI, ai: DtnAi | None = None) -> DtnSession:
+    def open(
+        cls,
+        planned: Plan,
+        account: AccountAPI,
+        ai: DtnAi | None = None,
+        idempotency_key: str | None = None,
+    ) -> DtnSession:
+        """Starts a session as it was planned; see :meth:`start`."""
+        ai, deposit = ai or DtnAi(), planned.deposit
+        details = {
+            "method": planned.method.value,
+            "holder": planned.holder.address,
+            "manager": planned.contracts.session_manager,
+            "fee_target": planned.contracts.fee_target,
+        }
+        meant = Meant(operations.START, _meant_by(deposit), details, idempotency_key)
+        done = once.once(ai, account, meant, planned)
+        session = cls._opened(ai, account, done, deposit.token)
+        session.method, session.holder = planned.method, planned.holder.address
+        assert session.opened_with is not None
+        if session.opened_with < deposit:
+            raise two_step.short(ai, planned, session, done)
+        return session
+
+    @classmethod
+    def claim(
+        cls,
+        account: AccountAPI,
+        ai: DtnAi | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> DtnSession:
         """Opens a session with a deposit that was sent before and not started.
 
         It finishes a start that was interrupted between its two transactions. Whatever waits at
@@ -158,25 +194,22 @@ class DtnSession:
         """
         ai = ai or DtnAi()
         contracts = ai.contracts()
-        token = ai.token(contracts)
         start = sends.call(ai.router, Router.start_user_session)
-        receipt = sends.send(ai.provider, account, start)
-        return cls._opened(ai, account, contracts, receipt, token)
+        details = {
+            "transaction": operations.from_transaction(start),
+            "holder": str(account.address),
+            "manager": contracts.session_manager,
+        }
+        meant = Meant(operations.CLAIM, {}, details, idempotency_key)
+        done = once.once(ai, account, meant)
+        return cls._opened(ai, account, done, ai.token(contracts))
 
     @classmethod
-    def _opened(
-        cls,
-        ai: DtnAi,
-        account: AccountAPI,
-        contracts: Contracts,
-        receipt: sends.Receipt,
-        token: Token,
-    ) -> DtnSession:
-        """The session that a transaction opened, by its event."""
-        (opened,) = SessionManager.session_started.find(receipt.logs, contracts.session_manager)
-        session = cls(ai, opened["sessionId"], account)
-        session.receipt = receipt
-        session.opened_with = token.units(opened["balance"])
+    def _opened(cls, ai: DtnAi, account: AccountAPI, done: Done, token: Token) -> DtnSession:
+        """The session that something opened."""
+        session = cls(ai, int(done.outcome["session"]), account)
+        session.receipt = done.receipt
+        session.opened_with = token.units(int(done.outcome["balance"]))
         return session
 
     @classmethod
@@ -202,7 +235,9 @@ class DtnSession:
     def list(
         cls, owner: AccountAPI | str, ai: DtnAi | None = None
     ) -> Sequence[tuple[DtnSession, Amount]]:
-        """The open sessions of an owner with their balances, in two HTTP requests.
+        """The open sessions of an owner, and of its client, with their balances.
+
+        It takes two HTTP requests, however many they are.
 
         Args:
             owner: The account, which then signs for them, or an address.
@@ -212,22 +247,33 @@ class DtnSession:
         address = owner if isinstance(owner, str) else str(owner.address)
         account = None if isinstance(owner, str) else owner
         contracts = ai.contracts()
-        ids_call = Call(contracts.session_manager, SessionManager.get_user_session_ids, (address,))
-        ids, after = None, ()
+        # A client's sessions are its account's.
+        holders = address, client_of(address)
+        manager = contracts.session_manager
+        id_calls = [Call(manager, SessionManager.get_user_session_ids, (each,)) for each in holders]
+        session_calls = [
+            Call(manager, SessionManager.get_user_sessions, (each,)) for each in holders
+        ]
+        before: list[Any] | None = None
+        after: list[Any] = []
         # Ids and balances are two views: a block between them could pair them wrongly.
-        while ids != after:
-            symbol, decimals, ids, sessions, after = reads.read(
+        while before != after:
+            symbol, decimals, *found = reads.read(
                 ai.provider,
                 *token_calls(contracts.fee_token),
-                ids_call,
-                Call(contracts.session_manager, SessionManager.get_user_sessions, (address,)),
-                ids_call,
+                *id_calls,
+                *session_calls,
+                *id_calls,
             )
+            before, sessions, after = found[:2], found[2:4], found[4:]
         token = Token(contracts.fee_token, symbol, decimals)
-        return [
-            (cls(ai, session_id, account), token.units(balance))
-            for session_id, (_, balance) in zip(ids, sessions, strict=True)
-        ]
+        listed = []
+        for ids, held in zip(after, sessions, strict=True):
+            for session_id, (holder, balance) in zip(ids, held, strict=True):
+                session = cls(ai, session_id, account)
+                session.holder = holder
+                listed.append((session, token.units(balance)))
+        return listed
 
     def __repr__(self) -> str:
         return f"<DtnSession {self.id} at {self.ai.router}>"
@@ -280,20 +326,51 @@ class DtnSession:
         self,
         *values: Any,
         account: AccountAPI | None = None,
+        idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> DtnRequest:
         """Checks a request and sends it. Takes and raises what :meth:`draft` does.
 
+        Args:
+            values: See :meth:`draft`.
+            account: See :meth:`draft`.
+            idempotency_key: Under which it is sent once, however often it is asked for.
+            options: See :meth:`draft`.
+
         Returns:
             The request; its ``wait()`` gives the answer.
+
+        Raises:
+            KeyReused: The key was given to something else.
         """
-        return self._noted(self.draft(*values, account=account, **options).send())
+        if asked := self.asked_by(idempotency_key, *values, account=account, **options):
+            return asked
+        return self.draft(*values, account=account, **options).send(idempotency_key)
+
+    def asked_by(
+        self,
+        key: str | None,
+        *values: Any,
+        account: AccountAPI | None = None,
+        **options: Unpack[Options],
+    ) -> DtnRequest | None:
+        """The request that was sent under a key before; None where none was.
+
+        One that was begun and not finished is finished first.
+
+        Raises:
+            KeyReused: The key was given to something else.
+        """
+        meant = meant_by(self.id, asked_of(values, options))
+        done = once.known(self.ai, self._signer(account), operations.REQUEST, meant, key)
+        return to_request(self.ai, done) if done else None
 
     def request_many(
         self,
         many: Sequence[Any],
         account: AccountAPI | None = None,
         on_sent: Callable[[int, DtnRequest | DtnError], None] = lambda _place, _sent: None,
+        idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Sequence[DtnRequest | DtnError]:
         """Checks many requests and sends them one upon the other, without waiting in between.
@@ -305,6 +382,7 @@ class DtnSession:
             many: The inputs of each: a prompt, or a tuple of all that the model takes.
             account: Who signs; by default the session's account.
             on_sent: Told of each as soon as it is mined, or known to have failed, with its place.
+            idempotency_key: Under which each, in its place, is sent once.
             options: What they have in common; see :class:`~ape_dtn.asking.draft.Options`.
 
         Returns:
@@ -317,15 +395,13 @@ class DtnSession:
             raise InvalidOption("many", "it is one prompt; give a list of them")
         inputs = [each if isinstance(each, tuple) else (each,) for each in many]
         checked = drafts(self.ai, self._signer(account), inputs, self.id, options)
-        sent = send_drafts(checked, on_sent)
-        for each in sent:
-            if not isinstance(each, DtnError):
-                self._noted(each)
-        return sent
+        return send_drafts(checked, on_sent, idempotency_key)
 
-    def send(self, checked: Draft) -> DtnRequest:
+    def send(self, checked: Draft, idempotency_key: str | None = None) -> DtnRequest:
         """Sends a request that was drafted before this session was started."""
-        return self._noted(replace(checked, session_id=self.id).send())
+        owner = checked.owner or self.holder or self.owner
+        asked = replace(checked, session_id=self.id, owner=owner)
+        return asked.send(idempotency_key)
 
     def quote(
         self,
@@ -370,41 +446,73 @@ class DtnSession:
             session=self, since=since, confirmations=confirmations, timeout=timeout
         )
 
-    def close(self, account: AccountAPI | None = None) -> Amount:
+    def close(
+        self,
+        account: AccountAPI | None = None,
+        *,
+        force: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Amount:
         """Closes the session (``router.closeUserSession``).
 
-        Requests without an answer will never get one after this.
+        Requests without an answer would never get one after this.
+
+        Args:
+            account: Who signs; by default the session's account.
+            force: Close it also while requests have no answer.
+            idempotency_key: Under which it is closed once, and the refund told each time.
 
         Returns:
-            The refund, which the owner has received.
+            The refund, which the account has received.
 
         Raises:
+            RequestsPending: Requests of it have no answer yet.
             SessionAlreadyClosed: It was closed before.
-            NotSessionOwner: The account is not its owner.
+            NotSessionOwner: It is neither the account's nor its client's.
             SessionNotFound: There is none of this id.
+            KeyReused: The key was given to something else.
         """
+        refund = self.closed_by(idempotency_key, account)
+        if refund is not None:
+            return refund
         signer = self._signer(account)
-        contracts, token, owner, _ = self._look()
-        ownership.check(self.ai, contracts.session_manager, self.id, owner, str(signer.address))
-        transaction = sends.call(self.ai.router, Router.close_user_session, self.id)
+        contracts, token, owner = self.check_close(account, force=force)
+        close = Holder(str(signer.address), owner).close(self.ai.router, self.id)
+        details = {
+            "transaction": operations.from_transaction(close),
+            "manager": contracts.session_manager,
+        }
+        meant = Meant(operations.CLOSE, {"session": str(self.id)}, details, idempotency_key)
         with ownership.explained(self.ai, self.id, str(signer.address)):
-            about = reverts.About(session_id=self.id)
-            receipt = sends.send(self.ai.provider, signer, transaction, about)
-        (closed,) = SessionManager.session_closed.find(receipt.logs, contracts.session_manager)
-        self.receipt = receipt
-        return token.units(closed["remainingBalance"])
+            done = once.once(self.ai, signer, meant)
+        self.receipt = done.receipt
+        return token.units(int(done.outcome["refund"]))
 
-    def _noted(self, request: DtnRequest) -> DtnRequest:
-        self._asked.append(request)
-        return request
+    def closed_by(self, key: str | None, account: AccountAPI | None = None) -> Amount | None:
+        """The refund of closing it under a key before; None where it was not.
 
-    def _pending(self) -> Sequence[str]:
-        """Those of the requests asked here that have no answer yet."""
-        from ape_dtn.answers.request import DtnRequest
+        Raises:
+            KeyReused: The key was given to something else.
+        """
+        meant = {"session": str(self.id)}
+        done = once.known(self.ai, self._signer(account), operations.CLOSE, meant, key)
+        return self.ai.token().units(int(done.outcome["refund"])) if done else None
 
-        ids = [request.id for request in self._asked]
-        found = DtnRequest.load_many(ids, self.ai)
-        return [each.id for each, record in found if record.status is Status.PENDING]
+    def check_close(
+        self, account: AccountAPI | None = None, *, force: bool = False
+    ) -> tuple[Contracts, Token, str]:
+        """Checks all that :meth:`close` checks before it sends anything.
+
+        Returns:
+            The contracts, the token, and whose the session is on the chain.
+        """
+        caller = str(self._signer(account).address)
+        contracts, token, owner, _ = self._look()
+        manager = contracts.session_manager
+        ownership.check(self.ai, manager, self.id, owner, caller)
+        if not force and (pending := pending_on(self.ai, manager, self.id)):
+            raise RequestsPending(self.id, pending)
+        return contracts, token, owner
 
     def _signer(self, account: AccountAPI | None) -> AccountAPI:
         return self.ai.signer(account or self.account)
@@ -421,14 +529,10 @@ class DtnSession:
         from ape.logging import logger
 
         try:
-            if pending := self._pending():
-                # Closed, it could not pay for them any more, and their answers would never come.
-                logger.warning(
-                    f"Session {self.id} stays open: {len(pending)} of its requests have no answer "
-                    f"yet, {', '.join(pending)}. Afterwards: `ape dtn session close {self.id}`."
-                )
-                return
             self.close()
+        except RequestsPending as err:
+            # Closed, it could not pay for them any more, and their answers would never come.
+            logger.warning(f"Session {self.id} stays open. {err}")
         except SessionAlreadyClosed:
             pass
         except DtnError as err:
@@ -454,41 +558,6 @@ class DtnSession:
         return contracts, Token(contracts.fee_token, symbol, decimals), owner, balance
 
 
-def opening_of(ai: DtnAi, contracts: Contracts, deposit: Amount) -> Sequence[sends.Transaction]:
-    """The two transactions of a plain account that open a session: the deposit and the start."""
-    return (
-        sends.call(deposit.token.address, ERC20.transfer, contracts.fee_target, deposit.units),
-        sends.call(ai.router, Router.start_user_session, gas_limit=START_GAS),
-    )
-
-
-def _checked_deposit(
-    ai: DtnAi, contracts: Contracts, account: AccountAPI, amount: AmountLike, unsafe_two_step: bool
-) -> Amount:
-    owner = str(account.address)
-    *described, balance = reads.read(
-        ai.provider,
-        *token_calls(contracts.fee_token),
-        Call(contracts.fee_token, ERC20.balance_of, (owner,), contract="fee token"),
-    )
-    token = Token(contracts.fee_token, *described)
-    deposit = token.amount(amount)
-    if deposit.units > balance:
-        raise InsufficientFunds(owner, deposit, token.units(balance))
-    if not (is_local(ai.provider) or unsafe_two_step):
-        raise UnsafeDeposit
-    return deposit
-
-
-def _without_its_deposit(
-    ai: DtnAi, account: AccountAPI, deposit: Amount, failed: Refused
-) -> DtnError:
-    """What became of a deposit whose session could not be started, as the chain has it now."""
-    start = Call(ai.router, Router.start_user_session, (), "router", str(account.address))
-    (outcome,) = reads.try_read(ai.provider, start)
-    if isinstance(outcome, NothingDeposited):
-        transaction = failed.revert.transaction if failed.revert else None
-        return DepositTaken(deposit, transaction or "")
-    if isinstance(outcome, DtnError):
-        return failed
-    return DepositWaiting(deposit, failed.before[0].transaction)
+def _meant_by(deposit: Amount) -> dict[str, str]:
+    """What a start has to have in common with another to be the same."""
+    return {"deposit": str(deposit.units), "token": deposit.token.address}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import ERC20, Router
-from ape_dtn.session import START_GAS
+from ape_dtn.starting.methods import START_GAS
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from ape_dtn import artifacts
 from ape_dtn.amount import Amount, Token
-from ape_dtn.chain import rpc
-from ape_dtn.local import Behaviour, LocalNetwork, deploy, fund
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import Function
+from ape_dtn.local import Behaviour, FeeToken, LocalNetwork, create_token, deploy, fund
 
 pytest_plugins = ["pytester"]
 
@@ -78,6 +80,31 @@ def network(local_networks: dict[Behaviour, LocalNetwork], behaviour: Behaviour)
     found = local_networks[behaviour]
     found.node.forget()
     return found
+
+
+@pytest.fixture
+def usdc_network(network: LocalNetwork, behaviour: Behaviour, cast: Cast) -> LocalNetwork:
+    """The network, paid in a token that takes permits and authorizations, as USDC does."""
+    provider, contracts, owner = network.ai.provider, network.ai.contracts(), cast.owner
+    token = create_token(provider, owner, FeeToken.USDC)
+    initialize = Function("initialize(address,address,address)")
+    sessions = sends.create(
+        provider,
+        owner,
+        artifacts.creation_code(
+            "DtnProxy",
+            sends.create(
+                provider, owner, artifacts.creation_code(f"{behaviour.value}SessionManager")
+            ),
+            initialize.encode(str(owner.address), token, network.ai.router),
+        ),
+    )
+    managers = (contracts.node_manager, sessions, contracts.model_manager)
+    set_managers = Function("setManagers(address,address,address)")
+    sends.send(provider, owner, sends.call(network.ai.router, set_managers, *managers))
+    for account in (cast.customer, cast.stranger):
+        fund(provider, owner, token, str(account.address), 1_000_000_000)
+    return replace(network, token=token)
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from ape_dtn._cli.ask import answer, ask, ask_many
+from ape_dtn._cli.journal import journal, resume
 from ape_dtn._cli.local import demo, deploy
 from ape_dtn._cli.network import info, models, nodes
 from ape_dtn._cli.quote import quote
+from ape_dtn._cli.rescue import rescue
 from ape_dtn._cli.session import session
 from ape_dtn._cli.watch import watch
 
@@ -23,6 +25,8 @@ def cli() -> None:
       ape dtn demo                    see all of it happen, on a chain in this process
       ape dtn info                    the network that --network is connected to
       ape dtn ask "What is a DTN?"    open a session, ask, get the answer, be refunded
+      ape dtn resume                  finish what was interrupted, and pay nothing twice
+      ape dtn rescue                  find all that is yours anywhere, and bring it home
 
     Every command takes --json, and then prints nothing but JSON. It exits with 0 when it did what
     was asked, 2 when something given is wrong, 3 when the network cannot be reached, 4 when the
@@ -31,5 +35,20 @@ def cli() -> None:
     """  # noqa: D301 (for click, it has to be the character)
 
 
-for command in (info, session, quote, ask, ask_many, answer, watch, models, nodes, deploy, demo):
+for command in (
+    info,
+    session,
+    quote,
+    ask,
+    ask_many,
+    answer,
+    watch,
+    resume,
+    rescue,
+    journal,
+    models,
+    nodes,
+    deploy,
+    demo,
+):
     cli.add_command(command)

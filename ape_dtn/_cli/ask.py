@@ -19,11 +19,17 @@ from ape_dtn._cli.command import (
 )
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
 from ape_dtn._cli.options import request_options
-from ape_dtn._cli.session import two_step_option
+from ape_dtn._cli.session import (
+    key_option,
+    method_option,
+    open_session,
+    show_plan,
+    two_step_option,
+)
 from ape_dtn.errors import BadInput, DtnError, InsufficientFunds, NoNetwork, RequestPending
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ape.api.accounts import AccountAPI
 
@@ -64,7 +70,9 @@ output_option = click.option(
 @timeout_option
 @confirmations_option
 @output_option
+@method_option
 @two_step_option
+@key_option
 def ask(
     prompt: tuple[str, ...],
     account: AccountAPI,
@@ -78,7 +86,9 @@ def ask(
     timeout: float,
     confirmations: int | None,
     output: Path | None,
+    method: str | None,
     unsafe_two_step: bool,
+    key: str | None,
     router: str | None,
 ) -> dict[str, Any]:
     """Ask PROMPT, wait for the answer, and print it.
@@ -108,27 +118,35 @@ def ask(
     if inputs:
         api = ai.model(options.get("model") or ai.config.model).api
         asked = to_inputs(api, asked, inputs)
-    checked = draft(ai, account, asked, session_id, options)
+    wait = {"timeout": timeout, "confirmations": confirmations}
+    close = session_id is None and not keep
+    session = DtnSession(ai, session_id, account) if session_id is not None else None
+    if session is None and key is not None:
+        amount = deposit or options.get("most_it_may_cost") or ai.config.most_it_may_cost
+        session = DtnSession.started_by(f"{key}/start", amount, account, ai)
+    request_key = key and f"{key}/request"
+    if session is not None and (sent := session.asked_by(request_key, *asked, **options)):
+        return _ask(session, lambda: sent, wait, output, close, key)
+    checked = draft(ai, account, asked, session.id if session else None, options)
     most = checked.most_it_may_cost
-    if session_id is None:
-        funds = DtnSession.check_deposit(
-            deposit or most, account, ai, unsafe_two_step=unsafe_two_step
+    if session is None:
+        plan = DtnSession.plan(
+            deposit or most, account, ai, method=method, unsafe_two_step=unsafe_two_step
         )
+        funds = plan.deposit
         if funds < most:
             raise InsufficientFunds("the new session", most, funds)
+        show_plan(plan)
     else:
         funds = checked.balance or most
     _show_worst_case([checked], str(funds))
     confirm("Send it?", account, skip_confirmation)
 
-    if session_id is not None:
-        session = DtnSession(ai, session_id, account)
-    else:
-        with working(f"Opening a session with {funds}"):
-            session = DtnSession.start(funds, account, ai, unsafe_two_step=unsafe_two_step)
+    if session is None:
+        session = open_session(plan, account, ai, key and f"{key}/start")
         click.echo(f"Session {session.id} is open with {funds}.", err=True)
-    wait = {"timeout": timeout, "confirmations": confirmations}
-    return _ask(session, checked, wait, output, close=session_id is None and not keep)
+    paying = session
+    return _ask(session, lambda: paying.send(checked, request_key), wait, output, close, key)
 
 
 @dtn_command("ask-many")
@@ -138,6 +156,7 @@ def ask(
 @request_options
 @timeout_option
 @confirmations_option
+@key_option
 def ask_many(
     prompts: IO[str],
     account: AccountAPI,
@@ -146,6 +165,7 @@ def ask_many(
     options: Options,
     timeout: float,
     confirmations: int | None,
+    key: str | None,
     router: str | None,
 ) -> list[dict[str, Any]]:
     """Ask every line of FILE as a prompt, all at once.
@@ -168,7 +188,7 @@ def ask_many(
     confirm(f"Send {len(checked)} requests?", account, skip_confirmation)
     later = f"`ape dtn session history {session_id}` shows what is sent, `ape dtn watch` the rest."
     try:
-        sent = _send_many(checked)
+        sent = _send_many(checked, key)
         with working(f"Waiting for {len(sent)} answers"):
             outcomes = wait_all(sent, timeout, confirmations)
     except (KeyboardInterrupt, SystemExit) as err:
@@ -210,11 +230,11 @@ def answer(
     return _answered(request, {"timeout": timeout, "confirmations": confirmations}, output)
 
 
-def _send_many(checked: Sequence[Draft]) -> list[DtnRequest | DtnError]:
+def _send_many(checked: Sequence[Draft], key: str | None) -> list[DtnRequest | DtnError]:
     from ape_dtn.asking.draft import send_drafts
 
     with progress("Sending the requests", len(checked)) as advance:
-        return send_drafts(checked, lambda _place, _sent: advance())
+        return send_drafts(checked, lambda _place, _sent: advance(), key)
 
 
 def _in_its_place(
@@ -228,10 +248,11 @@ def _in_its_place(
 
 def _ask(
     session: DtnSession,
-    checked: Draft,
+    send: Callable[[], DtnRequest],
     wait: dict[str, Any],
     output: Path | None,
     close: bool,
+    key: str | None,
 ) -> dict[str, Any]:
     """Sends the request and waits; whatever happens, tells what there is and what is left to do."""
     from ape_dtn.answers.answer import Status
@@ -240,7 +261,7 @@ def _ask(
     finish = [f"`ape dtn session close {session.id}`"] if close else []
     try:
         with working("Sending the request"):
-            request = session.send(checked)
+            request = send()
         click.echo(f"Request {request.id} is sent.", err=True)
         result["request"] = request.id
         finish.insert(0, f"`ape dtn answer {request.id}`")
@@ -250,16 +271,16 @@ def _ask(
             # With an answer of any kind the request is complete: nothing is lost by closing.
             if close and request.status is not Status.PENDING:
                 del finish[0]
-                result["refund"] = _closed(session)
+                result["refund"] = _closed(session, key and f"{key}/close")
                 finish.clear()
     except BaseException as err:
         raise _unfinished(err, session, finish, result) from err
     return result
 
 
-def _closed(session: DtnSession) -> dict[str, Any]:
+def _closed(session: DtnSession, key: str | None) -> dict[str, Any]:
     with working("Closing the session"):
-        refund = session.close()
+        refund = session.close(idempotency_key=key)
     click.echo(f"Session {session.id} is closed. Refunded: {refund}.", err=True)
     return refund.as_dict()
 

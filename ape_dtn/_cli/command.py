@@ -190,16 +190,21 @@ def json_lines() -> None:
 
 def confirm(question: str, account: Any, yes: bool) -> None:
     """Asks before money moves, unless told not to."""
+    if not agrees(question, account, yes):
+        raise click.Abort
+
+
+def agrees(question: str, account: Any, yes: bool) -> bool:
+    """Whether it is to be done; for commands that go on with something else where it is not."""
     click.get_current_context().meta[_MAY_ASK] = not yes
     if not yes:
         with _question(without_terminal=NotConfirmed()):
-            agreed = click.confirm(question, err=True)
-        if not agreed:
-            raise click.Abort
-    elif hasattr(account, "set_autosign"):
+            return click.confirm(question, err=True)
+    if hasattr(account, "set_autosign"):
         # Keys are then unlocked by APE_ACCOUNTS_<alias>_PASSPHRASE, as Ape does it.
         with _question(without_terminal=AccountLocked(account.alias)):
             account.set_autosign(True)
+    return True
 
 
 @contextlib.contextmanager

@@ -52,6 +52,11 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--session-limit",),
         {"help": "Refuse a request with which its session could cost more in all."},
     ),
+    (("--day-limit",), {"help": "Refuse a request with which this day's could cost more in all."}),
+    (
+        ("--account-limit",),
+        {"help": "Refuse a request with which the account's could cost more in all."},
+    ),
     (
         ("--ipfs",),
         {"is_flag": True, "help": "Let the answer travel over IPFS, and fetch it from there."},
@@ -68,6 +73,8 @@ _NAMES = (
     "most_it_may_cost",
     "request_limit",
     "session_limit",
+    "day_limit",
+    "account_limit",
 )
 
 

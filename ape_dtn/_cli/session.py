@@ -13,14 +13,29 @@ from ape_dtn._cli.command import choose_account, confirm, dtn_command, say, sign
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
+    from ape_dtn.ai import DtnAi
     from ape_dtn.amount import Amount
     from ape_dtn.session import DtnSession
+    from ape_dtn.starting.methods import Plan
+
+METHODS = ("batch", "delegate", "authorization", "permit", "allowance", "two-step")
 
 two_step_option = click.option(
     "--unsafe-two-step",
     is_flag=True,
-    help="On a public network: deposit and start in two transactions, between which anybody can "
-    "take the deposit.",
+    help="Deposit and start in two transactions, between which anybody can take the deposit.",
+)
+method_option = click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    help="How to deposit and start in one transaction; by default the best way there is.",
+)
+key_option = click.option(
+    "--idempotency-key",
+    "key",
+    metavar="KEY",
+    help="Do it once under this key: given again, it goes on where it was, or tells what came of "
+    "it.",
 )
 
 
@@ -35,7 +50,9 @@ def session() -> None:
 
 @dtn_command("start")
 @signed
+@method_option
 @two_step_option
+@key_option
 @click.option(
     "--claim",
     is_flag=True,
@@ -47,12 +64,18 @@ def start(
     account: AccountAPI,
     skip_confirmation: bool,
     claim: bool,
+    method: str | None,
     unsafe_two_step: bool,
+    key: str | None,
     router: str | None,
 ) -> dict[str, Any]:
     """Open a session with a deposit of AMOUNT, as in 25 or "25.00 USDC".
 
     What is not spent comes back when the session is closed.
+
+    Whoever is the next to start a session owns a deposit, so that both are done in one transaction:
+    by the batch of a smart account, by EIP-7702 (delegate), or by a client contract that belongs to
+    your account alone and takes the deposit by a signed authorization, a permit or an allowance.
     """
     from ape_dtn.ai import DtnAi
     from ape_dtn.session import DtnSession
@@ -63,18 +86,54 @@ def start(
     if amount is None:
         confirm("Start a session with what is at the fee target?", account, skip_confirmation)
         with working("Starting the session"):
-            opened = DtnSession.claim(account, ai)
+            opened = DtnSession.claim(account, ai, idempotency_key=key)
     else:
-        deposit = DtnSession.check_deposit(amount, account, ai, unsafe_two_step=unsafe_two_step)
-        question = f"Deposit {deposit} of {account.address} on {ai.network}?"
-        confirm(question, account, skip_confirmation)
-        with working("Depositing and starting the session"):
-            opened = DtnSession.start(deposit, account, ai, unsafe_two_step=unsafe_two_step)
+        before = DtnSession.started_by(key, amount, account, ai)
+        opened = before or _open(
+            DtnSession.plan(amount, account, ai, method=method, unsafe_two_step=unsafe_two_step),
+            account,
+            ai,
+            skip_confirmation,
+            key,
+        )
     balance = opened.opened_with
     assert balance is not None
     say(f"Session {opened.id} is open with {balance}.")
     say(f'Ask on it: ape dtn ask "…" --session {opened.id}')
-    return _shown(opened, str(account.address), balance)
+    used = opened.method.value if opened.method else None
+    return {**_shown(opened, opened.holder or opened.owner, balance), "method": used}
+
+
+def _open(
+    plan: Plan, account: AccountAPI, ai: DtnAi, skip_confirmation: bool, key: str | None
+) -> DtnSession:
+    show_plan(plan)
+    question = f"Deposit {plan.deposit} of {account.address} on {ai.network}?"
+    confirm(question, account, skip_confirmation)
+    return open_session(plan, account, ai, key)
+
+
+def show_plan(plan: Plan) -> None:
+    """Tells how a session will be started, and what is sent before."""
+    click.echo(f"Method: {plan.method.value}, {plan.method.description}.", err=True)
+    if plan.holder.is_client:
+        click.echo(f"The session will belong to your client {plan.holder.address}.", err=True)
+    if plan.delegates:
+        click.echo(
+            "Your account will run the delegate's code from then on; `ape dtn session start "
+            "--help` says more.",
+            err=True,
+        )
+    for what in plan.preparations:
+        click.echo(f"First: {what}.", err=True)
+
+
+def open_session(plan: Plan, account: AccountAPI, ai: DtnAi, key: str | None) -> DtnSession:
+    """Starts a session as it was planned."""
+    from ape_dtn.session import DtnSession
+
+    with working("Depositing and starting the session"):
+        return DtnSession.open(plan, account, ai, key)
 
 
 @dtn_command("list")
@@ -100,7 +159,7 @@ def list_sessions(
         ["session", "balance"],
         [[str(each.id), str(balance)] for each, balance in found],
     )
-    return [_shown(each, owner, balance) for each, balance in found]
+    return [_shown(each, each.holder or owner, balance) for each, balance in found]
 
 
 @dtn_command("show")
@@ -118,21 +177,33 @@ def show(session_id: int, router: str | None) -> dict[str, Any]:
 
 @dtn_command("close")
 @signed
+@click.option("--force", is_flag=True, help="Close it also while requests have no answer.")
+@key_option
 @click.argument("session_id", type=int, metavar="ID")
 def close(
-    session_id: int, account: AccountAPI, skip_confirmation: bool, router: str | None
+    session_id: int,
+    account: AccountAPI,
+    skip_confirmation: bool,
+    force: bool,
+    key: str | None,
+    router: str | None,
 ) -> dict[str, Any]:
     """Close session ID and get what is left of it.
 
-    Requests on it that have no answer yet will never get one.
+    Requests on it that have no answer yet would never get one: it is refused while there are any,
+    unless by --force.
     """
     from ape_dtn.ai import DtnAi
     from ape_dtn.session import DtnSession
 
-    found = DtnSession.load(session_id, account, DtnAi(router))
-    confirm(f"Close session {session_id}, which has {found.balance}?", account, skip_confirmation)
-    with working("Closing the session"):
-        refund = found.close()
+    found = DtnSession(DtnAi(router), session_id, account)
+    refund = found.closed_by(key)
+    if refund is None:
+        found.check_close(force=force)
+        question = f"Close session {session_id}, which has {found.balance}?"
+        confirm(question, account, skip_confirmation)
+        with working("Closing the session"):
+            refund = found.close(force=force, idempotency_key=key)
     say(f"Session {session_id} is closed. Refunded: {refund}.")
     return {"session": session_id, "refund": refund.as_dict()}
 

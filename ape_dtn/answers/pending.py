@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ape_dtn.ai import Contracts, DtnAi, Node, node_calls, to_node, token_calls
 from ape_dtn.amount import Token
 from ape_dtn.answers.answer import Status
-from ape_dtn.answers.record import Record, record_call, to_record
+from ape_dtn.answers.record import Record, read_records, record_call, to_record
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import NodeManager, Router
+from ape_dtn.chain.abi import NodeManager, Router, SessionManager
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     DtnError,
@@ -33,7 +33,7 @@ RECENT_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
-class _Now:
+class Now:
     """The chain as of its latest block, which all is read at.
 
     Attributes:
@@ -60,10 +60,44 @@ def why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
         return [RequestPending(request.id, waited) for request in requests]
 
 
+def pending_on(ai: DtnAi, manager: str, session_id: int) -> list[str]:
+    """The requests of an open session that have no answer.
+
+    Args:
+        ai: The network.
+        manager: Its session manager. Another one may have had a session of the same id before.
+        session_id: The session.
+
+    Raises:
+        RpcRefused: The endpoint does not serve the events that tell of them.
+    """
+    created = reads.logs(
+        ai.provider,
+        ai.router,
+        [Router.request_created.topic, None, reads.topic(session_id)],
+        from_block=ai.deployment.first_block,
+    )
+    ids = list(dict.fromkeys(log.topics[1] for log in created))
+    records = zip(ids, read_records(ai, ids), strict=True)
+    pending = [each for each, record in records if record.status is Status.PENDING]
+    if not pending:
+        return []
+    started = reads.events(
+        ai.provider,
+        manager,
+        SessionManager.session_started,
+        reads.topic(session_id),
+        from_block=ai.deployment.first_block,
+    )
+    since = max(log.block_number for log, _ in started)
+    asked_since = {log.topics[1] for log in created if log.block_number >= since}
+    return [as_hex(each) for each in pending if each in asked_since]
+
+
 def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
     ai = requests[0].ai
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
-    now = _Now(rpc.as_int(latest["number"]), rpc.as_int(latest["timestamp"]), ai.contracts())
+    now = Now(rpc.as_int(latest["number"]), rpc.as_int(latest["timestamp"]), ai.contracts())
     symbol, decimals, *raw = reads.read(
         ai.provider,
         *token_calls(now.contracts.fee_token),
@@ -76,7 +110,7 @@ def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
     records = [to_record(each) for each in raw]
     known = [record for record in records if record]
     closed = _closed(ai, now, {record.session_id for record in known})
-    nodes = _nodes(ai, now, known)
+    nodes = nodes_of(ai, now, known)
     activity = _activity(ai, now, list(nodes))
 
     def of(request: DtnRequest, record: Record | None) -> DtnError:
@@ -87,7 +121,7 @@ def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
         states = [
             _state(ai, each, nodes[each], record.model_id, activity)
             for each in nodes
-            if _may_answer(each, nodes[each], record, now)
+            if may_answer(each, nodes[each], record, now)
         ]
         error = RequestPending(request.id, waited, states, _offer(record, token))
         if record.status is not Status.PENDING:
@@ -97,7 +131,7 @@ def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
     return [of(*pair) for pair in zip(requests, records, strict=True)]
 
 
-def _closed(ai: DtnAi, now: _Now, sessions: Iterable[int]) -> set[int]:
+def _closed(ai: DtnAi, now: Now, sessions: Iterable[int]) -> set[int]:
     """Those of the sessions that the router's session manager does not have (any more)."""
     sessions = list(sessions)
     manager = now.contracts.session_manager
@@ -106,7 +140,7 @@ def _closed(ai: DtnAi, now: _Now, sessions: Iterable[int]) -> set[int]:
     return {each for each, owner in zip(sessions, owners, strict=True) if not exists(owner)}
 
 
-def _nodes(ai: DtnAi, now: _Now, records: Iterable[Record]) -> dict[bytes, Node | None]:
+def nodes_of(ai: DtnAi, now: Now, records: Iterable[Record]) -> dict[bytes, Node | None]:
     """The nodes that could be meant by the requests, by their ids; None if not registered."""
     manager = now.contracts.node_manager
     records = list(records)
@@ -122,7 +156,7 @@ def _nodes(ai: DtnAi, now: _Now, records: Iterable[Record]) -> dict[bytes, Node 
     return {each: to_node(as_hex(each), next(answers), next(answers)) for each in ids}
 
 
-def _may_answer(node_id: bytes, node: Node | None, record: Record, now: _Now) -> bool:
+def may_answer(node_id: bytes, node: Node | None, record: Record, now: Now) -> bool:
     """Whether the request's routing trusts the node (``Router._isTrusted``)."""
     until = node.namespaces if node else {}
     return node_id in record.nodes or any(
@@ -130,7 +164,7 @@ def _may_answer(node_id: bytes, node: Node | None, record: Record, now: _Now) ->
     )
 
 
-def _activity(ai: DtnAi, now: _Now, ids: list[bytes]) -> Mapping[bytes, tuple[int, int]] | None:
+def _activity(ai: DtnAi, now: Now, ids: list[bytes]) -> Mapping[bytes, tuple[int, int]] | None:
     """For each node that answered lately, how often, and how many seconds ago the last time."""
     if not ids:
         return {}

@@ -8,14 +8,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from eth_utils import to_checksum_address
+from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import ownership
 from ape_dtn.ai import DtnAi, Node
 from ape_dtn.amount import Amount
 from ape_dtn.answers.answer import CallType
 from ape_dtn.answers.request import DtnRequest
-from ape_dtn.asking import limits, prompt
+from ape_dtn.asking import prompt
+from ape_dtn.asking.limits import NO_LIMITS, Limits, Spent, limits_of
+from ape_dtn.asking.limits import check as check_limits
 from ape_dtn.asking.model import Api, Model
 from ape_dtn.asking.options import Callback, Options, check_options
 from ape_dtn.asking.prompt import Prompt
@@ -36,7 +38,11 @@ from ape_dtn.errors import (
     NoNetwork,
     RequestReplaced,
 )
-from ape_dtn.names import to_address
+from ape_dtn.journal import once, operations
+from ape_dtn.journal.book import Meant, Spending
+from ape_dtn.journal.once import Done
+from ape_dtn.names import id_of, to_address
+from ape_dtn.ownership import Holder
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -57,7 +63,9 @@ class Draft:
     Attributes:
         ai: The network.
         session_id: The session that pays; None until there is one.
-        account: Who signs, the session's owner; nobody where it is only quoted.
+        account: Who signs; nobody where it is only quoted.
+        owner: Whose the session is on the chain: the account, or its client; None until there is a
+            session.
         model: The model that is asked.
         routing: Who may answer.
         call: The inputs, encoded by the model's API.
@@ -69,11 +77,15 @@ class Draft:
         balance: What the session has; None until there is one.
         user: On whose behalf it is asked; None for an address of the request's own.
         callback: What is called with the answer.
+        asked: What tells it from requests that ask something else.
+        limits: What may be spent.
+        spent: What the session has cost before it.
     """
 
     ai: DtnAi
     session_id: int | None
     account: AccountAPI | None
+    owner: str | None
     model: Model
     routing: Routing
     call: bytes
@@ -84,6 +96,9 @@ class Draft:
     balance: Amount | None
     user: str | None
     callback: Callback | None
+    asked: str = ""
+    limits: Limits = NO_LIMITS
+    spent: Spent | None = None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -134,9 +149,8 @@ class Draft:
         """The call of ``router.request``, with an id of its own each time."""
         callback = self.callback
         assert self.session_id is not None, "a session has to be started for it first"
-        return sends.call(
-            self.ai.router,
-            Router.request,
+        signer = sender or str(self.signer.address)
+        arguments = (
             self.session_id,
             self.model.id,
             self.routing.encode(),
@@ -149,9 +163,12 @@ class Draft:
                 self.most_it_may_cost.units,
             ),
             callback.encode() if callback else (b"\0" * 4, b"\0" * 4, NO_ADDRESS),
-            self.user or a_user_like(sender or str(self.signer.address)),
+        )
+        return Holder(signer, self.owner or signer).request(
+            self.ai.router,
+            arguments,
+            self.user or a_user_like(signer),
             callback.gas if callback else 0,
-            value=callback.gas if callback else 0,
         )
 
     @property
@@ -163,29 +180,74 @@ class Draft:
             token=self.most_it_may_cost.token,
         )
 
-    def send(self) -> DtnRequest:
+    def meant(self, key: str | None = None) -> Meant:
+        """What the journal keeps of it. Each has a user of its own, which tells its event."""
+        assert self.session_id is not None, "a session has to be started for it first"
+        user = self.user or a_user_like(str(self.signer.address))
+        transaction = replace(self, user=user).transaction()
+        return Meant(
+            kind=operations.REQUEST,
+            meant=meant_by(self.session_id, self.asked),
+            details={
+                "transaction": operations.from_transaction(transaction),
+                "model": self.model.name,
+                "user": user,
+            },
+            key=key,
+            spending=Spending(
+                most=self.most_it_may_cost,
+                session=str(self.session_id),
+                so_far=self.spent.amount if self.spent else None,
+                as_of=self.spent.as_of if self.spent else 0,
+                session_limit=self.limits.session,
+                day_limit=self.limits.day,
+                account_limit=self.limits.account,
+            ),
+        )
+
+    def send(self, key: str | None = None) -> DtnRequest:
         """Sends the request (``router.request``) and returns it, named by its event.
 
+        Args:
+            key: Under which it is sent once, however often it is asked for.
+
         Raises:
+            KeyReused: The key was given to something else.
             RequestReplaced: It named its ``user``, and another request of that block the same one.
+            OverLimit: With all that was asked before it could cost more than a limit.
             DtnError: The router refuses it; see :mod:`ape_dtn.chain.reverts`.
         """
-        assert self.session_id is not None, "a session has to be started for it first"
+        meant = self.meant(key)
+        assert self.session_id is not None
         with ownership.explained(self.ai, self.session_id, str(self.signer.address)):
-            receipt = sends.send(self.ai.provider, self.signer, self.transaction(), self.about)
-        return self.sent(receipt)
+            return self.sent(once.once(self.ai, self.signer, meant))
 
-    def sent(self, receipt: sends.Receipt) -> DtnRequest:
+    def sent(self, done: Done) -> DtnRequest:
         """The request that a transaction of this draft made.
 
         Raises:
             RequestReplaced: See :meth:`send`.
         """
-        (created,) = Router.request_created.find(receipt.logs, self.ai.router)
-        request = DtnRequest(self.ai, created["requestId"], receipt, self.model.api)
+        request = to_request(self.ai, done, self.model.api)
         if self.user is not None:
-            _check_not_replaced(request, receipt.block_number)
+            _check_not_replaced(request, done)
         return request
+
+
+def to_request(ai: DtnAi, done: Done, api: Api | None = None) -> DtnRequest:
+    """The request that came of what was done."""
+    return DtnRequest(ai, id_of(done.outcome["request"], "request"), done.receipt, api)
+
+
+def asked_of(inputs: Inputs, options: Options) -> str:
+    """What tells a request from those that ask something else, before anything is looked up."""
+    given = sorted((name, value) for name, value in options.items() if value not in (None, (), ""))
+    return "0x" + keccak(text=repr((list(inputs), given))).hex()
+
+
+def meant_by(session_id: int, asked: str) -> dict[str, str]:
+    """What a request has to have in common with another to be the same."""
+    return {"session": str(session_id), "asked": asked}
 
 
 def draft(
@@ -243,15 +305,21 @@ def drafts(
         with _placed(place, len(many)):
             check_texts([*inputs, *named_inputs.values()])
     name = options.get("model") or ai.config.model
-    terms = read_terms(ai, [name], session_id, options, str(account.address))
+    signer = str(account.address)
+    terms = read_terms(ai, [name], session_id, options, signer)
+    if options.get("user") and terms.owner not in (None, signer):
+        raise InvalidOption("user", "the client that owns the session names it itself")
     base = to_draft(terms, name, account)
     asked = []
     for place, inputs in enumerate(many):
         with _placed(place, len(many)):
             asked.append(base.with_inputs(base.model.api.bind(inputs, named_inputs)))
     route = terms.routing(base.model)
-    _check_money(terms, len(asked))
-    return [replace(each, routing=route) for each in asked]
+    limits, spent = _check_money(terms, len(asked))
+    return [
+        replace(each, routing=route, asked=asked_of(inputs, options), limits=limits, spent=spent)
+        for each, inputs in zip(asked, many, strict=True)
+    ]
 
 
 def to_draft(terms: Terms, name: str, account: AccountAPI | None = None) -> Draft:
@@ -268,6 +336,7 @@ def to_draft(terms: Terms, name: str, account: AccountAPI | None = None) -> Draf
         ai=terms.ai,
         session_id=terms.session_id,
         account=account,
+        owner=terms.owner,
         model=model,
         routing=Routing((), ()),
         call=b"",
@@ -297,6 +366,7 @@ def check_texts(values: Sequence[Any]) -> None:
 def send_drafts(
     checked: Sequence[Draft],
     on_sent: Callable[[int, DtnRequest | DtnError], None] = lambda _place, _sent: None,
+    key: str | None = None,
 ) -> list[DtnRequest | DtnError]:
     """Sends drafts of one session and account one upon the other; see ``DtnSession.request_many``.
 
@@ -308,7 +378,7 @@ def send_drafts(
     first = checked[0]
     found: dict[int, DtnRequest | DtnError] = {}
 
-    def told(place: int, outcome: sends.Receipt | DtnError) -> None:
+    def told(place: int, outcome: Done | DtnError) -> None:
         draft = checked[place]
         try:
             found[place] = outcome if isinstance(outcome, DtnError) else draft.sent(outcome)
@@ -316,13 +386,8 @@ def send_drafts(
             found[place] = err
         on_sent(place, found[place])
 
-    sends.send_each(
-        first.ai.provider,
-        first.signer,
-        [draft.transaction() for draft in checked],
-        first.about,
-        told,
-    )
+    many = [each.meant(f"{key}#{place}" if key else None) for place, each in enumerate(checked)]
+    once.once_each(first.ai, first.signer, many, told)
     return [found[place] for place in range(len(checked))]
 
 
@@ -348,14 +413,15 @@ def _placed(place: int, how_many: int) -> Iterator[None]:
         raise
 
 
-def _check_money(terms: Terms, how_many: int) -> None:
+def _check_money(terms: Terms, how_many: int) -> tuple[Limits, Spent]:
     """Checks what all requests may cost together against the session and the limits."""
-    ai, options, most = terms.ai, terms.options, terms.most_it_may_cost
+    most = terms.most_it_may_cost
     in_all = most.token.units(most.units * how_many)
-    limits.check_request(ai.config, options.get("request_limit"), most)
-    if terms.balance is not None and in_all > terms.balance:
+    allowed = limits_of(terms.ai.config, terms.options, most)
+    is_allowed = allowed.request is None or most <= allowed.request
+    if is_allowed and terms.balance is not None and in_all > terms.balance:
         raise InsufficientFunds(f"session {terms.session_id}", in_all, terms.balance)
-    limits.check_session(ai, options.get("session_limit"), terms.session_id, in_all)
+    return allowed, check_limits(terms.ai, allowed, terms.session_id, most, how_many)
 
 
 def _plain(api: Api, kind: str, given: Any) -> Any:
@@ -369,14 +435,14 @@ def _plain(api: Api, kind: str, given: Any) -> Any:
     raise InvalidCall(api.specs, f"a prompt of {len(given.lines)} lines is no {kind}")
 
 
-def _check_not_replaced(request: DtnRequest, block_number: int) -> None:
+def _check_not_replaced(request: DtnRequest, done: Done) -> None:
     created = []
     with suppress(NoNetwork):  # it is sent, and named, whatever else can be found out
         created = reads.logs(
             request.ai.provider,
             request.ai.router,
             [Router.request_created.topic, request.id],
-            from_block=block_number,
+            from_block=int(done.outcome["block"]),
         )
-    if created and created[-1].transaction != (request.receipt and request.receipt.transaction):
+    if created and created[-1].transaction != done.outcome["transaction"]:
         raise RequestReplaced(request.id)

@@ -59,7 +59,7 @@ class Gas:
 
     Attributes:
         used: What each transaction uses: ``request``, and where a session is yet to be started,
-            ``transfer`` and ``start`` before it.
+            what comes before it.
         limit: What they may use together, as it would be signed.
         prices: What gas costs.
         value: What goes with them, in wei: the router keeps as many as the callback has gas.
@@ -130,10 +130,21 @@ def to_prices(block: Any, tip: Any) -> Prices:
     return Prices(base_fee + tip, most_for_gas(base_fee, tip), tip)
 
 
-def simulation(sender: str, transactions: Transactions) -> rpc.Request:
+# The code of accounts that they would have by then.
+Codes = Mapping[str, bytes]
+
+# What a transaction uses more that lets its sender run another's code (EIP-7702): half of what is
+# taken for it at first is given back where the sender exists.
+DELEGATION_GAS = 12_500
+
+
+def simulation(sender: str, transactions: Transactions, codes: Codes) -> rpc.Request:
     """Runs transactions one upon the other, and forgets them (``eth_simulateV1``)."""
-    calls = [each.as_call(sender) for each in transactions.values()]
-    return "eth_simulateV1", [{"blockStateCalls": [{"calls": calls}]}, "latest"]
+    block: dict[str, Any] = {"calls": [each.as_call(sender) for each in transactions.values()]}
+    if codes:
+        given = {address: {"code": "0x" + code.hex()} for address, code in codes.items()}
+        block["stateOverrides"] = given
+    return "eth_simulateV1", [{"blockStateCalls": [block]}, "latest"]
 
 
 def to_outcomes(answer: Any, about: reverts.About = reverts.NOTHING) -> list[Outcome] | DtnError:
@@ -157,6 +168,7 @@ def estimate(
     many: Sequence[Transactions],
     prices: Prices,
     about: reverts.About = reverts.NOTHING,
+    codes: Codes | None = None,
 ) -> list[Gas | DtnError]:
     """What each of many would cost by itself, in one HTTP request for all.
 
@@ -166,25 +178,29 @@ def estimate(
         many: The transactions; several that belong together run one upon the other.
         prices: What gas costs.
         about: What they are about.
+        codes: The code that accounts would have by then, beside what they have now.
 
     Returns:
         For each, in its place, the gas, or why it is not known: it would revert, or the endpoint
         refuses to tell.
     """
-    requests = [request for each in many for request in _requests(provider, sender, each, prices)]
+    codes = codes or {}
+    requests = [
+        request for each in many for request in _requests(provider, sender, each, prices, codes)
+    ]
     answers = iter(rpc.ask(provider, requests))
     unit = coin(provider)
     return [_gas(each, prices, unit, answers, about) for each in many]
 
 
 def _requests(
-    provider: ProviderAPI, sender: str, transactions: Transactions, prices: Prices
+    provider: ProviderAPI, sender: str, transactions: Transactions, prices: Prices, codes: Codes
 ) -> Iterator[rpc.Request]:
     if len(transactions) == 1:
         (only,) = transactions.values()
         yield "eth_estimateGas", [only.as_call(sender)]
     else:
-        yield simulation(sender, transactions)
+        yield simulation(sender, transactions, codes)
     for each in transactions.values():
         unsigned = _unsigned(provider.chain_id, each, prices)
         yield Call(ROLLUP_FEES, GET_ROLLUP_FEE, (unsigned,)).request
@@ -208,7 +224,10 @@ def _gas(
         outcomes = to_outcomes(answer, about)
         if isinstance(outcomes, DtnError):
             return outcomes
-        used = [outcome.used for outcome in outcomes]
+        used = [
+            outcome.used + (DELEGATION_GAS if each.delegate else 0)
+            for each, outcome in zip(transactions.values(), outcomes, strict=True)
+        ]
     for fee in fees:
         if isinstance(fee, rpc.Failure):
             return reverts.failure_error(fee)

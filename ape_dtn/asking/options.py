@@ -70,6 +70,8 @@ class Options(TypedDict, total=False):
         most_it_may_cost: The most that the answer may cost, in the fee token.
         request_limit: Refuse a request that may cost more than this, whatever it says itself.
         session_limit: Refuse a request with which its session could cost more than this in all.
+        day_limit: Refuse a request with which all of this day (UTC) could cost more than this.
+        account_limit: Refuse a request with which all of its account could cost more than this.
         call_type: How the answer travels; by default in the transaction itself.
         callback: What is called with the answer; by default nothing.
         user: On whose behalf it is asked. By default an address of the request's own, which begins
@@ -88,6 +90,8 @@ class Options(TypedDict, total=False):
     most_it_may_cost: AmountLike | None
     request_limit: AmountLike | None
     session_limit: AmountLike | None
+    day_limit: AmountLike | None
+    account_limit: AmountLike | None
     call_type: CallType
     callback: Callback | None
     user: str | None

@@ -20,10 +20,11 @@ from ape_dtn.asking.gas import Gas
 from ape_dtn.asking.options import Options, check_options
 from ape_dtn.asking.terms import Terms, read_terms
 from ape_dtn.chain import reads, reverts, rpc
-from ape_dtn.chain.abi import ERC20, Router
+from ape_dtn.chain.abi import Router
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError, InsufficientFunds, NoAccount, OverLimit
-from ape_dtn.session import DtnSession, opening_of
+from ape_dtn.errors import DtnError, NoAccount, OverLimit
+from ape_dtn.session import DtnSession
+from ape_dtn.starting import methods
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -226,7 +227,7 @@ def quote_inputs(
             else:
                 drafts.append(replace(drafted, call_type=kind))
                 quotes.append(_with_bytes(one, drafted, answer_bytes, sizes))
-    gases = iter(_gases(terms, _sender(terms, account), drafts))
+    gases = iter(_gases(terms, account, drafts))
     return [each if each.problem else _with_gas(each, next(gases)) for each in quotes]
 
 
@@ -239,8 +240,8 @@ def _session(
 
 
 def _sender(terms: Terms, account: AccountAPI | None) -> str | None:
-    """Who would sign: the session's owner, or who would start one; None where nobody is known."""
-    if terms.owner is not None:
+    """Who would sign: who is named, or the session's owner; None where nobody is known."""
+    if account is None and terms.owner is not None:
         return terms.owner
     try:
         return str(terms.ai.signer(account).address)
@@ -304,10 +305,9 @@ def _with_bytes(
 
 def _over_limit(terms: Terms) -> OverLimit | None:
     """The limit that would refuse it, if one would."""
-    ai, options, most = terms.ai, terms.options, terms.most_it_may_cost
+    ai, most = terms.ai, terms.most_it_may_cost
     try:
-        limits.check_request(ai.config, options.get("request_limit"), most)
-        limits.check_session(ai, options.get("session_limit"), terms.session_id, most)
+        limits.check(ai, limits.limits_of(ai.config, terms.options, most), terms.session_id, most)
     except OverLimit as err:
         return err
     return None
@@ -319,23 +319,24 @@ def _with_gas(one: Quote, found: Gas | str) -> Quote:
     return replace(one, gas=found)
 
 
-def _gases(terms: Terms, sender: str | None, drafts: Sequence[Draft]) -> list[Gas | str]:
+def _gases(terms: Terms, account: AccountAPI | None, drafts: Sequence[Draft]) -> list[Gas | str]:
     """What sending each draft would use, in three HTTP requests; or why nobody can tell."""
+    sender = _sender(terms, account)
     if not drafts:
         return []
     if sender is None:
         return ["No account is named that would sign it."] * len(drafts)
-    ai, most, session_id = terms.ai, terms.most_it_may_cost, terms.session_id
+    ai, most, session_id, owner = terms.ai, terms.most_it_may_cost, terms.session_id, terms.owner
     opening: gas.Transactions = {}
+    codes: gas.Codes = {}
     if session_id is None:
-        balance = Call(most.token.address, ERC20.balance_of, (sender,), "fee token")
-        held = most.token.units(reads.read_one(ai.provider, balance))
-        if held < most:
-            return [InsufficientFunds(sender, most, held).message] * len(drafts)
-        opening = dict(
-            zip(("transfer", "start"), opening_of(ai, terms.contracts, most), strict=True)
-        )
-    first = [gas.simulation(sender, opening)] if opening else []
+        try:
+            plan = methods.plan(ai, ai.signer(account), most, contracts=terms.contracts)
+        except DtnError as err:
+            return [err.message] * len(drafts)
+        owner = plan.holder.address
+        opening, codes = plan.rehearsal(ai)
+    first = [gas.simulation(sender, opening, codes)] if opening else []
     block, tip, *opened = rpc.ask(ai.provider, [*gas.PRICES, *first])
     if session_id is None:
         outcomes = gas.to_outcomes(opened[0])
@@ -343,11 +344,14 @@ def _gases(terms: Terms, sender: str | None, drafts: Sequence[Draft]) -> list[Ga
             return [outcomes.message] * len(drafts)
         session_id = int.from_bytes(outcomes[-1].returned, "big")
     many = [
-        {**opening, "request": replace(each, session_id=session_id).transaction(sender)}
+        {
+            **opening,
+            "request": replace(each, session_id=session_id, owner=owner).transaction(sender),
+        }
         for each in drafts
     ]
     about = reverts.About(session_id=session_id, token=most.token)
-    found = gas.estimate(ai.provider, sender, many, gas.to_prices(block, tip), about)
+    found = gas.estimate(ai.provider, sender, many, gas.to_prices(block, tip), about, codes)
     return [each.message if isinstance(each, DtnError) else each for each in found]
 
 

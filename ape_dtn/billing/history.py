@@ -24,10 +24,11 @@ from ape_dtn.billing.bill import (
     SessionHistory,
     State,
 )
+from ape_dtn.billing.lives import Life, asked_then, find, order, payer, sure, unclear
 from ape_dtn.chain import reads, reverts, rpc
 from ape_dtn.chain.abi import Log, Router, SessionManager
-from ape_dtn.chain.reads import Call, topic
-from ape_dtn.errors import DtnError, RpcRefused, SessionNotFound
+from ape_dtn.chain.reads import topic
+from ape_dtn.errors import RpcRefused, SessionNotFound
 from ape_dtn.names import Names, as_hex
 from ape_dtn.ownership import session_call
 
@@ -101,7 +102,7 @@ def history(ai: DtnAi, session_id: int, contents: Mapping[str, bytes] | None = N
     current = ai.contracts().session_manager
     session_call(current, session_id)  # refuses what cannot be an id
     head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
-    found, left_out = _find_sessions(ai, session_id, current, head)
+    found, left_out = find(ai, [session_id], current, head)
     if not (found or left_out):
         raise SessionNotFound(session_id)
     created = reads.logs(
@@ -117,12 +118,12 @@ def history(ai: DtnAi, session_id: int, contents: Mapping[str, bytes] | None = N
     paid = {log: charge for each in charges.values() for log, charge in each.items()}
     made: dict[str | None, list[RequestHistory]] = {}
     for log, later in _with_the_later(created):
-        manager = _manager_of(log, found, chain)
+        asked_by = payer(log, found, chain.managers.get(log))
         content = (contents or {}).get(as_hex(log.topics[1]))
         request = _request(log, later, chain, paid, content)
         if request.state is State.PENDING and not can_pay:
             request = replace(request, state=State.STRANDED)
-        made.setdefault(manager, []).append(request)
+        made.setdefault(asked_by.manager if asked_by else None, []).append(request)
     sessions = (
         _session(
             each,
@@ -145,26 +146,6 @@ def history(ai: DtnAi, session_id: int, contents: Mapping[str, bytes] | None = N
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A session as its own events tell it. ``token`` is the address of what it pays with."""
-
-    started: Log
-    charges: list[Log]
-    closed: Log | None
-    token: str
-
-    @property
-    def manager(self) -> str:
-        return self.started.address
-
-    def could_ask(self, created: Log) -> bool:
-        """Whether it was open when a request was made."""
-        return _order(self.started) < _order(created) and (
-            self.closed is None or _order(created) < _order(self.closed)
-        )
-
-
-@dataclass(frozen=True)
 class _Chain:
     """What was looked up besides, as of one block.
 
@@ -184,93 +165,24 @@ class _Chain:
         return Moment(self.times[log.block_number], log.block_number, log.index, log.transaction)
 
 
-def _find_sessions(
-    ai: DtnAi, session_id: int, current: str, head: int
-) -> tuple[list[_Found], tuple[str, ...]]:
-    """The sessions of an id, and the contracts that nobody can tell any more to be impostors.
-
-    The router does not say which session managers it had, so that sessions are looked for anywhere,
-    where anybody can pretend to be one.
-    """
-    kinds = (
-        SessionManager.session_started,
-        SessionManager.session_charged,
-        SessionManager.session_closed,
-    )
-    topics = [[kind.topic for kind in kinds], topic(session_id)]
-    logs = reads.logs(ai.provider, None, topics, ai.deployment.first_block, head)
-    started, charged, closed = ([log for log in logs if kind.matches(log)] for kind in kinds)
-    tokens, left_out = _authenticate(ai, started, current, head)
-    found = [
-        _Found(
-            log,
-            [each for each in charged if each.address == log.address],
-            next((each for each in closed if each.address == log.address), None),
-            tokens[log.address],
-        )
-        for log in started
-        if log.address in tokens
-    ]
-    return found, left_out
-
-
-def _authenticate(
-    ai: DtnAi, started: list[Log], current: str, head: int
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The session managers among whoever started a session, with their tokens, and the doubtful.
-
-    One is the router's now, or known to have been, or was so at the session's start. Endpoints
-    forget the state of old blocks, and cannot tell then.
-    """
-    genuine, doubtful = {current, *ai.deployment.session_managers}, set()
-    addresses = list(dict.fromkeys(log.address for log in started))
-    unknown = [log for log in started if log.address not in genuine]
-    # A block's state is that of its end: the session manager may have been replaced in it.
-    then = [
-        Call(ai.router, Router.session_manager, contract="router", block=block)
-        for log in unknown
-        for block in (max(log.block_number - 1, 0), log.block_number)
-    ]
-    tokens = [
-        Call(address, SessionManager.get_fee_token, contract="session manager", block=head)
-        for address in addresses
-    ]
-    answers = reads.try_read(ai.provider, *then, *tokens)
-    managers = iter(answers)
-    for log in unknown:
-        asked = (next(managers), next(managers))
-        if log.address in asked:
-            genuine.add(log.address)
-        elif any(isinstance(answer, RpcRefused) for answer in asked):
-            doubtful.add(log.address)
-    token_of = dict(zip(addresses, managers, strict=True))
-    return (
-        {each: _sure(token) for each, token in token_of.items() if each in genuine},
-        tuple(each for each in addresses if each in doubtful - genuine),
-    )
-
-
 def _look_up(
-    ai: DtnAi, session_id: int, found: list[_Found], created: list[Log], head: int
+    ai: DtnAi, session_id: int, found: list[Life], created: list[Log], head: int
 ) -> _Chain:
     """All that the events do not say, in two HTTP requests."""
     tokens = list(dict.fromkeys(each.token for each in found))
     ids = list(dict.fromkeys(log.topics[1] for log in created))
-    unclear = [log for log in created if sum(each.could_ask(log) for each in found) > 1]
+    doubtful = unclear(created, found)
     views = [
         *(call for token in tokens for call in token_calls(token)),
         *(replace(session_call(each.manager, session_id), block=head) for each in found),
         *(replace(record_call(ai, each), block=head) for each in ids),
     ]
-    then = [
-        Call(ai.router, Router.session_manager, contract="router", block=log.block_number)
-        for log in unclear
-    ]
+    then = [asked_then(ai, log) for log in doubtful]
     seen = iter(reads.try_read(ai.provider, *views, *then))
-    described = {each: Token(each, _sure(next(seen)), _sure(next(seen))) for each in tokens}
-    balances = {each.manager: _sure(next(seen))[1] for each in found}
-    records = {each: to_record(_sure(next(seen))) for each in ids}
-    managers = dict(zip(unclear, seen, strict=True))
+    described = {each: Token(each, sure(next(seen)), sure(next(seen))) for each in tokens}
+    balances = {each.manager: sure(next(seen))[1] for each in found}
+    records = {each: to_record(sure(next(seen))) for each in ids}
+    managers = dict(zip(doubtful, seen, strict=True))
     answered, times = _receipts_and_times(ai, found, created, head)
     return _Chain(
         names=ai.names(),
@@ -284,7 +196,7 @@ def _look_up(
 
 
 def _receipts_and_times(
-    ai: DtnAi, found: list[_Found], created: list[Log], head: int
+    ai: DtnAi, found: list[Life], created: list[Log], head: int
 ) -> tuple[dict[bytes, list[Answered]], dict[int, datetime]]:
     """The responses by request, and the times of all blocks that matter.
 
@@ -315,7 +227,7 @@ def _known(answer: Any, what: str) -> Any:
 
 
 def _session(
-    found: _Found,
+    found: Life,
     charges: tuple[Charge, ...],
     requests: tuple[RequestHistory, ...],
     chain: _Chain,
@@ -339,7 +251,7 @@ def _session(
     )
 
 
-def _charges(found: _Found, chain: _Chain) -> dict[Log, Charge]:
+def _charges(found: Life, chain: _Chain) -> dict[Log, Charge]:
     paid_for = {each.charge: each for answers in chain.answered.values() for each in answers}
     token = chain.tokens[found.manager]
     left = SessionManager.session_started.decode(found.started)["balance"]
@@ -369,14 +281,6 @@ def _with_the_later(created: list[Log]) -> list[tuple[Log, Log | None]]:
     return pairs[::-1]
 
 
-def _manager_of(created: Log, found: list[_Found], chain: _Chain) -> str | None:
-    """The session manager whose session a request was made on, if it is one of these."""
-    possible = [each.manager for each in found if each.could_ask(created)]
-    then = chain.managers.get(created)
-    # Where the endpoint does not know any more, the latest: owners replace, and do not go back.
-    return then if then in possible else possible[-1] if possible else None
-
-
 def _request(
     created: Log,
     later: Log | None,
@@ -390,8 +294,8 @@ def _request(
     answered = [
         answer
         for answer in chain.answered.get(fields["requestId"], [])
-        if _order(created) < _order(answer.response)
-        and (later is None or _order(answer.response) < _order(later))
+        if order(created) < order(answer.response)
+        and (later is None or order(answer.response) < order(later))
     ]
     responses = [_response(answer, record, chain, paid, content) for answer in answered]
     if record and record.status and not any(answer.is_last for answer in answered):
@@ -452,15 +356,5 @@ def _bytes_answered(record: Record, content: bytes | None) -> int | None:
     return None if content is None else len(content)
 
 
-def _order(log: Log) -> tuple[int, int]:
-    return log.block_number, log.index
-
-
 def _time(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
-
-
-def _sure(answer: Any) -> Any:
-    if isinstance(answer, DtnError):
-        raise answer
-    return answer

@@ -282,12 +282,16 @@ class NodeManager:
 
 
 class ERC20:
-    """The fee token. ``transfer`` has no output here, as USDT's has none."""
+    """The fee token. What changes it has no output here, as USDT's has none."""
 
     symbol = Function("symbol()", "string")
     decimals = Function("decimals()", "uint8")
     balance_of = Function("balanceOf(address)", "uint256")
+    allowance = Function("allowance(address,address)", "uint256")
     transfer = Function("transfer(address,uint256)")
+    approve = Function("approve(address,uint256)")
+
+    transferred = Event("Transfer(address indexed from, address indexed to, uint256 value)")
 
     # ERC-6093, as OpenZeppelin's tokens revert.
     insufficient_balance = Error(

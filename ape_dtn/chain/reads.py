@@ -76,7 +76,13 @@ def try_read(
     provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOTHING
 ) -> list[Any]:
     """Makes view calls in one HTTP request, with an error in the place of each that failed."""
-    answers = rpc.ask(provider, [call.request for call in calls])
+    return decode_all(calls, rpc.ask(provider, [call.request for call in calls]), about)
+
+
+def decode_all(
+    calls: Sequence[Call], answers: Sequence[Any], about: reverts.About = reverts.NOTHING
+) -> list[Any]:
+    """What calls returned that were asked beside other things, or their errors in their places."""
     return [_decoded(call, answer, about) for call, answer in zip(calls, answers, strict=True)]
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn.chain import nonces, reads, reverts, rpc
+from ape_dtn.chain import nonces, reads, reverts, rpc, safes
 from ape_dtn.chain.abi import Function, Log
 from ape_dtn.errors import (
     ContractReverted,
@@ -28,6 +28,7 @@ from ape_dtn.errors import (
     RpcRefused,
     SigningDeclined,
     TransactionPending,
+    TransactionRefused,
     WrongChain,
 )
 
@@ -68,6 +69,8 @@ class Transaction:
         value: The chain's coin that goes with it, in wei.
         gas_limit: The gas it may use; None to estimate it, which also finds out if it would revert.
         extra_gas: Gas beyond the estimate, for what may fail without reverting the transaction.
+        delegate: The contract whose code the sender runs as its own from this transaction on
+            (EIP-7702); None to leave it as it is.
     """
 
     to: str | None
@@ -75,6 +78,7 @@ class Transaction:
     value: int = 0
     gas_limit: int | None = None
     extra_gas: int = 0
+    delegate: str | None = None
 
     def as_call(self, sender: str) -> dict[str, str]:
         """The transaction as it is estimated, simulated and called, in JSON-RPC's fields."""
@@ -109,6 +113,32 @@ class Receipt:
     contract: str | None
 
 
+@dataclass(frozen=True)
+class Signed:
+    """A signed transaction: nothing can change it any more, and sent twice it runs once.
+
+    Attributes:
+        hash: Its hash.
+        sender: Who signed it.
+        nonce: Its nonce.
+        raw: What is sent.
+    """
+
+    hash: str
+    sender: str
+    nonce: int
+    raw: str
+
+    @property
+    def sending(self) -> rpc.Request:
+        """What sends it."""
+        return "eth_sendRawTransaction", [self.raw]
+
+
+# Told of what was signed, by its place among all, before any of it is sent.
+OnSigned = Callable[[Mapping[int, Signed]], None]
+
+
 def most_for_gas(base_fee: int, tip: int) -> int:
     """The most that is signed for each unit of gas, in wei: the base fee may double meanwhile."""
     return 2 * base_fee + tip
@@ -126,6 +156,7 @@ def send(
     account: AccountAPI,
     transaction: Transaction,
     about: reverts.About = reverts.NOTHING,
+    on_signed: OnSigned = lambda _: None,
 ) -> Receipt:
     """Sends a transaction and waits until it is mined and confirmed.
 
@@ -135,7 +166,7 @@ def send(
         SigningDeclined: The account did not sign. Nothing was sent.
         TransactionPending: It was sent and is not mined in time.
     """
-    (receipt,) = send_together(provider, account, [transaction], about)
+    (receipt,) = send_together(provider, account, [transaction], about, on_signed)
     return receipt
 
 
@@ -144,6 +175,7 @@ def send_together(
     account: AccountAPI,
     transactions: Sequence[Transaction],
     about: reverts.About = reverts.NOTHING,
+    on_signed: OnSigned = lambda _: None,
 ) -> list[Receipt]:
     """Signs all transactions, then sends them back to back with nonces in order, then waits.
 
@@ -154,22 +186,49 @@ def send_together(
         DtnError: See :func:`send`. The error is that of the first transaction that failed.
         PartlySent: The first ones were sent, and a later one was not taken.
     """
+    if safes.is_safe(account):
+        return _send_by_owners(provider, account, transactions, about, on_signed)
     assert all(transaction.gas_limit is not None for transaction in transactions[1:])
     sender = str(account.address)
     sent: list[str] = []
     try:
         for _ in range(NONCE_ATTEMPTS):
             with nonces.turn(provider, sender):
-                priced = _priced(provider, sender, transactions, about)
-                if _send_in_order(provider, account, priced, sent, about):
+                priced = _priced(provider, account, transactions, about)
+                if _send_in_order(provider, account, priced, sent, about, on_signed):
                     break
         else:
-            raise RpcRefused("eth_sendRawTransaction", f"another program sends from {sender}")
+            what = f"another program sends from {sender}"
+            raise TransactionRefused("eth_sendRawTransaction", what)
         return _receipts(provider, sender, sent, transactions, about)
     except (KeyboardInterrupt, SystemExit):
         if sent:
             _warn_of(sent)
         raise
+
+
+def _send_by_owners(
+    provider: ProviderAPI,
+    safe: AccountAPI,
+    transactions: Sequence[Transaction],
+    about: reverts.About,
+    on_signed: OnSigned,
+) -> list[Receipt]:
+    """What a Safe makes is a transaction of one of its owners, and waits for the one before."""
+    receipts: list[Receipt] = []
+    for place, transaction in enumerate(transactions):
+        try:
+            with nonces.turn(provider, str(safe.address)):  # it counts on when it is mined
+                owner, made = safes.executing(provider, safe, transaction, about)
+
+                def on_its(signed: Mapping[int, Signed], place: int = place) -> None:
+                    on_signed({place: signed[0]})
+
+                receipts.append(send(provider, owner, made, about, on_its))
+        except DtnError as err:
+            err.before = tuple(receipts)
+            raise
+    return receipts
 
 
 def send_each(
@@ -178,6 +237,7 @@ def send_each(
     transactions: Sequence[Transaction],
     about: reverts.About,
     told: Callable[[int, Receipt | DtnError], None],
+    on_signed: OnSigned = lambda _: None,
 ) -> None:
     """Sends transactions that do not depend on each other, many at a time, without waiting between.
 
@@ -189,6 +249,7 @@ def send_each(
         transactions: The transactions; each one's gas is estimated on the state as it is now.
         about: What they are about.
         told: Called once for each, with its place and what became of it.
+        on_signed: Told of what was signed, by its place, before any of it is sent.
 
     Raises:
         DtnError: Nothing could be sent at all, as where the account cannot pay for the first ones.
@@ -203,7 +264,7 @@ def send_each(
                 del waiting[: len(places)]
                 window = {place: transactions[place] for place in places}
                 try:
-                    _send_window(provider, account, window, about, flying, told)
+                    _send_window(provider, account, window, about, flying, told, on_signed)
                 except DtnError as err:  # of these, nothing was sent
                     if places[0] == 0:
                         raise
@@ -231,6 +292,120 @@ def send_each(
         raise
 
 
+def follow(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    signed: Sequence[Signed],
+    about: reverts.About = reverts.NOTHING,
+) -> dict[str, Receipt | DtnError | None]:
+    """Follows to their end transactions that were signed before, and perhaps sent.
+
+    What the chain does not have is sent again as it is, which makes it the same transaction. Of the
+    nodes behind an endpoint one may be behind the others: what only one answer says is not believed
+    where something would be sent anew for it.
+
+    Args:
+        provider: The connection.
+        account: Who signed them.
+        signed: The transactions.
+        about: What they are about.
+
+    Returns:
+        By their hashes: the receipt, or why it failed; None where it never will be mined, since
+        another transaction has used its nonce, or where the endpoint does not take it in time and
+        its nonce is the account's next.
+
+    Raises:
+        TransactionPending: They are not mined in time.
+    """
+    left = {each.hash: each for each in signed}
+    found: dict[str, Receipt | DtnError | None] = {}
+    deadline = _deadline(provider)
+    while True:
+        for transaction_hash, raw in _mined(provider, list(left)).items():
+            if transaction := _as_sent(provider, transaction_hash):
+                sender = left.pop(transaction_hash).sender
+                found[transaction_hash] = _outcome(provider, sender, raw, transaction, about)
+        if not left:
+            return found
+        used = {
+            each: _count(provider, each, "latest")
+            for each in {each.sender for each in left.values()}
+        }
+        past = [each for each in left.values() if each.nonce < used[each.sender]]
+        for transaction_hash in _overtaken(provider, past):
+            del left[transaction_hash]
+            found[transaction_hash] = None
+        waiting = sorted(
+            (each for each in left.values() if each.nonce >= used[each.sender]),
+            key=lambda each: each.nonce,
+        )
+        known = _are_known(provider, [each.hash for each in waiting]) if waiting else []
+        missing = [each for each, is_known in zip(waiting, known, strict=True) if not is_known]
+        if missing:
+            first = missing[0]
+            if first.sender == str(account.address):
+                _fill_until(provider, account, first.nonce)
+            for refused in _send_at_once(provider, first.sender, missing):
+                is_late = time.monotonic() > deadline
+                if is_late and _count(provider, first.sender, "pending") <= left[refused].nonce:
+                    del left[refused]
+                    found[refused] = None
+        elif left and time.monotonic() > deadline:
+            raise TransactionPending(*left)
+        elif left:
+            time.sleep(_pause(provider))
+
+
+def _overtaken(provider: ProviderAPI, signed: Sequence[Signed]) -> list[str]:
+    """Those that never will be mined, of some whose nonces are used.
+
+    One HTTP request asks both whether they are and whether it knows of those nonces: what one node
+    says of the one, and another of the other, would not say it.
+    """
+    if not signed:
+        return []
+    receipts: list[rpc.Request] = [("eth_getTransactionReceipt", [each.hash]) for each in signed]
+    counts: list[rpc.Request] = [
+        ("eth_getTransactionCount", [each.sender, "latest"]) for each in signed
+    ]
+    answers = [rpc.expect(each) for each in rpc.ask(provider, receipts + counts)]
+    return [
+        each.hash
+        for each, receipt, count in zip(
+            signed, answers[: len(signed)], answers[len(signed) :], strict=True
+        )
+        if receipt is None and rpc.as_int(count) > each.nonce
+    ]
+
+
+def _as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
+    """A transaction as the chain has it."""
+    raw = rpc.result(provider, "eth_getTransactionByHash", [transaction_hash])
+    if raw is None:
+        return None
+    return Transaction(raw["to"], rpc.as_bytes(raw["input"]), rpc.as_int(raw["value"]))
+
+
+def _fill_until(provider: ProviderAPI, account: AccountAPI, nonce: int) -> None:
+    """Uses up the nonces before one that somebody has signed with: it waits for them for ever.
+
+    They were those of transactions that were dropped. To sign anew with the first of them instead
+    could have both mined in the end.
+    """
+    sender, deadline = str(account.address), _deadline(provider)
+    with nonces.turn(provider, sender):
+        while (free := _count(provider, sender, "pending")) < nonce:
+            nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
+            market, _ = _market(provider, sender, [nothing], reverts.NOTHING)
+            at = replace(market, nonce=free)
+            (empty,) = _created(provider, account, at, [(nothing, EMPTY_GAS)])
+            signed = _signed(account, empty)
+            refusal = _send_at_once(provider, sender, [signed]).get(signed.hash)
+            if refusal and time.monotonic() > deadline:
+                raise _refusal(refusal, reverts.NOTHING)
+
+
 def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:
     """Creates a contract and returns its address."""
     contract = send(provider, account, Transaction(None, code)).contract
@@ -240,7 +415,7 @@ def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:
 
 def _priced(
     provider: ProviderAPI,
-    sender: str,
+    account: AccountAPI,
     transactions: Sequence[Transaction],
     about: reverts.About,
 ) -> list[TransactionAPI]:
@@ -250,7 +425,7 @@ def _priced(
         DtnError: One would revert.
         NoMoneyForGas: The account cannot pay for all.
     """
-    market, limits = _market(provider, sender, transactions, about)
+    market, limits = _market(provider, str(account.address), transactions, about)
     for limit in limits:
         if isinstance(limit, DtnError):
             raise limit
@@ -259,7 +434,7 @@ def _priced(
         for transaction, limit in zip(transactions, limits, strict=True)
         if isinstance(limit, int)
     ]
-    return _created(provider, sender, market, limited)
+    return _created(provider, account, market, limited)
 
 
 @dataclass(frozen=True)
@@ -338,7 +513,7 @@ def _limit(transaction: Transaction, estimated: Any, about: reverts.About) -> in
 
 def _created(
     provider: ProviderAPI,
-    sender: str,
+    account: AccountAPI,
     market: _Market,
     limited: Sequence[tuple[Transaction, int]],
 ) -> list[TransactionAPI]:
@@ -347,12 +522,13 @@ def _created(
     Raises:
         NoMoneyForGas: The account cannot pay for all.
     """
+    sender = str(account.address)
     most = sum(transaction.value + limit * market.max_fee for transaction, limit in limited)
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
     return [
         provider.network.ecosystem.create_transaction(
-            type=2,
+            **_kind(account, transaction, market.chain_id, nonce),
             chain_id=market.chain_id,
             sender=sender,
             **({"receiver": transaction.to} if transaction.to else {}),
@@ -367,39 +543,55 @@ def _created(
     ]
 
 
-def _signs_raw(account: AccountAPI) -> bool:
+def _kind(
+    account: AccountAPI, transaction: Transaction, chain_id: int, nonce: int
+) -> dict[str, Any]:
+    """The transaction's type (EIP-2718), and what that one has besides.
+
+    Raises:
+        SigningDeclined: The account did not sign that it runs another's code.
+    """
+    if transaction.delegate is None:
+        return {"type": 2}
+    from ape_ethereum.transactions import Authorization
+
+    # The chain counts the transaction's own nonce before it looks at the authorization's.
+    runs: Any = {"address": transaction.delegate, "chain_id": chain_id, "nonce": nonce + 1}
+    signature = account.sign_authorization(**runs)
+    if signature is None:
+        raise SigningDeclined(str(account.address))
+    authorized: Any = Authorization.from_signature(signature=signature, **runs)
+    return {"type": 4, "authorizations": [authorized]}
+
+
+def signs_raw(account: AccountAPI) -> bool:
+    """Whether an account gives its signature away, so that what it signed can be sent from here."""
     from ape.api.accounts import AccountAPI
 
     return type(account).call is AccountAPI.call
 
 
-@dataclass(frozen=True)
-class _Signed:
-    """A signed transaction: nothing can change it any more, and sent twice it runs once.
-
-    Attributes:
-        hash: Its hash.
-        nonce: Its nonce.
-        raw: What is sent.
-    """
-
-    hash: str
-    nonce: int
-    raw: str
-
-    @property
-    def sending(self) -> rpc.Request:
-        """What sends it."""
-        return "eth_sendRawTransaction", [self.raw]
+def sends_here(account: AccountAPI) -> bool:
+    """Whether what an account sends is signed first, and then sent from here."""
+    return signs_raw(account) or safes.is_safe(account)
 
 
-def _signed(account: AccountAPI, txn: TransactionAPI) -> _Signed:
+def signs_delegations(account: AccountAPI) -> bool:
+    """Whether an account can sign that it runs another's code (EIP-7702)."""
+    from ape.api.accounts import AccountAPI
+
+    cannot = type(account).sign_authorization is AccountAPI.sign_authorization
+    return signs_raw(account) and not cannot
+
+
+def _signed(account: AccountAPI, txn: TransactionAPI) -> Signed:
     signed = account.sign_transaction(txn)
     if signed is None:
         raise SigningDeclined(str(account.address))
     # Once: Ape recovers the signer each time, and would do it again for the hash.
     raw = bytes(signed.serialize_transaction())
-    return _Signed("0x" + keccak(raw).hex(), signed.nonce or 0, "0x" + raw.hex())
+    transaction_hash = "0x" + keccak(raw).hex()
+    return Signed(transaction_hash, str(account.address), signed.nonce or 0, "0x" + raw.hex())
 
 
 def _send_in_order(
@@ -408,6 +600,7 @@ def _send_in_order(
     priced: Sequence[TransactionAPI],
     sent: list[str],
     about: reverts.About,
+    on_signed: OnSigned,
 ) -> bool:
     """Sends one after another, and adds to `sent` what was, or may have been, taken.
 
@@ -415,11 +608,12 @@ def _send_in_order(
         Whether that is all of them. If not, nothing was sent: another program has used the nonce
         of the first, and what was signed with it is void.
     """
-    if not _signs_raw(account):
+    if not signs_raw(account):
         _send_by_account(account, priced, sent)
         return True
     signed = [_signed(account, txn) for txn in priced]
-    with _uninterrupted():
+    with _uninterrupted():  # written down and sent, or neither
+        on_signed(dict(enumerate(signed)))
         for txn in signed:
             failure = _send_at_once(provider, str(account.address), [txn]).get(txn.hash)
             if failure is None:
@@ -444,23 +638,28 @@ def _send_by_account(
 
     for txn in priced:
         try:
-            sent.append(str(account.call(txn).txn_hash))
+            sent.append(_hash_of(account.call(txn).txn_hash))
         except ApeException as err:
             if isinstance(err, DtnError):
                 raise
             if mined := getattr(getattr(err, "txn", None), "txn_hash", None):
-                sent.append(str(mined))  # why it failed is found as for all others
+                sent.append(_hash_of(mined))  # why it failed is found as for all others
                 return
             if sent:
                 raise PartlySent(sent, str(err)) from err
             raise RpcRefused("eth_sendTransaction", str(err)) from err
 
 
+def _hash_of(given: Any) -> str:
+    """A hash, as some of Ape's accounts give it as text and others as bytes."""
+    return "0x" + rpc.as_bytes(given).hex()
+
+
 def _refusal(failure: rpc.Failure, about: reverts.About) -> DtnError:
     if failure.data:
         # Some chains run a transaction before they take it, and say at once that it reverts.
         return reverts.failure_error(failure, about)
-    return RpcRefused(failure.method, failure.message)
+    return TransactionRefused(failure.method, failure.message)
 
 
 def _are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]:
@@ -485,7 +684,7 @@ class _Nonce(Enum):
     USED_BY_ANOTHER = "used by another"
 
 
-def _nonce_of(provider: ProviderAPI, sender: str, refused: _Signed) -> _Nonce:
+def _nonce_of(provider: ProviderAPI, sender: str, refused: Signed) -> _Nonce:
     """What became of the nonce of a transaction that was refused.
 
     An endpoint can refuse a transaction and take it all the same: only when its nonce is used up,
@@ -497,12 +696,14 @@ def _nonce_of(provider: ProviderAPI, sender: str, refused: _Signed) -> _Nonce:
     if _count(provider, sender, "pending") <= refused.nonce:
         return _Nonce.FREE
     deadline = _deadline(provider)
-    while _count(provider, sender, "latest") <= refused.nonce:
-        if time.monotonic() > deadline:
-            raise TransactionPending(refused.hash)
+    while time.monotonic() <= deadline:
+        if _count(provider, sender, "latest") > refused.nonce:
+            if rpc.result(provider, "eth_getTransactionReceipt", [refused.hash]) is not None:
+                return _Nonce.USED_BY_IT
+            if _overtaken(provider, [refused]):
+                return _Nonce.USED_BY_ANOTHER
         time.sleep(_pause(provider))
-    receipt = rpc.result(provider, "eth_getTransactionReceipt", [refused.hash])
-    return _Nonce.USED_BY_ANOTHER if receipt is None else _Nonce.USED_BY_IT
+    raise TransactionPending(refused.hash)
 
 
 def _send_window(
@@ -512,6 +713,7 @@ def _send_window(
     about: reverts.About,
     flying: dict[str, int],
     told: Callable[[int, Receipt | DtnError], None],
+    on_signed: OnSigned,
 ) -> None:
     """Sends many at once, adds the place of each that was sent to `flying`, tells of the others.
 
@@ -520,10 +722,14 @@ def _send_window(
     """
     sender = str(account.address)
     failed: dict[int, DtnError] = {}
-    if not _signs_raw(account):
+    if not signs_raw(account):
         for place, transaction in window.items():
+
+            def on_its(signed: Mapping[int, Signed], place: int = place) -> None:
+                on_signed({place: signed[0]})
+
             try:
-                told(place, send(provider, account, transaction, about))
+                told(place, send(provider, account, transaction, about, on_its))
             except DtnError as err:
                 told(place, err)
         return
@@ -535,9 +741,10 @@ def _send_window(
                 failed[place] = limit
             else:
                 limited[place] = transaction, limit
-        priced = _created(provider, sender, market, list(limited.values()))
+        priced = _created(provider, account, market, list(limited.values()))
         signed = {place: _signed(account, txn) for place, txn in zip(limited, priced, strict=True)}
-        with _uninterrupted():
+        with _uninterrupted():  # written down and sent, or neither
+            on_signed(signed)
             flying |= {txn.hash: place for place, txn in signed.items()}
             refused = _send_at_once(provider, sender, list(signed.values()))
             for transaction_hash, refusal in refused.items():
@@ -549,7 +756,7 @@ def _send_window(
 
 
 def _send_at_once(
-    provider: ProviderAPI, sender: str, signed: Sequence[_Signed]
+    provider: ProviderAPI, sender: str, signed: Sequence[Signed]
 ) -> dict[str, rpc.Failure]:
     """Sends all in one HTTP request, and what was not taken again: signed, it stays the same.
 
@@ -592,8 +799,8 @@ def _send_at_once(
 
 
 def _not_overtaken(
-    provider: ProviderAPI, sender: str, refused: Mapping[str, _Signed]
-) -> dict[str, _Signed]:
+    provider: ProviderAPI, sender: str, refused: Mapping[str, Signed]
+) -> dict[str, Signed]:
     """Those whose nonces nobody has used yet: the others are not taken however often they come."""
     try:
         pending = _count(provider, sender, "pending")
@@ -610,7 +817,7 @@ def _fill_holes(
     provider: ProviderAPI,
     account: AccountAPI,
     market: _Market,
-    signed: Sequence[_Signed],
+    signed: Sequence[Signed],
     refused: Mapping[str, rpc.Failure],
 ) -> None:
     """Uses up the nonces of what was refused, where something was taken that waits behind it."""
@@ -620,7 +827,7 @@ def _fill_holes(
             nothing = Transaction(str(account.address), b"", gas_limit=EMPTY_GAS)
             at = replace(market, nonce=txn.nonce)
             with suppress(DtnError):  # what waits behind it then stays pending
-                (empty,) = _created(provider, str(account.address), at, [(nothing, EMPTY_GAS)])
+                (empty,) = _created(provider, account, at, [(nothing, EMPTY_GAS)])
                 rpc.ask(provider, [_signed(account, empty).sending])
 
 

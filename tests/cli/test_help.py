@@ -13,9 +13,12 @@ COMMANDS = (
     "demo",
     "deploy",
     "info",
+    "journal",
     "models",
     "nodes",
     "quote",
+    "rescue",
+    "resume",
     "session",
     "watch",
 )

@@ -17,6 +17,8 @@ def opened(network: Network) -> dict[str, Any]:
     assert done.code == 0
     assert network.held_by(CUSTOMER_ADDRESS) == before - 25_000_000
     found: dict[str, Any] = done.json
+    assert found.pop("method") == "two-step"
+    assert "Method: two-step, deposit and start in two transactions" in done.err
     return found
 
 

@@ -132,4 +132,4 @@ def sessions(subject: Subject) -> Iterator[Callable[[], DtnSession]]:
     yield start
     for session in started:
         if session.is_open:
-            session.close()
+            session.close(force=True)

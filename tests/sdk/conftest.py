@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,14 @@ class Endpoint(RpcCounter):
 
     def answer(self, body: bytes) -> bytes:
         return self.opinion(body, super().answer) if self.opinion else super().answer(body)
+
+
+@pytest.fixture
+def own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal of the test's own: what others have in it, Ape has taken back from the chain."""
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
 
 
 @pytest.fixture

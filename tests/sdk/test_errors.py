@@ -13,7 +13,7 @@ import pytest
 from ape.exceptions import ApeException
 from eth_abi import encode
 
-from ape_dtn import DtnError, DtnSession, Token, errors, ownership
+from ape_dtn import DtnError, DtnSession, Token, artifacts, errors, ownership
 from ape_dtn.amount import Amount
 from ape_dtn.chain import reads, reverts, rpc, sends
 from ape_dtn.chain.abi import ERC20, Error, Function, Router, SessionManager
@@ -29,7 +29,7 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, FeeToken, LocalNetwork, create_token, fund
+from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork, fund
 from ape_dtn.names import id_of
 from tests.conftest import Cast
 from tests.sdk.conftest import Respond
@@ -231,7 +231,8 @@ def test_asking_for_more_than_the_session_has(
 def test_transferring_more_than_the_account_has(
     network: LocalNetwork, refused: Refused, cast: Cast
 ) -> None:
-    usdc = create_token(network.ai.provider, cast.owner, FeeToken.USDC)
+    code = artifacts.creation_code("TestToken", "Test Dollar", "USDC", 6)
+    usdc = sends.create(network.ai.provider, cast.owner, code)
     fund(network.ai.provider, cast.owner, usdc, str(cast.customer.address), 5)
 
     err = refused(
@@ -318,7 +319,7 @@ def test_charging_a_session_that_was_closed_meanwhile(
 ) -> None:
     """The error comes from the session manager, three contracts behind the one that is called."""
     request = funded.request("Hello?")
-    funded.close()
+    funded.close(force=True)
 
     with pytest.raises(SessionNotFound) as raised:
         respond(request)

@@ -14,13 +14,13 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import DtnAi, DtnSession, Status
-from ape_dtn import session as session_module
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import ModelManager, NodeManager, Router
 from ape_dtn.chain.networks import name as network_name
 from ape_dtn.errors import DepositWaiting, NodeFailure, TransactionPending
 from ape_dtn.local import LocalNetwork
 from ape_dtn.names import id_of
+from ape_dtn.starting import methods
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Balances, Cast
@@ -124,7 +124,7 @@ def test_ctrl_c_never_falls_between_deposit_and_start(cast: Cast) -> None:
 def test_a_start_that_fails_leaves_a_deposit_to_claim(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "START_GAS", 40_000)
+    monkeypatch.setattr(methods, "START_GAS", 40_000)
 
     with pytest.raises(DepositWaiting) as raised:
         DtnSession.start("3", cast.customer, network.ai)

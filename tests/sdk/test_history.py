@@ -277,7 +277,7 @@ def test_open_requests_and_what_they_may_still_cost(
 
 def test_closing_strands_what_is_open(funded: DtnSession) -> None:
     request = funded.request(PROMPT)
-    funded.close()
+    funded.close(force=True)
 
     found = history(funded.ai, funded.id)
 

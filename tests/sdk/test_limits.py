@@ -20,6 +20,8 @@ CAP = "0.25"  # the configured one
 
 Refused = Callable[[Callable[[], Any]], OverLimit]
 
+pytestmark = pytest.mark.usefixtures("own_journal")
+
 
 @pytest.fixture
 def refused(

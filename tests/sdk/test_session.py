@@ -95,8 +95,9 @@ def test_somebody_else_starts_with_the_deposit(
     assert raised.value.fields["deposit"] == "25.00 USDT"
     assert str(taken[0].balance) == "25.00 USDT"
     assert taken[0].owner == cast.stranger.address
-    assert raised.value.__cause__ is not None
-    assert raised.value.__cause__.revert.transaction == raised.value.fields["transaction"]  # type: ignore[attr-defined]
+    assert raised.value.taken_by == cast.stranger.address
+    assert taken[0].receipt is not None
+    assert raised.value.taken_in == taken[0].receipt.transaction
 
 
 def test_somebody_else_leaves_less_than_the_deposit(
@@ -155,7 +156,7 @@ def test_a_start_takes_along_what_waits(network: LocalNetwork, cast: Cast) -> No
 def test_a_public_network_needs_the_risk_accepted(
     network: LocalNetwork, cast: Cast, nothing_moves: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.session.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.starting.methods.is_local", lambda _: False)
 
     with pytest.raises(UnsafeDeposit) as raised:
         DtnSession.start(DEPOSIT, cast.customer, network.ai)
@@ -168,7 +169,7 @@ def test_a_public_network_needs_the_risk_accepted(
 def test_a_public_network_with_the_risk_accepted(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.session.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.starting.methods.is_local", lambda _: False)
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, unsafe_two_step=True)
 
@@ -453,7 +454,7 @@ def test_a_request_whose_session_is_closed_does_not_keep_the_node_from_others(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     stranded = funded.request(PROMPT)
-    funded.close()
+    funded.close(force=True)
     request = DtnSession.start("1", cast.customer, network.ai).request(PROMPT)
 
     assert network.node.answer_pending() == [request.id]

@@ -410,7 +410,7 @@ def test_a_request_whose_session_was_closed_is_not_awaited(
     funded: DtnSession, network: LocalNetwork
 ) -> None:
     request = funded.request(PROMPT)
-    funded.close()
+    funded.close(force=True)
     mine(network, 200)
     start = time.monotonic()
 
@@ -427,7 +427,7 @@ def test_a_wait_ends_when_the_session_is_closed(funded: DtnSession) -> None:
     request = funded.request(PROMPT)
     start = time.monotonic()
 
-    with later(1, funded.close), pytest.raises(RequestStranded):
+    with later(1, lambda: funded.close(force=True)), pytest.raises(RequestStranded):
         request.wait(timeout=60)
 
     assert time.monotonic() - start < 15

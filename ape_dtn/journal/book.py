@@ -1,0 +1,473 @@
+"""The journal on disk: what was meant, what was signed for it, and what became of it.
+
+One SQLite file for each user, shared by all processes. No key is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ape_dtn.amount import Amount
+from ape_dtn.chain.sends import Signed
+from ape_dtn.errors import KeyReused, OverLimit
+from ape_dtn.journal import presence
+
+# For how many seconds a process waits for others to finish writing.
+PATIENCE = 60.0
+
+# Told of each step that something has come to, at the level of debugging.
+log = logging.getLogger("ape_dtn.journal")
+
+# Whoever changes the schema raises the version, and says what becomes of older files.
+_SCHEMA = """
+create table if not exists entries (
+    id integer primary key,
+    chain text not null,
+    router text not null,
+    account text not null,
+    kind text not null,
+    meant text not null,
+    details text not null,
+    key text,
+    state text not null,
+    outcome text,
+    worker text,
+    day text not null,
+    session text,
+    token text,
+    cost text,
+    settled integer not null default 0,
+    unique (chain, router, account, key)
+) strict;
+create table if not exists transactions (
+    entry integer not null references entries (id),
+    hash text not null,
+    sender text not null,
+    nonce integer not null,
+    raw text not null,
+    primary key (entry, hash)
+) strict;
+create index if not exists by_state on entries (chain, state);
+create index if not exists by_spending on entries (chain, token, day);
+pragma user_version = 1;
+"""
+
+
+class Step(Enum):
+    """How far something has come, between what was meant and what is known to have happened."""
+
+    NOTED = "noted"
+    """It is written down; nothing is signed."""
+    SIGNED = "signed"
+    """What was signed for it is written down; nothing of that is sent."""
+    SENT = "sent"
+    """It is on the chain, and was read there; what came of it is not written down."""
+    DONE = "done"
+    """What came of it is written down."""
+
+
+class State(Enum):
+    """What is known of something that was meant to be done."""
+
+    OPEN = "open"
+    """It may have been sent, and what became of it is not known."""
+    DONE = "done"
+    VOID = "void"
+    """Nothing came of it, and nothing will."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that moves money, or was to move it.
+
+    Attributes:
+        id: Its number.
+        chain: Hash of the chain's first block.
+        router: The router's address.
+        account: Who signs.
+        kind: What it is; see :class:`ape_dtn.journal.operations.Operation`.
+        meant: What was asked for. What is asked for again under the same key has to be the same.
+        details: How it is done.
+        key: The user's own key for it, if one was given.
+        state: What is known of it.
+        outcome: What came of it; where it is void, why.
+        worker: The process that is at it; None where nobody is.
+        signed: What was signed for it.
+    """
+
+    id: int
+    chain: str
+    router: str
+    account: str
+    kind: str
+    meant: Mapping[str, Any]
+    details: Mapping[str, Any]
+    key: str | None
+    state: State
+    outcome: Mapping[str, Any] | None
+    worker: str | None
+    signed: tuple[Signed, ...]
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What something may cost, and what all together may.
+
+    Attributes:
+        most: The most that it may cost.
+        session: The session that pays.
+        so_far: What that session has cost, and may still cost, as the chain had it.
+        as_of: The block that it had it in. What came later is in the journal.
+        session_limit: What that session may cost in all.
+        day_limit: What all requests of a day may cost.
+        account_limit: What all requests of the account may cost.
+    """
+
+    most: Amount
+    session: str
+    so_far: Amount | None = None
+    as_of: int = 0
+    session_limit: Amount | None = None
+    day_limit: Amount | None = None
+    account_limit: Amount | None = None
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What is going to be written down.
+
+    Attributes:
+        kind: See :class:`Entry`.
+        meant: See :class:`Entry`.
+        details: See :class:`Entry`.
+        key: See :class:`Entry`.
+        spending: What it may cost; None where it costs nothing.
+    """
+
+    kind: str
+    meant: Mapping[str, Any]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    spending: Spending | None = None
+
+
+class Journal:
+    """The journal of one chain, router and account.
+
+    Args:
+        path: The file; it is made where there is none. None for one in memory, that nobody shares.
+        chain: Hash of the chain's first block.
+        router: The router's address.
+        account: Who signs.
+        head: The chain's latest block, when the journal was opened.
+    """
+
+    def __init__(
+        self, path: Path | None, chain: str, router: str, account: str, head: int = 0
+    ) -> None:
+        self.path, self.head = path, head
+        self.chain, self.router, self.account = chain, router, account
+
+    def begin(self, many: Sequence[Meant]) -> list[Entry]:
+        """Writes down what is meant, all of it or none, before any of it is done.
+
+        Returns:
+            The entries, which this process is at.
+
+        Raises:
+            OverLimit: Together with all that was meant before it could cost more than a limit.
+            KeyReused: Its key is taken.
+        """
+        with self._writing() as database:
+            entries = [self._begin(database, each) for each in many]
+        log.debug(Step.NOTED.value)
+        return entries
+
+    def find(self, key: str, kind: str, meant: Mapping[str, Any]) -> Entry | None:
+        """What was meant by a key before, if that was not void.
+
+        Raises:
+            KeyReused: That was something else.
+        """
+        with self._reading() as database:
+            found = self._by_key(database, key)
+        if found is None or found.state is State.VOID:
+            return None
+        if (found.kind, found.meant) != (kind, _plain(meant)):
+            raise KeyReused(key, found.kind)
+        return found
+
+    def signed(self, entries: Mapping[int, Entry], signed: Mapping[int, Signed]) -> None:
+        """Writes down what was signed, for the entry of each place, before it is sent."""
+        with self._writing() as database:
+            database.executemany(
+                "insert or ignore into transactions (entry, hash, sender, nonce, raw)"
+                " values (?, ?, ?, ?, ?)",
+                [
+                    (entries[place].id, each.hash, each.sender, each.nonce, each.raw)
+                    for place, each in signed.items()
+                ],
+            )
+        log.debug(Step.SIGNED.value)
+
+    def end(self, entry: Entry, state: State, outcome: Mapping[str, Any]) -> None:
+        """Writes down what came of it. Nobody is at it any more."""
+        if state is State.DONE:
+            log.debug(Step.SENT.value)
+        with self._writing() as database:
+            database.execute(
+                "update entries set state = ?, outcome = ?, worker = null where id = ?",
+                (state.value, json.dumps(outcome), entry.id),
+            )
+        log.debug(Step.DONE.value)
+
+    def reopen(self, entry: Entry) -> None:
+        """Takes back that it was done: the chain has forgotten it."""
+        with self._writing() as database:
+            change = "update entries set state = ?, outcome = null where id = ?"
+            database.execute(change, (State.OPEN.value, entry.id))
+
+    def take(self, entry: Entry) -> bool:
+        """Puts this process at it, unless another one is that is still alive."""
+        if entry.worker is not None and self._is_alive(entry.worker):
+            return False
+        with self._writing() as database:
+            taken = database.execute(
+                "update entries set worker = ? where id = ? and worker is ?",
+                (self._me(), entry.id, entry.worker),
+            )
+            return taken.rowcount == 1
+
+    def leave(self, entry: Entry) -> None:
+        """Leaves it as it is, for whoever takes it next."""
+        with self._writing() as database:
+            database.execute(
+                "update entries set worker = null where id = ? and worker = ?",
+                (entry.id, self._me()),
+            )
+
+    def entry(self, entry_id: int) -> Entry:
+        """An entry as it is now."""
+        with self._reading() as database:
+            return _entry(database, entry_id)
+
+    def entries(self, *states: State) -> list[Entry]:
+        """The account's entries in these states, in the order in which they were meant."""
+        marks = ", ".join("?" * len(states))
+        with self._reading() as database:
+            rows = database.execute(
+                "select id from entries where chain = ? and account = ? and router = ?"
+                f" and state in ({marks}) order by id",
+                (self.chain, self.account, self.router, *(each.value for each in states)),
+            ).fetchall()
+            return [_entry(database, row[0]) for row in rows]
+
+    def is_taken(self, entry: Entry) -> bool:
+        """Whether a process that is alive is at it."""
+        return entry.worker is not None and self._is_alive(entry.worker)
+
+    def unsettled(self) -> list[Entry]:
+        """Requests, of all accounts, of which only the most that they can cost is known here."""
+        with self._reading() as database:
+            rows = database.execute(
+                "select id from entries where chain = ? and router = ?"
+                " and state = 'done' and cost is not null and not settled",
+                (self.chain, self.router),
+            ).fetchall()
+            return [_entry(database, row[0]) for row in rows]
+
+    def settle(self, costs: Mapping[str, int]) -> None:
+        """Writes down what requests have really cost, by their ids, in units of the fee token."""
+        with self._writing() as database:
+            database.executemany(
+                "update entries set cost = ?, settled = 1 where chain = ? and state = 'done'"
+                " and json_extract(outcome, '$.request') = ?",
+                [(str(units), self.chain, each) for each, units in costs.items()],
+            )
+
+    def check(self, spending: Spending) -> None:
+        """Checks what something may cost against all that was meant before.
+
+        Raises:
+            OverLimit: Together they could cost more than a limit.
+        """
+        with self._reading() as database:
+            self._check(database, spending, _today())
+
+    def _begin(self, database: sqlite3.Connection, each: Meant) -> Entry:
+        if each.key is not None:
+            if (found := self._by_key(database, each.key)) is None:
+                pass
+            elif found.state is State.VOID:
+                database.execute("update entries set key = null where id = ?", (found.id,))
+            else:
+                raise KeyReused(each.key, found.kind)
+        day, spending = _today(), each.spending
+        if spending is not None:
+            self._check(database, spending, day)
+        cursor = database.execute(
+            "insert into entries (chain, router, account, kind, meant, details, key, state, worker,"
+            " day, session, token, cost) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.chain,
+                self.router,
+                self.account,
+                each.kind,
+                json.dumps(each.meant, sort_keys=True),
+                json.dumps(each.details),
+                each.key,
+                State.OPEN.value,
+                self._me(),
+                day,
+                spending and spending.session,
+                spending and spending.most.token.address,
+                spending and str(spending.most.units),
+            ),
+        )
+        assert cursor.lastrowid is not None
+        return _entry(database, cursor.lastrowid)
+
+    def _check(self, database: sqlite3.Connection, spending: Spending, day: str) -> None:
+        """Checks the limits. All costs are added up here: as text, they exceed what SQLite adds."""
+        most, token = spending.most, spending.most.token
+        limits: list[tuple[str, str, Amount | None, str, tuple[Any, ...], Amount | None]] = [
+            (
+                "session_limit",
+                "The session",
+                spending.session_limit,
+                "session = ? and router = ? and"
+                " (state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)",
+                (spending.session, self.router, spending.as_of),
+                spending.so_far,
+            ),
+            ("day_limit", "All requests of this day", spending.day_limit, "day = ?", (day,), None),
+            (
+                "account_limit",
+                f"All requests of {self.account}",
+                spending.account_limit,
+                "account = ?",
+                (self.account,),
+                None,
+            ),
+        ]
+        for setting, what, limit, where, values, so_far in limits:
+            if limit is None:
+                continue
+            rows = database.execute(
+                "select cost from entries where chain = ? and token = ? and state != 'void'"
+                f" and {where}",
+                (self.chain, token.address, *values),
+            )
+            before = sum(int(row[0]) for row in rows) + (so_far.units if so_far else 0)
+            total = token.units(most.units + before)
+            if total > limit:
+                raise OverLimit(what, limit, total, setting)
+
+    def _by_key(self, database: sqlite3.Connection, key: str) -> Entry | None:
+        found = database.execute(
+            "select id from entries where chain = ? and router = ? and account = ? and key = ?",
+            (self.chain, self.router, self.account, key),
+        ).fetchone()
+        return _entry(database, found[0]) if found else None
+
+    def _me(self) -> str:
+        return presence.me(self._folder) if self.path else "here"
+
+    def _is_alive(self, worker: str) -> bool:
+        return presence.is_alive(self._folder, worker) if self.path else True
+
+    @property
+    def _folder(self) -> Path:
+        assert self.path is not None
+        return self.path.parent / "at_work"
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with _opened(self.path) as database:
+            yield database
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """All that is written inside, or nothing of it; one process at a time."""
+        with _opened(self.path) as database:
+            database.execute("begin immediate")
+            try:
+                yield database
+            except BaseException:
+                database.execute("rollback")
+                raise
+            database.execute("commit")
+
+
+_in_memory: dict[None, sqlite3.Connection] = {}
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
+    if path is None:
+        if None not in _in_memory:
+            _in_memory[None] = _prepared(":memory:")
+        yield _in_memory[None]
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = _prepared(str(path))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _prepared(name: str) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        name, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+    )
+    # What is written is on the disk before anything is sent.
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma synchronous = full")
+    if database.execute("pragma user_version").fetchone() == (0,):  # to write it costs a flush
+        database.executescript(_SCHEMA)
+    return database
+
+
+def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
+    chain, router, account, kind, meant, details, key, state, outcome, worker = database.execute(
+        "select chain, router, account, kind, meant, details, key, state, outcome, worker"
+        " from entries where id = ?",
+        (entry_id,),
+    ).fetchone()
+    transactions = database.execute(
+        "select hash, sender, nonce, raw from transactions where entry = ? order by nonce, rowid",
+        (entry_id,),
+    )
+    return Entry(
+        id=entry_id,
+        chain=chain,
+        router=router,
+        account=account,
+        kind=kind,
+        meant=json.loads(meant),
+        details=json.loads(details),
+        key=key,
+        state=State(state),
+        outcome=json.loads(outcome) if outcome else None,
+        worker=worker,
+        signed=tuple(Signed(*row) for row in transactions),
+    )
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def _plain(meant: Mapping[str, Any]) -> Any:
+    """As it comes back from the journal."""
+    return json.loads(json.dumps(meant, sort_keys=True))

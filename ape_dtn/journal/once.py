@@ -1,0 +1,390 @@
+"""Does what moves money once: written down first, looked for on the chain before it is sent again.
+
+The first attempt and every later one run the same code. What was signed is followed to its end,
+and sent again as it is; only what the chain shows can never happen any more is signed anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ape_dtn.ai import DtnAi
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.sends import Receipt
+from ape_dtn.errors import (
+    DtnError,
+    KeyReused,
+    NoEffect,
+    OverLimit,
+    Refused,
+    TransactionRefused,
+)
+from ape_dtn.journal import operations
+from ape_dtn.journal.book import Entry, Journal, Meant, State
+from ape_dtn.journal.operations import Ready
+from ape_dtn.journal.settling import reopen_forgotten, settle
+from ape_dtn.starting import two_step
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+    from ape_dtn.starting.methods import Plan
+
+# How long to wait between two looks at what another process is at, in seconds.
+PAUSE = 0.1
+
+# In how many of the latest blocks a reorganisation is looked for.
+REORGANISED_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Done:
+    """Something that happened.
+
+    Attributes:
+        outcome: What came of it, as text; see :func:`ape_dtn.journal.operations.happened`.
+        receipts: The transactions that were sent for it; none where it was known before.
+    """
+
+    outcome: Mapping[str, Any]
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The transaction that it happened in, where that was not known before."""
+        same = (each for each in self.receipts if each.transaction == self.outcome["transaction"])
+        return next(same, None)
+
+
+def journal_of(ai: DtnAi, account: AccountAPI | str) -> Journal:
+    """The journal of an account on the connected network.
+
+    Chains are told apart by their first block. One within this process is gone with it, and so is
+    its journal.
+    """
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    address = account if isinstance(account, str) else str(account.address)
+    path = Path(access.config_manager.DATA_FOLDER) / "dtn" / "journal.sqlite3"
+    lasting = path if ai.provider.http_uri else None
+    chain, head = _chain_and_head(ai.provider)
+    return Journal(lasting, chain, ai.router, address, head)
+
+
+def known(
+    ai: DtnAi, account: AccountAPI, kind: str, meant: Mapping[str, Any], key: str | None
+) -> Done | None:
+    """What came of something under its key before; None where it has yet to be done.
+
+    What was begun and not finished is finished first.
+
+    Raises:
+        KeyReused: The key was given to something else.
+    """
+    if key is None:
+        return None
+    journal = journal_of(ai, account)
+    found = journal.find(key, kind, meant)
+    return _again(ai, account, journal, found) if found else None
+
+
+def once(ai: DtnAi, account: AccountAPI, meant: Meant, planned: Plan | None = None) -> Done:
+    """Does something, unless it was done under its key before.
+
+    Args:
+        ai: The network.
+        account: Who signs.
+        meant: What is meant.
+        planned: For the start of a session, how that is done.
+
+    Raises:
+        KeyReused: Its key was given to something else.
+        OverLimit: It could cost more than a limit allows.
+        DtnError: See :func:`ape_dtn.chain.sends.send_together`.
+    """
+    journal = journal_of(ai, account)
+    while True:
+        if done := known(ai, account, meant.kind, meant.meant, meant.key):
+            return done
+        if begun := _begin(ai, account, journal, [meant]):
+            return _finish(ai, account, journal, begun[0], planned=planned)
+        planned = None  # another process may have done some of it
+
+
+def once_each(
+    ai: DtnAi,
+    account: AccountAPI,
+    many: Sequence[Meant],
+    told: Callable[[int, Done | DtnError], None],
+) -> None:
+    """Does many things that do not depend on each other, each once.
+
+    Args:
+        ai: The network.
+        account: Who signs.
+        many: What is meant, each one transaction.
+        told: Called once for each, with its place and what came of it.
+
+    Raises:
+        DtnError: Nothing could be sent at all.
+    """
+    journal = journal_of(ai, account)
+    anew = list(range(len(many)))
+    begun: list[Entry] | None = None
+    while begun is None:
+        for place, meant in [(place, many[place]) for place in anew]:
+            try:
+                done = known(ai, account, meant.kind, meant.meant, meant.key)
+            except DtnError as err:
+                told(place, err)
+            else:
+                if done is None:
+                    continue
+                told(place, done)
+            anew.remove(place)
+        if not anew:
+            return
+        begun = _begin(ai, account, journal, [many[place] for place in anew])
+    entries = dict(enumerate(begun))
+
+    def ended(place: int, outcome: Receipt | DtnError) -> None:
+        told(anew[place], _end(journal, entries.pop(place), outcome))
+
+    try:
+        sends.send_each(
+            ai.provider,
+            account,
+            [operations.to_transaction(each.details["transaction"]) for each in entries.values()],
+            operations.about(ai, entries[0]),
+            ended,
+            lambda signed: journal.signed(entries, signed),
+        )
+    finally:
+        for entry in entries.values():
+            _leave(journal, entry)
+
+
+def resume(
+    ai: DtnAi, account: AccountAPI, entries: Sequence[Entry]
+) -> list[tuple[Entry, Done | DtnError]]:
+    """Finishes what was begun, each thing by itself.
+
+    Returns:
+        Each that no other process is at, with what came of it.
+    """
+    journal = journal_of(ai, account)
+    found: list[tuple[Entry, Done | DtnError]] = []
+    for entry in entries:
+        if journal.take(entry):
+            try:
+                found.append((entry, _finish(ai, account, journal, entry, again=True)))
+            except DtnError as err:
+                found.append((entry, err))
+    return found
+
+
+def unfinished(ai: DtnAi, account: AccountAPI | str) -> list[Entry]:
+    """What was begun, is not known to have ended, and nobody is at.
+
+    What was done and the chain has forgotten since, by a reorganisation, is taken for begun.
+    """
+    journal = journal_of(ai, account)
+    latest = [
+        each
+        for each in journal.entries(State.DONE)
+        if each.outcome and int(each.outcome["block"]) > journal.head - REORGANISED_BLOCKS
+    ]
+    reopen_forgotten(ai, journal, latest)
+    return [each for each in journal.entries(State.OPEN) if not journal.is_taken(each)]
+
+
+def _again(ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry) -> Done | None:
+    """What came of something that was begun before, by this process or by another.
+
+    None where nothing did, and it is to be begun anew.
+    """
+    from ape.logging import logger
+
+    if journal.is_taken(entry):
+        logger.info(f"Waiting for another process that is at '{entry.key}'")
+    while journal.is_taken(entry):
+        time.sleep(PAUSE)
+        entry = journal.entry(entry.id)
+    if entry.state is State.DONE:
+        if not reopen_forgotten(ai, journal, [entry]):
+            assert entry.outcome is not None
+            return Done(entry.outcome)
+        entry = journal.entry(entry.id)
+    if entry.state is State.VOID:
+        return None
+    if not journal.take(entry):  # somebody else was quicker
+        return _again(ai, account, journal, journal.entry(entry.id))
+    return _finish(ai, account, journal, entry, again=True)
+
+
+def _begin(
+    ai: DtnAi, account: AccountAPI, journal: Journal, many: Sequence[Meant]
+) -> list[Entry] | None:
+    """Writes down what is meant, with what its effect on the chain is found by.
+
+    None where another process was quicker with a key.
+    """
+    found_by = {"from_block": journal.head, "is_sent_here": sends.sends_here(account)}
+    full = [replace(each, details={**each.details, **found_by}) for each in many]
+    with suppress(KeyReused):
+        try:
+            return journal.begin(full)
+        except OverLimit:
+            # Requests that were answered have mostly cost less than they could have.
+            if not settle(ai, journal):
+                raise
+            return journal.begin(full)
+    return None
+
+
+def _finish(
+    ai: DtnAi,
+    account: AccountAPI,
+    journal: Journal,
+    entry: Entry,
+    again: bool = False,
+    planned: Plan | None = None,
+) -> Done:
+    """Brings something to its end, whatever has been done of it already."""
+    receipts: list[Receipt] = []
+    try:
+        try:
+            outcome = _found(ai, account, journal, entry, receipts) if again else None
+            if outcome is None:
+                outcome = _send(ai, account, journal, entry, receipts, planned)
+        except DtnError as err:
+            explained = two_step.explained(ai, entry, err, receipts)
+            if explained is err:
+                raise
+            raise explained from err
+    except DtnError as err:
+        # What was signed before may be on its way, whatever is said of what was signed now.
+        is_void = isinstance(err, TransactionRefused) and not entry.signed
+        if is_void or isinstance(err, Refused):
+            journal.end(entry, State.VOID, {"error": err.code, "message": err.message})
+        raise
+    else:
+        journal.end(entry, State.DONE, outcome)
+        return Done(outcome, tuple(receipts))
+    finally:
+        _leave(journal, entry)
+
+
+def _found(
+    ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry, receipts: list[Receipt]
+) -> dict[str, Any] | None:
+    """What came of something that may have been sent; adds the receipts of what was.
+
+    Raises:
+        DtnError: It was mined, and failed.
+    """
+    about = operations.about(ai, entry)
+    followed = sends.follow(ai.provider, account, entry.signed, about) if entry.signed else {}
+    receipts += [each for each in followed.values() if isinstance(each, Receipt)]
+    logs = [log for each in receipts for log in each.logs]
+    outcome = operations.happened(entry, logs) or operations.claimed(ai, entry, logs)
+    if outcome is not None:
+        return outcome
+    others = [each for each in journal.entries(*State) if each.id != entry.id]
+    theirs = {signed.hash for each in others for signed in each.signed} | {
+        str(each.outcome["transaction"])
+        for each in others
+        if each.state is State.DONE and each.outcome
+    }
+    if outcome := operations.happened_elsewhere(ai, entry, theirs):
+        return outcome
+    if None in followed.values():  # without it, what was to come after it could only fail
+        return None
+    for each in followed.values():
+        if isinstance(each, DtnError):
+            each.before = tuple(receipts)
+            raise each
+    return None
+
+
+def _send(
+    ai: DtnAi,
+    account: AccountAPI,
+    journal: Journal,
+    entry: Entry,
+    receipts: list[Receipt],
+    planned: Plan | Ready | None,
+) -> dict[str, Any]:
+    """Sends what is missing, and waits for it; adds the receipts."""
+    so_far = [log for each in receipts for log in each.logs]
+    about = operations.about(ai, entry)
+
+    def on_signed(signed: Mapping[int, sends.Signed]) -> None:
+        journal.signed(dict.fromkeys(signed, entry), signed)
+
+    if planned is None:
+        planned = operations.plan(ai, account, entry, so_far)
+    while planned.preparations:
+        before = list(planned.preparations.values())
+        try:
+            receipts += sends.send_together(ai.provider, account, before, about, on_signed)
+            break
+        except Refused:
+            # Somebody else may have created meanwhile what is there for everybody.
+            anew = operations.plan(ai, account, entry, so_far)
+            if len(anew.preparations) >= len(before):
+                raise
+            planned = anew
+    opening = planned.opening(ai, account)
+    receipts += sends.send_together(ai.provider, account, opening, about, on_signed)
+    outcome = operations.happened(entry, [log for each in receipts for log in each.logs])
+    if outcome is None:
+        raise NoEffect(receipts[-1].transaction)
+    return outcome
+
+
+def _end(journal: Journal, entry: Entry, outcome: Receipt | DtnError) -> Done | DtnError:
+    """Writes down what came of one of many."""
+    if isinstance(outcome, Receipt):
+        kept = operations.happened(entry, outcome.logs)
+        if kept is not None:
+            journal.end(entry, State.DONE, kept)
+            return Done(kept, (outcome,))
+        outcome = NoEffect(outcome.transaction)
+    if isinstance(outcome, Refused | TransactionRefused):
+        journal.end(entry, State.VOID, {"error": outcome.code, "message": outcome.message})
+    else:
+        _leave(journal, entry)
+    return outcome
+
+
+def _leave(journal: Journal, entry: Entry) -> None:
+    """Leaves what has not ended to whoever comes next. Where nothing was signed, it has ended.
+
+    Unless the account sends in its own way: then what was sent is not known here.
+    """
+    now = journal.entry(entry.id)
+    if now.state is not State.OPEN:
+        return
+    if now.signed or not now.details["is_sent_here"]:
+        journal.leave(now)
+    else:
+        why = {"error": "not_signed", "message": "It ended before anything was signed."}
+        journal.end(now, State.VOID, why)
+
+
+def _chain_and_head(provider: ProviderAPI) -> tuple[str, int]:
+    """What tells the chain from others, and its latest block, in one HTTP request."""
+    first, head = rpc.ask(
+        provider, [("eth_getBlockByNumber", ["0x0", False]), ("eth_blockNumber", [])]
+    )
+    # A fork has the first block of the chain that it was taken of.
+    fork = "fork of " if provider.network.is_fork else ""
+    genesis = rpc.as_bytes(rpc.expect(first)["hash"]).hex()
+    return f"{fork}{provider.chain_id}:{genesis}", rpc.as_int(rpc.expect(head))

@@ -1,0 +1,205 @@
+"""What moves money: how each is sent, and how its effect on the chain is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from eth_utils import to_checksum_address
+
+from ape_dtn.ai import DtnAi
+from ape_dtn.chain import reads, reverts, rpc, sends
+from ape_dtn.chain.abi import ERC20, Event, Log, Router, SessionManager
+from ape_dtn.chain.reads import topic
+from ape_dtn.chain.sends import Transaction
+from ape_dtn.starting import two_step
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+    from ape_dtn.journal.book import Entry
+    from ape_dtn.starting.methods import Plan
+
+START, CLAIM, REQUEST, CLOSE = "start", "claim", "request", "close"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What something leaves on the chain when it has happened.
+
+    Attributes:
+        address: The contract whose event tells it.
+        event: The event.
+        indexed: Its indexed fields, as topics; None for any.
+        names: What of it is kept, by the event's fields.
+    """
+
+    address: str
+    event: Event
+    indexed: tuple[str | None, ...]
+    names: Mapping[str, str]
+
+    def find(self, logs: Iterable[Log]) -> tuple[Log, dict[str, Any]] | None:
+        """The log that tells it, if it is among these, and what is kept of it."""
+        for log in logs:
+            if self.event.matches(log, self.address) and self._has_topics(log):
+                fields = self.event.decode(log)
+                return log, {name: _plain(fields[given]) for given, name in self.names.items()}
+        return None
+
+    def _has_topics(self, log: Log) -> bool:
+        pairs = zip(self.indexed, log.topics[1:], strict=False)
+        return all(wanted is None or wanted == "0x" + found.hex() for wanted, found in pairs)
+
+
+def effect_of(entry: Entry) -> Effect:
+    """What an entry leaves on the chain when it has happened."""
+    details = entry.details
+    if entry.kind in (START, CLAIM):
+        return Effect(
+            details["manager"],
+            SessionManager.session_started,
+            (None, _address_topic(details["holder"])),
+            {"sessionId": "session", "balance": "balance"},
+        )
+    session = topic(int(entry.meant["session"]))
+    if entry.kind == REQUEST:
+        # A client names the user itself.
+        is_direct = details["transaction"]["to"] == entry.router
+        user = _address_topic(details["user"]) if is_direct else None
+        created = Router.request_created
+        return Effect(entry.router, created, (None, session, user), {"requestId": "request"})
+    closed = SessionManager.session_closed
+    return Effect(details["manager"], closed, (session,), {"remainingBalance": "refund"})
+
+
+def happened(entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
+    """What came of an entry, of the logs of its transactions; None where it did not happen."""
+    found = effect_of(entry).find(logs)
+    if found is None:
+        return None
+    log, kept = found
+    return {**kept, "transaction": log.transaction, "block": log.block_number}
+
+
+def claimed(ai: DtnAi, entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
+    """The session of a bare deposit that its sender has claimed in another way."""
+    if entry.kind != START or (deposited := two_step.deposit_among(logs, entry)) is None:
+        return None
+    found = two_step.next_start(ai, entry.details["manager"], deposited)
+    return happened(entry, [found[0]]) if found else None
+
+
+def happened_elsewhere(ai: DtnAi, entry: Entry, known: Iterable[str]) -> dict[str, Any] | None:
+    """What came of an entry by a transaction that is not in the journal.
+
+    A wallet may have replaced what was sent, by one with the same nonce. And a smart account sends
+    in its own way: there, what nobody else in the journal has brought about is taken for it.
+
+    Args:
+        ai: The network.
+        entry: The entry.
+        known: The transactions that are other entries'.
+    """
+    effect = effect_of(entry)
+    logs = reads.logs(
+        ai.provider,
+        effect.address,
+        [effect.event.topic, *effect.indexed],
+        from_block=entry.details["from_block"],
+    )
+    elsewhere = set(known)
+    logs = [log for log in logs if log.transaction not in elsewhere]
+    if entry.details["is_sent_here"]:
+        logs = list(_sent_by(ai, logs, {(each.sender, each.nonce) for each in entry.signed}))
+    return happened(entry, logs)
+
+
+def _sent_by(ai: DtnAi, logs: Sequence[Log], signed: set[tuple[str, int]]) -> Iterator[Log]:
+    """The logs of transactions with one of these senders and nonces."""
+    asked: list[rpc.Request] = [("eth_getTransactionByHash", [log.transaction]) for log in logs]
+    for log, answer in zip(logs, rpc.ask(ai.provider, asked) if asked else [], strict=True):
+        raw = rpc.expect(answer)
+        if raw and (to_checksum_address(raw["from"]), rpc.as_int(raw["nonce"])) in signed:
+            yield log
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One transaction that needs nothing before it."""
+
+    transaction: Transaction
+    preparations: Mapping[str, Transaction] = field(default_factory=dict)
+
+    def opening(self, _ai: DtnAi, _account: AccountAPI) -> Sequence[Transaction]:
+        """The transaction."""
+        return (self.transaction,)
+
+
+def plan(ai: DtnAi, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Plan | Ready:
+    """What is still to be sent for an entry that has not happened yet.
+
+    Args:
+        ai: The network.
+        account: Who signs.
+        entry: The entry.
+        logs: What its transactions have left so far.
+    """
+    from ape_dtn.starting import methods
+
+    if entry.kind != START:
+        return Ready(to_transaction(entry.details["transaction"]))
+    method = methods.Method(entry.details["method"])
+    is_bare = method is methods.Method.TWO_STEP
+    if two_step.deposit_among(logs, entry) or (is_bare and _is_deposited_elsewhere(ai, entry)):
+        return Ready(sends.call(ai.router, Router.start_user_session))
+    deposit = ai.token().units(int(entry.meant["deposit"]))
+    return methods.plan(ai, account, deposit, method, unsafe_two_step=is_bare)
+
+
+def _is_deposited_elsewhere(ai: DtnAi, entry: Entry) -> bool:
+    """Whether a wallet has made the bare deposit, by another transaction with the same nonce."""
+    if not entry.signed:
+        return False
+    parties = (_address_topic(each) for each in (entry.account, entry.details["fee_target"]))
+    logs = reads.logs(
+        ai.provider,
+        entry.meant["token"],
+        [ERC20.transferred.topic, *parties],
+        from_block=entry.details["from_block"],
+    )
+    nonces = {(each.sender, each.nonce) for each in entry.signed}
+    return any(True for _ in _sent_by(ai, logs, nonces))
+
+
+def about(ai: DtnAi, entry: Entry) -> reverts.About:
+    """What the errors of an entry are about."""
+    session = entry.meant.get("session")
+    return reverts.About(
+        session_id=None if session is None else int(session),
+        model=entry.details.get("model"),
+    )
+
+
+def from_transaction(transaction: Transaction) -> dict[str, Any]:
+    """A transaction as the journal keeps it. Nothing of it is signed."""
+    return {
+        "to": transaction.to,
+        "data": "0x" + transaction.data.hex(),
+        "value": str(transaction.value),
+    }
+
+
+def to_transaction(kept: Mapping[str, Any]) -> Transaction:
+    """A transaction that the journal has kept."""
+    return Transaction(kept["to"], bytes.fromhex(kept["data"][2:]), int(kept["value"]))
+
+
+def _address_topic(address: str) -> str:
+    return topic(bytes.fromhex(address[2:]).rjust(32, b"\0"))
+
+
+def _plain(value: Any) -> str:
+    """As JSON has it: numbers of a chain exceed what JSON's readers take for exact."""
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)

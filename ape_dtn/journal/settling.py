@@ -1,0 +1,54 @@
+"""What the journal takes to have been spent, compared with the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ape_dtn.billing.bill import State as RequestState
+from ape_dtn.billing.history import history
+from ape_dtn.chain import rpc
+from ape_dtn.chain.networks import is_local
+from ape_dtn.journal.book import Entry, Journal, State
+
+if TYPE_CHECKING:
+    from ape_dtn.ai import DtnAi
+
+
+def reopen_forgotten(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> bool:
+    """Takes back that entries were done whose transactions the chain does not have any more.
+
+    After a reorganisation they may come again, and are open. But what is gone from a local chain
+    was set back on purpose, as tests do, and is void.
+
+    Returns:
+        Whether there were any.
+    """
+    hashes = [each.outcome["transaction"] for each in entries if each.outcome]
+    asked: list[rpc.Request] = [("eth_getTransactionReceipt", [each]) for each in hashes]
+    answers = [rpc.expect(each) for each in rpc.ask(ai.provider, asked)] if asked else []
+    gone = [each for each, receipt in zip(entries, answers, strict=True) if receipt is None]
+    for entry in gone:
+        if is_local(ai.provider):
+            set_back = {"error": "set_back", "message": "The chain was set back."}
+            journal.end(entry, State.VOID, set_back)
+        else:
+            journal.reopen(entry)
+    return bool(gone)
+
+
+def settle(ai: DtnAi, journal: Journal) -> bool:
+    """Replaces what requests may have cost by what they have cost, where they were answered.
+
+    Returns:
+        Whether anything is otherwise than it was taken to be.
+    """
+    changed = reopen_forgotten(ai, journal, journal.unsettled())
+    costs: dict[str, int] = {}
+    for session_id in {int(each.meant["session"]) for each in journal.unsettled()}:
+        for request, _ in history(ai, session_id).requests:
+            if request.state is not RequestState.PENDING:
+                paid = (response.charge for response in request.responses)
+                costs[request.id] = sum(charge.amount.units for charge in paid if charge)
+    journal.settle(costs)
+    return changed or bool(costs)

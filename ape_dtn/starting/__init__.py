@@ -1,0 +1,1 @@
+"""How a deposit becomes a session, so that nobody can take it in between."""

@@ -1,0 +1,107 @@
+"""What became of a bare deposit whose session could not be started with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ape_dtn.amount import Amount
+from ape_dtn.chain import reads
+from ape_dtn.chain.abi import ERC20, Log, Router, SessionManager
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import (
+    DepositTaken,
+    DepositWaiting,
+    DtnError,
+    NoNetwork,
+    NothingDeposited,
+    PartlySent,
+    Refused,
+    TransactionPending,
+)
+
+if TYPE_CHECKING:
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.chain.sends import Receipt
+    from ape_dtn.journal.book import Entry
+    from ape_dtn.journal.once import Done
+    from ape_dtn.session import DtnSession
+    from ape_dtn.starting.methods import Plan
+
+
+def deposit_among(logs: Sequence[Log], entry: Entry) -> Log | None:
+    """The bare deposit of a start, if it is among these logs."""
+    return _deposit(logs, entry.meant["token"], entry.account, entry.details["fee_target"])
+
+
+def explained(ai: DtnAi, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
+    """What a failure means for a bare deposit, as the chain has it now; else the failure itself."""
+    if entry.meant.get("deposit") is None:
+        return failed
+    deposit = ai.token().units(int(entry.meant["deposit"]))
+    if isinstance(failed, PartlySent):
+        return DepositWaiting(deposit, failed.sent[0])
+    logs = [log for each in (*receipts, *failed.before) for log in each.logs]
+    deposited = deposit_among(logs, entry)
+    if deposited is None:
+        return failed
+    if isinstance(failed, TransactionPending):
+        failed.hint = (
+            "Your deposit is there. Start a session with it at once: `ape dtn resume`, or "
+            "`ape dtn session start --claim`."
+        )
+    if not isinstance(failed, Refused):
+        return failed
+    start = Call(ai.router, Router.start_user_session, (), "router", entry.account)
+    (outcome,) = reads.try_read(ai.provider, start)
+    if isinstance(outcome, NothingDeposited):
+        return taken(ai, entry.details["manager"], deposit, deposited)
+    if isinstance(outcome, DtnError):
+        return failed
+    return DepositWaiting(deposit, deposited.transaction)
+
+
+def short(ai: DtnAi, planned: Plan, session: DtnSession, done: Done) -> DepositTaken:
+    """What became of a deposit that is not in the session that was started with it."""
+    logs = [log for each in done.receipts for log in each.logs]
+    fee_target = planned.contracts.fee_target
+    deposited = _deposit(logs, planned.deposit.token.address, planned.holder.account, fee_target)
+    assert deposited is not None
+    found = taken(ai, planned.contracts.session_manager, planned.deposit, deposited, session.id)
+    found.hint = f"What was left is in session {session.id}: {session.opened_with}."
+    return found
+
+
+def taken(
+    ai: DtnAi, manager: str, deposit: Amount, deposited: Log, session_id: int | None = None
+) -> DepositTaken:
+    """Who took a deposit: whoever was the next to start a session after it."""
+    thief, theft = None, None
+    with suppress(NoNetwork):  # that it is gone is known all the same
+        if found := next_start(ai, manager, deposited):
+            log, fields = found
+            thief, theft = fields["owner"], log.transaction
+    return DepositTaken(deposit, deposited.transaction, thief, theft, session_id)
+
+
+def next_start(ai: DtnAi, manager: str, deposited: Log) -> tuple[Log, dict[str, Any]] | None:
+    """The session that a deposit went to: the next one that anybody started."""
+    started = reads.events(
+        ai.provider, manager, SessionManager.session_started, from_block=deposited.block_number
+    )
+    later = (
+        (log, fields)
+        for log, fields in started
+        if (log.block_number, log.index) > (deposited.block_number, deposited.index)
+    )
+    return next(later, None)
+
+
+def _deposit(logs: Sequence[Log], token: str, sender: str, fee_target: str) -> Log | None:
+    for log in logs:
+        if log.address == token and ERC20.transferred.matches(log):
+            moved = ERC20.transferred.decode(log)
+            if (moved["from"], moved["to"]) == (sender, fee_target):
+                return log
+    return None

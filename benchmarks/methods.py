@@ -1,0 +1,92 @@
+"""Measures what each way to start a session costs in gas and in calls, the first time and later.
+
+``python benchmarks/methods.py`` prints it as JSON, for both behaviours of the network, paid in a
+token like USDC on Base. It needs Anvil on the PATH, ape-safe and, from npm, the Safe contracts, and
+starts an Anvil of its own. ``before`` is the gas of what moves no money.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ape_dtn import DtnAi, DtnSession
+from ape_dtn.chain import rpc
+from ape_dtn.journal.book import State
+from ape_dtn.journal.once import journal_of
+from ape_dtn.local import Behaviour, FeeToken, deploy, fund
+from ape_dtn.starting.methods import Method
+from benchmarks.chain import connected_to, own_anvil
+from benchmarks.rpc_counter import TRACES, RpcCounter
+from tests.sdk import safe
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+DEPOSIT = "25.00"
+FUNDS = 1_000_000_000
+
+
+def measure(behaviour: Behaviour) -> dict[str, Any]:
+    """All methods on a chain that is started for it, each by an account of its own."""
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    with ExitStack() as stack:
+        chain = stack.enter_context(own_anvil())
+        counter = stack.enter_context(RpcCounter(chain, refuse=TRACES, hold_receipts=True))
+        provider = stack.enter_context(connected_to(counter.url))
+        owner, worker, other, *customers = access.account_manager.test_accounts[:9]
+        network = deploy(owner, worker, behaviour, FeeToken.USDC)
+        accounts: dict[Method, AccountAPI] = dict(zip(_PLAIN, customers, strict=False))
+        safe.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
+        at = safe.create_safe(provider, owner, [customers[-1]], 1)
+        accounts[Method.BATCH] = stack.enter_context(safe.loaded(at))
+        for account in (other, *accounts.values()):
+            fund(provider, owner, network.token, str(account.address), FUNDS)
+        for method in (Method.ALLOWANCE, Method.DELEGATE):  # what all accounts share is created
+            DtnSession.start(DEPOSIT, other, network.ai, method=method)
+        return {
+            method.value: {
+                when: _start(provider, counter, network.ai, account, method)
+                for when in ("first", "later")
+            }
+            for method, account in accounts.items()
+        }
+
+
+_PLAIN = (
+    Method.DELEGATE,
+    Method.AUTHORIZATION,
+    Method.PERMIT,
+    Method.ALLOWANCE,
+    Method.TWO_STEP,
+)
+
+
+def _start(
+    provider: ProviderAPI, counter: RpcCounter, ai: DtnAi, account: AccountAPI, method: Method
+) -> dict[str, Any]:
+    with counter.counting() as count:
+        DtnSession.start(DEPOSIT, account, ai, method=method)
+    entry = journal_of(ai, account).entries(State.DONE)[-1]
+    used = [
+        rpc.as_int(rpc.result(provider, "eth_getTransactionReceipt", [each.hash])["gasUsed"])
+        for each in entry.signed
+    ]
+    *before, start = used
+    return {"before": before, "start": start, "calls": count.as_dict()}
+
+
+def main() -> None:
+    """Prints the figures of both behaviours."""
+    print(json.dumps({each.name.lower(): measure(each) for each in Behaviour}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

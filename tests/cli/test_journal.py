@@ -1,0 +1,133 @@
+"""Nothing twice and nothing forgotten, from the shell: keys, kills, and what is resumed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ape_dtn.starting.client import client_of
+
+from .shell import Network
+
+# Of nobody else here, so that what others begin is not found.
+ACCOUNT, ADDRESS = "TEST::7", "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
+BY_US = ("--account", ACCOUNT, "-y")
+
+
+@pytest.fixture(scope="module")
+def rich(network: Network) -> Network:
+    """A network in which we have tokens."""
+    network.mint(ADDRESS, 100_000_000)
+    return network
+
+
+@contextmanager
+def unmined(network: Network) -> Iterator[None]:
+    """Nothing that is sent is mined."""
+    network.chain.rpc("evm_setAutomine", False)
+    try:
+        yield
+    finally:
+        network.chain.rpc("evm_setAutomine", True)
+        network.chain.rpc("evm_mine")
+
+
+def test_a_start_that_was_killed_is_resumed(rich: Network) -> None:
+    before = rich.held_by(ADDRESS)
+    start = ("ape", "dtn", "session", "start", "3", *BY_US)
+    with unmined(rich), rich.shell.running(*start) as running:
+        running.until(lambda: int(rich.chain.rpc("txpool_status")["pending"], 16) == 2)
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait()
+
+    shown = rich.dtn("journal", "--account", ACCOUNT)
+    resumed = rich.dtn("resume", *BY_US, "--json")
+    again = rich.dtn("resume", *BY_US, "--json")
+
+    assert "start with 3000000 units" in " ".join(shown.out.split())
+    assert resumed.code == 0, resumed.err
+    (done,) = resumed.json
+    assert (done["kind"], done["state"], done["error"]) == ("start", "done", None)
+    assert again.json == []
+    assert rich.held_by(ADDRESS) == before - 3_000_000
+    refunded = rich.dtn("session", "close", done["outcome"]["session"], *BY_US)
+    assert refunded.out.endswith("Refunded: 3.00 USDT.\n")
+
+
+def test_a_question_under_a_key_is_paid_once(rich: Network) -> None:
+    ask = ("ask", "Once?", *BY_US, "--json", "--idempotency-key", "once", "--deposit", "1")
+
+    first = rich.dtn(*ask)
+    nonce, held = rich.chain.nonce(ADDRESS), rich.held_by(ADDRESS)
+    again = rich.dtn(*ask)
+    other = rich.dtn("ask", "Twice?", *ask[2:])
+
+    assert first.code == 0, first.err
+    assert again.json == first.json
+    assert (other.code, other.error["code"]) == (2, "key_reused")
+    assert (rich.chain.nonce(ADDRESS), rich.held_by(ADDRESS)) == (nonce, held)
+
+
+def test_what_was_interrupted_goes_on_under_its_key(rich: Network) -> None:
+    ask = ("ask", "Again?", *BY_US, "--json", "--idempotency-key", "again", "--deposit", "1")
+    before = rich.held_by(ADDRESS)
+    with rich.node_asleep(), rich.shell.running("ape", "dtn", *ask) as running:
+        running.until(lambda: "is sent" in running.err)
+        stopped = running.interrupt()
+    nonce = rich.chain.nonce(ADDRESS)
+
+    done = rich.dtn(*ask)
+
+    assert stopped.code == 130
+    assert done.code == 0, done.err
+    assert "You asked: Again?" in json.dumps(done.json)
+    assert rich.chain.nonce(ADDRESS) == nonce + 1  # the close alone
+    assert 0 < before - rich.held_by(ADDRESS) < 1_000_000
+
+
+def test_a_session_with_requests_open_is_closed_only_by_force(rich: Network) -> None:
+    started = rich.dtn("session", "start", "1", *BY_US, "--json").json
+    session = str(started["session"])
+    with rich.node_asleep():
+        asked = rich.dtn("ask", "Who?", "--session", session, "--timeout", "0", *BY_US, "--json")
+        refused = rich.dtn("session", "close", session, *BY_US, "--json")
+        forced = rich.dtn("session", "close", session, "--force", *BY_US, "--json")
+
+    assert asked.code == 5
+    assert (refused.code, refused.error["code"]) == (4, "requests_pending")
+    assert refused.error["requests"] == [asked.error["request_id"]]
+    assert "--force" in refused.error["hint"]
+    assert forced.json["refund"]["text"] == "1.00 USDT"
+
+
+def test_a_client_is_told_before_anything_is_sent(rich: Network) -> None:
+    theirs = client_of(ADDRESS)
+    start = ("session", "start", "1", "--method", "allowance", "--account", ACCOUNT)
+
+    asked = rich.dtn(*start, answers="n\n")
+    done = rich.dtn(*start, "-y", "--json")
+
+    assert "Method: allowance" in asked.err
+    assert f"The session will belong to your client {theirs}." in asked.err
+    assert f"First: create your client contract {theirs}." in asked.err
+    assert "First: approve your client contract 1.00 USDT." in asked.err
+    assert "Deposit 1.00 USDT of" in asked.err
+    assert done.json["owner"] == theirs
+    closed = rich.dtn("session", "close", str(done.json["session"]), *BY_US, "--json")
+    assert closed.json["refund"]["text"] == "1.00 USDT"
+
+
+def test_budgets_are_held_by_all_processes(rich: Network) -> None:
+    session = str(rich.dtn("session", "start", "1", *BY_US, "--json").json["session"])
+    limit = {"APE_DTN_SESSION_LIMIT": "0.50"}
+    limited: Any = rich.shell.having(**limit)
+    ask = ("ask", "More?", "--session", session, "--cap", "0.25", *BY_US, "--json")
+    with rich.node_asleep():
+        codes = [limited.dtn(*ask, "--timeout", "0").code for _ in range(3)]
+    assert codes == [5, 5, 4]
+    assert rich.dtn("session", "close", session, "--force", *BY_US).code == 0

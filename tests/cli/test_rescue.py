@@ -1,0 +1,161 @@
+"""``ape dtn rescue`` from the shell: what there is, and bringing it home, question by question."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from ape_dtn.chain.abi import ERC20
+from ape_dtn.starting.client import client_of
+
+from .shell import CUSTOMER_ADDRESS, Network
+
+# Of nobody else here, so that what others leave open is not found.
+ACCOUNT, ADDRESS = "TEST::6", "0x976EA74026E726554dB657fA54763abd0C3a0aa9"
+CLIENT = client_of(ADDRESS)
+BY_US = ("--account", ACCOUNT, "-y", "--json")
+DO = ("rescue", "--account", ACCOUNT, "--do")
+
+
+def rich(network: Network) -> Network:
+    """A network in which we have tokens."""
+    network.mint(ADDRESS, 10_000_000)
+    return network
+
+
+def start(network: Network, amount: str, *more: str) -> int:
+    done = network.dtn("session", "start", amount, *more, *BY_US)
+    assert done.code == 0, done.err
+    session: int = done.json["session"]
+    return session
+
+
+def deposit(network: Network, units: int) -> None:
+    """A transfer to the fee target that no start follows."""
+    target = network.dtn("info", "--json").json["fee_target"]
+    transfer = ERC20.transfer.encode(target, units)
+    network.chain.send(ADDRESS, network.deployed["token"], "0x" + transfer.hex())
+
+
+def by_remedy(done: Any, remedy: str) -> Any:
+    """What came of the only thing that was done so."""
+    (found,) = [each for each in done["done"] if each["remedy"] == remedy]
+    return found
+
+
+def test_all_is_shown_and_comes_home(network: Network) -> None:
+    before = rich(network).held_by(ADDRESS)
+    session = start(network, "2.5", "--method", "allowance")
+    network.mint(CLIENT, 7)
+    deposit(network, 1_500_000)
+    nonce = network.chain.nonce(ADDRESS)
+
+    shown = network.dtn("rescue", "--owner", ADDRESS.lower())
+    refused = network.dtn("rescue", "--account", ACCOUNT, "--json")
+
+    assert (shown.code, refused.code) == (0, 0)
+    assert shown.out.startswith(f"What {ADDRESS} has, with its client {CLIENT}\n")
+    words = " ".join(shown.out.replace("│", " ").split())
+    assert f"open session session {session} 2.50 USDT It belongs to your client" in words
+    assert "To do what can be done: --account ALIAS --do." in shown.err
+    assert (refused.json["account"], refused.json["client"]) == (ADDRESS, CLIENT)
+    assert [(each["kind"], each["amount"]["text"]) for each in refused.json["findings"]] == [
+        ("open_session", "2.50 USDT"),
+        ("waiting_deposit", "1.50 USDT"),
+        ("client_tokens", "0.000007 USDT"),
+    ]
+    assert network.chain.nonce(ADDRESS) == nonce
+
+    without_consent = network.dtn(*DO, "-y", "--json")
+    assert without_consent.code == 4
+    done = without_consent.json
+    assert by_remedy(done, "close")["result"]["text"] == "2.50 USDT"
+    assert by_remedy(done, "claim")["error"]["code"] == "consent_missing"
+    assert by_remedy(done, "sweep")["result"]["text"] == "0.000007 USDT"
+    assert "exit_code" not in by_remedy(done, "claim")
+
+    claimed = network.dtn(*DO, "-y", "--claim")
+    assert claimed.code == 0
+    assert "is open with 1.50 USDT." in claimed.out
+    assert "Use it, or be refunded: ape dtn session close " in claimed.out
+
+    last = network.dtn(*DO, "-y")
+    assert last.code == 0
+    assert "Refunded: 1.50 USDT (session " in last.out
+    assert network.held_by(ADDRESS) == before + 7
+
+
+def test_it_asks_before_each_thing_and_goes_on_after_a_no(documented: Network) -> None:
+    before = rich(documented).held_by(ADDRESS)
+    kept, closed = start(documented, "2.5"), start(documented, "1.5")
+
+    done = documented.dtn(*DO, answers="n\ny\ny\n")
+    assert done.code == 0, done.err
+    assert f"Close session {kept}, which has 2.50 USDT?" in done.err
+    assert f"Refunded: 1.50 USDT (session {closed})." in done.out
+    assert f"(session {kept})" not in done.out
+    assert documented.held_by(ADDRESS) == before - 2_500_000
+
+    nobody = documented.dtn(*DO, "--json")
+    assert (nobody.code, nobody.error["code"]) == (2, "not_confirmed")
+    assert documented.held_by(ADDRESS) == before - 2_500_000
+    assert documented.dtn(*DO, "-y").code == 0
+    assert documented.held_by(ADDRESS) == before
+
+
+def test_with_requests_pending_it_takes_force(deployed: Network) -> None:
+    before = rich(deployed).held_by(ADDRESS)
+    session = start(deployed, "2.5")
+    never = ("--redundancy", "2", "--may-never-complete", "--timeout", "0")
+    with deployed.node_asleep():
+        asked = deployed.dtn("ask", "Hello?", "--session", str(session), *never, *BY_US)
+        request = asked.error["request_id"]
+        refused = deployed.dtn(*DO, "-y", "--json")
+        forced = deployed.dtn(*DO, "-y", "--force", "--json")
+
+    assert refused.code == 4
+    error = by_remedy(refused.json, "close")["error"]
+    assert (error["code"], error["requests"]) == ("requests_pending", [request])
+    assert forced.code == 0
+    assert by_remedy(forced.json, "close") == {
+        "remedy": "close",
+        "about": f"session {session}",
+        "result": {"units": "2500000", "decimals": 6, "symbol": "USDT", "text": "2.50 USDT"},
+    }
+    assert deployed.held_by(ADDRESS) == before
+
+
+def test_answers_are_printed(documented: Network) -> None:
+    session = start(rich(documented), "2.5")
+    asked = documented.dtn("ask", "Anybody here?", "--session", str(session), *BY_US)
+    request = asked.json["request"]
+
+    done = documented.dtn(*DO, "-y")
+
+    assert done.code == 0
+    assert f"{request}\n  You asked: Anybody here?\n" in done.out
+
+
+def test_who_has_nothing(documented: Network) -> None:
+    done = documented.dtn("rescue", "--owner", "0x" + os.urandom(20).hex())
+
+    assert done.code == 0
+    assert done.out.rstrip().endswith(": none")
+    assert "--do" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says"),
+    [
+        (("--owner", ADDRESS, "--do"), 2, "An --owner is looked at only"),
+        (("--owner", "0x12"), 2, "0x12"),
+        (("--owner", ADDRESS, "--token", CUSTOMER_ADDRESS), 3, "There is no token at"),
+    ],
+)
+def test_what_is_refused(documented: Network, given: tuple[str, ...], code: int, says: str) -> None:
+    done = documented.dtn("rescue", *given)
+
+    assert done.code == code
+    assert says in done.err

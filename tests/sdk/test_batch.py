@@ -1,0 +1,321 @@
+"""Sessions of accounts that make several calls in one transaction: Safes and delegated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnSession
+from ape_dtn.chain import rpc, safes, sends
+from ape_dtn.chain.abi import ERC20, Router, SessionManager
+from ape_dtn.errors import (
+    ContractReverted,
+    MethodUnavailable,
+    NoContractAtAddress,
+    NoMoneyForGas,
+    NothingDeposited,
+    OwnersMissing,
+    SessionAlreadyClosed,
+    SigningDeclined,
+)
+from ape_dtn.local import LocalNetwork, fund
+from ape_dtn.starting.batch import batch, can_batch
+from ape_dtn.starting.methods import Method
+from tests.conftest import Balances, Cast
+
+from . import safe as real
+
+UNITS = 25_000_000
+VERSIONS = ["1.5.0", "1.4.1", "1.3.0"]
+
+
+def bare(network: LocalNetwork, units: int = UNITS) -> list[sends.Transaction]:
+    """The deposit and the start."""
+    contracts = network.ai.contracts()
+    pay: Any = (contracts.fee_target, units)
+    return [
+        sends.call(contracts.fee_token, ERC20.transfer, *pay),
+        sends.call(network.ai.router, Router.start_user_session),
+    ]
+
+
+def start(network: LocalNetwork, account: Any) -> tuple[DtnSession, sends.Receipt]:
+    """Starts a session in one transaction."""
+    session = DtnSession.start("25", account, network.ai, method=Method.BATCH)
+    assert session.method is Method.BATCH
+    assert session.receipt is not None
+    (opened,) = SessionManager.session_started.find(session.receipt.logs)
+    assert (opened["owner"], opened["balance"]) == (account.address, UNITS)
+    return session, session.receipt
+
+
+@pytest.fixture
+def multi_send(network: LocalNetwork, cast: Cast) -> str:
+    return real.create_canonical(network.ai.provider, cast.owner, "libraries/MultiSendCallOnly")
+
+
+@pytest.fixture
+def stranger_owner(accounts: Any) -> Any:
+    """Whose account is not here."""
+    from eth_account import Account
+
+    return Account.create()
+
+
+@pytest.fixture
+def single(network: LocalNetwork, cast: Cast, multi_send: str) -> Iterator[Any]:
+    """A Safe of one owner, without any coin."""
+    provider = network.ai.provider
+    address = real.create_safe(provider, cast.owner, [cast.customer], 1)
+    fund(provider, cast.owner, network.token, address, UNITS)
+    with real.loaded(address) as account:
+        yield account
+
+
+@pytest.fixture(params=VERSIONS)
+def shared(
+    request: pytest.FixtureRequest,
+    network: LocalNetwork,
+    cast: Cast,
+    multi_send: str,
+    stranger_owner: Any,
+) -> Iterator[Any]:
+    """A Safe of each version, of which two of three owners have to sign, and two are here."""
+    provider, version = network.ai.provider, request.param
+    owners = [cast.customer, stranger_owner, cast.stranger]
+    address = (
+        real.create_safe(provider, cast.owner, owners, 2)
+        if version == "1.5.0"
+        else real.create_older_safe(provider, cast.owner, owners, 2, version)
+    )
+    fund(provider, cast.owner, network.token, address, UNITS)
+    with real.loaded(address) as account:
+        yield account
+
+
+@pytest.fixture
+def delegated(network: LocalNetwork, cast: Cast) -> Any:
+    """The customer's account, which runs somebody's batch executor (EIP-7702)."""
+    executor = sends.create(network.ai.provider, cast.owner, real.batching_code())
+    real.run_as(network.ai.provider, cast.customer, executor)
+    return cast.customer
+
+
+# Safes.
+
+
+def test_a_safe_is_an_account_that_batches(single: Any) -> None:
+    assert can_batch(single)
+
+
+def test_it_batches_by_the_canonical_contract(network: LocalNetwork, multi_send: str) -> None:
+    assert multi_send == safes.MULTI_SEND
+    assert safes.can_batch(network.ai.provider)
+
+
+def test_it_runs_no_other_code_as_its_own(network: LocalNetwork, single: Any) -> None:
+    rpc.result(network.ai.provider, "anvil_setCode", [safes.MULTI_SEND, "0x00"])
+    assert not can_batch(single)
+    with pytest.raises(NoContractAtAddress) as caught:
+        batch(network.ai.provider, single, bare(network))
+    assert caught.value.address == safes.MULTI_SEND
+    with pytest.raises(MethodUnavailable):
+        start(network, single)
+    assert real.nonce_of(network.ai.provider, single) == 0
+
+
+def test_a_safe_starts_asks_and_closes(
+    network: LocalNetwork, single: Any, cast: Cast, balances: Balances
+) -> None:
+    session, receipt = start(network, single)
+    assert len(real.EXECUTION_SUCCESS.find(receipt.logs, str(single.address))) == 1
+    assert session.owner == single.address
+    assert balances.of(single).units == 0
+    request = session.request("What is two and two?")
+    network.node.answer_pending()
+    assert request.answer().text == "You asked: What is two and two?"
+    refund = session.close()
+    assert balances.of(single) == refund
+    assert refund.units == UNITS - request.cost().units
+    assert real.nonce_of(network.ai.provider, single) == 3
+
+
+def test_as_many_owners_sign_as_it_wants(
+    network: LocalNetwork, shared: Any, balances: Balances
+) -> None:
+    session, _ = start(network, shared)
+    request = session.request("Hello?")
+    network.node.answer_pending()
+    assert request.answer().text == "You asked: Hello?"
+    assert session.close().units == UNITS - request.cost().units
+    assert balances.of(shared).units == UNITS - request.cost().units
+
+
+def test_many_requests_of_a_safe_all_arrive(network: LocalNetwork, single: Any) -> None:
+    session, _ = start(network, single)
+    requests = session.request_many(["One?", "Two?", "Three?"])
+    network.node.answer_pending()
+    answers = [each.answer().text for each in requests]  # type: ignore[union-attr]
+    assert answers == [f"You asked: {word}?" for word in ("One", "Two", "Three")]
+
+
+def test_those_who_send_for_one_safe_at_once_take_turns(
+    network: LocalNetwork, shared: Any, cast: Cast
+) -> None:
+    provider = network.ai.provider
+    given = [sends.Transaction(str(cast.worker.address), bytes([each])) for each in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        receipts = list(pool.map(lambda each: sends.send(provider, shared, each), given))
+    assert len({each.transaction for each in receipts}) == 6
+    assert real.nonce_of(provider, shared) == 6
+
+
+def test_several_transactions_that_are_not_batched_follow_each_other(
+    network: LocalNetwork, single: Any
+) -> None:
+    signed: dict[int, sends.Signed] = {}
+    pay, start_it = bare(network)
+    together = [pay, replace(start_it, gas_limit=400_000)]
+    receipts = sends.send_together(network.ai.provider, single, together, on_signed=signed.update)
+    assert [each.transaction for each in receipts] == [signed[0].hash, signed[1].hash]
+    assert len(SessionManager.session_started.find(receipts[1].logs)) == 1
+
+
+def test_those_that_succeeded_before_one_that_did_not_are_told(
+    network: LocalNetwork, single: Any
+) -> None:
+    pay, start_it = (replace(each, gas_limit=400_000) for each in bare(network))
+    with pytest.raises(NothingDeposited) as caught:
+        sends.send_together(network.ai.provider, single, [pay, start_it, start_it])
+    assert len(caught.value.before) == 2
+
+
+def test_the_owner_with_the_most_coin_pays_for_the_gas(
+    network: LocalNetwork, shared: Any, cast: Cast
+) -> None:
+    provider = network.ai.provider
+    rpc.result(provider, "anvil_setBalance", [str(cast.customer.address), "0x0"])
+    before = cast.stranger.balance
+    _, receipt = start(network, shared)
+    assert before - cast.stranger.balance == receipt.gas_used * receipt.gas_price
+    assert cast.customer.balance == 0
+
+
+def test_without_enough_owners_nothing_is_signed_or_sent(
+    network: LocalNetwork, cast: Cast, stranger_owner: Any, multi_send: str, balances: Balances
+) -> None:
+    provider = network.ai.provider
+    address = real.create_safe(provider, cast.owner, [cast.customer, stranger_owner], 2)
+    fund(provider, cast.owner, network.token, address, UNITS)
+    nonce = cast.customer.nonce
+    with real.loaded(address) as account:
+        with pytest.raises(OwnersMissing) as caught:
+            start(network, account)
+        assert real.nonce_of(provider, account) == 0
+    assert (caught.value.required, caught.value.available) == (2, [cast.customer.address])
+    assert "Nothing was signed, proposed or sent" in caught.value.message
+    assert cast.customer.nonce == nonce
+    assert balances.of(address).units == UNITS
+
+
+def test_without_a_signature_nothing_is_sent(
+    network: LocalNetwork, shared: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rpc.result(network.ai.provider, "anvil_setBalance", [str(cast.stranger.address), "0x0"])
+    monkeypatch.setattr(type(cast.stranger), "sign_message", lambda *_, **__: None)
+    with pytest.raises(SigningDeclined) as caught:
+        start(network, shared)
+    assert caught.value.account == cast.stranger.address
+    assert real.nonce_of(network.ai.provider, shared) == 0
+
+
+def test_why_one_of_them_would_fail_is_found_before_anybody_signs(
+    network: LocalNetwork, shared: Any
+) -> None:
+    provider = network.ai.provider
+    with pytest.raises(ContractReverted) as caught:
+        sends.send(provider, shared, batch(provider, shared, bare(network, UNITS + 1)))
+    assert caught.value.revert is not None
+    assert caught.value.revert.name == "Panic"  # so the token says that the balance is too low
+    assert real.nonce_of(provider, shared) == 0
+
+
+def test_what_would_fail_alone_is_named(network: LocalNetwork, shared: Any) -> None:
+    alone = sends.call(network.ai.router, Router.start_user_session)
+    with pytest.raises(NothingDeposited):
+        sends.send(network.ai.provider, shared, alone)
+
+
+def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) -> None:
+    pay, start_it = bare(network)
+    # The second start finds nothing deposited.
+    provider = network.ai.provider
+    with pytest.raises(NothingDeposited):
+        sends.send(provider, shared, batch(provider, shared, [pay, start_it, start_it]))
+    assert balances.of(shared).units == UNITS
+
+
+def test_a_closed_session_of_a_safe_is_told(network: LocalNetwork, single: Any) -> None:
+    session, _ = start(network, single)
+    session.close()
+    with pytest.raises(SessionAlreadyClosed):
+        session.close()
+
+
+def test_coin_that_goes_with_it_is_the_safes_own(
+    network: LocalNetwork, single: Any, cast: Cast
+) -> None:
+    provider = network.ai.provider
+    given = [sends.Transaction(str(cast.worker.address), b"", value=each) for each in (1, 2)]
+    both = batch(provider, single, given)
+    for transaction in (given[0], both):
+        with pytest.raises(NoMoneyForGas) as caught:
+            sends.send(provider, single, transaction)
+        assert caught.value.account == single.address
+    rpc.result(provider, "anvil_setBalance", [str(single.address), "0x3"])
+    before = cast.worker.balance
+    sends.send(provider, single, both)
+    assert cast.worker.balance - before == 3
+    assert single.balance == 0
+
+
+# Plain accounts that run a contract which batches.
+
+
+def test_a_plain_account_does_not_batch(network: LocalNetwork, cast: Cast) -> None:
+    assert not can_batch(cast.customer)
+
+
+def test_an_impersonated_account_does_not_batch(single: Any, accounts: Any) -> None:
+    assert not can_batch(accounts[str(single.address)])
+
+
+def test_an_account_that_runs_a_batch_executor_starts_asks_and_closes(
+    network: LocalNetwork, delegated: Any, balances: Balances
+) -> None:
+    assert can_batch(delegated)
+    before = balances.of(delegated)
+    session, _ = start(network, delegated)
+    request = session.request("Hello?")
+    network.node.answer_pending()
+    assert request.answer().text == "You asked: Hello?"
+    session.close()
+    assert balances.of(delegated).units == before.units - request.cost().units
+
+
+def test_its_batch_is_all_or_nothing_and_says_why(network: LocalNetwork, delegated: Any) -> None:
+    pay, start_it = bare(network)
+    provider = network.ai.provider
+    with pytest.raises(NothingDeposited):
+        sends.send(provider, delegated, batch(provider, delegated, [pay, start_it, start_it]))
+
+
+def test_an_account_that_runs_something_else_does_not_batch(
+    network: LocalNetwork, cast: Cast, multi_send: str
+) -> None:
+    real.run_as(network.ai.provider, cast.customer, multi_send)
+    assert not can_batch(cast.customer)

@@ -1,0 +1,505 @@
+"""What is written down before it is sent: keys, what is resumed, and budgets over everything."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnRequest, DtnSession
+from ape_dtn.chain import rpc, sends
+from ape_dtn.errors import (
+    DepositTaken,
+    DtnError,
+    KeyReused,
+    OverLimit,
+    RequestsPending,
+    TransactionPending,
+)
+from ape_dtn.journal import once, settling
+from ape_dtn.journal.book import Journal, State
+from ape_dtn.local import LocalNetwork
+from ape_dtn.starting.methods import Method
+from tests.conftest import Balances, Cast
+
+from .conftest import DEPOSIT, Through
+
+PROMPT = "Hello?"
+
+pytestmark = pytest.mark.usefixtures("own_journal")
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has set the chain back on purpose."""
+    monkeypatch.setattr(settling, "is_local", lambda _: False)
+
+
+@pytest.fixture
+def journal(network: LocalNetwork, cast: Cast) -> Callable[[], Journal]:
+    """That of the customer, as it is now."""
+    return lambda: once.journal_of(network.ai, cast.customer)
+
+
+def newest(journal: Callable[[], Journal]) -> Any:
+    return journal().entries(*State)[-1]
+
+
+def nonce_of(network: LocalNetwork, account: Any) -> int:
+    params = [str(account.address), "pending"]
+    return rpc.as_int(rpc.result(network.ai.provider, "eth_getTransactionCount", params))
+
+
+# One key, one effect.
+
+
+def test_a_start_under_a_key_happens_once(network: LocalNetwork, cast: Cast) -> None:
+    first = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="a start")
+    nonce = nonce_of(network, cast.customer)
+
+    again = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="a start")
+
+    assert (again.id, again.opened_with) == (first.id, first.opened_with)
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def test_a_request_under_a_key_happens_once(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    first = funded.request(PROMPT, idempotency_key="a request")
+    nonce = nonce_of(network, cast.customer)
+
+    assert funded.request(PROMPT, idempotency_key="a request").id == first.id
+    assert nonce_of(network, cast.customer) == nonce
+    network.node.answer_pending()
+    assert funded.request(PROMPT, idempotency_key="a request").answer().text.endswith(PROMPT)
+
+
+def test_a_request_is_told_again_when_its_session_is_closed(
+    network: LocalNetwork, funded: DtnSession
+) -> None:
+    first = funded.request(PROMPT, idempotency_key="asked")
+    network.node.answer_pending()
+    refund = funded.close(idempotency_key="closed")
+
+    assert funded.request(PROMPT, idempotency_key="asked").id == first.id
+    assert funded.close(idempotency_key="closed") == refund
+
+
+def test_without_a_session_a_key_opens_one_and_asks_once(network: LocalNetwork, cast: Cast) -> None:
+    def ask() -> DtnRequest:
+        return network.ai.request(PROMPT, account=cast.customer, idempotency_key="both")
+
+    first = ask()
+    nonce = nonce_of(network, cast.customer)
+
+    assert ask().id == first.id
+    assert nonce_of(network, cast.customer) == nonce
+    assert len(DtnSession.list(cast.customer, network.ai)) == 1
+
+
+def test_each_of_many_requests_is_sent_once(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    def ask(*prompts: str) -> list[str]:
+        sent = funded.request_many(list(prompts), idempotency_key="many")
+        return [each.id for each in sent]  # type: ignore[union-attr]
+
+    first = ask("one", "two")
+    nonce = nonce_of(network, cast.customer)
+
+    assert ask("one", "two") == first
+    assert nonce_of(network, cast.customer) == nonce
+    assert ask("one", "two", "three")[:2] == first
+    assert nonce_of(network, cast.customer) == nonce + 1
+
+
+@pytest.mark.parametrize("key", ["start", "request", "close"])
+def test_a_key_stands_for_one_thing(
+    network: LocalNetwork, cast: Cast, key: str, balances: Balances
+) -> None:
+    session = DtnSession.start("2", cast.customer, network.ai, idempotency_key="start")
+    session.request(PROMPT, idempotency_key="request")
+    session.close(force=True, idempotency_key="close")
+    other = DtnSession.start("2", cast.customer, network.ai)
+    nonce = nonce_of(network, cast.customer)
+
+    with pytest.raises(KeyReused):
+        DtnSession.start("3", cast.customer, network.ai, idempotency_key=key)
+    with pytest.raises(KeyReused):
+        other.request("Something else?", idempotency_key=key)
+    with pytest.raises(KeyReused):
+        other.close(idempotency_key=key)
+
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def test_keys_of_two_accounts_are_two(network: LocalNetwork, cast: Cast) -> None:
+    sessions = [
+        DtnSession.start("1", account, network.ai, idempotency_key="the same")
+        for account in (cast.customer, cast.stranger)
+    ]
+
+    assert len({session.id for session in sessions}) == 2
+
+
+def test_a_key_of_what_was_refused_is_free_again(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, journal: Callable[[], Journal]
+) -> None:
+    with pytest.raises(OverLimit):
+        funded.request(PROMPT, day_limit="0.01", idempotency_key="later")
+
+    assert funded.request(PROMPT, idempotency_key="later").id
+
+
+# What is written down.
+
+
+@pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
+def test_what_is_done_is_written_down_and_no_key_of_an_account(
+    network: LocalNetwork, cast: Cast, journal: Callable[[], Journal], method: Method
+) -> None:
+    session = DtnSession.start("2", cast.customer, network.ai, method=method)
+    request = session.request(PROMPT)
+    session.close(force=True)
+
+    kinds = [each.kind for each in journal().entries(State.DONE)[-3:]]
+    assert kinds == ["start", "request", "close"]
+    outcomes = [each.outcome or {} for each in journal().entries(State.DONE)[-3:]]
+    assert outcomes[0]["session"] == str(session.id)
+    assert outcomes[1]["request"] == request.id
+    assert int(outcomes[2]["refund"]) == 2_000_000
+    assert journal().path is not None
+    kept = b"".join(path.read_bytes() for path in journal().path.parent.glob("journal.sqlite3*"))
+    assert cast.customer.private_key.removeprefix("0x").encode() not in kept
+    assert bytes.fromhex(cast.customer.private_key.removeprefix("0x")) not in kept
+
+
+def test_it_is_written_down_before_it_is_sent(
+    network: LocalNetwork, cast: Cast, journal: Callable[[], Journal], through: Through
+) -> None:
+    seen: list[Any] = []
+
+    def look(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_sendRawTransaction" in body:
+            raw = json.loads(body)
+            raw = raw[0] if isinstance(raw, list) else raw
+            seen.append((raw["params"][0], newest(journal)))
+        return ask(body)
+
+    with through(look) as ai:
+        DtnSession.start("1", cast.customer, ai, method="delegate")
+
+    for raw, entry in seen:
+        assert entry.state is State.OPEN
+        assert raw in [each.raw for each in entry.signed]
+    assert seen
+
+
+def test_what_is_refused_is_void(
+    network: LocalNetwork, funded: DtnSession, journal: Callable[[], Journal], cast: Cast
+) -> None:
+    checked = funded.draft(PROMPT)
+    funded.close()
+
+    with pytest.raises(DtnError):
+        checked.send()
+
+    entry = newest(journal)
+    assert (entry.kind, entry.state, entry.signed) == ("request", State.VOID, ())
+    assert once.unfinished(network.ai, cast.customer) == []
+
+
+# What is resumed.
+
+
+@contextmanager
+def unmined(network: LocalNetwork) -> Iterator[None]:
+    """Nothing that is sent is mined."""
+    provider = network.ai.provider
+    rpc.result(provider, "evm_setAutomine", [False])
+    provider.network.__dict__["transaction_acceptance_timeout"] = 1
+    try:
+        yield
+    finally:
+        del provider.network.__dict__["transaction_acceptance_timeout"]
+        rpc.result(provider, "evm_setAutomine", [True])
+
+
+def pending_start(
+    network: LocalNetwork, account: Any, dropped: slice = slice(0), **options: Any
+) -> None:
+    """A start of two transactions that are not mined in time, of which some are dropped."""
+    with unmined(network):
+        with pytest.raises(TransactionPending) as raised:
+            DtnSession.start(DEPOSIT, account, network.ai, **options)
+        (entry,) = once.unfinished(network.ai, account)
+        for each in entry.signed[dropped]:
+            rpc.result(network.ai.provider, "anvil_dropTransaction", [each.hash])
+    rpc.result(network.ai.provider, "evm_mine", [])
+    assert "ape dtn resume" in (raised.value.hint or "")
+
+
+def test_a_start_that_was_not_mined_in_time_is_resumed(network: LocalNetwork, cast: Cast) -> None:
+    pending_start(network, cast.customer)
+    nonce = nonce_of(network, cast.customer)
+
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+
+    ((session, balance),) = DtnSession.list(cast.customer, network.ai)
+    assert isinstance(done, once.Done)
+    assert done.outcome["session"] == str(session.id)
+    assert str(balance) == "25.00 USDT"
+    assert nonce_of(network, cast.customer) == nonce
+    assert once.unfinished(network.ai, cast.customer) == []
+
+
+def test_a_start_that_was_dropped_is_sent_again_as_it_was(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    pending_start(network, cast.customer, slice(2), idempotency_key="dropped")
+    (entry,) = once.unfinished(network.ai, cast.customer)
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="dropped")
+
+    assert str(session.balance) == "25.00 USDT"
+    after = once.journal_of(network.ai, cast.customer).entry(entry.id)
+    assert after.signed == entry.signed
+    assert after.state is State.DONE
+
+
+def test_a_nonce_that_something_else_used_is_not_waited_for(
+    network: LocalNetwork, cast: Cast, balances: Balances
+) -> None:
+    pending_start(network, cast.customer, slice(2), idempotency_key="overtaken")
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+    for _ in entry.signed:
+        sends.send(network.ai.provider, cast.customer, to_nobody)
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="overtaken")
+
+    assert str(session.balance) == "25.00 USDT"
+    assert balances.of_network == session.balance
+
+
+def test_what_a_wallet_has_replaced_has_happened(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    """The same call with the same nonce and a higher fee, as a wallet's "speed up" sends it."""
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            funded.request(PROMPT, idempotency_key="sped up")
+        (entry,) = once.unfinished(network.ai, cast.customer)
+        (sent,) = entry.signed
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
+    transaction = once.operations.to_transaction(entry.details["transaction"])
+    replaced = sends.send(network.ai.provider, cast.customer, transaction)
+    nonce = nonce_of(network, cast.customer)
+
+    request = funded.request(PROMPT, idempotency_key="sped up")
+
+    (created,) = sends_created(network, replaced)
+    assert request.id == created
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def sends_created(network: LocalNetwork, receipt: Any) -> list[str]:
+    from ape_dtn.chain.abi import Router
+
+    found = Router.request_created.find(receipt.logs, network.ai.router)
+    return ["0x" + each["requestId"].hex() for each in found]
+
+
+def test_a_deposit_without_its_start_is_started(network: LocalNetwork, cast: Cast) -> None:
+    pending_start(network, cast.customer, slice(1, 2))
+    (entry,) = once.unfinished(network.ai, cast.customer)
+
+    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(done, once.Done)
+    ((_, balance),) = DtnSession.list(cast.customer, network.ai)
+    assert str(balance) == "25.00 USDT"
+
+
+def test_a_deposit_that_was_claimed_meanwhile_is_not_taken(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    pending_start(network, cast.customer, slice(1, 2))
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    claimed = DtnSession.claim(cast.customer, network.ai)
+
+    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(done, once.Done)
+    assert done.outcome["session"] == str(claimed.id)
+
+
+def test_a_deposit_that_was_stolen_meanwhile_is_told(network: LocalNetwork, cast: Cast) -> None:
+    pending_start(network, cast.customer, slice(1, 2))
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    DtnSession.claim(cast.stranger, network.ai)
+
+    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(done, DepositTaken)
+    assert done.taken_by == cast.stranger.address
+    assert once.unfinished(network.ai, cast.customer) == []
+
+
+@pytest.mark.usefixtures("public")
+def test_what_a_reorganisation_took_away_is_sent_again(
+    network: LocalNetwork, cast: Cast, balances: Balances
+) -> None:
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    first = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="reorganised")
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+    assert balances.of_network.units == 0
+
+    again = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="reorganised")
+
+    assert (again.id, str(again.balance)) == (first.id, "25.00 USDT")
+    assert balances.of_network == again.balance
+
+
+@pytest.mark.usefixtures("public")
+def test_resuming_finds_what_a_reorganisation_took_away(network: LocalNetwork, cast: Cast) -> None:
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    DtnSession.start(DEPOSIT, cast.customer, network.ai)
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+    rpc.result(network.ai.provider, "anvil_mine", ["0x8"])
+
+    entries = once.unfinished(network.ai, cast.customer)
+    once.resume(network.ai, cast.customer, entries[-1:])
+
+    ((_, balance),) = DtnSession.list(cast.customer, network.ai)
+    assert str(balance) == "25.00 USDT"
+
+
+def test_what_another_process_is_at_is_left_to_it(
+    network: LocalNetwork, cast: Cast, journal: Callable[[], Journal]
+) -> None:
+    from ape_dtn.journal.book import Meant
+
+    (entry,) = journal().begin([Meant("claim", {}, {"is_sent_here": True})])
+
+    assert entry.id not in [each.id for each in once.unfinished(network.ai, cast.customer)]
+    assert once.resume(network.ai, cast.customer, [entry]) == []
+    journal().leave(entry)
+    assert entry.id in [each.id for each in once.unfinished(network.ai, cast.customer)]
+    journal().end(entry, State.VOID, {})
+
+
+def test_what_a_test_has_set_back_is_void(
+    network: LocalNetwork, cast: Cast, balances: Balances
+) -> None:
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="in a test")
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+
+    assert once.unfinished(network.ai, cast.customer) == []
+    session = DtnSession.start("1", cast.customer, network.ai, idempotency_key="in a test")
+    assert balances.of_network == session.balance
+
+
+# Closing.
+
+
+def test_a_session_with_a_request_open_is_not_closed(
+    network: LocalNetwork, funded: DtnSession
+) -> None:
+    first, second = funded.request("one"), funded.request("two")
+
+    with pytest.raises(RequestsPending) as raised:
+        funded.close()
+
+    assert set(raised.value.requests) == {first.id, second.id}
+    assert "--force" in (raised.value.hint or "")
+    assert funded.is_open
+    assert str(funded.close(force=True)) == "25.00 USDT"
+
+
+# Budgets.
+
+
+def test_a_day_has_a_budget(network: LocalNetwork, cast: Cast) -> None:
+    sessions = [DtnSession.start("5", each, network.ai) for each in (cast.customer, cast.stranger)]
+    limit = "0.50"
+    for session in sessions:
+        session.request(PROMPT, day_limit=limit)
+    nonces = [nonce_of(network, each) for each in (cast.customer, cast.stranger)]
+
+    for session in sessions:
+        with pytest.raises(OverLimit, match="All requests of this day"):
+            session.request(PROMPT, day_limit=limit)
+
+    assert [nonce_of(network, each) for each in (cast.customer, cast.stranger)] == nonces
+
+
+def test_an_account_has_a_budget(network: LocalNetwork, cast: Cast) -> None:
+    session = DtnSession.start("5", cast.customer, network.ai)
+    other = DtnSession.start("5", cast.stranger, network.ai)
+    session.request(PROMPT, account_limit="0.50")
+    session.request(PROMPT, account_limit="0.50")
+
+    with pytest.raises(OverLimit, match=str(cast.customer.address)) as raised:
+        session.request(PROMPT, account_limit="0.50")
+
+    assert raised.value.required == "0.75 USDT"
+    assert raised.value.hint == "Ask for less, or raise `account_limit`."
+    other.request(PROMPT, account_limit="0.50")
+
+
+def test_what_was_answered_counts_as_what_it_cost(network: LocalNetwork, cast: Cast) -> None:
+    session = DtnSession.start("5", cast.customer, network.ai)
+    request = session.request(PROMPT, account_limit="0.50")
+    network.node.answer_pending()
+
+    limit = request.cost() + network.ai.token().amount("0.50")
+    session.request(PROMPT, account_limit=limit)
+    session.request(PROMPT, account_limit=limit)
+
+    with pytest.raises(OverLimit):
+        session.request(PROMPT, account_limit=limit)
+
+
+# The file.
+
+
+def test_the_file_is_made_anew_where_it_is_missing(tmp_path: Any) -> None:
+    path = tmp_path / "somewhere" / "journal.sqlite3"
+
+    assert Journal(path, "chain", "router", "account").entries(*State) == []
+
+    assert sqlite3.connect(path).execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_processes_that_are_gone_are_known_to_be(tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    from ape_dtn.journal import presence
+
+    script = (
+        "import sys, pathlib; from ape_dtn.journal import presence;"
+        "print(presence.me(pathlib.Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    name = child.stdout.readline().strip()
+
+    assert presence.is_alive(tmp_path, name)
+    child.kill()
+    child.wait()
+    assert not presence.is_alive(tmp_path, name)
+    assert presence.is_alive(tmp_path, presence.me(tmp_path))

@@ -1,0 +1,231 @@
+"""How a deposit becomes a session: each way, and which one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnAi, DtnSession
+from ape_dtn.chain import reads, rpc, sends
+from ape_dtn.chain.abi import ERC20, Client
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import MethodUnavailable, NotSessionOwner, UnsafeDeposit
+from ape_dtn.local import LocalNetwork
+from ape_dtn.starting import client, methods
+from ape_dtn.starting.methods import Method
+from tests.conftest import Balances, Cast
+
+ATOMIC = [Method.DELEGATE, Method.AUTHORIZATION, Method.PERMIT, Method.ALLOWANCE]
+BY_CLIENT = [method for method in ATOMIC if method.by_client]
+each_atomic = pytest.mark.parametrize("method", ATOMIC, ids=lambda method: method.value)
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chain is taken for a public one."""
+    monkeypatch.setattr(methods, "is_local", lambda _: False)
+
+
+def code_of(network: LocalNetwork, address: str) -> bytes:
+    return rpc.as_bytes(rpc.result(network.ai.provider, "eth_getCode", [address, "latest"]))
+
+
+@each_atomic
+def test_a_session_is_started_asked_and_closed(
+    usdc_network: LocalNetwork, cast: Cast, method: Method
+) -> None:
+    network = usdc_network
+    balances = Balances(network, network.ai.token())
+    before = balances.of(cast.customer)
+
+    session = DtnSession.start("25.00", cast.customer, network.ai, method=method)
+
+    expected = client.client_of(str(cast.customer.address)) if method.by_client else None
+    assert session.method is method
+    assert session.owner == (expected or cast.customer.address)
+    assert str(session.balance) == "25.00 USDC"
+    request = session.request("Hello?")
+    network.node.answer_pending()
+    assert request.wait(timeout=10).text == "You asked: Hello?"
+    refund = session.close()
+    assert balances.of(cast.customer) + request.cost() == before
+    assert session.opened_with == refund + request.cost()
+
+
+@each_atomic
+def test_a_second_start_needs_no_preparation(
+    usdc_network: LocalNetwork, cast: Cast, method: Method
+) -> None:
+    DtnSession.start("1", cast.customer, usdc_network.ai, method=method)
+
+    plan = DtnSession.plan("2", cast.customer, usdc_network.ai, method=method)
+
+    wanted = ["approve your client contract 2.00 USDC"] if method is Method.ALLOWANCE else []
+    assert [what.replace(plan.holder.address, "…") for what in plan.preparations] == wanted
+    assert not plan.delegates
+    again = DtnSession.open(plan, cast.customer, usdc_network.ai)
+    assert {session.id for session, _ in DtnSession.list(cast.customer, usdc_network.ai)} == {
+        again.id - 1,
+        again.id,
+    }
+
+
+@pytest.mark.usefixtures("public")
+def test_on_a_public_network_a_signed_payment_is_the_best(
+    usdc_network: LocalNetwork, cast: Cast
+) -> None:
+    plan = DtnSession.plan("1", cast.customer, usdc_network.ai)
+
+    assert plan.method is Method.AUTHORIZATION
+    assert plan.is_atomic
+
+
+@pytest.mark.usefixtures("public")
+def test_a_token_that_takes_no_signatures_is_approved(network: LocalNetwork, cast: Cast) -> None:
+    assert DtnSession.plan("1", cast.customer, network.ai).method is Method.ALLOWANCE
+
+
+@pytest.mark.usefixtures("public")
+def test_the_delegate_is_chosen_where_the_account_runs_it(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    DtnSession.start("1", cast.customer, network.ai, method="delegate")
+
+    assert DtnSession.plan("1", cast.customer, network.ai).method is Method.DELEGATE
+    code = code_of(network, str(cast.customer.address))
+    assert client.delegated_to(code) == client.delegate()
+
+
+@pytest.mark.usefixtures("public")
+def test_the_bare_way_is_taken_only_by_who_accepts_the_risk(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    with pytest.raises(UnsafeDeposit):
+        DtnSession.plan("1", cast.customer, network.ai, method="two-step")
+
+    plan = DtnSession.plan("1", cast.customer, network.ai, unsafe_two_step=True)
+    assert plan.method is Method.TWO_STEP
+    assert not plan.is_atomic
+
+
+@pytest.mark.usefixtures("public")
+def test_where_nothing_is_safe_nothing_is_done(
+    network: LocalNetwork, cast: Cast, nothing_moves: None
+) -> None:
+    with without_code(network, client.DEPLOYER), pytest.raises(MethodUnavailable) as raised:
+        DtnSession.start("1", cast.customer, network.ai)
+
+    assert set(raised.value.reasons) == {method.value for method in Method} - {"two-step"}
+    assert "--unsafe-two-step" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("method", [Method.AUTHORIZATION, Method.PERMIT, Method.BATCH])
+def test_a_way_that_cannot_be_taken_says_why(
+    network: LocalNetwork, cast: Cast, method: Method, nothing_moves: None
+) -> None:
+    with pytest.raises(MethodUnavailable) as raised:
+        DtnSession.start("1", cast.customer, network.ai, method=method)
+
+    assert list(raised.value.reasons) == [method.value]
+
+
+def test_an_account_that_runs_other_code_keeps_it(network: LocalNetwork, cast: Cast) -> None:
+    cast.customer.set_delegate(network.ai.router)
+
+    with pytest.raises(MethodUnavailable, match="runs other code"):
+        DtnSession.start("1", cast.customer, network.ai, method="delegate")
+
+    session = DtnSession.start("1", cast.customer, network.ai, method="allowance")
+    assert str(session.close()) == "1.00 USDT"
+
+
+def test_an_impersonated_account_starts_by_allowance(
+    network: LocalNetwork, cast: Cast, accounts: Any
+) -> None:
+    account = accounts.impersonate_account(cast.customer.address)
+
+    session = DtnSession.start("1", account, network.ai, method="allowance")
+
+    assert session.owner == client.client_of(str(cast.customer.address))
+    assert str(session.close()) == "1.00 USDT"
+
+
+def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cast) -> None:
+    spender = client.client_of(str(cast.customer.address))
+    approve = sends.call(network.token, ERC20.approve, spender, 5)
+    sends.send(network.ai.provider, cast.customer, approve)
+
+    DtnSession.start("1", cast.customer, network.ai, method="allowance")
+
+    left = Call(network.token, ERC20.allowance, (str(cast.customer.address), spender))
+    assert reads.read_one(network.ai.provider, left) == 0
+
+
+def test_sessions_of_a_client_are_only_its_owners(network: LocalNetwork, cast: Cast) -> None:
+    session = DtnSession.start("1", cast.customer, network.ai, method="allowance")
+
+    with pytest.raises(NotSessionOwner):
+        DtnSession.load(session.id, cast.stranger, network.ai).close()
+    with pytest.raises(NotSessionOwner):
+        DtnSession.load(session.id, cast.stranger, network.ai).request("Hello?")
+
+
+@pytest.mark.parametrize("method", BY_CLIENT, ids=lambda method: method.value)
+def test_many_requests_of_a_client(usdc_network: LocalNetwork, cast: Cast, method: Method) -> None:
+    session = DtnSession.start("25.00", cast.customer, usdc_network.ai, method=method)
+
+    sent = session.request_many([f"{place}?" for place in range(5)])
+
+    assert len({request.id for request in sent}) == 5  # type: ignore[union-attr]
+    assert len(usdc_network.node.answer_pending()) == 5
+
+
+def test_the_addresses_are_those_of_the_contracts(network: LocalNetwork, cast: Cast) -> None:
+    DtnSession.start("1", cast.customer, network.ai, method="allowance")
+    owner = str(cast.customer.address)
+    theirs = client.client_of(owner)
+
+    assert reads.read(
+        network.ai.provider,
+        Call(theirs, Client.owner),
+        Call(theirs, Client.client_of, (owner,)),
+        Call(theirs, Client.implementation),
+        Call(theirs, Client.deployer),
+    ) == [owner, theirs, client.implementation(), client.DEPLOYER]
+    assert code_of(network, theirs) == client.runtime_code(owner)
+
+
+@each_atomic
+def test_a_quote_of_a_request_without_a_session_counts_its_start(
+    usdc_network: LocalNetwork, cast: Cast, method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APE_DTN_METHOD", method.value)
+    config = usdc_network.ai.config.model_copy(update={"method": method.value})
+    monkeypatch.setattr(DtnAi, "config", config)
+
+    (quote,) = usdc_network.ai.quote("Hello?", account=cast.customer, call_types=1)
+
+    assert quote.gas is not None, quote.why_no_gas
+    session = DtnSession.start("0.25", cast.customer, usdc_network.ai, method=method)
+    assert session.receipt is not None
+    request = session.request("Hello?")
+    assert request.receipt is not None
+    really = {"start": session.receipt.gas_used, "request": request.receipt.gas_used}
+    for step, used in really.items():
+        # A permit or an authorization uses other gas than the approval that stands in for it.
+        assert quote.gas.used[step] == pytest.approx(used, rel=0.2 if method.by_client else 0.02)
+
+
+@contextmanager
+def without_code(network: LocalNetwork, address: str) -> Iterator[None]:
+    """As on a chain that lacks a contract."""
+    provider = network.ai.provider
+    code = "0x" + code_of(network, address).hex()
+    rpc.result(provider, "anvil_setCode", [address, "0x"])
+    try:
+        yield
+    finally:
+        rpc.result(provider, "anvil_setCode", [address, code])

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 def resume(
     account: AccountAPI, skip_confirmation: bool, router: str | None
 ) -> list[dict[str, Any]] | None:
-    """Finish what was interrupted: after a crash, Ctrl-C, a lost connection or a time-out.
+    """Finish what was interrupted, and pay nothing twice.
 
-    Whatever moves money is written to a journal before it is sent. This looks at the chain for
+    It is for what a crash, Ctrl-C, a lost connection or a time-out has left half done. Whatever moves money is written to a journal before it is sent. This looks at the chain for
     each thing that was begun and is not known to have ended, and sends only what the chain shows
     has not happened. What other processes are at is left to them.
     """

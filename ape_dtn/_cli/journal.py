@@ -33,9 +33,10 @@ def resume(
 ) -> list[dict[str, Any]] | None:
     """Finish what was interrupted, and pay nothing twice.
 
-    It is for what a crash, Ctrl-C, a lost connection or a time-out has left half done. Whatever moves money is written to a journal before it is sent. This looks at the chain for
-    each thing that was begun and is not known to have ended, and sends only what the chain shows
-    has not happened. What other processes are at is left to them.
+    It is for what a crash, Ctrl-C, a lost connection or a time-out has left half done. Whatever
+    moves money is written to a journal before it is sent. This looks at the chain for each thing
+    that was begun and is not known to have ended, and sends only what the chain shows has not
+    happened. What other processes are at is left to them.
     """
     from ape_dtn.ai import DtnAi
     from ape_dtn.errors import DtnError

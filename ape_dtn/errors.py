@@ -442,6 +442,40 @@ class UnsafeDeposit(Refused):
         )
 
 
+class DepositTaxed(Refused):
+    """A session would hold less than was paid for it. Nothing was paid."""
+
+    deposit: str
+    balance: str
+
+    def __init__(self, deposit: Amount | int, balance: Amount | int) -> None:
+        super().__init__(
+            f"The session would hold {balance} of the {deposit} that are paid for it: the token "
+            "keeps a part of each transfer. Nothing was paid.",
+            deposit=str(deposit),
+            balance=str(balance),
+        )
+
+
+class PaymentRefused(Refused):
+    """The fee token does not let the client take the deposit. Nothing was paid."""
+
+    reason: str
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The token refuses the payment: {reason}.", reason=reason)
+        self.hint = "Run it again to sign anew, or choose --method allowance."
+
+
+class NotClientOwner(Refused):
+    """A client contract was called by somebody else than its owner."""
+
+    caller: str
+
+    def __init__(self, caller: str) -> None:
+        super().__init__(f"The client is not that of {caller}.", caller=caller)
+
+
 class MethodUnavailable(Refused):
     """A session cannot be started in the way that was asked for, or in none that is safe."""
 

@@ -82,11 +82,9 @@ def network(local_networks: dict[Behaviour, LocalNetwork], behaviour: Behaviour)
     return found
 
 
-@pytest.fixture
-def usdc_network(network: LocalNetwork, behaviour: Behaviour, cast: Cast) -> LocalNetwork:
-    """The network, paid in a token that takes permits and authorizations, as USDC does."""
+def paid_in(network: LocalNetwork, behaviour: Behaviour, cast: Cast, token: str) -> LocalNetwork:
+    """The network, with a new session manager that is paid in this token."""
     provider, contracts, owner = network.ai.provider, network.ai.contracts(), cast.owner
-    token = create_token(provider, owner, FeeToken.USDC)
     initialize = Function("initialize(address,address,address)")
     sessions = sends.create(
         provider,
@@ -102,9 +100,18 @@ def usdc_network(network: LocalNetwork, behaviour: Behaviour, cast: Cast) -> Loc
     managers = (contracts.node_manager, sessions, contracts.model_manager)
     set_managers = Function("setManagers(address,address,address)")
     sends.send(provider, owner, sends.call(network.ai.router, set_managers, *managers))
+    found = replace(network, token=token)
+    thousand = 1000 * 10 ** found.ai.token().decimals
     for account in (cast.customer, cast.stranger):
-        fund(provider, owner, token, str(account.address), 1_000_000_000)
-    return replace(network, token=token)
+        fund(provider, owner, token, str(account.address), thousand)
+    return found
+
+
+@pytest.fixture
+def usdc_network(network: LocalNetwork, behaviour: Behaviour, cast: Cast) -> LocalNetwork:
+    """The network, paid in a token that takes permits and authorizations, as USDC does."""
+    token = create_token(network.ai.provider, cast.owner, FeeToken.USDC)
+    return paid_in(network, behaviour, cast, token)
 
 
 @pytest.fixture

@@ -120,8 +120,8 @@ def show_plan(plan: Plan) -> None:
         click.echo(f"The session will belong to your client {plan.holder.address}.", err=True)
     if plan.delegates:
         click.echo(
-            "Your account will run the delegate's code from then on; `ape dtn session start "
-            "--help` says more.",
+            "Your account will run the delegate's code from then on, which lets in nobody but "
+            "itself. In `ape console`, account.remove_delegate() undoes it.",
             err=True,
         )
     for what in plan.preparations:

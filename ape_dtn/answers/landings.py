@@ -27,6 +27,7 @@ from ape_dtn.chain.reads import Call, topic
 from ape_dtn.errors import InvalidCursor, RpcRefused, SessionNotFound
 from ape_dtn.names import as_hex
 from ape_dtn.ownership import exists, session_call
+from ape_dtn.starting.client import client_of
 
 # How many of the latest blocks each look reads again: as deep as a reorganisation may go.
 WINDOW = 64
@@ -112,7 +113,7 @@ class Landings:
     Args:
         ai: The network.
         session: The session's id.
-        owner: The checksummed address of whoever opened the sessions.
+        owner: The checksummed address of whoever opened the sessions, itself or by its client.
         requests: Ids of the requests.
         since: A cursor's text, ``"now"``, or None for all since the session began.
         confirmations: How many blocks have to follow.
@@ -129,6 +130,8 @@ class Landings:
     ) -> None:
         self.ai = ai
         self._session, self._owner, self._requests = session, owner, requests
+        # Who owns the owner's sessions on the chain.
+        self._holders = () if owner is None else (owner, client_of(owner))
         self._since = since
         self._confirmations = confirmations
         self._oldest: tuple[int, int] | None = None  # number and time of the first block seen
@@ -319,8 +322,8 @@ class Landings:
                 self.give(landing)
 
     def _sessions_of_owner(self, first: int) -> list[int]:
-        owner = "0x" + str(self._owner)[2:].lower().rjust(64, "0")
-        started = self._logs(self._managers, [_STARTED, None, owner], first)
+        holders = ["0x" + each[2:].lower().rjust(64, "0") for each in self._holders]
+        started = self._logs(self._managers, [_STARTED, None, holders], first)
         return list({int.from_bytes(log.topics[1], "big") for log in started})
 
     def _resume(self, cursor: Cursor) -> None:
@@ -354,7 +357,7 @@ class Landings:
     def _note_start(self, log: Log) -> None:
         session = _number(log.topics[1])
         # Others' count where they have the id of one that is watched, at another session manager.
-        if session in self._starts or session == self._session or _owner(log) == self._owner:
+        if session in self._starts or session == self._session or _owner(log) in self._holders:
             self._starts.setdefault(session, {})[log.address] = log
         else:
             self._others.add(session)
@@ -367,7 +370,7 @@ class Landings:
         if start is None:
             if self._owner is not None and session not in self._others:
                 self._unknown.add(session)
-        elif start.address == self._home or _owner(start) == self._owner:
+        elif start.address == self._home or _owner(start) in self._holders:
             self._asked[log.topics[1]] = (start.address, session)
 
     def _note_answer(self, log: Log) -> None:

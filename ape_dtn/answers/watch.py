@@ -102,7 +102,7 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
     Args:
         ai: The network.
         session: A session or its id.
-        owner: Whoever opened the sessions, an account or an address.
+        owner: Whoever opened the sessions, itself or by its client: an account or an address.
         requests: The requests. Exactly one is named of these three.
         since: For a session or an owner: None for all since it began, ``"now"`` for what lands from
             now on, or the :attr:`cursor` of an earlier watch.

@@ -14,7 +14,7 @@ from eth_abi.exceptions import DecodingError
 
 from ape_dtn import errors
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import ERC20, Error, SessionManager, members
+from ape_dtn.chain.abi import ERC20, Client, Error, SessionManager, members
 
 if TYPE_CHECKING:
     from ape_dtn.amount import Token
@@ -27,6 +27,7 @@ _KNOWN: dict[bytes, Error] = {
     for error in (
         *members(SessionManager, Error).values(),
         *members(ERC20, Error).values(),
+        *members(Client, Error).values(),
         REASON,
         PANIC,
     )
@@ -130,6 +131,15 @@ def _token_balance(revert: Revert, _: About) -> errors.DtnError:
     return errors.InsufficientFunds(fields["sender"], fields["needed"], fields["balance"])
 
 
+def _short(revert: Revert, about: About) -> errors.DtnError:
+    fields = revert.fields
+    amount, balance = (
+        about.token.units(fields[name]) if about.token else fields[name]
+        for name in ("amount", "balance")
+    )
+    return errors.DepositTaxed(amount, balance)
+
+
 def _session(revert: Revert, about: About) -> int | None:
     session_id: int | None = revert.fields.get("sessionId", about.session_id)
     return session_id
@@ -148,6 +158,10 @@ _BY_NAME: dict[str, _Maker] = {
     "Unauthorized": lambda _, about: errors.SessionNotFound(about.session_id),
     "InvalidAmount": lambda *_: errors.NothingDeposited(),
     "ERC20InsufficientBalance": _token_balance,
+    "SessionShort": _short,
+    "PermitFailed": lambda revert, _: errors.PaymentRefused(str(decode(revert.fields["reason"]))),
+    "SafeERC20FailedOperation": lambda *_: errors.PaymentRefused("it gave no reason"),
+    "NotOwner": lambda revert, _: errors.NotClientOwner(revert.fields["caller"]),
 }
 
 _BY_REASON: dict[str, _Maker] = {

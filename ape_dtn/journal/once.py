@@ -29,12 +29,11 @@ from ape_dtn.journal.book import Entry, Journal, Meant, State
 from ape_dtn.journal.operations import Ready
 from ape_dtn.journal.settling import reopen_forgotten, settle
 from ape_dtn.starting import two_step
+from ape_dtn.starting.methods import Plan
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
-
-    from ape_dtn.starting.methods import Plan
 
 # How long to wait between two looks at what another process is at, in seconds.
 PAUSE = 0.1
@@ -330,6 +329,8 @@ def _send(
 
     if planned is None:
         planned = operations.plan(ai, account, entry, so_far)
+    if isinstance(planned, Plan):
+        about = replace(about, token=planned.deposit.token)
     while planned.preparations:
         before = list(planned.preparations.values())
         try:

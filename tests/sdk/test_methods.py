@@ -10,14 +10,21 @@ import pytest
 
 from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Client
+from ape_dtn.chain.abi import ERC20, Client, Function
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import MethodUnavailable, NotSessionOwner, UnsafeDeposit
-from ape_dtn.local import LocalNetwork
+from ape_dtn.errors import (
+    DepositTaxed,
+    DtnError,
+    MethodUnavailable,
+    NotSessionOwner,
+    UnsafeDeposit,
+)
+from ape_dtn.local import Behaviour, LocalNetwork
 from ape_dtn.starting import client, methods
 from ape_dtn.starting.methods import Method
-from tests.conftest import Balances, Cast
+from tests.conftest import Balances, Cast, paid_in
 
+NOBODY = "0x" + "00" * 20
 ATOMIC = [Method.DELEGATE, Method.AUTHORIZATION, Method.PERMIT, Method.ALLOWANCE]
 BY_CLIENT = [method for method in ATOMIC if method.by_client]
 each_atomic = pytest.mark.parametrize("method", ATOMIC, ids=lambda method: method.value)
@@ -162,6 +169,33 @@ def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cas
 
     left = Call(network.token, ERC20.allowance, (str(cast.customer.address), spender))
     assert reads.read_one(network.ai.provider, left) == 0
+
+
+def test_a_token_that_keeps_a_part_is_told_before_anything_is_paid(
+    network: LocalNetwork, cast: Cast, project: Any, behaviour: Behaviour
+) -> None:
+    token = project.HostileToken.deploy(sender=cast.owner)
+    paid = paid_in(network, behaviour, cast, str(token.address))
+    token.behave(1, NOBODY, sender=cast.owner)
+
+    with pytest.raises(DepositTaxed) as raised:
+        DtnSession.start("10", cast.customer, paid.ai, method="allowance")
+
+    assert raised.value.fields == {"deposit": "10.00 BAD", "balance": "9.00 BAD"}
+
+
+def test_a_blocked_account_is_told_before_anything_is_paid(
+    usdc_network: LocalNetwork, cast: Cast
+) -> None:
+    plan = DtnSession.plan("1", cast.customer, usdc_network.ai, method="permit")
+    block = Function("blacklist(address)")
+    blocked = sends.call(usdc_network.token, block, str(cast.customer.address))
+    sends.send(usdc_network.ai.provider, cast.owner, blocked)
+
+    with pytest.raises(DtnError, match="blacklisted"):
+        DtnSession.open(plan, cast.customer, usdc_network.ai)
+
+    assert DtnSession.list(cast.customer, usdc_network.ai) == []
 
 
 def test_sessions_of_a_client_are_only_its_owners(network: LocalNetwork, cast: Cast) -> None:

@@ -132,6 +132,15 @@ def ids_of(requests: Any) -> list[str]:
     return [each.id for each in requests]
 
 
+def test_sessions_of_a_client_are_its_owners(network: LocalNetwork, cast: Cast) -> None:
+    session = DtnSession.start("1", cast.customer, network.ai, method="allowance")
+    request = session.request(PROMPT)
+    network.node.answer_pending()
+
+    assert ids(landed(network.ai, owner=cast.customer)) == [request.id]
+    assert landed(network.ai, owner=cast.stranger) == []
+
+
 def test_an_owner_without_sessions_has_no_answers_yet(network: LocalNetwork, cast: Cast) -> None:
     assert landed(network.ai, owner=str(cast.worker.address)) == []
 
@@ -179,7 +188,7 @@ def test_it_ends_with_the_session_and_tells_what_is_stranded(
 
     def answer_and_close() -> None:
         respond(answered, HERE)
-        funded.close()
+        funded.close(force=True)
 
     with later(0.5, answer_and_close):
         outcomes = list(watch)
@@ -790,7 +799,7 @@ with ape.networks.ethereum.local.use_provider("test"):
         now["waited"] = str(first.wait(timeout=0))
         now["watched"] = [str(outcome.result) for outcome in watch]
         now["pending"] = caught(lambda: third.wait(timeout=0.5))
-        session.close()
+        session.close(force=True)
         now["stranded"] = caught(third.wait)
         again = Watch(network.ai, owner=customer, since=watch.cursor, timeout=0)
         now["then"] = [outcome.request.id == third.id for outcome in again]

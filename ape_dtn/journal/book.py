@@ -236,10 +236,13 @@ class Journal:
             change = "update entries set state = ?, outcome = null where id = ?"
             database.execute(change, (State.OPEN.value, entry.id))
 
-    def take(self, entry: Entry) -> bool:
-        """Puts this process at it, unless another one is that is still alive."""
+    def take(self, entry: Entry) -> Entry | None:
+        """Puts this process at it, and gives it as it is now.
+
+        None where another process is at it that is still alive, or where it has ended.
+        """
         if entry.worker is not None and self._is_alive(entry.worker):
-            return False
+            return None
         with self._writing() as database:
             taken = database.execute(
                 "update entries set worker = ? where id = ? and worker is ?",

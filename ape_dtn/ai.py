@@ -280,6 +280,8 @@ class DtnAi:
                 Whatever is wrong with the request is found before a session is opened.
         """
         from ape_dtn.asking.draft import draft
+        from ape_dtn.journal.once import check_free
+        from ape_dtn.journal.once import checked as checked_key
         from ape_dtn.session import DtnSession
 
         if session and deposit is not None:
@@ -293,8 +295,9 @@ class DtnAi:
         signer, key = self.signer(account), idempotency_key
         if key is not None:
             amount = deposit or options.get("most_it_may_cost") or self.config.most_it_may_cost
-            if opened := DtnSession.started_by(f"{key}/start", amount, signer, self):
+            if opened := DtnSession.started_by(f"{checked_key(key)}/start", amount, signer, self):
                 return opened.request(*values, idempotency_key=f"{key}/request", **options)
+            check_free(self, signer, f"{key}/request")
         checked = draft(self, signer, values, None, options)
         most = checked.most_it_may_cost
         funds = most if deposit is None else most.token.amount(deposit)

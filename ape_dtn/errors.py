@@ -95,7 +95,10 @@ class KeyReused(BadInput):
         super().__init__(
             f"The idempotency key '{key}' was given to another {kind} before.", key=key
         )
-        self.hint = "Use a new key for each thing that is to happen once: `ape dtn journal`."
+        self.hint = (
+            "Use a new key for each thing that is to happen once. `ape dtn journal --all` shows "
+            "what it stands for."
+        )
 
 
 class WrongToken(InvalidAmount):
@@ -194,6 +197,21 @@ class InvalidCid(BadInput):
 
     def __init__(self, cid: str, reason: str) -> None:
         super().__init__(f"'{cid}' is no usable content identifier: {reason}.", cid=cid)
+
+
+class JournalUnusable(DtnError):
+    """The journal cannot be read or written, and nothing is sent without it."""
+
+    path: str | None
+    reason: str
+
+    def __init__(self, path: str | None, reason: str) -> None:
+        where = f" at {path}" if path else ""
+        super().__init__(f"The journal{where} cannot be used: {reason}.", path=path, reason=reason)
+        self.hint = (
+            "Nothing that moves money is sent before it is written there. Look at the disk; "
+            "APE_DATA_FOLDER says where it is."
+        )
 
 
 class InvalidOption(BadInput):
@@ -537,9 +555,10 @@ class NoRemedy(Refused):
         self.hint = "What it is, and who could help: `ape dtn rescue`."
 
 
-class NoEffect(Refused):
+class NoEffect(DtnError):
     """A transaction succeeded and did not do what it was sent for."""
 
+    exit_code = UNKNOWN_OUTCOME
     transaction: str
 
     def __init__(self, transaction: str) -> None:
@@ -653,10 +672,14 @@ class NoMoneyForGas(Refused):
 
 
 class SigningDeclined(Refused):
-    """The account did not sign the transaction. Nothing was sent."""
+    """The account did not sign, and nothing was sent for want of it."""
 
-    def __init__(self, account: str) -> None:
-        super().__init__(f"Account {account} did not sign. Nothing was sent.", account=account)
+    def __init__(self, account: str, what: str | None = None) -> None:
+        signed = f" {what}" if what else ""
+        sent = "" if what else " Nothing was sent."
+        super().__init__(f"Account {account} did not sign{signed}.{sent}", account=account)
+        if what:
+            self.hint = "Ape asks for this on a terminal alone. Without one, take another --method."
 
 
 class OwnersMissing(Refused):

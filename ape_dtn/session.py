@@ -161,18 +161,11 @@ class DtnSession:
     ) -> DtnSession:
         """Starts a session as it was planned; see :meth:`start`."""
         ai, deposit = ai or DtnAi(), planned.deposit
-        details = {
-            "method": planned.method.value,
-            "holder": planned.holder.address,
-            "manager": planned.contracts.session_manager,
-            "fee_target": planned.contracts.fee_target,
-        }
-        meant = Meant(operations.START, _meant_by(deposit), details, idempotency_key)
+        meant = Meant(operations.START, _meant_by(deposit), planned.details, idempotency_key)
         done = once.once(ai, account, meant, planned)
         session = cls._opened(ai, account, done, deposit.token)
-        session.method, session.holder = planned.method, planned.holder.address
         assert session.opened_with is not None
-        if session.opened_with < deposit:
+        if done.receipts and session.opened_with < deposit:
             raise two_step.short(ai, planned, session, done)
         return session
 
@@ -210,6 +203,8 @@ class DtnSession:
         session = cls(ai, int(done.outcome["session"]), account)
         session.receipt = done.receipt
         session.opened_with = token.units(int(done.outcome["balance"]))
+        session.holder = done.details.get("holder")
+        session.method = Method(done.details["method"]) if "method" in done.details else None
         return session
 
     @classmethod
@@ -394,8 +389,26 @@ class DtnSession:
         if isinstance(many, str | Prompt):
             raise InvalidOption("many", "it is one prompt; give a list of them")
         inputs = [each if isinstance(each, tuple) else (each,) for each in many]
-        checked = drafts(self.ai, self._signer(account), inputs, self.id, options)
-        return send_drafts(checked, on_sent, idempotency_key)
+        signer = self._signer(account)
+        found: dict[int, DtnRequest | DtnError] = {}
+        if idempotency_key is not None:
+            for place, values in enumerate(inputs):
+                key = f"{idempotency_key}#{place}"
+                if sent := self.asked_by(key, *values, account=signer, **options):
+                    found[place] = sent
+                    on_sent(place, sent)
+        left = [place for place in range(len(inputs)) if place not in found]
+        if not left:
+            return [found[place] for place in range(len(inputs))]
+        checked = drafts(self.ai, signer, [inputs[place] for place in left], self.id, options)
+        keys = [idempotency_key and f"{idempotency_key}#{place}" for place in left]
+
+        def told(place: int, outcome: DtnRequest | DtnError) -> None:
+            found[left[place]] = outcome
+            on_sent(left[place], outcome)
+
+        send_drafts(checked, told, keys)
+        return [found[place] for place in range(len(inputs))]
 
     def send(self, checked: Draft, idempotency_key: str | None = None) -> DtnRequest:
         """Sends a request that was drafted before this session was started."""

@@ -15,6 +15,7 @@ from ape_dtn._cli.command import (
     progress,
     say,
     signed,
+    unlock,
     working,
 )
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
@@ -104,6 +105,7 @@ def ask(
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.ai import DtnAi
     from ape_dtn.asking.draft import draft
+    from ape_dtn.journal.once import check_free
     from ape_dtn.session import DtnSession
 
     session_id = session_id or None  # 0 stands for a session of its own, as in the contracts
@@ -118,12 +120,16 @@ def ask(
     if inputs:
         api = ai.model(options.get("model") or ai.config.model).api
         asked = to_inputs(api, asked, inputs)
+    if key is not None and skip_confirmation:
+        unlock(account)  # what was begun under the key is finished first
     wait = {"timeout": timeout, "confirmations": confirmations}
     close = session_id is None and not keep
     session = DtnSession(ai, session_id, account) if session_id is not None else None
     if session is None and key is not None:
         amount = deposit or options.get("most_it_may_cost") or ai.config.most_it_may_cost
         session = DtnSession.started_by(f"{key}/start", amount, account, ai)
+        if session is None:
+            check_free(ai, account, f"{key}/request")
     request_key = key and f"{key}/request"
     if session is not None and (sent := session.asked_by(request_key, *asked, **options)):
         return _ask(session, lambda: sent, wait, output, close, key)
@@ -183,12 +189,20 @@ def ask_many(
     if not lines:
         raise click.UsageError("There is no prompt in FILE.")
     session = DtnSession(DtnAi(router), session_id, account)
-    checked = drafts(session.ai, account, [[line] for line in lines], session_id, options)
-    _show_worst_case(checked, str(checked[0].balance))
-    confirm(f"Send {len(checked)} requests?", account, skip_confirmation)
+    if key is not None and skip_confirmation:
+        unlock(account)  # what was begun under the key is finished first
+    known = _asked_before(session, lines, options, key)
+    left = [place for place in range(len(lines)) if place not in known]
+    inputs = [[lines[place]] for place in left]
+    checked = drafts(session.ai, account, inputs, session_id, options) if left else []
+    if checked:
+        _show_worst_case(checked, str(checked[0].balance))
+        confirm(f"Send {len(checked)} requests?", account, skip_confirmation)
     later = f"`ape dtn session history {session_id}` shows what is sent, `ape dtn watch` the rest."
     try:
-        sent = _send_many(checked, key)
+        keys = [key and f"{key}#{place}" for place in left]
+        known |= dict(zip(left, _send_many(checked, keys), strict=True))
+        sent = [known[place] for place in range(len(lines))]
         with working(f"Waiting for {len(sent)} answers"):
             outcomes = wait_all(sent, timeout, confirmations)
     except (KeyboardInterrupt, SystemExit) as err:
@@ -230,11 +244,24 @@ def answer(
     return _answered(request, {"timeout": timeout, "confirmations": confirmations}, output)
 
 
-def _send_many(checked: Sequence[Draft], key: str | None) -> list[DtnRequest | DtnError]:
+def _asked_before(
+    session: DtnSession, lines: Sequence[str], options: Options, key: str | None
+) -> dict[int, DtnRequest | DtnError]:
+    """Those of the lines that were asked under the key before, by their places."""
+    if key is None:
+        return {}
+    found = {
+        place: session.asked_by(f"{key}#{place}", line, **options)
+        for place, line in enumerate(lines)
+    }
+    return {place: request for place, request in found.items() if request}
+
+
+def _send_many(checked: Sequence[Draft], keys: Sequence[str | None]) -> list[DtnRequest | DtnError]:
     from ape_dtn.asking.draft import send_drafts
 
     with progress("Sending the requests", len(checked)) as advance:
-        return send_drafts(checked, lambda _place, _sent: advance(), key)
+        return send_drafts(checked, lambda _place, _sent: advance(), keys)
 
 
 def _in_its_place(

@@ -40,7 +40,7 @@ class Interrupted(DtnError):
 
     def __init__(self, by: BaseException, hint: str | None = None, **fields: Any) -> None:
         super().__init__("Interrupted.", **fields)
-        self.hint = hint
+        self.hint = hint or "If anything was being sent, `ape dtn resume` finishes it, once."
         if isinstance(by, SystemExit) and isinstance(by.code, int):
             self.exit_code = by.code  # type: ignore[misc]
 
@@ -76,12 +76,18 @@ class DtnCommand(click.Command):
     All else goes to standard error: questions, progress, whatever Ape has to tell.
     """
 
-    def __init__(self, *args: Any, network: str = "auto", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        network: str = "auto",
+        envvar: str | None = "APE_DTN_NETWORK",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.params += [
             # A name, not a class: parsing then imports nothing, and --help stays quick.
             NetworkOption(
-                base_type=str, default=network, envvar="APE_DTN_NETWORK", show_envvar=True
+                base_type=str, default=network, envvar=envvar, show_envvar=envvar is not None
             ),
             click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON."),
         ]
@@ -128,7 +134,11 @@ class DtnCommand(click.Command):
 
 
 def dtn_command(
-    name: str, network: str = "auto", *, deploys: bool = False
+    name: str,
+    network: str = "auto",
+    *,
+    deploys: bool = False,
+    envvar: str | None = "APE_DTN_NETWORK",
 ) -> Callable[[_Function], DtnCommand]:
     """Makes a function a command.
 
@@ -136,6 +146,7 @@ def dtn_command(
         name: The command's name.
         network: The network that it is connected to where none is named; by default Ape's.
         deploys: Whether it makes a network of its own; all others take one's ``--ai``.
+        envvar: What names the network where the option does not.
     """
     option = click.option(
         "--ai", "router", metavar="ADDRESS", help="The router, where it is not the known one."
@@ -143,7 +154,7 @@ def dtn_command(
 
     def decorate(function: _Function) -> DtnCommand:
         given = function if deploys else option(function)
-        return click.command(name, cls=DtnCommand, network=network)(given)
+        return click.command(name, cls=DtnCommand, network=network, envvar=envvar)(given)
 
     return decorate
 
@@ -200,11 +211,15 @@ def agrees(question: str, account: Any, yes: bool) -> bool:
     if not yes:
         with _question(without_terminal=NotConfirmed()):
             return click.confirm(question, err=True)
+    unlock(account)
+    return True
+
+
+def unlock(account: Any) -> None:
+    """Lets the account sign without a question, by APE_ACCOUNTS_<alias>_PASSPHRASE as in Ape."""
     if hasattr(account, "set_autosign"):
-        # Keys are then unlocked by APE_ACCOUNTS_<alias>_PASSPHRASE, as Ape does it.
         with _question(without_terminal=AccountLocked(account.alias)):
             account.set_autosign(True)
-    return True
 
 
 @contextlib.contextmanager

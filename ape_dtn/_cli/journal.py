@@ -47,6 +47,7 @@ def resume(
     rows = [_row(each) for each in entries]
     table(f"Begun by {account.address} and not finished", ["entry", "what", "sent"], rows)
     if not entries:
+        say("`ape dtn rescue` finds sessions that were left open.")
         return []
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
     with working("Looking at the chain, and finishing"):

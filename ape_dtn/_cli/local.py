@@ -75,7 +75,8 @@ def deploy(behaviour: str, fee_token: str, serve: bool) -> dict[str, Any] | None
     return None
 
 
-@dtn_command("demo", network="ethereum:local:test", deploys=True)
+# Wherever the user's other commands go, the demo's own network stays out of their way.
+@dtn_command("demo", network="ethereum:local:test", deploys=True, envvar=None)
 @behaviour_option
 @click.option("--prompt", default="What is a deep trust network?", show_default=True)
 def demo(behaviour: str, prompt: str) -> dict[str, Any]:

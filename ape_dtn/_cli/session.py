@@ -8,7 +8,16 @@ import click
 from ape.cli import account_option
 
 from ape_dtn._cli.bill import history, report
-from ape_dtn._cli.command import choose_account, confirm, dtn_command, say, signed, table, working
+from ape_dtn._cli.command import (
+    choose_account,
+    confirm,
+    dtn_command,
+    say,
+    signed,
+    table,
+    unlock,
+    working,
+)
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -30,10 +39,19 @@ method_option = click.option(
     type=click.Choice(METHODS),
     help="How to deposit and start in one transaction; by default the best way there is.",
 )
+
+
+def _not_empty(_ctx: click.Context, _param: click.Parameter, key: str | None) -> str | None:
+    if key is not None and not key.strip():
+        raise click.BadParameter("It is empty, as where a variable is not set.")
+    return key
+
+
 key_option = click.option(
     "--idempotency-key",
     "key",
     metavar="KEY",
+    callback=_not_empty,
     help="Do it once under this key: given again, it goes on where it was, or tells what came of "
     "it.",
 )
@@ -88,6 +106,8 @@ def start(
         with working("Starting the session"):
             opened = DtnSession.claim(account, ai, idempotency_key=key)
     else:
+        if key is not None and skip_confirmation:
+            unlock(account)  # what was begun under the key is finished first
         before = DtnSession.started_by(key, amount, account, ai)
         opened = before or _open(
             DtnSession.plan(amount, account, ai, method=method, unsafe_two_step=unsafe_two_step),
@@ -115,13 +135,15 @@ def _open(
 
 def show_plan(plan: Plan) -> None:
     """Tells how a session will be started, and what is sent before."""
+    from ape_dtn.starting.client import delegate
+
     click.echo(f"Method: {plan.method.value}, {plan.method.description}.", err=True)
     if plan.holder.is_client:
         click.echo(f"The session will belong to your client {plan.holder.address}.", err=True)
     if plan.delegates:
         click.echo(
-            "Your account will run the delegate's code from then on, which lets in nobody but "
-            "itself. In `ape console`, account.remove_delegate() undoes it.",
+            f"Your account will run the code of DtnDelegate, {delegate()}, from then on, which "
+            "lets in nobody but itself. In `ape console`, account.remove_delegate() undoes it.",
             err=True,
         )
     for what in plan.preparations:
@@ -197,6 +219,8 @@ def close(
     from ape_dtn.session import DtnSession
 
     found = DtnSession(DtnAi(router), session_id, account)
+    if key is not None and skip_confirmation:
+        unlock(account)  # what was begun under the key is finished first
     refund = found.closed_by(key)
     if refund is None:
         found.check_close(force=force)

@@ -106,6 +106,12 @@ class Draft:
         return self.routing.nodes
 
     @property
+    def worst(self) -> Amount:
+        """The most that the request can cost: the cap, for each answer that is wanted."""
+        most = self.most_it_may_cost
+        return most.token.units(most.units * max(self.routing.redundancy, 1))
+
+    @property
     def bytes_asked(self) -> int:
         """The bytes that a fair node bills the request itself for."""
         return len(self.call) + len(self.extra_params)
@@ -194,15 +200,19 @@ class Draft:
                 "user": user,
             },
             key=key,
-            spending=Spending(
-                most=self.most_it_may_cost,
-                session=str(self.session_id),
-                so_far=self.spent.amount if self.spent else None,
-                as_of=self.spent.as_of if self.spent else 0,
-                session_limit=self.limits.session,
-                day_limit=self.limits.day,
-                account_limit=self.limits.account,
-            ),
+            spending=self.spending(self.worst),
+        )
+
+    def spending(self, most: Amount) -> Spending:
+        """What is added up of it, or of many like it that may cost so much together."""
+        return Spending(
+            most=most,
+            session=str(self.session_id),
+            so_far=self.spent.amount if self.spent else None,
+            as_of=self.spent.as_of if self.spent else 0,
+            session_limit=self.limits.session,
+            day_limit=self.limits.day,
+            account_limit=self.limits.account,
         )
 
     def send(self, key: str | None = None) -> DtnRequest:
@@ -241,7 +251,12 @@ def to_request(ai: DtnAi, done: Done, api: Api | None = None) -> DtnRequest:
 
 def asked_of(inputs: Inputs, options: Options) -> str:
     """What tells a request from those that ask something else, before anything is looked up."""
-    given = sorted((name, value) for name, value in options.items() if value not in (None, (), ""))
+    # A limit says nothing of what is asked, and may be raised for it to be sent after all.
+    given = sorted(
+        (name, value)
+        for name, value in options.items()
+        if value not in (None, (), "") and not name.endswith("_limit")
+    )
     return "0x" + keccak(text=repr((list(inputs), given))).hex()
 
 
@@ -315,9 +330,10 @@ def drafts(
         with _placed(place, len(many)):
             asked.append(base.with_inputs(base.model.api.bind(inputs, named_inputs)))
     route = terms.routing(base.model)
-    limits, spent = _check_money(terms, len(asked))
+    asked = [replace(each, routing=route) for each in asked]
+    limits, spent = _check_money(terms, asked)
     return [
-        replace(each, routing=route, asked=asked_of(inputs, options), limits=limits, spent=spent)
+        replace(each, asked=asked_of(inputs, options), limits=limits, spent=spent)
         for each, inputs in zip(asked, many, strict=True)
     ]
 
@@ -366,7 +382,7 @@ def check_texts(values: Sequence[Any]) -> None:
 def send_drafts(
     checked: Sequence[Draft],
     on_sent: Callable[[int, DtnRequest | DtnError], None] = lambda _place, _sent: None,
-    key: str | None = None,
+    keys: Sequence[str | None] | None = None,
 ) -> list[DtnRequest | DtnError]:
     """Sends drafts of one session and account one upon the other; see ``DtnSession.request_many``.
 
@@ -386,7 +402,8 @@ def send_drafts(
             found[place] = err
         on_sent(place, found[place])
 
-    many = [each.meant(f"{key}#{place}" if key else None) for place, each in enumerate(checked)]
+    keys = keys or [None] * len(checked)
+    many = [each.meant(key) for each, key in zip(checked, keys, strict=True)]
     once.once_each(first.ai, first.signer, many, told)
     return [found[place] for place in range(len(checked))]
 
@@ -413,15 +430,20 @@ def _placed(place: int, how_many: int) -> Iterator[None]:
         raise
 
 
-def _check_money(terms: Terms, how_many: int) -> tuple[Limits, Spent]:
+def _check_money(terms: Terms, asked: Sequence[Draft]) -> tuple[Limits, Spent]:
     """Checks what all requests may cost together against the session and the limits."""
-    most = terms.most_it_may_cost
-    in_all = most.token.units(most.units * how_many)
-    allowed = limits_of(terms.ai.config, terms.options, most)
-    is_allowed = allowed.request is None or most <= allowed.request
+    ai, worst = terms.ai, asked[0].worst
+    in_all = worst.token.units(worst.units * len(asked))
+    allowed = limits_of(ai.config, terms.options, worst)
+    is_allowed = allowed.request is None or worst <= allowed.request
     if is_allowed and terms.balance is not None and in_all > terms.balance:
         raise InsufficientFunds(f"session {terms.session_id}", in_all, terms.balance)
-    return allowed, check_limits(terms.ai, allowed, terms.session_id, most, how_many)
+    spent = check_limits(ai, allowed, terms.session_id, worst, len(asked))
+    if allowed.day or allowed.account:
+        limited = replace(allowed, session=None)
+        together = replace(asked[0], limits=limited).spending(in_all)
+        once.check_spending(ai, asked[0].signer, together)
+    return allowed, spent
 
 
 def _plain(api: Api, kind: str, given: Any) -> Any:

@@ -176,17 +176,30 @@ def send_together(
     transactions: Sequence[Transaction],
     about: reverts.About = reverts.NOTHING,
     on_signed: OnSigned = lambda _: None,
+    instead_of: Signed | None = None,
 ) -> list[Receipt]:
     """Signs all transactions, then sends them back to back with nonces in order, then waits.
 
     Only the first may leave its gas limit to be estimated: the others run on a state that does not
     exist yet.
 
+    Args:
+        provider: The connection.
+        account: Who signs.
+        transactions: The transactions.
+        about: What they are about.
+        on_signed: Told of what was signed, before any of it is sent.
+        instead_of: A transaction that was signed before and that no endpoint takes: the first of
+            these has to have its nonce, so that only one of the two can be mined.
+
     Raises:
         DtnError: See :func:`send`. The error is that of the first transaction that failed.
+        TransactionPending: The nonce of the one that it is to replace is not the next.
         PartlySent: The first ones were sent, and a later one was not taken.
     """
     if safes.is_safe(account):
+        if instead_of is not None:  # which of its owners sends is not the same each time
+            raise TransactionPending(instead_of.hash)
         return _send_by_owners(provider, account, transactions, about, on_signed)
     assert all(transaction.gas_limit is not None for transaction in transactions[1:])
     sender = str(account.address)
@@ -195,6 +208,8 @@ def send_together(
         for _ in range(NONCE_ATTEMPTS):
             with nonces.turn(provider, sender):
                 priced = _priced(provider, account, transactions, about)
+                if instead_of is not None and priced[0].nonce != instead_of.nonce:
+                    raise TransactionPending(instead_of.hash)
                 if _send_in_order(provider, account, priced, sent, about, on_signed):
                     break
         else:
@@ -257,10 +272,11 @@ def send_each(
     waiting = list(range(len(transactions)))
     flying: dict[str, int] = {}
     deadline = _deadline(provider)
+    most = 1 if _runs_code(provider, str(account.address)) else MOST_IN_FLIGHT
     try:
         while waiting or flying:
-            if waiting and len(flying) <= MOST_IN_FLIGHT // 2:
-                places = waiting[: MOST_IN_FLIGHT - len(flying)]
+            if waiting and len(flying) <= most // 2:
+                places = waiting[: most - len(flying)]
                 del waiting[: len(places)]
                 window = {place: transactions[place] for place in places}
                 try:
@@ -292,6 +308,11 @@ def send_each(
         raise
 
 
+def _runs_code(provider: ProviderAPI, account: str) -> bool:
+    """Whether an account runs code (EIP-7702): nodes then take one transaction of it at a time."""
+    return bool(rpc.as_bytes(rpc.result(provider, "eth_getCode", [account, "latest"])))
+
+
 def follow(
     provider: ProviderAPI,
     account: AccountAPI,
@@ -312,8 +333,8 @@ def follow(
 
     Returns:
         By their hashes: the receipt, or why it failed; None where it never will be mined, since
-        another transaction has used its nonce, or where the endpoint does not take it in time and
-        its nonce is the account's next.
+        another transaction has used its nonce; `TransactionRefused` where the endpoint does not
+        take it in time and its nonce is the account's next.
 
     Raises:
         TransactionPending: They are not mined in time.
@@ -341,7 +362,11 @@ def follow(
             key=lambda each: each.nonce,
         )
         known = _are_known(provider, [each.hash for each in waiting]) if waiting else []
-        missing = [each for each, is_known in zip(waiting, known, strict=True) if not is_known]
+        missing = [
+            each
+            for each, is_known in zip(waiting, known, strict=True)
+            if not is_known and each.raw  # what others have sent only they can send again
+        ]
         if missing:
             first = missing[0]
             if first.sender == str(account.address):
@@ -350,11 +375,37 @@ def follow(
                 is_late = time.monotonic() > deadline
                 if is_late and _count(provider, first.sender, "pending") <= left[refused].nonce:
                     del left[refused]
-                    found[refused] = None
+                    what = "it does not take what was signed before"
+                    found[refused] = TransactionRefused("eth_sendRawTransaction", what)
         elif left and time.monotonic() > deadline:
             raise TransactionPending(*left)
         elif left:
             time.sleep(_pause(provider))
+
+
+def mined(
+    provider: ProviderAPI, signed: Sequence[Signed], about: reverts.About = reverts.NOTHING
+) -> list[Receipt]:
+    """The receipts of those that are mined and have succeeded, as it is now."""
+    found = []
+    for transaction_hash, raw in _mined(provider, [each.hash for each in signed]).items():
+        if transaction := _as_sent(provider, transaction_hash):
+            outcome = _outcome(provider, signed[0].sender, raw, transaction, about)
+            if isinstance(outcome, Receipt):
+                found.append(outcome)
+    return found
+
+
+def may_be_mined(provider: ProviderAPI, signed: Sequence[Signed]) -> bool:
+    """Whether any of some that were signed is neither mined nor overtaken, as far as is known."""
+    if not signed:
+        return False
+    try:
+        mined = _mined(provider, [each.hash for each in signed])
+        left = [each for each in signed if each.hash not in mined]
+        return len(_overtaken(provider, left)) < len(left)
+    except NoNetwork:
+        return True
 
 
 def _overtaken(provider: ProviderAPI, signed: Sequence[Signed]) -> list[str]:
@@ -554,12 +605,15 @@ def _kind(
     if transaction.delegate is None:
         return {"type": 2}
     from ape_ethereum.transactions import Authorization
+    from click import Abort
 
     # The chain counts the transaction's own nonce before it looks at the authorization's.
     runs: Any = {"address": transaction.delegate, "chain_id": chain_id, "nonce": nonce + 1}
-    signature = account.sign_authorization(**runs)
+    signature = None
+    with suppress(Abort):  # Ape asks each time, and has nobody to ask without a terminal
+        signature = account.sign_authorization(**runs)
     if signature is None:
-        raise SigningDeclined(str(account.address))
+        raise SigningDeclined(str(account.address), "that it runs the code of another")
     authorized: Any = Authorization.from_signature(signature=signature, **runs)
     return {"type": 4, "authorizations": [authorized]}
 
@@ -609,7 +663,7 @@ def _send_in_order(
         of the first, and what was signed with it is void.
     """
     if not signs_raw(account):
-        _send_by_account(account, priced, sent)
+        _send_by_account(account, priced, sent, on_signed)
         return True
     signed = [_signed(account, txn) for txn in priced]
     with _uninterrupted():  # written down and sent, or neither
@@ -631,14 +685,16 @@ def _send_in_order(
 
 
 def _send_by_account(
-    account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str]
+    account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str], on_signed: OnSigned
 ) -> None:
     """Impersonated and smart accounts send in their own way, and wait for each."""
     from ape.exceptions import ApeException
 
-    for txn in priced:
+    sender = str(account.address)
+    for place, txn in enumerate(priced):
         try:
             sent.append(_hash_of(account.call(txn).txn_hash))
+            on_signed({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
         except ApeException as err:
             if isinstance(err, DtnError):
                 raise
@@ -784,8 +840,8 @@ def _send_at_once(
             if is_known is False and _is_failure(answers[each])
         }
         for each in answers:
-            if known.get(each, True):
-                refused.pop(each, None)
+            if known.get(each, True) is not False or not _is_failure(answers[each]):
+                refused.pop(each, None)  # or it may have been taken meanwhile
         left = {
             each: left[each]
             for each, is_known in known.items()

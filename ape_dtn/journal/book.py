@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from ape_dtn.amount import Amount
 from ape_dtn.chain.sends import Signed
-from ape_dtn.errors import KeyReused, OverLimit
+from ape_dtn.errors import JournalUnusable, KeyReused, OverLimit
 from ape_dtn.journal import presence
 
 # For how many seconds a process waits for others to finish writing.
@@ -47,7 +47,7 @@ create table if not exists entries (
     cost text,
     settled integer not null default 0,
     unique (chain, router, account, key)
-) strict;
+);
 create table if not exists transactions (
     entry integer not null references entries (id),
     hash text not null,
@@ -55,7 +55,7 @@ create table if not exists transactions (
     nonce integer not null,
     raw text not null,
     primary key (entry, hash)
-) strict;
+);
 create index if not exists by_state on entries (chain, state);
 create index if not exists by_spending on entries (chain, token, day);
 pragma user_version = 1;
@@ -198,17 +198,27 @@ class Journal:
         Raises:
             KeyReused: That was something else.
         """
-        with self._reading() as database:
-            found = self._by_key(database, key)
+        found = self.of_key(key)
         if found is None or found.state is State.VOID:
             return None
         if (found.kind, found.meant) != (kind, _plain(meant)):
             raise KeyReused(key, found.kind)
         return found
 
+    def of_key(self, key: str) -> Entry | None:
+        """What a key stands for, or stood for."""
+        with self._reading() as database:
+            return self._by_key(database, key)
+
     def signed(self, entries: Mapping[int, Entry], signed: Mapping[int, Signed]) -> None:
-        """Writes down what was signed, for the entry of each place, before it is sent."""
+        """Writes down what was signed, for the entry of each place, before it is sent.
+
+        Raises:
+            JournalUnusable: The entry is not there: somebody has removed the file meanwhile.
+        """
         with self._writing() as database:
+            for place in signed:
+                _check_there(database, entries[place])
             database.executemany(
                 "insert or ignore into transactions (entry, hash, sender, nonce, raw)"
                 " values (?, ?, ?, ?, ?)",
@@ -224,11 +234,21 @@ class Journal:
         if state is State.DONE:
             log.debug(Step.SENT.value)
         with self._writing() as database:
+            _check_there(database, entry)
             database.execute(
                 "update entries set state = ?, outcome = ?, worker = null where id = ?",
                 (state.value, json.dumps(outcome), entry.id),
             )
         log.debug(Step.DONE.value)
+
+    def amend(self, entry: Entry, details: Mapping[str, Any]) -> Entry:
+        """Writes down how it is done, where that has changed since it was meant."""
+        with self._writing() as database:
+            database.execute(
+                "update entries set details = ? where id = ?",
+                (json.dumps({**entry.details, **details}), entry.id),
+            )
+            return _entry(database, entry.id)
 
     def reopen(self, entry: Entry) -> None:
         """Takes back that it was done: the chain has forgotten it."""
@@ -245,10 +265,10 @@ class Journal:
             return None
         with self._writing() as database:
             taken = database.execute(
-                "update entries set worker = ? where id = ? and worker is ?",
+                "update entries set worker = ? where id = ? and worker is ? and state = 'open'",
                 (self._me(), entry.id, entry.worker),
             )
-            return taken.rowcount == 1
+            return _entry(database, entry.id) if taken.rowcount == 1 else None
 
     def leave(self, entry: Entry) -> None:
         """Leaves it as it is, for whoever takes it next."""
@@ -406,7 +426,8 @@ class Journal:
             try:
                 yield database
             except BaseException:
-                database.execute("rollback")
+                with suppress(sqlite3.Error):  # what went wrong matters more
+                    database.execute("rollback")
                 raise
             database.execute("commit")
 
@@ -421,10 +442,18 @@ def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
             _in_memory[None] = _prepared(":memory:")
         yield _in_memory[None]
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = _prepared(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)  # what is signed could be sent by whoever reads it
+        database = _prepared(str(path))
+    except (sqlite3.Error, OSError) as err:
+        raise JournalUnusable(str(path), str(err)) from err
     try:
         yield database
+    except sqlite3.Error as err:
+        raise JournalUnusable(str(path), str(err)) from err
     finally:
         database.close()
 
@@ -441,12 +470,28 @@ def _prepared(name: str) -> sqlite3.Connection:
     return database
 
 
-def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
-    chain, router, account, kind, meant, details, key, state, outcome, worker = database.execute(
-        "select chain, router, account, kind, meant, details, key, state, outcome, worker"
-        " from entries where id = ?",
-        (entry_id,),
+def _missing() -> Any:
+    raise JournalUnusable(None, "an entry is not there any more")
+
+
+def _check_there(database: sqlite3.Connection, entry: Entry) -> None:
+    """Checks that an entry is the one that was begun."""
+    found = database.execute(
+        "select account, meant from entries where id = ?", (entry.id,)
     ).fetchone()
+    if found != (entry.account, json.dumps(entry.meant, sort_keys=True)):
+        raise JournalUnusable(None, "it was removed or replaced meanwhile")
+
+
+def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
+    chain, router, account, kind, meant, details, key, state, outcome, worker = (
+        database.execute(
+            "select chain, router, account, kind, meant, details, key, state, outcome, worker"
+            " from entries where id = ?",
+            (entry_id,),
+        ).fetchone()
+        or _missing()
+    )
     transactions = database.execute(
         "select hash, sender, nonce, raw from transactions where entry = ? order by nonce, rowid",
         (entry_id,),

@@ -9,23 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.sends import Receipt
 from ape_dtn.errors import (
+    DepositTaken,
     DtnError,
+    InvalidOption,
+    JournalUnusable,
     KeyReused,
     NoEffect,
     OverLimit,
     Refused,
+    RpcRefused,
     TransactionRefused,
 )
 from ape_dtn.journal import operations
-from ape_dtn.journal.book import Entry, Journal, Meant, State
+from ape_dtn.journal.book import Entry, Journal, Meant, Spending, State
 from ape_dtn.journal.operations import Ready
 from ape_dtn.journal.settling import reopen_forgotten, settle
 from ape_dtn.starting import two_step
@@ -34,6 +38,8 @@ from ape_dtn.starting.methods import Plan
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
+
+_T = TypeVar("_T")
 
 # How long to wait between two looks at what another process is at, in seconds.
 PAUSE = 0.1
@@ -49,10 +55,12 @@ class Done:
     Attributes:
         outcome: What came of it, as text; see :func:`ape_dtn.journal.operations.happened`.
         receipts: The transactions that were sent for it; none where it was known before.
+        details: How it was done.
     """
 
     outcome: Mapping[str, Any]
     receipts: tuple[Receipt, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def receipt(self) -> Receipt | None:
@@ -76,6 +84,28 @@ def journal_of(ai: DtnAi, account: AccountAPI | str) -> Journal:
     return Journal(lasting, chain, ai.router, address, head)
 
 
+def checked(key: str) -> str:
+    """An idempotency key that is one.
+
+    Raises:
+        InvalidOption: It is empty, as where a variable was not set that it should have come from.
+    """
+    if not key.strip():
+        raise InvalidOption("idempotency_key", "it is empty")
+    return key
+
+
+def check_free(ai: DtnAi, account: AccountAPI, key: str) -> None:
+    """Checks that a key stands for nothing yet.
+
+    Raises:
+        KeyReused: It stands for something.
+    """
+    found = journal_of(ai, account).of_key(key)
+    if found is not None and found.state is not State.VOID:
+        raise KeyReused(key, found.kind)
+
+
 def known(
     ai: DtnAi, account: AccountAPI, kind: str, meant: Mapping[str, Any], key: str | None
 ) -> Done | None:
@@ -89,7 +119,7 @@ def known(
     if key is None:
         return None
     journal = journal_of(ai, account)
-    found = journal.find(key, kind, meant)
+    found = journal.find(checked(key), kind, meant)
     return _again(ai, account, journal, found) if found else None
 
 
@@ -114,6 +144,16 @@ def once(ai: DtnAi, account: AccountAPI, meant: Meant, planned: Plan | None = No
         if begun := _begin(ai, account, journal, [meant]):
             return _finish(ai, account, journal, begun[0], planned=planned)
         planned = None  # another process may have done some of it
+
+
+def check_spending(ai: DtnAi, account: AccountAPI, spending: Spending) -> None:
+    """Checks what something may cost against all that was meant before; nothing is written down.
+
+    Raises:
+        OverLimit: Together they could cost more than a limit.
+    """
+    journal = journal_of(ai, account)
+    _within_limits(ai, journal, lambda: journal.check(spending))
 
 
 def once_each(
@@ -180,11 +220,13 @@ def resume(
     journal = journal_of(ai, account)
     found: list[tuple[Entry, Done | DtnError]] = []
     for entry in entries:
-        if journal.take(entry):
-            try:
-                found.append((entry, _finish(ai, account, journal, entry, again=True)))
-            except DtnError as err:
-                found.append((entry, err))
+        taken = journal.take(entry)
+        if taken is None:
+            continue
+        try:
+            found.append((taken, _finish(ai, account, journal, taken, again=True)))
+        except DtnError as err:
+            found.append((taken, err))
     return found
 
 
@@ -218,13 +260,14 @@ def _again(ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry) -> Do
     if entry.state is State.DONE:
         if not reopen_forgotten(ai, journal, [entry]):
             assert entry.outcome is not None
-            return Done(entry.outcome)
+            return Done(entry.outcome, details=entry.details)
         entry = journal.entry(entry.id)
     if entry.state is State.VOID:
         return None
-    if not journal.take(entry):  # somebody else was quicker
+    taken = journal.take(entry)
+    if taken is None:  # somebody else was quicker
         return _again(ai, account, journal, journal.entry(entry.id))
-    return _finish(ai, account, journal, entry, again=True)
+    return _finish(ai, account, journal, taken, again=True)
 
 
 def _begin(
@@ -237,14 +280,18 @@ def _begin(
     found_by = {"from_block": journal.head, "is_sent_here": sends.sends_here(account)}
     full = [replace(each, details={**each.details, **found_by}) for each in many]
     with suppress(KeyReused):
-        try:
-            return journal.begin(full)
-        except OverLimit:
-            # Requests that were answered have mostly cost less than they could have.
-            if not settle(ai, journal):
-                raise
-            return journal.begin(full)
+        return _within_limits(ai, journal, lambda: journal.begin(full))
     return None
+
+
+def _within_limits(ai: DtnAi, journal: Journal, attempt: Callable[[], _T]) -> _T:
+    """Attempts it again where what was answered has cost less than it could have."""
+    try:
+        return attempt()
+    except OverLimit:
+        if not settle(ai, journal):
+            raise
+        return attempt()
 
 
 def _finish(
@@ -259,9 +306,11 @@ def _finish(
     receipts: list[Receipt] = []
     try:
         try:
-            outcome = _found(ai, account, journal, entry, receipts) if again else None
+            found = _found(ai, account, journal, entry, receipts) if again else _NOTHING
+            outcome = found.outcome
             if outcome is None:
-                outcome = _send(ai, account, journal, entry, receipts, planned)
+                instead_of = found.refused
+                outcome = _send(ai, account, journal, entry, receipts, planned, instead_of)
         except DtnError as err:
             explained = two_step.explained(ai, entry, err, receipts)
             if explained is err:
@@ -269,32 +318,53 @@ def _finish(
             raise explained from err
     except DtnError as err:
         # What was signed before may be on its way, whatever is said of what was signed now.
-        is_void = isinstance(err, TransactionRefused) and not entry.signed
-        if is_void or isinstance(err, Refused):
+        is_refused = isinstance(err, Refused | TransactionRefused)
+        is_taken = isinstance(err, DepositTaken)  # nothing is left to be waited for
+        if is_taken or (is_refused and not sends.may_be_mined(ai.provider, entry.signed)):
             journal.end(entry, State.VOID, {"error": err.code, "message": err.message})
         raise
     else:
-        journal.end(entry, State.DONE, outcome)
-        return Done(outcome, tuple(receipts))
+        _note_done(journal, entry, outcome)
+        return Done(outcome, tuple(receipts), entry.details)
     finally:
         _leave(journal, entry)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What the chain has of something that may have been sent.
+
+    Attributes:
+        outcome: What came of it; None where nothing did.
+        refused: What the endpoint did not take: only in its place may something be signed anew.
+    """
+
+    outcome: dict[str, Any] | None
+    refused: sends.Signed | None = None
+
+
+_NOTHING = _Found(None)
+
+
 def _found(
     ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry, receipts: list[Receipt]
-) -> dict[str, Any] | None:
+) -> _Found:
     """What came of something that may have been sent; adds the receipts of what was.
 
     Raises:
         DtnError: It was mined, and failed.
     """
     about = operations.about(ai, entry)
+    if entry.kind == operations.START:
+        # Before a start is sent again: it would take what somebody else has deposited meanwhile.
+        landed = sends.mined(ai.provider, entry.signed, about)
+        operations.claimed(ai, entry, [log for each in landed for log in each.logs])
     followed = sends.follow(ai.provider, account, entry.signed, about) if entry.signed else {}
     receipts += [each for each in followed.values() if isinstance(each, Receipt)]
     logs = [log for each in receipts for log in each.logs]
     outcome = operations.happened(entry, logs) or operations.claimed(ai, entry, logs)
     if outcome is not None:
-        return outcome
+        return _Found(outcome)
     others = [each for each in journal.entries(*State) if each.id != entry.id]
     theirs = {signed.hash for each in others for signed in each.signed} | {
         str(each.outcome["transaction"])
@@ -302,14 +372,17 @@ def _found(
         if each.state is State.DONE and each.outcome
     }
     if outcome := operations.happened_elsewhere(ai, entry, theirs):
-        return outcome
+        return _Found(outcome)
+    refused = [each for each in entry.signed if isinstance(followed[each.hash], TransactionRefused)]
+    if refused:
+        return _Found(None, min(refused, key=lambda each: each.nonce))
     if None in followed.values():  # without it, what was to come after it could only fail
-        return None
+        return _NOTHING
     for each in followed.values():
         if isinstance(each, DtnError):
             each.before = tuple(receipts)
             raise each
-    return None
+    return _NOTHING
 
 
 def _send(
@@ -319,6 +392,7 @@ def _send(
     entry: Entry,
     receipts: list[Receipt],
     planned: Plan | Ready | None,
+    instead_of: sends.Signed | None,
 ) -> dict[str, Any]:
     """Sends what is missing, and waits for it; adds the receipts."""
     so_far = [log for each in receipts for log in each.logs]
@@ -327,14 +401,18 @@ def _send(
     def on_signed(signed: Mapping[int, sends.Signed]) -> None:
         journal.signed(dict.fromkeys(signed, entry), signed)
 
-    if planned is None:
+    if planned is None or (isinstance(planned, Plan) and planned.is_stale):
         planned = operations.plan(ai, account, entry, so_far)
     if isinstance(planned, Plan):
+        entry = journal.amend(entry, planned.details)
         about = replace(about, token=planned.deposit.token)
     while planned.preparations:
         before = list(planned.preparations.values())
         try:
-            receipts += sends.send_together(ai.provider, account, before, about, on_signed)
+            receipts += sends.send_together(
+                ai.provider, account, before, about, on_signed, instead_of
+            )
+            instead_of = None
             break
         except Refused:
             # Somebody else may have created meanwhile what is there for everybody.
@@ -343,8 +421,9 @@ def _send(
                 raise
             planned = anew
     opening = planned.opening(ai, account)
-    receipts += sends.send_together(ai.provider, account, opening, about, on_signed)
-    outcome = operations.happened(entry, [log for each in receipts for log in each.logs])
+    receipts += sends.send_together(ai.provider, account, opening, about, on_signed, instead_of)
+    logs = [log for each in receipts for log in each.logs]
+    outcome = operations.happened(entry, logs) or operations.happened_under_another(ai, entry, logs)
     if outcome is None:
         raise NoEffect(receipts[-1].transaction)
     return outcome
@@ -355,7 +434,7 @@ def _end(journal: Journal, entry: Entry, outcome: Receipt | DtnError) -> Done | 
     if isinstance(outcome, Receipt):
         kept = operations.happened(entry, outcome.logs)
         if kept is not None:
-            journal.end(entry, State.DONE, kept)
+            _note_done(journal, entry, kept)
             return Done(kept, (outcome,))
         outcome = NoEffect(outcome.transaction)
     if isinstance(outcome, Refused | TransactionRefused):
@@ -365,12 +444,25 @@ def _end(journal: Journal, entry: Entry, outcome: Receipt | DtnError) -> Done | 
     return outcome
 
 
+def _note_done(journal: Journal, entry: Entry, outcome: Mapping[str, Any]) -> None:
+    """Writes down what came of it. Where that fails, it has happened all the same."""
+    from ape.logging import logger
+
+    try:
+        journal.end(entry, State.DONE, outcome)
+    except JournalUnusable as err:
+        logger.warning(f"What came of transaction {outcome['transaction']} is not noted: {err}")
+
+
 def _leave(journal: Journal, entry: Entry) -> None:
     """Leaves what has not ended to whoever comes next. Where nothing was signed, it has ended.
 
     Unless the account sends in its own way: then what was sent is not known here.
     """
-    now = journal.entry(entry.id)
+    try:
+        now = journal.entry(entry.id)
+    except JournalUnusable:  # what it was left for matters more
+        return
     if now.state is not State.OPEN:
         return
     if now.signed or not now.details["is_sent_here"]:
@@ -387,5 +479,7 @@ def _chain_and_head(provider: ProviderAPI) -> tuple[str, int]:
     )
     # A fork has the first block of the chain that it was taken of.
     fork = "fork of " if provider.network.is_fork else ""
-    genesis = rpc.as_bytes(rpc.expect(first)["hash"]).hex()
+    if rpc.expect(first) is None:
+        raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
+    genesis = rpc.as_bytes(first["hash"]).hex()
     return f"{fork}{provider.chain_id}:{genesis}", rpc.as_int(rpc.expect(head))

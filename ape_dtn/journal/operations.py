@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eth_utils import to_checksum_address
@@ -84,11 +84,30 @@ def happened(entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
 
 
 def claimed(ai: DtnAi, entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
-    """The session of a bare deposit that its sender has claimed in another way."""
+    """The session of a bare deposit that its sender has claimed in another way.
+
+    Raises:
+        DepositTaken: Somebody else has.
+    """
     if entry.kind != START or (deposited := two_step.deposit_among(logs, entry)) is None:
         return None
-    found = two_step.next_start(ai, entry.details["manager"], deposited)
-    return happened(entry, [found[0]]) if found else None
+    manager = entry.details["manager"]
+    found = two_step.next_start(ai, manager, deposited)
+    if found is None:
+        return None
+    outcome = happened(entry, [found[0]])
+    if outcome is None:  # what waits now is somebody else's
+        deposit = two_step.deposit_of(entry)
+        raise two_step.taken(ai, manager, deposit, deposited)
+    return outcome
+
+
+def happened_under_another(ai: DtnAi, entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
+    """What came of an entry under a session manager that has replaced the one it was meant for."""
+    if "manager" not in entry.details:
+        return None
+    current = {**entry.details, "manager": ai.contracts().session_manager}
+    return happened(replace(entry, details=current), logs)
 
 
 def happened_elsewhere(ai: DtnAi, entry: Entry, known: Iterable[str]) -> dict[str, Any] | None:
@@ -154,7 +173,7 @@ def plan(ai: DtnAi, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> P
     is_bare = method is methods.Method.TWO_STEP
     if two_step.deposit_among(logs, entry) or (is_bare and _is_deposited_elsewhere(ai, entry)):
         return Ready(sends.call(ai.router, Router.start_user_session))
-    deposit = ai.token().units(int(entry.meant["deposit"]))
+    deposit = two_step.deposit_of(entry)
     return methods.plan(ai, account, deposit, method, unsafe_two_step=is_bare)
 
 

@@ -9,6 +9,7 @@ from ape_dtn.billing.bill import State as RequestState
 from ape_dtn.billing.history import history
 from ape_dtn.chain import rpc
 from ape_dtn.chain.networks import is_local
+from ape_dtn.errors import NoNetwork, SessionNotFound
 from ape_dtn.journal.book import Entry, Journal, State
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ def settle(ai: DtnAi, journal: Journal) -> bool:
     changed = reopen_forgotten(ai, journal, journal.unsettled())
     costs: dict[str, int] = {}
     for session_id in {int(each.meant["session"]) for each in journal.unsettled()}:
-        for request, _ in history(ai, session_id).requests:
+        try:
+            requests = history(ai, session_id).requests
+        except (NoNetwork, SessionNotFound):  # the most that it may have cost stays
+            continue
+        for request, _ in requests:
             if request.state is not RequestState.PENDING:
                 paid = (response.charge for response in request.responses)
                 costs[request.id] = sum(charge.amount.units for charge in paid if charge)

@@ -6,8 +6,9 @@ make both in one transaction. What comes before that transaction moves no money.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,13 @@ from ape_dtn.chain.abi import ERC20, Client, Delegate, Router
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.chain.sends import Transaction
-from ape_dtn.errors import DtnError, InsufficientFunds, MethodUnavailable, UnsafeDeposit
+from ape_dtn.errors import (
+    DtnError,
+    InsufficientFunds,
+    InvalidOption,
+    MethodUnavailable,
+    UnsafeDeposit,
+)
 from ape_dtn.ownership import Holder
 from ape_dtn.starting import batch, client, permits
 
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
 # What starting may use at most where it cannot be estimated, as what it runs on is not there yet.
 # The deployed network uses 182,004; with a delegation, 210,657.
 START_GAS = 400_000
+
+# After how many seconds a plan is made anew before anything is signed.
+STALE_AFTER = 5.0
 
 # What an approval may use at most. Tokens behind a proxy use up to 60,000.
 APPROVE_GAS = 100_000
@@ -51,6 +61,9 @@ class Method(Enum):
     """The account's client is approved the amount by a transaction, and then takes it."""
     TWO_STEP = "two-step"
     """A transfer and a start, between which anybody can take the deposit."""
+
+    def __str__(self) -> str:
+        return self.value
 
     @property
     def by_client(self) -> bool:
@@ -100,6 +113,7 @@ class Plan:
         delegates: Whether the account's code is changed (EIP-7702).
         signable: What the token takes signed.
         now: The chain's time, in seconds.
+        made_at: When it was made, by the clock of this process.
     """
 
     deposit: Amount
@@ -110,6 +124,24 @@ class Plan:
     delegates: bool = False
     signable: permits.Signable | None = None
     now: int = 0
+    made_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the chain may be otherwise by now, as after a question to the user."""
+        return time.monotonic() - self.made_at > STALE_AFTER
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the journal keeps of it."""
+        return {
+            "method": self.method.value,
+            "holder": self.holder.address,
+            "manager": self.contracts.session_manager,
+            "fee_target": self.contracts.fee_target,
+            "symbol": self.deposit.token.symbol,
+            "decimals": str(self.deposit.token.decimals),
+        }
 
     @property
     def is_atomic(self) -> bool:
@@ -248,6 +280,8 @@ class _Seen:
 def _wanted(ai: DtnAi, method: Method | str | None, unsafe_two_step: bool) -> Method | None:
     """The way that somebody asked for, or that needs no choice."""
     if unsafe_two_step:
+        if method is not None and Method(method) is not Method.TWO_STEP:
+            raise InvalidOption("unsafe_two_step", "another method is asked for besides")
         return Method.TWO_STEP
     asked = method or ai.config.method
     if asked is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.amount import Amount
+from ape_dtn.amount import Amount, Token
 from ape_dtn.chain import reads
 from ape_dtn.chain.abi import ERC20, Log, Router, SessionManager
 from ape_dtn.chain.reads import Call
@@ -35,11 +35,17 @@ def deposit_among(logs: Sequence[Log], entry: Entry) -> Log | None:
     return _deposit(logs, entry.meant["token"], entry.account, entry.details["fee_target"])
 
 
+def deposit_of(entry: Entry) -> Amount:
+    """The deposit of a start, without asking the chain what its token is."""
+    symbol, decimals = entry.details["symbol"], int(entry.details["decimals"])
+    return Token(entry.meant["token"], symbol, decimals).units(int(entry.meant["deposit"]))
+
+
 def explained(ai: DtnAi, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
     """What a failure means for a bare deposit, as the chain has it now; else the failure itself."""
-    if entry.meant.get("deposit") is None:
+    if entry.meant.get("deposit") is None or isinstance(failed, DepositTaken):
         return failed
-    deposit = ai.token().units(int(entry.meant["deposit"]))
+    deposit = deposit_of(entry)
     if isinstance(failed, PartlySent):
         return DepositWaiting(deposit, failed.sent[0])
     logs = [log for each in (*receipts, *failed.before) for log in each.logs]
@@ -54,10 +60,13 @@ def explained(ai: DtnAi, entry: Entry, failed: DtnError, receipts: Sequence[Rece
     if not isinstance(failed, Refused):
         return failed
     start = Call(ai.router, Router.start_user_session, (), "router", entry.account)
-    (outcome,) = reads.try_read(ai.provider, start)
+    try:
+        (outcome,) = reads.try_read(ai.provider, start)
+    except NoNetwork:
+        return DepositWaiting(deposit, deposited.transaction)
     if isinstance(outcome, NothingDeposited):
         return taken(ai, entry.details["manager"], deposit, deposited)
-    if isinstance(outcome, DtnError):
+    if isinstance(outcome, Refused):
         return failed
     return DepositWaiting(deposit, deposited.transaction)
 
@@ -68,7 +77,8 @@ def short(ai: DtnAi, planned: Plan, session: DtnSession, done: Done) -> DepositT
     fee_target = planned.contracts.fee_target
     deposited = _deposit(logs, planned.deposit.token.address, planned.holder.account, fee_target)
     assert deposited is not None
-    found = taken(ai, planned.contracts.session_manager, planned.deposit, deposited, session.id)
+    manager = planned.contracts.session_manager
+    found = taken(ai, manager, planned.deposit, deposited, session.id)
     found.hint = f"What was left is in session {session.id}: {session.opened_with}."
     return found
 

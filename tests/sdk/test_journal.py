@@ -12,19 +12,24 @@ import pytest
 
 from ape_dtn import DtnRequest, DtnSession
 from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import ERC20
 from ape_dtn.errors import (
     DepositTaken,
     DtnError,
+    InvalidOption,
+    JournalUnusable,
     KeyReused,
+    MethodUnavailable,
     OverLimit,
     RequestsPending,
     TransactionPending,
 )
 from ape_dtn.journal import once, settling
 from ape_dtn.journal.book import Journal, State
-from ape_dtn.local import LocalNetwork
+from ape_dtn.local import Behaviour, LocalNetwork
+from ape_dtn.starting import methods
 from ape_dtn.starting.methods import Method
-from tests.conftest import Balances, Cast
+from tests.conftest import Balances, Cast, paid_in
 
 from .conftest import DEPOSIT, Through
 
@@ -407,6 +412,107 @@ def test_what_a_test_has_set_back_is_void(
     assert balances.of_network == session.balance
 
 
+# What may still come is not signed anew.
+
+
+def without_coin(network: LocalNetwork, account: Any) -> None:
+    rpc.result(network.ai.provider, "anvil_setBalance", [str(account.address), "0x0"])
+
+
+def test_what_cannot_be_sent_again_now_is_not_given_up(
+    network: LocalNetwork, cast: Cast, balances: Balances
+) -> None:
+    """Another node may have it, and mine it: its key must not start another session."""
+    pending_start(network, cast.customer, slice(2), idempotency_key="no coin", method="delegate")
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    coin = rpc.result(network.ai.provider, "eth_getBalance", [str(cast.customer.address), "latest"])
+    without_coin(network, cast.customer)
+    provider = network.ai.provider
+    provider.network.__dict__["transaction_acceptance_timeout"] = 1
+    try:
+        with pytest.raises(DtnError):
+            DtnSession.start(
+                DEPOSIT, cast.customer, network.ai, idempotency_key="no coin", method="delegate"
+            )
+    finally:
+        del provider.network.__dict__["transaction_acceptance_timeout"]
+    rpc.result(provider, "anvil_setBalance", [str(cast.customer.address), coin])
+
+    session = DtnSession.start(
+        DEPOSIT, cast.customer, network.ai, idempotency_key="no coin", method="delegate"
+    )
+
+    assert once.journal_of(network.ai, cast.customer).entry(entry.id).state is State.DONE
+    assert balances.of_network == session.balance
+
+
+def test_an_entry_that_has_ended_meanwhile_is_not_resumed(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    pending_start(network, cast.customer, slice(2))
+    stale = once.unfinished(network.ai, cast.customer)
+    once.resume(network.ai, cast.customer, stale)
+
+    assert once.resume(network.ai, cast.customer, stale) == []
+    assert len(DtnSession.list(cast.customer, network.ai)) == 1
+
+
+@pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
+def test_a_manager_that_is_replaced_after_the_plan_is_found(
+    network: LocalNetwork,
+    cast: Cast,
+    behaviour: Behaviour,
+    method: Method,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = DtnSession.plan("25", cast.customer, network.ai, method=method)
+    paid_in(network, behaviour, cast, network.token)
+    if method is Method.TWO_STEP:  # a bare deposit would go to where nobody finds it
+        monkeypatch.setattr(methods, "STALE_AFTER", 0)
+
+    session = DtnSession.open(plan, cast.customer, network.ai)
+
+    assert str(session.balance) == "25.00 USDT"
+
+
+def test_a_delegate_that_came_after_the_plan_is_kept(
+    network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = DtnSession.plan("25", cast.customer, network.ai, method=Method.DELEGATE)
+    cast.customer.set_delegate(network.ai.router)
+    monkeypatch.setattr(methods, "STALE_AFTER", 0)
+
+    with pytest.raises(MethodUnavailable):
+        DtnSession.open(plan, cast.customer, network.ai)
+
+
+def test_a_strangers_deposit_is_left_alone(network: LocalNetwork, cast: Cast) -> None:
+    pending_start(network, cast.customer, slice(1, 2))
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    DtnSession.claim(cast.stranger, network.ai)
+    target = network.ai.contracts().fee_target
+    transfer = sends.call(network.token, ERC20.transfer, target, 7)
+    sends.send(network.ai.provider, cast.stranger, transfer)
+
+    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(outcome, DepositTaken)
+    assert DtnSession.claim(cast.stranger, network.ai).opened_with == network.ai.token().units(7)
+
+
+def test_an_impersonated_account_does_nothing_twice(
+    network: LocalNetwork, cast: Cast, accounts: Any
+) -> None:
+    account = accounts.impersonate_account(cast.customer.address)
+    session = DtnSession.start("5", account, network.ai, idempotency_key="started")
+    request = session.request(PROMPT, idempotency_key="asked")
+    nonce = nonce_of(network, account)
+
+    assert DtnSession.start("5", account, network.ai, idempotency_key="started").id == session.id
+    assert session.request(PROMPT, idempotency_key="asked").id == request.id
+    assert nonce_of(network, account) == nonce
+
+
 # Closing.
 
 
@@ -468,7 +574,131 @@ def test_what_was_answered_counts_as_what_it_cost(network: LocalNetwork, cast: C
         session.request(PROMPT, account_limit=limit)
 
 
+@pytest.mark.parametrize("limit", ["day_limit", "account_limit"])
+def test_over_a_budget_no_session_is_opened(network: LocalNetwork, cast: Cast, limit: str) -> None:
+    options: Any = {limit: "0.20"}
+    nonce = nonce_of(network, cast.customer)
+
+    with pytest.raises(OverLimit):
+        network.ai.request(PROMPT, account=cast.customer, **options)
+
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def test_an_empty_key_is_none(network: LocalNetwork, cast: Cast) -> None:
+    """As where a variable is not set in CI: two jobs would share one session."""
+    for key in ("", " "):
+        with pytest.raises(InvalidOption):
+            DtnSession.start("1", cast.customer, network.ai, idempotency_key=key)
+        with pytest.raises(InvalidOption):
+            network.ai.request(PROMPT, account=cast.customer, idempotency_key=key)
+
+
+def test_a_key_of_a_request_opens_no_session_for_another(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    funded.request(PROMPT, idempotency_key="shared/request")
+    nonce = nonce_of(network, cast.customer)
+
+    with pytest.raises(KeyReused):
+        network.ai.request(PROMPT, account=cast.customer, idempotency_key="shared")
+
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def test_a_session_that_is_closed_since_is_told_under_its_key(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    first = DtnSession.start("1", cast.customer, network.ai, idempotency_key="closed since")
+    first.close()
+
+    again = DtnSession.start("1", cast.customer, network.ai, idempotency_key="closed since")
+
+    assert (again.id, again.method, again.holder) == (first.id, first.method, first.holder)
+
+
+def test_a_chain_that_goes_away_after_sending_leaves_no_doubt(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    sent = False
+
+    def go_away(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        nonlocal sent
+        if sent:
+            raise OSError("the connection dropped")
+        sent = b"eth_sendRawTransaction" in body
+        return ask(body)
+
+    with unmined(network), through(go_away) as ai:
+        ai.provider.network.__dict__["transaction_acceptance_timeout"] = 1
+        with pytest.raises(TransactionPending) as raised:
+            DtnSession.start("1", cast.customer, ai, method="delegate")
+
+    assert "ape dtn resume" in (raised.value.hint or "")
+
+
+def test_each_answer_that_is_wanted_counts(network: LocalNetwork, cast: Cast) -> None:
+    session = DtnSession.start("5", cast.customer, network.ai)
+
+    with pytest.raises(OverLimit, match=r"0\.75 USDT"):
+        session.request(PROMPT, redundancy=3, may_never_complete=True, request_limit="0.74")
+
+
+def test_a_raised_limit_asks_the_same(network: LocalNetwork, cast: Cast) -> None:
+    session = DtnSession.start("5", cast.customer, network.ai)
+    first = session.request(PROMPT, day_limit="1", idempotency_key="raised")
+
+    assert session.request(PROMPT, day_limit="2", idempotency_key="raised").id == first.id
+
+
+def test_many_are_told_again_when_there_is_no_money_for_more(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    session = DtnSession.start("0.50", cast.customer, network.ai)
+    first = session.request_many(["one", "two"], idempotency_key="all of it")
+    network.node.answer_pending()
+    session.close()
+
+    again = session.request_many(["one", "two"], idempotency_key="all of it")
+
+    assert [each.id for each in again] == [each.id for each in first]  # type: ignore[union-attr]
+
+
 # The file.
+
+
+def test_where_the_journal_is_gone_nothing_is_sent(
+    network: LocalNetwork, cast: Cast, journal: Callable[[], Journal], through: Through
+) -> None:
+    nonce = nonce_of(network, cast.customer)
+
+    def remove(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_maxPriorityFeePerGas" in body:
+            for path in journal().path.parent.glob("journal.sqlite3*"):  # type: ignore[union-attr]
+                path.unlink()
+        return ask(body)
+
+    with through(remove) as ai, pytest.raises(JournalUnusable):
+        DtnSession.start("1", cast.customer, ai)
+
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def test_only_its_user_reads_it(
+    network: LocalNetwork, cast: Cast, journal: Callable[[], Journal]
+) -> None:
+    DtnSession.start("1", cast.customer, network.ai)
+
+    path = journal().path
+    assert path is not None
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Any) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(JournalUnusable, match="cannot be used"):
+        Journal(tmp_path / "file" / "journal", "chain", "router", "account").entries(*State)
 
 
 def test_the_file_is_made_anew_where_it_is_missing(tmp_path: Any) -> None:

@@ -159,7 +159,7 @@ def test_a_public_network_needs_the_risk_accepted(
     monkeypatch.setattr("ape_dtn.starting.methods.is_local", lambda _: False)
 
     with pytest.raises(UnsafeDeposit) as raised:
-        DtnSession.start(DEPOSIT, cast.customer, network.ai)
+        DtnSession.start(DEPOSIT, cast.customer, network.ai, method="two-step")
 
     assert "anybody can take it" in raised.value.message
     assert raised.value.hint is not None

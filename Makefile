@@ -53,8 +53,8 @@ conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=cho
 invariants: $(DEV) $(FORGE) $(SOLC) ## play with the contracts at random: 100,000 calls on each behaviour
 	@cd invariants && ../$(FORGE) test $(ARGS)
 
-crash: $(DEV) $(ANVIL) ## kill what moves money at random moments: KILLS=600, SEED=number to repeat
-	@$(run) KILLS=$(KILLS) SEED=$(SEED) ape test tests/sdk/test_crash.py -k at_random -s $(ARGS)
+crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random moments: KILLS=600, SEED=number to repeat
+	@$(run) KILLS=$(KILLS) SEED=$(SEED) ape test tests/sdk/test_crash.py -k killed_at -s $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py

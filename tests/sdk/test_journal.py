@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -227,12 +228,19 @@ def unmined(network: LocalNetwork) -> Iterator[None]:
     """Nothing that is sent is mined."""
     provider = network.ai.provider
     rpc.result(provider, "evm_setAutomine", [False])
-    provider.network.__dict__["transaction_acceptance_timeout"] = 1
     try:
-        yield
+        with impatient():
+            yield
     finally:
-        del provider.network.__dict__["transaction_acceptance_timeout"]
         rpc.result(provider, "evm_setAutomine", [True])
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """What is not mined in a second is not waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sends, "_deadline", lambda _: time.monotonic() + 1)
+        yield
 
 
 def pending_start(
@@ -427,16 +435,11 @@ def test_what_cannot_be_sent_again_now_is_not_given_up(
     (entry,) = once.unfinished(network.ai, cast.customer)
     coin = rpc.result(network.ai.provider, "eth_getBalance", [str(cast.customer.address), "latest"])
     without_coin(network, cast.customer)
-    provider = network.ai.provider
-    provider.network.__dict__["transaction_acceptance_timeout"] = 1
-    try:
-        with pytest.raises(DtnError):
-            DtnSession.start(
-                DEPOSIT, cast.customer, network.ai, idempotency_key="no coin", method="delegate"
-            )
-    finally:
-        del provider.network.__dict__["transaction_acceptance_timeout"]
-    rpc.result(provider, "anvil_setBalance", [str(cast.customer.address), coin])
+    with impatient(), pytest.raises(DtnError):
+        DtnSession.start(
+            DEPOSIT, cast.customer, network.ai, idempotency_key="no coin", method="delegate"
+        )
+    rpc.result(network.ai.provider, "anvil_setBalance", [str(cast.customer.address), coin])
 
     session = DtnSession.start(
         DEPOSIT, cast.customer, network.ai, idempotency_key="no coin", method="delegate"
@@ -629,10 +632,8 @@ def test_a_chain_that_goes_away_after_sending_leaves_no_doubt(
         sent = b"eth_sendRawTransaction" in body
         return ask(body)
 
-    with unmined(network), through(go_away) as ai:
-        ai.provider.network.__dict__["transaction_acceptance_timeout"] = 1
-        with pytest.raises(TransactionPending) as raised:
-            DtnSession.start("1", cast.customer, ai, method="delegate")
+    with unmined(network), through(go_away) as ai, pytest.raises(TransactionPending) as raised:
+        DtnSession.start("1", cast.customer, ai, method="delegate")
 
     assert "ape dtn resume" in (raised.value.hint or "")
 

@@ -129,11 +129,14 @@ class DtnAi:
 
     @property
     def config(self) -> DtnConfig:
-        """The ``dtn:`` section of the configuration."""
-        from ape.utils.basemodel import ManagerAccessMixin as access
+        """The ``dtn:`` section of the configuration.
 
-        config: DtnConfig = access.config_manager.get_config("dtn")
-        return config
+        Raises:
+            InvalidOption: Something in it, or in the environment, cannot be so.
+        """
+        from ape_dtn.config import configured
+
+        return configured()
 
     def signer(self, account: AccountAPI | None = None) -> AccountAPI:
         """Who signs: the account that is given, else that of this object, else Ape's default.

@@ -27,6 +27,8 @@ from ape.api import PluginConfig
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from ape_dtn.errors import InvalidOption
+
 
 class DtnConfig(PluginConfig):
     """Where the network is, and what requests use when nothing else is said.
@@ -86,3 +88,21 @@ class DtnConfig(PluginConfig):
 
     ipfs_timeout: float = Field(default=60.0, gt=0)
     """For how many seconds the content of one answer is fetched."""
+
+
+def configured() -> DtnConfig:
+    """The configuration as it is now.
+
+    Raises:
+        InvalidOption: Something in it, or in the environment, cannot be so.
+    """
+    from ape.utils.basemodel import ManagerAccessMixin as access
+    from pydantic import ValidationError
+
+    try:
+        found: DtnConfig = access.config_manager.get_config("dtn")
+    except ValidationError as err:
+        (wrong, *_) = err.errors()
+        name = ".".join(map(str, wrong["loc"])) or "dtn"
+        raise InvalidOption(name, str(wrong["msg"])) from err
+    return found

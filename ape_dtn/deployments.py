@@ -80,10 +80,12 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
     from ape.types import AddressType
     from ape.utils.basemodel import ManagerAccessMixin as access
 
+    from ape_dtn.config import configured
+
     chain_id = provider.chain_id
     packaged = PUBLIC.get(chain_id)
-    configured: str | None = access.config_manager.get_config("dtn").routers.get(chain_id)
-    if chosen := router or configured:
+    in_config = configured().routers.get(chain_id)
+    if chosen := router or in_config:
         try:
             address = str(access.conversion_manager.convert(chosen, AddressType))
         except ConversionError as err:

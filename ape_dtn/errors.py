@@ -202,6 +202,7 @@ class InvalidCid(BadInput):
 class JournalUnusable(DtnError):
     """The journal cannot be read or written, and nothing is sent without it."""
 
+    exit_code = REFUSED
     path: str | None
     reason: str
 

@@ -112,7 +112,9 @@ def _what(entry: Entry) -> str:
     if session is not None:
         return f"{entry.kind} on session {session}"
     if "deposit" in entry.meant:
-        return f"{entry.kind} with {entry.meant['deposit']} units"
+        from ape_dtn.starting.two_step import deposit_of
+
+        return f"{entry.kind} with {deposit_of(entry)}"
     return entry.kind
 
 

@@ -32,6 +32,9 @@ class Kind(Enum):
     ALLOWANCE = "allowance"
     """What the client may take of the account's tokens, when the account tells it to."""
 
+    def __str__(self) -> str:
+        return self.value
+
 
 class Remedy(Enum):
     """What can be done about it; see :meth:`ape_dtn.rescue.rescue.DtnRescue.apply`."""

@@ -49,7 +49,7 @@ def test_a_start_that_was_killed_is_resumed(rich: Network) -> None:
     resumed = rich.dtn("resume", *BY_US, "--json")
     again = rich.dtn("resume", *BY_US, "--json")
 
-    assert "start with 3000000 units" in " ".join(shown.out.split())
+    assert "start with 3.00 USDT" in " ".join(shown.out.split())
     assert resumed.code == 0, resumed.err
     (done,) = resumed.json
     assert (done["kind"], done["state"], done["error"]) == ("start", "done", None)

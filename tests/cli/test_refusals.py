@@ -65,6 +65,21 @@ CASES = [
         "insufficient_funds",
         "and 5000.00 USDT is needed",
     ),
+    Case("empty-key", start("1", "--idempotency-key", ""), BAD_INPUT, "bad_input", "It is empty"),
+    Case(
+        "two-methods",
+        start("1", "--method", "permit", "--unsafe-two-step"),
+        BAD_INPUT,
+        "invalid_option",
+        "another method",
+    ),
+    Case(
+        "no-permits",
+        start("1", "--method", "permit"),
+        REFUSED,
+        "method_unavailable",
+        "USDT does not take it",
+    ),
     Case("neither-amount-nor-claim", start(), BAD_INPUT, "bad_input", "AMOUNT or --claim"),
     Case(
         "nothing-to-claim", start("--claim"), REFUSED, "nothing_deposited", "Nothing is deposited"
@@ -240,3 +255,12 @@ def test_people_are_told_without_a_traceback(refused: tuple[Case, Done]) -> None
 
 def test_nothing_moved(refusals: Refusals) -> None:
     assert refusals.after == refusals.before
+
+
+def test_a_wrong_configuration_is_told(documented: Network) -> None:
+    here = documented.shell.having(APE_DTN_METHOD="foo")
+
+    done = here.dtn(*start("1"), "--json")
+
+    assert (done.code, done.error["code"]) == (BAD_INPUT, "invalid_option")
+    assert "'method' cannot be so" in done.error["message"]

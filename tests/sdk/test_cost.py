@@ -43,7 +43,7 @@ CALLS = {
     "balance": (2, 8),
     "draft": (3, 13),
     "request": (7, 23),
-    "respond": (9, 24),
+    "respond": (10, 25),
     "load request": (1, 1),
     "answer": (1, 1),
     "cost": (5, 10),

@@ -105,7 +105,7 @@ def test_a_plain_contract_refuses_a_router_without_code(
     nobody = cast.stranger.address
     constructor = project.ReuseSession.constructor
     data = constructor.serialize_transaction(nobody, MODEL_NAME, NODE_NAME, FEE, MOST).data
-    with refused(ContractReverted, raw("NotARouter(address)", nobody)):
+    with refused(ContractReverted, f"NotARouter(router={nobody})"):
         sends.create(documented.provider, cast.customer, bytes(data))
 
 
@@ -114,7 +114,7 @@ def test_an_upgradeable_contract_refuses_a_router_without_code(
 ) -> None:
     nobody = cast.stranger.address
 
-    with refused(ContractReverted, raw("NotARouter(address)", nobody)):
+    with refused(ContractReverted, f"NotARouter(router={nobody})"):
         documented.create("DtnProxy", implementation, initialization(nobody, nobody))
 
 

@@ -71,7 +71,7 @@ def test_all_that_happened_is_told_in_order(spent: History) -> None:
 
 
 def test_the_rows_add_up(spent: History, funded: DtnSession) -> None:
-    funded.close()
+    funded.close(force=True)
     found = rows(history(funded.ai, funded.id))
 
     sums = {

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +30,8 @@ PATIENCE = 60.0
 log = logging.getLogger("ape_dtn.journal")
 
 # Whoever changes the schema raises the version, and says what becomes of older files.
-_SCHEMA = """
+VERSION = 1
+_SCHEMA = f"""
 create table if not exists entries (
     id integer primary key,
     chain text not null,
@@ -58,7 +61,7 @@ create table if not exists transactions (
 );
 create index if not exists by_state on entries (chain, state);
 create index if not exists by_spending on entries (chain, token, day);
-pragma user_version = 1;
+pragma user_version = {VERSION};
 """
 
 
@@ -439,18 +442,21 @@ _in_memory: dict[None, sqlite3.Connection] = {}
 def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
     if path is None:
         if None not in _in_memory:
-            _in_memory[None] = _prepared(":memory:")
+            _in_memory[None] = _connected(":memory:")
+            _in_memory[None].executescript(_SCHEMA)
         yield _in_memory[None]
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+        if not path.exists():
+            _create(path)
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)  # what is signed could be sent by whoever reads it
-        database = _prepared(str(path))
+        database = _connected(str(path))
     except (sqlite3.Error, OSError) as err:
         raise JournalUnusable(str(path), str(err)) from err
     try:
+        if database.execute("pragma user_version").fetchone() != (VERSION,):
+            raise JournalUnusable(str(path), "it was written by another version of ape-dtn")
         yield database
     except sqlite3.Error as err:
         raise JournalUnusable(str(path), str(err)) from err
@@ -458,15 +464,33 @@ def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
         database.close()
 
 
-def _prepared(name: str) -> sqlite3.Connection:
+def _create(path: Path) -> None:
+    """Makes the file beside its place and then gives it its name, which only one process can.
+
+    Were it made in its place, others would meet it half made, or while its mode is changed, for
+    which SQLite lets nobody wait.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # as 0600
+    os.close(handle)
+    try:
+        database = _connected(beside)
+        # Once set, it is kept in the file.
+        database.execute("pragma journal_mode = wal")
+        database.executescript(_SCHEMA)
+        database.close()
+        with suppress(FileExistsError):
+            os.link(beside, path)
+    finally:
+        Path(beside).unlink()
+
+
+def _connected(name: str) -> sqlite3.Connection:
     database = sqlite3.connect(
         name, timeout=PATIENCE, isolation_level=None, check_same_thread=False
     )
     # What is written is on the disk before anything is sent.
-    database.execute("pragma journal_mode = wal")
     database.execute("pragma synchronous = full")
-    if database.execute("pragma user_version").fetchone() == (0,):  # to write it costs a flush
-        database.executescript(_SCHEMA)
     return database
 
 

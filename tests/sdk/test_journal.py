@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +29,7 @@ from ape_dtn.errors import (
     TransactionPending,
 )
 from ape_dtn.journal import once, settling
-from ape_dtn.journal.book import Journal, State
+from ape_dtn.journal.book import Journal, Meant, State
 from ape_dtn.local import Behaviour, LocalNetwork
 from ape_dtn.starting import methods
 from ape_dtn.starting.methods import Method
@@ -35,6 +38,9 @@ from tests.conftest import Balances, Cast, paid_in
 from .conftest import DEPOSIT, Through
 
 PROMPT = "Hello?"
+
+# Cheap to start, all at the same moment.
+Fork = multiprocessing.get_context("fork")
 
 pytestmark = pytest.mark.usefixtures("own_journal")
 
@@ -708,6 +714,37 @@ def test_the_file_is_made_anew_where_it_is_missing(tmp_path: Any) -> None:
     assert Journal(path, "chain", "router", "account").entries(*State) == []
 
     assert sqlite3.connect(path).execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def _write_when_it_begins(path: Path, begin: float) -> None:
+    time.sleep(max(0.0, begin - time.time()))
+    Journal(path, "chain", "router", "account").begin([Meant("request", {})])
+
+
+def test_processes_that_find_no_file_make_one_together(tmp_path: Any) -> None:
+    for attempt in range(10):
+        path = tmp_path / str(attempt) / "journal.sqlite3"
+        begin = time.time() + 0.1
+        children = [
+            Fork.Process(target=_write_when_it_begins, args=(path, begin)) for _ in range(8)
+        ]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+
+        assert [child.exitcode for child in children] == [0] * 8
+        assert len(Journal(path, "chain", "router", "account").entries(State.OPEN)) == 8
+        assert [each.name for each in path.parent.glob("journal*")] == [path.name]
+
+
+def test_a_file_of_another_version_is_left_alone(tmp_path: Any) -> None:
+    path = tmp_path / "journal.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("pragma user_version = 2")
+
+    with pytest.raises(JournalUnusable, match="another version"):
+        Journal(path, "chain", "router", "account").entries(*State)
 
 
 def test_processes_that_are_gone_are_known_to_be(tmp_path: Any) -> None:

@@ -199,6 +199,14 @@ class InvalidCid(BadInput):
         super().__init__(f"'{cid}' is no usable content identifier: {reason}.", cid=cid)
 
 
+class BackendFailed(DtnError):
+    """A node's backend has no answer. What it says goes to whoever asked, as a FAILURE."""
+
+
+class BackendUnavailable(BackendFailed):
+    """A node's backend could not be reached, or is busy: it may have an answer later."""
+
+
 class JournalUnusable(DtnError):
     """The journal cannot be read or written, and nothing is sent without it."""
 

@@ -16,7 +16,7 @@ from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
 from ape_dtn.chain.networks import name as network_name
 from ape_dtn.names import id_of
-from ape_dtn.node import DtnNode
+from ape_dtn.serving.node import DtnNode
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

@@ -34,7 +34,7 @@ import sys
 from ape import accounts, networks
 from ape_dtn import DtnAi
 from ape_dtn.local import NODE
-from ape_dtn.node import DtnNode
+from ape_dtn.serving.node import DtnNode
 
 with networks.parse_network_choice("ethereum:local:foundry"):
     DtnNode(DtnAi(sys.argv[1]), NODE, accounts.test_accounts[1]).serve()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from ape_dtn import DtnAi, DtnSession
 from ape_dtn.amount import Amount, Token
 from ape_dtn.local import NODE, Behaviour
-from ape_dtn.node import DtnNode
+from ape_dtn.serving.node import DtnNode
 
 
 class Target(BaseModel):

@@ -20,7 +20,7 @@ from ape_dtn.errors import (
     SessionNotFound,
 )
 from ape_dtn.local import NODE
-from ape_dtn.node import NOT_PARSABLE
+from ape_dtn.serving.answering import NOT_PARSABLE
 from tests.conftest import Cast
 
 from .conftest import (

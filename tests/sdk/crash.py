@@ -497,7 +497,7 @@ def answer(scene: Scene) -> None:
     import ape
 
     from ape_dtn.local import NODE
-    from ape_dtn.node import DtnNode
+    from ape_dtn.serving.node import DtnNode
 
     DtnNode(scene.ai, NODE, ape.accounts.test_accounts[1]).answer_pending()
 

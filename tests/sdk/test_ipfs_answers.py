@@ -20,7 +20,7 @@ from ape_dtn.errors import (
     WrongContent,
 )
 from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.node import DtnNode
+from ape_dtn.serving.node import DtnNode
 from tests.ipfs import importer
 from tests.ipfs.gateway import Gateway, lies
 

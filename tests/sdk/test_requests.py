@@ -33,7 +33,8 @@ from ape_dtn.errors import (
 from ape_dtn.journal.once import Done
 from ape_dtn.local import NODE, Behaviour, LocalNetwork
 from ape_dtn.names import id_of
-from ape_dtn.node import Backend, DtnNode
+from ape_dtn.serving.answering import Backend, Question
+from ape_dtn.serving.node import DtnNode
 from tests.conftest import Cast
 
 NewModel = Callable[..., Model]
@@ -83,8 +84,8 @@ def test_inputs_by_their_names(
 
     asked: list[Any] = []
 
-    def paint(*inputs: Any) -> bytes:
-        asked.extend(inputs)
+    def paint(question: Question) -> bytes:
+        asked.extend(question.inputs)
         return b"\x89PNG\r\n\x1a\n"
 
     answering(network, paint).answer_pending()
@@ -119,7 +120,7 @@ def test_any_types_go_in_and_come_out(
     asked: list[Any] = []
 
     request = funded.request(*values, model=model.name)
-    answering(network, lambda *inputs: (asked.append(inputs), output)[1]).answer_pending()
+    answering(network, lambda question: (asked.append(question.inputs), output)[1]).answer_pending()
 
     assert encode(model.api.inputs, asked[0]) == encode(model.api.inputs, values)
     assert request.answer().value == output
@@ -136,7 +137,7 @@ def test_placeholders_in_any_text_of_the_call(
         hints=[("It is not {1:uint8}.", 1)],
         session=funded,
     )
-    answering(network, lambda *inputs: (asked.extend(inputs), "no")[1]).answer_pending()
+    answering(network, lambda question: (asked.extend(question.inputs), "no")[1]).answer_pending()
 
     shown = Prompt("{0:address}", "0x" + "5e" * 20).render()[0]
     assert asked == [f"Is {shown} older than 26?", (("It is not 26.", 1),)]

@@ -6,35 +6,24 @@ It answers the requests that trust it and name a model that it serves.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ape_dtn.ai import DtnAi, model_calls, node_calls, to_model, to_node
-from ape_dtn.answers.answer import CallType, Status
+from ape_dtn.answers.answer import Status
 from ape_dtn.answers.record import Record, read_records
-from ape_dtn.asking.prompt import fill_in
 from ape_dtn.chain import reads, reverts, sends
 from ape_dtn.chain.abi import Router
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError, NodeNotFound, NoNetwork, TransactionPending
 from ape_dtn.names import as_hex, id_of
+from ape_dtn.serving.answering import Backend, Result, Store, answer, responding
+from ape_dtn.serving.backends.echo import echo
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.asking.model import Api
-
-# What the deployed node software says of a call that does not fit the model's API.
-NOT_PARSABLE = "P0011: Call not parsable"
-
-# Gets the decoded inputs of a call and returns what the API's output type wants.
-Backend = Callable[..., Any]
-
-
-def echo(lines: Sequence[str]) -> str:
-    """The backend of local networks: it answers with what it was asked."""
-    return f"You asked: {' '.join(lines)}"
+    from ape_dtn.asking.model import Model
 
 
 class DtnNode:
@@ -55,7 +44,7 @@ class DtnNode:
         name: str,
         worker: AccountAPI,
         backend: Backend = echo,
-        store: Callable[[bytes], str] | None = None,
+        store: Store | None = None,
     ) -> None:
         self.ai = ai
         self.name = name
@@ -120,7 +109,7 @@ class DtnNode:
 
         logger.error(f"{self.name}: {what}")
 
-    def _registration(self) -> tuple[dict[bytes, Api], set[bytes]]:
+    def _registration(self) -> tuple[dict[bytes, Model], set[bytes]]:
         """The models that it serves, and the trust namespaces that it is a member of."""
         contracts = self.ai.contracts()
         calls = node_calls(contracts.node_manager, self.id)
@@ -134,10 +123,10 @@ class DtnNode:
         models = [
             to_model(self.ai, as_hex(each), next(answers), next(answers)) for each in node.models
         ]
-        return {model.id: model.api for model in models if model}, set(node.namespaces)
+        return {model.id: model for model in models if model}, set(node.namespaces)
 
     def _respond(
-        self, asked: Mapping[bytes, Record], served: Mapping[bytes, Api]
+        self, asked: Mapping[bytes, Record], served: Mapping[bytes, Model]
     ) -> tuple[list[str], bool]:
         """Answers requests, all on their way at once.
 
@@ -158,45 +147,11 @@ class DtnNode:
                 answered[place] = request_id
 
         responses = [
-            self._response(request_id, served[record.model_id], record)
-            for request_id, record in asked.items()
+            responding(self.ai.router, self.id, each, record, self._result(each, record, served))
+            for each, record in asked.items()
         ]
         sends.send_each(self.ai.provider, self.worker, responses, reverts.NOTHING, told)
         return [answered[place] for place in sorted(answered)], not passing
 
-    def _response(self, request_id: bytes, api: Api, record: Record) -> sends.Transaction:
-        status, message, response = self._result(api, record)
-        transaction = sends.call(
-            self.ai.router,
-            Router.respond_to_request,
-            request_id,
-            status,
-            message,
-            response,
-            self.id,
-            record.bytes_asked,
-            len(response),
-        )
-        # An estimate can leave the callback too little: the response goes through all the same.
-        # A call passes on 63 of 64 parts of the gas that is left.
-        return replace(transaction, extra_gas=record.callback_gas * 64 // 63)
-
-    def _result(self, api: Api, record: Record) -> tuple[Status, str, bytes]:
-        from eth_abi import decode, encode
-        from eth_abi.exceptions import DecodingError
-
-        if record.call_type is CallType.IPFS and self.store is None:
-            return Status.FAILURE, "This node stores nothing on IPFS", b""
-        try:
-            inputs = fill_in(decode(api.inputs, record.call), record.extra_params)
-        except (DecodingError, DtnError, ValueError, OverflowError):
-            return Status.FAILURE, NOT_PARSABLE, b""
-        try:
-            value = self.backend(*inputs)
-            if record.call_type is CallType.DIRECT or self.store is None:
-                return Status.SUCCESS, "", encode([api.output], [value])
-            cid = self.store(api.encode_content(value))
-            return Status.SUCCESS, "", encode(["string"], [cid])
-        except Exception as err:  # whatever a backend does, the node goes on
-            self._tell(f"the backend failed: {err!r}")
-            return Status.FAILURE, "The backend failed", b""
+    def _result(self, request_id: bytes, record: Record, served: Mapping[bytes, Model]) -> Result:
+        return answer(request_id, served[record.model_id], record, self.backend, self.store)

@@ -1,0 +1,1 @@
+"""A node: what is asked of it, answered and paid."""

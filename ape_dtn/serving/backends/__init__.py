@@ -1,0 +1,1 @@
+"""What gives a node its answers: one kind a module."""

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -289,13 +290,10 @@ class Journal:
     def entries(self, *states: State) -> list[Entry]:
         """The account's entries in these states, in the order in which they were meant."""
         marks = ", ".join("?" * len(states))
+        where = f"chain = ? and account = ? and router = ? and state in ({marks})"
+        values = (self.chain, self.account, self.router, *(each.value for each in states))
         with self._reading() as database:
-            rows = database.execute(
-                "select id from entries where chain = ? and account = ? and router = ?"
-                f" and state in ({marks}) order by id",
-                (self.chain, self.account, self.router, *(each.value for each in states)),
-            ).fetchall()
-            return [_entry(database, row[0]) for row in rows]
+            return _entries(database, where, *values)
 
     def is_taken(self, entry: Entry) -> bool:
         """Whether a process that is alive is at it."""
@@ -304,12 +302,12 @@ class Journal:
     def unsettled(self) -> list[Entry]:
         """Requests, of all accounts, of which only the most that they can cost is known here."""
         with self._reading() as database:
-            rows = database.execute(
-                "select id from entries where chain = ? and router = ?"
-                " and state = 'done' and cost is not null and not settled",
-                (self.chain, self.router),
-            ).fetchall()
-            return [_entry(database, row[0]) for row in rows]
+            return _entries(
+                database,
+                "chain = ? and router = ? and state = 'done' and cost is not null and not settled",
+                self.chain,
+                self.router,
+            )
 
     def settle(self, costs: Mapping[str, int]) -> None:
         """Writes down what requests have really cost, by their ids, in units of the fee token."""
@@ -399,11 +397,9 @@ class Journal:
                 raise OverLimit(what, limit, total, setting)
 
     def _by_key(self, database: sqlite3.Connection, key: str) -> Entry | None:
-        found = database.execute(
-            "select id from entries where chain = ? and router = ? and account = ? and key = ?",
-            (self.chain, self.router, self.account, key),
-        ).fetchone()
-        return _entry(database, found[0]) if found else None
+        where = "chain = ? and router = ? and account = ? and key = ?"
+        found = _entries(database, where, self.chain, self.router, self.account, key)
+        return found[0] if found else None
 
     def _me(self) -> str:
         return presence.me(self._folder) if self.path else "here"
@@ -494,10 +490,6 @@ def _connected(name: str) -> sqlite3.Connection:
     return database
 
 
-def _missing() -> Any:
-    raise JournalUnusable(None, "an entry is not there any more")
-
-
 def _check_there(database: sqlite3.Connection, entry: Entry) -> None:
     """Checks that an entry is the one that was begun."""
     found = database.execute(
@@ -508,32 +500,45 @@ def _check_there(database: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
-    chain, router, account, kind, meant, details, key, state, outcome, worker = (
-        database.execute(
-            "select chain, router, account, kind, meant, details, key, state, outcome, worker"
-            " from entries where id = ?",
-            (entry_id,),
-        ).fetchone()
-        or _missing()
-    )
-    transactions = database.execute(
-        "select hash, sender, nonce, raw from transactions where entry = ? order by nonce, rowid",
-        (entry_id,),
-    )
-    return Entry(
-        id=entry_id,
-        chain=chain,
-        router=router,
-        account=account,
-        kind=kind,
-        meant=json.loads(meant),
-        details=json.loads(details),
-        key=key,
-        state=State(state),
-        outcome=json.loads(outcome) if outcome else None,
-        worker=worker,
-        signed=tuple(Signed(*row) for row in transactions),
-    )
+    found = _entries(database, "id = ?", entry_id)
+    if not found:
+        raise JournalUnusable(None, "an entry is not there any more")
+    return found[0]
+
+
+def _entries(database: sqlite3.Connection, where: str, *values: Any) -> list[Entry]:
+    """The entries that a condition holds for, in the order in which they were meant."""
+    rows = database.execute(
+        "select id, chain, router, account, kind, meant, details, key, state, outcome, worker"
+        f" from entries where {where} order by id",
+        values,
+    ).fetchall()
+    signed = defaultdict(list)
+    for entry_id, *transaction in database.execute(
+        "select entry, hash, sender, nonce, raw from transactions"
+        f" where entry in (select id from entries where {where}) order by entry, nonce, rowid",
+        values,
+    ):
+        signed[entry_id].append(Signed(*transaction))
+    return [
+        Entry(
+            id=entry_id,
+            chain=chain,
+            router=router,
+            account=account,
+            kind=kind,
+            meant=json.loads(meant),
+            details=json.loads(details),
+            key=key,
+            state=State(state),
+            outcome=json.loads(outcome) if outcome else None,
+            worker=worker,
+            signed=tuple(signed[entry_id]),
+        )
+        for entry_id, chain, router, account, kind, meant, details, key, state, outcome, worker in (
+            rows
+        )
+    ]
 
 
 def _today() -> str:

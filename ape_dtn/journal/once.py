@@ -118,9 +118,7 @@ def known(
     """
     if key is None:
         return None
-    journal = journal_of(ai, account)
-    found = journal.find(checked(key), kind, meant)
-    return _again(ai, account, journal, found) if found else None
+    return _known(ai, account, journal_of(ai, account), kind, meant, key)
 
 
 def once(ai: DtnAi, account: AccountAPI, meant: Meant, planned: Plan | None = None) -> Done:
@@ -139,7 +137,7 @@ def once(ai: DtnAi, account: AccountAPI, meant: Meant, planned: Plan | None = No
     """
     journal = journal_of(ai, account)
     while True:
-        if done := known(ai, account, meant.kind, meant.meant, meant.key):
+        if done := _known(ai, account, journal, meant.kind, meant.meant, meant.key):
             return done
         if begun := _begin(ai, account, journal, [meant]):
             return _finish(ai, account, journal, begun[0], planned=planned)
@@ -179,7 +177,7 @@ def once_each(
     while begun is None:
         for place, meant in [(place, many[place]) for place in anew]:
             try:
-                done = known(ai, account, meant.kind, meant.meant, meant.key)
+                done = _known(ai, account, journal, meant.kind, meant.meant, meant.key)
             except DtnError as err:
                 told(place, err)
             else:
@@ -243,6 +241,20 @@ def unfinished(ai: DtnAi, account: AccountAPI | str) -> list[Entry]:
     ]
     reopen_forgotten(ai, journal, latest)
     return [each for each in journal.entries(State.OPEN) if not journal.is_taken(each)]
+
+
+def _known(
+    ai: DtnAi,
+    account: AccountAPI,
+    journal: Journal,
+    kind: str,
+    meant: Mapping[str, Any],
+    key: str | None,
+) -> Done | None:
+    if key is None:
+        return None
+    found = journal.find(checked(key), kind, meant)
+    return _again(ai, account, journal, found) if found else None
 
 
 def _again(ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry) -> Done | None:

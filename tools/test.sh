@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Run the tests: those that start processes of `ape` by the hundred beside all the others, each of
+# the two with an Anvil of its own. With arguments, which go to pytest, run what they say, as one.
+#   tools/test.sh [pytest arguments]
+set -euo pipefail
+
+# Anvil gets a port below those that connections are given: one that was lately in use for a
+# connection cannot be listened on.
+tests() { APE_FOUNDRY_HOST=http://127.0.0.1:$((20000 + RANDOM % 12000)) ape test "$@"; }
+
+if (($#)); then
+    tests "$@"
+    exit
+fi
+
+of_processes=(tests/cli)
+told=$(mktemp)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$told"' EXIT
+
+ape compile >"$told" 2>&1 || { cat "$told" >&2; exit 1; } # once, and not by both at the same time
+tests "${of_processes[@]}" >"$told" 2>&1 &
+others=0
+tests "${of_processes[@]/#/--ignore=}" || others=$?
+beside=0
+wait $! || beside=$?
+cat "$told"
+exit $((others > beside ? others : beside))

@@ -17,17 +17,20 @@
       confirmations: 0          # how deep an answer has to be before it counts, in blocks
       ipfs_gateways: ["https://trustless-gateway.link", "https://ipfs.io"]
       ipfs_limit: 33554432      # the most that is fetched for one answer, in bytes
+      ipfs_store: embedded      # where a node keeps what it answers over IPFS
+      backends: {"*": echo}     # what answers when a node is served, by model
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from ape.api import PluginConfig
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from ape_dtn.errors import InvalidOption
+from ape_dtn.ipfs.settings import StoreSettings
 
 
 class DtnConfig(PluginConfig):
@@ -88,6 +91,12 @@ class DtnConfig(PluginConfig):
 
     ipfs_timeout: float = Field(default=60.0, gt=0)
     """For how many seconds the content of one answer is fetched."""
+
+    ipfs_store: StoreSettings | None = None
+    """Where a node keeps what it answers over IPFS; see :mod:`ape_dtn.ipfs.settings`."""
+
+    backends: dict[str, Any] = Field(default_factory=dict)
+    """What answers, by models' full names; see :mod:`ape_dtn.serving.backends.configured`."""
 
 
 def configured() -> DtnConfig:

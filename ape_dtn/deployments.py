@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.networks import is_local
+from ape_dtn.chain.networks import data_folder, is_local
 from ape_dtn.chain.networks import name as network_name
 from ape_dtn.errors import InvalidAddress, UnknownChain, WrongChain
 
@@ -31,6 +31,8 @@ class Deployment:
         models: Full names of models known to be registered there, since ids say nothing.
         nodes: Full names of nodes known to be registered there.
         session_managers: Session managers that the router had before its present one.
+        gateways: IPFS gateways that have what its nodes answer; asked before those configured.
+        behaviour: How its contracts behave, where they are ours; see ``local.Behaviour``.
     """
 
     network: str
@@ -39,10 +41,12 @@ class Deployment:
     models: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     session_managers: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    behaviour: str | None = None
 
 
 # Its fields that JSON makes lists of; not all of them have always been there.
-_NAMED = ("models", "nodes", "session_managers")
+_NAMED = ("models", "nodes", "session_managers", "gateways")
 
 PUBLIC: dict[int, Deployment] = {
     8453: Deployment(
@@ -69,7 +73,8 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
     """The deployment on the connected chain.
 
     It is the given router, else the one that ``dtn: routers:`` in the configuration has for the
-    chain, else the packaged one, else the one that ``ape dtn deploy`` put on this very chain.
+    chain, else the packaged one, else the one that ``ape dtn deploy`` put on this very chain. Of a
+    fork that ``ape dtn devnet`` runs, more is known than of the chain that it was made from.
 
     Raises:
         InvalidAddress: The router is neither an address nor a name that Ape can resolve.
@@ -91,17 +96,20 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
         except ConversionError as err:
             raise InvalidAddress(chosen) from err
         if packaged and address == packaged.router:
-            return packaged
+            return _of(packaged, recall(provider))
         for other, deployment in PUBLIC.items():
             if deployment.router == address:
                 raise WrongChain(other, chain_id, f"{address} is the router of that one")
-        remembered = _recall(provider)
-        if remembered and remembered.router == address:
-            return remembered
-        return Deployment(network_name(provider), address)
-    if found := packaged or _recall(provider):
+        return _of(Deployment(network_name(provider), address), recall(provider))
+    remembered = recall(provider)
+    if found := _of(packaged, remembered) if packaged else remembered:
         return found
     raise UnknownChain(chain_id, {known: public.network for known, public in PUBLIC.items()})
+
+
+def _of(known: Deployment, remembered: Deployment | None) -> Deployment:
+    """What is remembered, if it is of the same router."""
+    return remembered if remembered and remembered.router == known.router else known
 
 
 def remember(provider: ProviderAPI, deployment: Deployment) -> None:
@@ -115,7 +123,7 @@ def remember(provider: ProviderAPI, deployment: Deployment) -> None:
     _in_this_process[key] = deployment
     if provider.http_uri is None:
         return
-    path = _path()
+    path = _path(provider)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = json.loads(path.read_text()) if path.is_file() else {}
     kept[key] = vars(deployment)
@@ -127,13 +135,14 @@ def remember(provider: ProviderAPI, deployment: Deployment) -> None:
 _in_this_process: dict[str, Deployment] = {}
 
 
-def _recall(provider: ProviderAPI) -> Deployment | None:
+def recall(provider: ProviderAPI) -> Deployment | None:
+    """What was remembered of the connected chain, if it is a local one."""
     if not is_local(provider):
         return None
     key = _genesis(provider)
     if key in _in_this_process:
         return _in_this_process[key]
-    path = _path()
+    path = _path(provider)
     kept = json.loads(path.read_text()).get(key) if path.is_file() else None
     if kept is None:
         return None
@@ -145,7 +154,5 @@ def _genesis(provider: ProviderAPI) -> str:
     return "0x" + rpc.as_bytes(block["hash"]).hex()
 
 
-def _path() -> Path:
-    from ape.utils.basemodel import ManagerAccessMixin as access
-
-    return Path(access.config_manager.DATA_FOLDER) / "dtn" / "deployments.json"
+def _path(provider: ProviderAPI) -> Path:
+    return data_folder(provider) / "deployments.json"

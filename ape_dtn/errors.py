@@ -202,9 +202,103 @@ class InvalidCid(BadInput):
 class BackendFailed(DtnError):
     """A node's backend has no answer. What it says goes to whoever asked, as a FAILURE."""
 
+    exit_code = NODE_FAILED
+
 
 class BackendUnavailable(BackendFailed):
-    """A node's backend could not be reached, or is busy: it may have an answer later."""
+    """A node's backend could not be reached, or is busy: it may have an answer later.
+
+    ``retry_after`` says in how many seconds, where the backend does.
+    """
+
+    retry_after: float | None = None
+
+
+class InvalidBackend(BadInput):
+    """A node's backend cannot be used as it is configured. ``backend`` is what it is for."""
+
+    backend: str
+    reason: str
+
+    def __init__(self, backend: str, reason: str) -> None:
+        super().__init__(
+            f"The backend for '{backend}' cannot be used: {reason}.", backend=backend, reason=reason
+        )
+        self.hint = "Look at --backend, or at `dtn: backends:` in ape-config.yaml."
+
+
+class NoBackend(BadInput):
+    """A node serves a model, and nothing is configured that answers for it."""
+
+    model: str
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"No backend is configured for model {model}.", model=model)
+        self.hint = (
+            'Name one under `dtn: backends:` in ape-config.yaml, "*" for all models, or pass '
+            "--backend."
+        )
+
+
+class StoreUnavailable(BackendUnavailable):
+    """An answer's content could not be kept on IPFS now: it may be possible later."""
+
+    where: str
+    reason: str
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"Not kept on IPFS: {reason}.", where=where, reason=reason)
+        self.hint = f"Look at {where}; `dtn: ipfs_store:` says what is used."
+
+
+class StoreRefused(BackendFailed):
+    """What was to keep an answer's content on IPFS does not want to, and will not later."""
+
+    where: str
+    reason: str
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"Not kept on IPFS: {reason}.", where=where, reason=reason)
+        self.hint = f"Look at {where}; `dtn: ipfs_store:` says what is used."
+
+
+class WrongCid(StoreRefused):
+    """A store calls the content something else than it is: nobody would find it by that."""
+
+    cid: str
+    given: str
+
+    def __init__(self, where: str, cid: str, given: str) -> None:
+        super().__init__(where, "the store gave another identifier")
+        self.fields |= {"cid": cid, "given": given}
+        self.cid, self.given = cid, given
+        self.hint = f"{where} says {given}, and it is {cid}. Is that a Kubo RPC API?"
+
+
+class NotRecorded(DtnError):
+    """A question in a test whose answer was not recorded; ``difference`` says what is otherwise."""
+
+    exit_code = NO_ANSWER_YET
+    cassette: str
+    difference: str
+
+    def __init__(self, cassette: str, reason: str, difference: str) -> None:
+        super().__init__(
+            f"{cassette} has no answer: {reason}. --dtn-record new adds it.\n{difference}",
+            cassette=cassette,
+            difference=difference,
+        )
+        self.hint = "The real backend is that of --dtn-backend, or of `dtn: backends:`."
+
+
+class CassetteUnusable(BadInput):
+    """A file of recorded answers that cannot be read."""
+
+    cassette: str
+
+    def __init__(self, cassette: str, reason: str) -> None:
+        super().__init__(f"{cassette} cannot be used: {reason}.", cassette=cassette)
+        self.hint = "Restore it, or remove it and record it anew: --dtn-record once."
 
 
 class JournalUnusable(DtnError):
@@ -223,6 +317,62 @@ class JournalUnusable(DtnError):
         )
 
 
+class MissingExtra(BadInput):
+    """Something needs a package that comes with an extra of this one, and is not installed."""
+
+    extra: str
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(f"What is needed for {what} is not installed.", extra=extra)
+        self.hint = f"pip install 'ape-dtn[{extra}]'"
+
+
+class LedgerUnusable(DtnError):
+    """The file in which a node keeps what it has answered cannot be read or written."""
+
+    exit_code = REFUSED
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"The node's ledger {path} cannot be used: {reason}.", path=path)
+        self.hint = "Remove it; what is open on the chain is then found, and answered, anew."
+
+
+class NotTheWorker(BadInput):
+    """An account that is not the worker of a node, whose responses the contracts would refuse."""
+
+    def __init__(self, node: str, worker: str, account: str) -> None:
+        super().__init__(f"The worker of {node} is {worker}, and not {account}.", worker=worker)
+        self.hint = "Name the account with --worker."
+
+
+class NotNodeOwner(BadInput):
+    """An account that does not own what it wants to change: a node, or the name of its user."""
+
+    def __init__(self, what: str, owner: str, account: str) -> None:
+        super().__init__(f"{what} belongs to {owner}, and not to {account}.", owner=owner)
+        self.hint = "Sign with its owner's account: --account ALIAS."
+
+
+class FilesExist(BadInput):
+    """Files that were to be written are there already. Nothing was written."""
+
+    paths: list[str]
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(f"Nothing was written: {', '.join(paths)} is there.", paths=paths)
+        self.hint = "Choose another name, or replace what is there by --force."
+
+
+class NotWritten(BadInput):
+    """Files could not be written, and none of them was."""
+
+    path: str
+    reason: str
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"Nothing was written: {path}: {reason}.", path=str(path), reason=reason)
+
+
 class InvalidOption(BadInput):
     """An option of a request, or several together, that mean nothing."""
 
@@ -239,6 +389,30 @@ class NoAccount(BadInput):
     def __init__(self) -> None:
         super().__init__("This sends a transaction, and no account is given to sign it.")
         self.hint = "Pass account=…, or --account ALIAS on the command line."
+
+
+class UnknownContract(BadInput):
+    """A contract that is not there, or whose functions are not known."""
+
+    contract: str
+
+    def __init__(self, contract: str, reason: str) -> None:
+        super().__init__(f"'{contract}' cannot be called: {reason}.", contract=contract)
+        self.hint = (
+            "Write an address, the name of a contract of the project, or NAME:ADDRESS. Of a "
+            "contract that is in no project, --abi FILE tells the functions."
+        )
+
+
+class UnknownMethod(BadInput):
+    """A function that a contract does not have, or not for what it is given."""
+
+    method: str
+    methods: list[str]
+
+    def __init__(self, method: str, reason: str, methods: list[str]) -> None:
+        super().__init__(f"'{method}' cannot be: {reason}.", method=method, methods=methods)
+        self.hint = f"There are: {'; '.join(methods)}." if methods else None
 
 
 # The chain and the contracts.
@@ -323,6 +497,39 @@ class WrongChain(NoNetwork):
         self.hint = "Choose the network with --network; Anvil's is ethereum:local:foundry."
 
 
+class NotLocal(NoNetwork):
+    """The test fixtures deploy a network, and the connected chain is not one's own."""
+
+    network: str
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"The fixtures deploy a network of their own, and {network} is no local chain.",
+            network=network,
+        )
+        self.hint = "Run `ape test` without --network, or with --network ethereum:local:foundry."
+
+
+class StateFixed(NoNetwork):
+    """The connected chain lets nobody change its state but by transactions."""
+
+    provider: str
+
+    def __init__(self, provider: str, reason: str) -> None:
+        super().__init__(
+            f"The state of a chain of '{provider}' cannot be changed: {reason}", provider=provider
+        )
+        self.hint = "It takes Anvil (--network ethereum:local:foundry) or Ape's in-process chain."
+
+
+class CannotFork(NoNetwork):
+    """The connected chain cannot be copied, to try something out on the copy."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The chain cannot be copied: {reason}.", reason=reason)
+        self.hint = "Connect over HTTP: --network ethereum:local:foundry, or a node's http URL."
+
+
 class NoContractAtAddress(NoNetwork):
     """There is no code at an address, or none that answers as the contract would."""
 
@@ -336,6 +543,70 @@ class NoContractAtAddress(NoNetwork):
             expected=expected,
         )
         self.hint = "Check the address and the network; `ape dtn info` shows what is in use."
+
+
+class DevnetFailed(DtnError):
+    """A network of one's own cannot be started, or has ended by itself."""
+
+    exit_code = NO_NETWORK
+
+
+class AnvilMissing(DevnetFailed):
+    """There is no Anvil on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no `anvil` on the path, and the chain is run by it.")
+        self.hint = (
+            "It comes with Foundry (https://getfoundry.sh), or alone: "
+            "`npm install --global @foundry-rs/anvil`."
+        )
+
+
+class AnvilFailed(DevnetFailed):
+    """Anvil has ended by itself, or never listened."""
+
+    exit_status: int | None
+    said: str
+
+    def __init__(self, exit_status: int | None, said: str) -> None:
+        from ape_dtn.chain.rpc import hide_secrets
+
+        said = " ".join(hide_secrets(said).split())
+        reason = said or f"its exit status is {exit_status}"
+        super().__init__(f"Anvil has ended: {reason}", exit_status=exit_status, said=said)
+
+
+class PortTaken(DevnetFailed):
+    """Something else listens where the chain was to."""
+
+    exit_code = BAD_INPUT
+    port: int
+    listener: str | None
+
+    def __init__(self, port: int, listener: str | None, reason: str | None = None) -> None:
+        by = f"{listener} listens there" if listener else "another program listens there"
+        super().__init__(
+            f"Port {port} cannot be used: {reason or by}.", port=port, listener=listener
+        )
+        self.hint = f"Choose another with --port, or stop what `lsof -i :{port}` shows."
+        if listener and "anvil" in listener.lower():
+            self.hint += " `ape dtn deploy --serve` puts a network on an Anvil that is running."
+
+
+class StateUnusable(DevnetFailed):
+    """The file that is to keep the chain cannot be used."""
+
+    exit_code = BAD_INPUT
+    path: str
+    reason: str
+
+    def __init__(self, path: str, reason: str, copy: str | None = None) -> None:
+        super().__init__(f"{path} cannot keep the chain: {reason}.", path=path, reason=reason)
+        self.hint = (
+            f"As it was when it was last started from: `cp {copy} {path}`."
+            if copy
+            else "Name another file with --state."
+        )
 
 
 # What the contracts refuse.
@@ -611,6 +882,23 @@ class CannotComplete(Refused):
         self.hint = "To send it all the same: may_never_complete=True, or --may-never-complete."
 
 
+class NobodyCanAnswer(CannotComplete):
+    """A request that no node could answer as things are."""
+
+    request_id: str
+    nodes: dict[str, str]
+
+    def __init__(self, request_id: str, nodes: dict[str, str]) -> None:
+        told = ", ".join(f"{node} {reason}" for node, reason in nodes.items())
+        super().__init__(
+            "no node can answer it",
+            f"No node can answer request {request_id}: {told or 'its routing trusts none'}.",
+            request_id=request_id,
+            nodes=nodes,
+        )
+        self.hint = "List the nodes: `ape dtn nodes`. Rehearse as any of them: --as-node NAME."
+
+
 class NodeUnavailable(CannotComplete):
     """A node that could never answer: it is switched off, or does not serve the model."""
 
@@ -832,6 +1120,24 @@ class CallbackFailed(DtnError):
             reason=reason,
         )
         self.hint = f"Read the answer: `ape dtn answer {request_id}`."
+
+
+class CallbackOutOfGas(CallbackFailed):
+    """The callback ran out of its gas, and with more of it would have succeeded."""
+
+    gas: int
+    needed: int
+
+    def __init__(self, request_id: str, target: str, gas: int, needed: int) -> None:
+        super().__init__(
+            request_id, target, f"its {gas:,} gas are too little, {needed:,} would be enough"
+        )
+        self.fields |= {"gas": gas, "needed": needed}
+        self.gas, self.needed = gas, needed
+        self.hint = (
+            f"Ask with a callbackGas of {needed} or more, and as many wei. Read the answer: "
+            f"`ape dtn answer {request_id}`."
+        )
 
 
 class ContentUnavailable(DtnError):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ape_dtn.asking.values import parse
 from ape_dtn.errors import InvalidCall, InvalidPrompt
 
 if TYPE_CHECKING:
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from ape_dtn.asking.prompt import Prompt
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_HEX = re.compile(r"0x([0-9a-fA-F]{2})*")
-_TRUTH = {"true": True, "false": False}
 
 
 def input_options(function: _Function) -> _Function:
@@ -90,28 +85,6 @@ def to_inputs(api: Api, prompts: Sequence[Prompt], given: Mapping[str, str]) -> 
     return replace(api, docs=", ".join(names)).bind(prompts, read)
 
 
-def parse(kind: str, text: str) -> Any:
-    """A value of an ABI type, as it is typed.
-
-    Strings are as they are, numbers decimal or ``0x…``, bytes ``0x…``, truth is ``true`` or
-    ``false``, and arrays and tuples are JSON. A single line stands for a list of lines.
-
-    Raises:
-        ValueError: It is no such value.
-    """
-    if not kind.endswith(("]", ")")):
-        return _single(kind, text)
-    try:
-        given = json.loads(text, parse_float=Decimal)
-    except ValueError:
-        given = None
-    if kind == "string[]" and not _are_lines(given):
-        return [text]
-    if given is None:
-        raise ValueError(f"'{text}' is no JSON")
-    return _nested(kind, given)
-
-
 def _by_name(
     _context: click.Context, _parameter: click.Parameter, given: Sequence[str]
 ) -> dict[str, str]:
@@ -133,56 +106,3 @@ def _input(api: Api, name: str, kind: str | None, text: str) -> Any:
         return parse(kind, text)
     except ValueError as err:
         raise InvalidCall(api.specs, f"{name} is no {kind}: {err}") from err
-
-
-def _are_lines(given: Any) -> bool:
-    return isinstance(given, list) and all(isinstance(each, str) for each in given)
-
-
-def _nested(kind: str, given: Any) -> Any:
-    """A value of an ABI type, as JSON has it."""
-    from eth_abi.grammar import parse as parse_type
-
-    if kind.endswith("]"):
-        item = kind[: kind.rindex("[")]
-        return [_nested(item, each) for each in _list(given)]
-    if kind.endswith(")"):
-        kinds = [component.to_type_str() for component in parse_type(kind).components]
-        given = _list(given)
-        if len(given) != len(kinds):
-            raise ValueError(f"{len(kinds)} values make a {kind}, and {len(given)} are given")
-        return tuple(_nested(*each) for each in zip(kinds, given, strict=True))
-    if isinstance(given, str):
-        return _single(kind, given)
-    if isinstance(given, bool) and kind == "bool":
-        return given
-    if type(given) in (int, Decimal) and kind.startswith(("int", "uint", "fixed", "ufixed")):
-        return _single(kind, str(given))
-    raise ValueError(f"{json.dumps(given, default=str)} is no {kind}")
-
-
-def _list(given: Any) -> list[Any]:
-    if not isinstance(given, list):
-        raise ValueError(f"{json.dumps(given, default=str)} is no JSON list")
-    return given
-
-
-def _single(kind: str, text: str) -> Any:
-    from ape_dtn.names import is_address
-
-    if kind == "string":
-        return text
-    if kind == "address" and is_address(text):
-        return text
-    if kind == "bool" and text.lower() in _TRUTH:
-        return _TRUTH[text.lower()]
-    if kind.startswith(("bytes", "function")) and _HEX.fullmatch(text):
-        return bytes.fromhex(text[2:])
-    try:
-        if kind.startswith(("int", "uint")):
-            return int(text, 16 if text.startswith("0x") else 10)
-        if kind.startswith(("fixed", "ufixed")):
-            return Decimal(text)
-    except (ValueError, InvalidOperation):
-        pass
-    raise ValueError(f"'{text}'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -79,7 +78,9 @@ class Answer:
         Raises:
             ValueError: It holds none.
         """
-        return json.loads(bytes(self))
+        from ape_dtn.asking.values import read_json
+
+        return read_json(bytes(self))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the answer to a file, text as UTF-8, all of it or nothing.

@@ -197,11 +197,14 @@ class DtnRequest:
         return callbacks.blocks_of(self.ai, record.answered_at)
 
     def _content(self, cid: str) -> bytes:
-        from ape_dtn.answers import ipfs
+        from ape_dtn.ipfs import fetching
 
         config = self.ai.config
-        return ipfs.fetch(
-            cid, config.ipfs_gateways, limit=config.ipfs_limit, timeout=config.ipfs_timeout
+        return fetching.fetch(
+            cid,
+            [*self.ai.deployment.gateways, *config.ipfs_gateways],
+            limit=config.ipfs_limit,
+            timeout=config.ipfs_timeout,
         )
 
     def api_of(self, record: Record) -> Api:

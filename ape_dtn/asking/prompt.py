@@ -24,6 +24,9 @@ _Nested = TypeVar("_Nested")
 # What an index that no placeholder uses is taken for.
 _UNUSED = "string"
 
+# A value takes room for each index below its own, and whoever reads a prompt has to make it.
+HIGHEST_INDEX = 999
+
 
 @dataclass(frozen=True, init=False)
 class Prompt:
@@ -92,7 +95,7 @@ def check(texts: Iterable[str], values: Sequence[Any]) -> None:
 
 def indices(texts: Iterable[str]) -> list[int]:
     """The indices that placeholders of the texts use, in their order."""
-    return sorted({int(found["index"]) for text in texts for found in _PLACEHOLDER.finditer(text)})
+    return sorted({_index(found) for text in texts for found in _PLACEHOLDER.finditer(text)})
 
 
 def encode_values(texts: Iterable[str], values: Sequence[Any]) -> bytes:
@@ -106,12 +109,12 @@ def placeholder_types(texts: Iterable[str]) -> list[str]:
     """The types of all indices up to the highest one used, as nodes read them from the text.
 
     Raises:
-        InvalidPrompt: A type is no ABI type, or an index has two.
+        InvalidPrompt: A type is no ABI type, or an index has two, or is too high.
     """
     types: dict[int, str] = {}
     for text in texts:
         for found in _PLACEHOLDER.finditer(text):
-            index = int(found["index"])
+            index = _index(found)
             kind = _abi_type(found["type"]) if found["type"] is not None else "string"
             if types.setdefault(index, kind) != kind:
                 raise InvalidPrompt(f"placeholder {{{index}}} is {types[index]} here, {kind} there")
@@ -174,6 +177,13 @@ def as_text(kind: str, value: Any) -> str:
     if kind == "bool":
         return "true" if value else "false"
     return str(value)
+
+
+def _index(found: re.Match[str]) -> int:
+    text = found["index"]
+    if len(text) > len(str(HIGHEST_INDEX)):  # longer ones may be too long to be read at all
+        raise InvalidPrompt(f"placeholder {{{text[:20]}}} is above {{{HIGHEST_INDEX}}}")
+    return int(text)
 
 
 def _abi_type(text: str) -> str:

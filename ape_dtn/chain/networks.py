@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ape_dtn.errors import NotConnected
@@ -32,3 +34,15 @@ def name(provider: ProviderAPI) -> str:
 def is_local(provider: ProviderAPI) -> bool:
     """Whether the chain is one's own: a local chain, or a fork of a public one."""
     return bool(provider.network.is_dev)
+
+
+def data_folder(provider: ProviderAPI) -> Path:
+    """Where what has to be remembered of a chain is kept: Ape's data folder.
+
+    ``APE_DTN_LOCAL_FOLDER`` in the environment names another for local chains: tests are not to
+    write into the journal of whoever runs them.
+    """
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    own = os.environ.get("APE_DTN_LOCAL_FOLDER") if is_local(provider) else None
+    return Path(own or access.config_manager.DATA_FOLDER) / "dtn"

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.networks import data_folder
 from ape_dtn.chain.sends import Receipt
 from ape_dtn.errors import (
     DepositTaken,
@@ -75,10 +75,8 @@ def journal_of(ai: DtnAi, account: AccountAPI | str) -> Journal:
     Chains are told apart by their first block. One within this process is gone with it, and so is
     its journal.
     """
-    from ape.utils.basemodel import ManagerAccessMixin as access
-
     address = account if isinstance(account, str) else str(account.address)
-    path = Path(access.config_manager.DATA_FOLDER) / "dtn" / "journal.sqlite3"
+    path = data_folder(ai.provider) / "journal.sqlite3"
     lasting = path if ai.provider.http_uri else None
     chain, head = _chain_and_head(ai.provider)
     return Journal(lasting, chain, ai.router, address, head)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multiformats import CID
 
-from ape_dtn.answers import ipfs, unixfs
 from ape_dtn.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
+from ape_dtn.ipfs import fetching, unixfs
 from tests.ipfs.forge import FILE, SYMLINK, cid_of, field, file, node
 from tests.ipfs.gateway import (
     Gateway,
@@ -64,7 +64,7 @@ def serve() -> Iterator[Serve]:
 
 
 def fetch(cid: str, *gateways: Gateway, limit: int = LIMIT, timeout: float = TIMEOUT) -> bytes:
-    return ipfs.fetch(cid, [one.url for one in gateways], limit=limit, timeout=timeout)
+    return fetching.fetch(cid, [one.url for one in gateways], limit=limit, timeout=timeout)
 
 
 def blocks_of(*blocks: bytes) -> tuple[str, Mapping[str, bytes]]:
@@ -184,7 +184,7 @@ def test_an_address_can_be_written_in_each_way(serve: Serve, address: str) -> No
     imported = add(CONTENT)
     (gateway,) = serve(imported.blocks, serves)
 
-    assert ipfs.fetch(imported.cid, [address.format(gateway.url)], limit=LIMIT, timeout=TIMEOUT)
+    assert fetching.fetch(imported.cid, [address.format(gateway.url)], limit=LIMIT, timeout=TIMEOUT)
     assert gateway.paths == [f"/ipfs/{imported.cid}?format=raw"]
 
 
@@ -200,7 +200,7 @@ def test_a_gateway_that_hangs_holds_up_nothing(serve: Serve) -> None:
 def test_a_gateway_that_fails_is_followed_by_the_next_at_once(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ipfs, "HEDGE_DELAY", 3600)
+    monkeypatch.setattr(fetching, "HEDGE_DELAY", 3600)
     imported = add(CONTENT, **TREE)
     failing, dropping, honest = serve(imported.blocks, says(500), drops, serves)
 
@@ -209,7 +209,7 @@ def test_a_gateway_that_fails_is_followed_by_the_next_at_once(
 
 
 def test_a_gateway_that_answers_is_not_raced(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ipfs, "HEDGE_DELAY", 3600)
+    monkeypatch.setattr(fetching, "HEDGE_DELAY", 3600)
     imported = add(CONTENT, **TREE)
     honest, other = serve(imported.blocks, serves, serves)
 
@@ -219,7 +219,7 @@ def test_a_gateway_that_answers_is_not_raced(serve: Serve, monkeypatch: pytest.M
 
 def test_the_winner_is_asked_first_from_then_on(serve: Serve) -> None:
     imported = add(CONTENT, **TREE)
-    slow, quick = serve(imported.blocks, after(2 * ipfs.HEDGE_DELAY), serves)
+    slow, quick = serve(imported.blocks, after(2 * fetching.HEDGE_DELAY), serves)
 
     assert fetch(imported.cid, slow, quick) == CONTENT
     assert slow.asked == [imported.cid]
@@ -231,10 +231,12 @@ def test_nothing_goes_on_afterwards(serve: Serve) -> None:
     urls = [one.url for one in serve(imported.blocks, hangs, lies, serves)]
 
     async def program() -> None:
-        assert await ipfs.fetch_async(imported.cid, urls, limit=LIMIT, timeout=TIMEOUT) == CONTENT
+        assert (
+            await fetching.fetch_async(imported.cid, urls, limit=LIMIT, timeout=TIMEOUT) == CONTENT
+        )
         assert asyncio.all_tasks() == {asyncio.current_task()}
         with pytest.raises(ContentUnavailable):
-            await ipfs.fetch_async(imported.cid, urls[:1], limit=LIMIT, timeout=0.2)
+            await fetching.fetch_async(imported.cid, urls[:1], limit=LIMIT, timeout=0.2)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(program())
@@ -246,12 +248,14 @@ def test_blocks_are_fetched_at_once_but_not_all(serve: Serve) -> None:
     (gateway,) = serve(imported.blocks, after(0.05))
 
     assert fetch(imported.cid, gateway) == content
-    assert 1 < gateway.most_at_once <= ipfs.BLOCKS_AT_ONCE
+    assert 1 < gateway.most_at_once <= fetching.BLOCKS_AT_ONCE
 
 
 def test_blocks_that_share_a_slow_line_are_not_raced(serve: Serve) -> None:
     imported = add(CONTENT, chunk=20)
-    slow, other = serve(imported.blocks, at_first(1, serves, after(2 * ipfs.HEDGE_DELAY)), serves)
+    slow, other = serve(
+        imported.blocks, at_first(1, serves, after(2 * fetching.HEDGE_DELAY)), serves
+    )
 
     assert fetch(imported.cid, slow, other) == CONTENT
     assert other.asked == []
@@ -326,7 +330,7 @@ def test_every_failure_is_told(serve: Serve) -> None:
         drops: "peer closed connection without sending complete message body "
         "(received 99 bytes, expected 100)",
         redirects(""): "more than 5 redirects",
-        endless(): f"more than {ipfs.MAX_BLOCK} bytes, and no block has as many",
+        endless(): f"more than {fetching.MAX_BLOCK} bytes, and no block has as many",
         hangs: "not done within 2 s",
     }
     gateways = serve(imported.blocks, *behaviours)
@@ -350,9 +354,11 @@ def test_impossible_addresses_stop_nobody_else(serve: Serve, address: str) -> No
     confused, honest = serve(imported.blocks, redirects(address), serves)
     urls = [address, confused.url]
 
-    assert ipfs.fetch(imported.cid, [*urls, honest.url], limit=LIMIT, timeout=TIMEOUT) == CONTENT
+    assert (
+        fetching.fetch(imported.cid, [*urls, honest.url], limit=LIMIT, timeout=TIMEOUT) == CONTENT
+    )
     with pytest.raises(ContentUnavailable) as caught:
-        ipfs.fetch(imported.cid, urls, limit=LIMIT, timeout=TIMEOUT)
+        fetching.fetch(imported.cid, urls, limit=LIMIT, timeout=TIMEOUT)
 
     assert all("address" in told or "URL" in told for told in caught.value.reasons.values())
 
@@ -369,7 +375,7 @@ def test_a_file_without_one_of_its_blocks_is_given_up_at_once(serve: Serve) -> N
 
     async def program() -> None:
         with pytest.raises(ContentUnavailable, match="HTTP 404"):
-            await ipfs.fetch_async(imported.cid, [gateway.url], limit=LIMIT, timeout=TIMEOUT)
+            await fetching.fetch_async(imported.cid, [gateway.url], limit=LIMIT, timeout=TIMEOUT)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(program())
@@ -387,7 +393,7 @@ def test_a_gateway_is_not_asked_forever(serve: Serve) -> None:
     with pytest.raises(ContentUnavailable, match="HTTP 503"):
         fetch(imported.cid, gateway)
 
-    assert len(gateway.asked) == ipfs.MAX_VISITS
+    assert len(gateway.asked) == fetching.MAX_VISITS
 
 
 @pytest.mark.parametrize("status", [200, 302, 404])
@@ -398,7 +404,7 @@ def test_bodies_without_end_are_not_read(serve: Serve, status: int) -> None:
     assert fetch(imported.cid, bottomless, honest) == CONTENT
     assert bottomless.left.wait(5)
     # Besides what was read, what the sockets of both sides hold.
-    assert bottomless.bytes_sent <= (1 + ipfs.MAX_REDIRECTS) * (ipfs.MAX_BLOCK + 2**23)
+    assert bottomless.bytes_sent <= (1 + fetching.MAX_REDIRECTS) * (fetching.MAX_BLOCK + 2**23)
 
 
 def test_the_secrets_of_a_gateway_are_sent_and_not_told(serve: Serve) -> None:
@@ -407,9 +413,9 @@ def test_the_secrets_of_a_gateway_are_sent_and_not_told(serve: Serve) -> None:
     secret = "http://user:secret@{}/ipfs?token=hidden"
     told = [secret.format(failing.host), f"{failing.host}?token=hidden", "http://u:secret@[?hidden"]
 
-    ipfs.fetch(imported.cid, [secret.format(honest.host)], limit=LIMIT, timeout=TIMEOUT)
+    fetching.fetch(imported.cid, [secret.format(honest.host)], limit=LIMIT, timeout=TIMEOUT)
     with pytest.raises(ContentUnavailable) as caught:
-        ipfs.fetch(imported.cid, told, limit=LIMIT, timeout=TIMEOUT)
+        fetching.fetch(imported.cid, told, limit=LIMIT, timeout=TIMEOUT)
 
     assert honest.authorizations == ["Basic dXNlcjpzZWNyZXQ="]
     assert honest.paths == [f"/ipfs/{imported.cid}?token=hidden&format=raw"]
@@ -534,7 +540,7 @@ def tower(levels: int, width: int) -> list[bytes]:
         (30, 2, f"more than {unixfs.MAX_LINKS} links"),
         (2, 6_000, f"more than {unixfs.MAX_LINKS} links"),
         (1, 50_000, f"more than {unixfs.MAX_LINKS} links"),
-        (40, 1, f"more than {ipfs.MAX_DEPTH} levels"),
+        (40, 1, f"more than {fetching.MAX_DEPTH} levels"),
     ],
 )
 def test_bombs_do_not_go_off(serve: Serve, levels: int, width: int, reason: str) -> None:
@@ -544,7 +550,7 @@ def test_bombs_do_not_go_off(serve: Serve, levels: int, width: int, reason: str)
     with pytest.raises(InvalidCid, match=reason):
         fetch(root, gateway)
 
-    assert len(gateway.asked) <= ipfs.MAX_DEPTH
+    assert len(gateway.asked) <= fetching.MAX_DEPTH
 
 
 def test_a_file_that_is_large_only_by_repetition_is_too_large(serve: Serve) -> None:
@@ -564,7 +570,7 @@ def test_a_file_that_is_large_only_by_repetition_is_too_large(serve: Serve) -> N
 
 def test_importing_it_loads_no_http_and_no_cids() -> None:
     heavy = {"httpx", "multiformats", "web3"}
-    code = f"import sys, ape_dtn.answers.ipfs; print(*({heavy!r} & {{*sys.modules}}))"
+    code = f"import sys, ape_dtn.ipfs.fetching; print(*({heavy!r} & {{*sys.modules}}))"
 
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

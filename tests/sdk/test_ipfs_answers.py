@@ -16,13 +16,16 @@ from ape_dtn.errors import (
     ContentTooLarge,
     ContentUnavailable,
     InvalidCid,
+    NodeFailure,
     UndecodableAnswer,
     WrongContent,
 )
+from ape_dtn.ipfs import keeping
 from ape_dtn.local import NODE, LocalNetwork
 from ape_dtn.serving.node import DtnNode
 from tests.ipfs import importer
 from tests.ipfs.gateway import Gateway, lies
+from tests.ipfs.services import Behaviour, Kubo, says
 
 from .conftest import Respond
 
@@ -58,7 +61,7 @@ def gateways(project: Any) -> Iterator[Configured]:
         yield gateways
 
 
-def node_with(network: LocalNetwork, store: Store, answer: Any = None) -> DtnNode:
+def node_with(network: LocalNetwork, store: Any, answer: Any = None) -> DtnNode:
     backend = (lambda *_: answer) if answer is not None else network.node.backend
     return DtnNode(network.ai, NODE, network.node.worker, backend, store)
 
@@ -83,6 +86,54 @@ def test_the_content_is_the_answer(
     assert (answer.call_type, answer.cid) == (CallType.IPFS, answer.as_dict()["cid"])
     assert answer.data == encode(["string"], [answer.cid])
     assert len(store.blocks) > 10
+
+
+def test_a_node_keeps_what_is_read_from_its_gateway(
+    network: LocalNetwork, funded: DtnSession, project: Any, tmp_path: Path
+) -> None:
+    long = "A long answer, in many blocks. " * 20_000
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+
+    with keeping.opened({"embedded": {"folder": tmp_path, "port": 0}}) as keep:
+        node_with(network, keep, long).answer_pending()
+        with project.temp_config(dtn={"ipfs_gateways": [keep.gateway]}):
+            answer = request.answer()
+
+    assert answer.text == long
+    assert answer.cid == importer.add(long.encode()).cid
+
+
+def test_a_node_keeps_its_answers_at_kubos(
+    network: LocalNetwork, funded: DtnSession, gateways: Configured
+) -> None:
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+
+    with Kubo() as kubo, keeping.opened(kubo.url) as keep:
+        node_with(network, keep).answer_pending()
+
+    with gateways(Gateway(kubo.blocks)):
+        answer = request.answer()
+    assert answer.text == f"You asked: {PROMPT}"
+    assert kubo.pinned == [answer.cid]
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
+        (says(403), "HTTP 403"),
+        (says(200, {"Name": "answer", "Hash": "Qm", "Size": "1"}), "another identifier"),
+    ],
+)
+def test_a_node_whose_store_refuses_says_so(
+    network: LocalNetwork, funded: DtnSession, does: Behaviour, reason: str
+) -> None:
+    request = funded.request(PROMPT, call_type=CallType.IPFS)
+
+    with Kubo(does) as kubo, keeping.opened(kubo.url) as keep:
+        assert node_with(network, keep).answer_pending() == [request.id]
+
+    with pytest.raises(NodeFailure, match=f"Not kept on IPFS: .*{reason}"):
+        request.answer()
 
 
 def test_a_liar_is_passed_over(
@@ -164,8 +215,10 @@ def an_answer(value: Any) -> Answer:
 def test_json() -> None:
     assert an_answer('{"yes": true}').json() == {"yes": True}
     assert an_answer(b"[1, 2]").json() == [1, 2]
-    with pytest.raises(ValueError, match="Expecting value"):
+    with pytest.raises(ValueError, match="line 1"):
         an_answer("yes").json()
+    with pytest.raises(ValueError, match="recursion"):
+        an_answer("[" * 100_000).json()
 
 
 @pytest.mark.parametrize(("value", "written"), [("héllo", "héllo".encode()), (b"\0\1", b"\0\1")])

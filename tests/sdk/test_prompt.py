@@ -100,6 +100,8 @@ def test_braces_that_are_no_placeholder_stay() -> None:
         ("Hello {0:uint9}", (1,), "'uint9' is no ABI type"),
         ("Hello {0:}", ("Ann",), "'' is no ABI type"),
         ("{0} is {0:uint8}", ("1",), "placeholder {0} is string here, uint8 there"),
+        ("Hello {1000}", ("Ann",), "placeholder {1000} is above {999}"),
+        ("Hello {" + "9" * 5000 + "}", ("Ann",), "is above {999}"),
         ("Hello {0}", ("{1}",), "the text of value 0 looks like a placeholder itself"),
     ],
 )

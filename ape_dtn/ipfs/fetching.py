@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.answers import unixfs
-from ape_dtn.answers.unixfs import Link, Node
 from ape_dtn.chain.rpc import hide_secrets
 from ape_dtn.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
+from ape_dtn.ipfs import unixfs
+from ape_dtn.ipfs.unixfs import Link, Node
 
 if TYPE_CHECKING:
     import httpx

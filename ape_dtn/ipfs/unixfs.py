@@ -1,17 +1,26 @@
-"""How files lie in the blocks of IPFS: CIDs, dag-pb and UnixFS_, read strictly.
+"""How files lie in the blocks of IPFS: CIDs, dag-pb and UnixFS_, written, and read strictly.
 
 A file is a raw block, or a tree of dag-pb blocks, each with some of the content and links to the
 rest. What is no file, or cannot be compared with the CID that names it, is refused.
+
+What is written here has all of its content in raw leaves, and above them a balanced tree, with the
+sizes that Kubo has for them: others who add the content with these get the same CID.
 
 .. _UnixFS: https://specs.ipfs.tech/unixfs/
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from multiformats import CID
+
+# How large the leaves of a file are that is written, in bytes, and how many links its nodes have.
+CHUNK = 262_144
+CHILDREN = 174
 
 # Blocks with more links are not read. Files of a GiB have about 4,000 in all, and 174 in a block.
 MAX_LINKS = 10_000
@@ -25,7 +34,8 @@ _RAW, _DAG_PB = 0x55, 0x70
 _HASHES = ("identity", "sha2-256", "sha2-512", "blake2b-256")
 
 # What a node is, by its UnixFS type.
-_TYPES = {0: "file", 1: "directory", 2: "file", 3: "metadata", 4: "symlink", 5: "HAMT shard"}
+_IS_FILE = 2
+_TYPES = {0: "file", 1: "directory", _IS_FILE: "file", 3: "metadata", 4: "symlink", 5: "HAMT shard"}
 
 # The fields of protobuf messages: their numbers, and the wire type of what is in each.
 _NUMBER, _BYTES = 0, 2
@@ -132,3 +142,76 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return number, at + place + 1
     raise Unusable("a block of it is malformed")
+
+
+class _Part(NamedTuple):
+    """A part of a file that is written: its block, its content's bytes, and those of its blocks."""
+
+    cid: CID
+    size: int
+    total: int
+
+
+def chunks(file: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
+    """The content of a file from where it is, in pieces of one size; one empty piece of nothing."""
+    piece = file.read(size)
+    yield piece
+    while piece := file.read(size):
+        yield piece
+
+
+def write(pieces: Iterable[bytes], children: int = CHILDREN) -> Iterator[tuple[CID, bytes]]:
+    """The blocks of a file, each with its CID (v1, sha2-256): leaves first, and the root last.
+
+    Args:
+        pieces: The content of its leaves. They are not kept: only links to them are.
+        children: How many links a node has at most.
+    """
+    level: list[_Part] = []
+    for piece in pieces:
+        level.append(_Part(_cid_of(_RAW, piece), len(piece), len(piece)))
+        yield level[-1].cid, piece
+    while len(level) > 1:
+        above: list[_Part] = []
+        for start in range(0, len(level), children):
+            below = level[start : start + children]
+            block = _node(below)
+            size, total = sum(part.size for part in below), sum(part.total for part in below)
+            above.append(_Part(_cid_of(_DAG_PB, block), size, len(block) + total))
+            yield above[-1].cid, block
+        level = above
+
+
+def _cid_of(codec: int, block: bytes) -> CID:
+    from multiformats import CID
+
+    return CID("base32", 1, codec, ("sha2-256", sha256(block).digest()))
+
+
+def _node(parts: Sequence[_Part]) -> bytes:
+    """A dag-pb block that links to the parts: the links come before the data, as dag-pb wants."""
+    links = b"".join(
+        _field(
+            _LINKS,
+            _field(_HASH, bytes(part.cid)) + _field(_NAME, b"") + _field(_TSIZE, part.total),
+        )
+        for part in parts
+    )
+    sizes = b"".join(_field(_BLOCKSIZES, part.size) for part in parts)
+    whole = _field(_FILESIZE, sum(part.size for part in parts))
+    return links + _field(_DATA, _field(_TYPE, _IS_FILE) + whole + sizes)
+
+
+def _field(number: int, value: int | bytes) -> bytes:
+    """A field of a protobuf message."""
+    if isinstance(value, int):
+        return _as_varint(number << 3 | _NUMBER) + _as_varint(value)
+    return _as_varint(number << 3 | _BYTES) + _as_varint(len(value)) + value
+
+
+def _as_varint(number: int) -> bytes:
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])

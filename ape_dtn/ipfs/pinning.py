@@ -1,0 +1,78 @@
+"""A pinning service, which keeps content for a node, by the IPFS Pinning Service API_.
+
+.. _API: https://ipfs.github.io/pinning-services-api-spec/
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ape_dtn.chain.rpc import hide_secrets
+from ape_dtn.errors import StoreRefused, StoreUnavailable
+from ape_dtn.ipfs.calling import call
+
+if TYPE_CHECKING:
+    import httpx
+
+# How many seconds pass between two looks at a pin: at first, and at most.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+
+# How many addresses a pin may have of where the content is.
+MOST_ORIGINS = 20
+
+
+def pin(
+    client: httpx.Client,
+    endpoint: str,
+    key: str,
+    cid: str,
+    origins: Sequence[str] = (),
+    *,
+    timeout: float,
+) -> None:
+    """Has content pinned, and waits until it is.
+
+    A service that has a pin of the content, or is at it, is not asked for another.
+
+    Args:
+        client: What calls.
+        endpoint: The service, as in ``https://api.pinata.cloud/psa``.
+        key: The access token.
+        cid: What is pinned.
+        origins: Where the service finds it, as multiaddresses.
+        timeout: For how many seconds in all.
+
+    Raises:
+        StoreUnavailable: The service cannot be reached, is broken, or the content is not pinned in
+            time. It may be pinned yet.
+        StoreRefused: The service says no, or has failed to get the content.
+    """
+    deadline = time.monotonic() + timeout
+    where = hide_secrets(endpoint)
+
+    def ask(method: str, path: str, **request: Any) -> dict[str, Any]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StoreUnavailable(where, f"not pinned within {timeout:g} s")
+        headers = {"Authorization": f"Bearer {key}"}
+        answers = call(client, method, endpoint + path, left, headers=headers, **request)
+        return answers[0] if answers else {}
+
+    wanted = {"cid": cid, "name": cid, "origins": list(origins[:MOST_ORIGINS])}
+    known = ask("GET", "/pins", params={"cid": cid, "status": "queued,pinning,pinned"})
+    found = next(iter(known.get("results") or []), None) or ask("POST", "/pins", json=wanted)
+    pause = SHORTEST_PAUSE
+    while found.get("status") in ("queued", "pinning"):
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        pause = min(2 * pause, LONGEST_PAUSE)
+        try:
+            found = ask("GET", f"/pins/{quote(str(found.get('requestid')), safe='')}")
+        except StoreUnavailable:  # for a moment perhaps: the service goes on pinning
+            if time.monotonic() >= deadline:
+                raise
+    if found.get("status") != "pinned":
+        told = (found.get("info") or {}).get("status_details")
+        raise StoreRefused(where, f"pinning {found.get('status')}{f', {told}' if told else ''}")

@@ -1,0 +1,266 @@
+"""The gateway of the embedded store, and its RPC API, as others see them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from ape_dtn.errors import ContentUnavailable
+from ape_dtn.ipfs import fetching, server, unixfs
+from ape_dtn.ipfs.blocks import Blocks
+from tests.ipfs import importer
+from tests.ipfs.forge import cid_of
+
+CONTENT = Random(2).randbytes(2 * unixfs.CHUNK + 1)
+RAW = {"Accept": "application/vnd.ipld.raw"}
+
+
+@pytest.fixture
+def blocks(tmp_path: Path) -> Blocks:
+    return Blocks(tmp_path)
+
+
+@pytest.fixture
+def gateway(blocks: Blocks) -> Iterator[httpx.Client]:
+    with server.serving(blocks) as url, httpx.Client(base_url=url) as client:
+        yield client
+
+
+def added(gateway: httpx.Client, content: bytes = CONTENT, **options: str) -> str:
+    answer = gateway.post("/api/v0/add", params=options, files={"file": ("name", content)})
+    assert answer.status_code == 200, answer.text
+    found: str = answer.json()["Hash"]
+    return found
+
+
+def fetched(gateway: httpx.Client, cid: str) -> bytes:
+    return fetching.fetch(cid, [str(gateway.base_url)], limit=2**26, timeout=10)
+
+
+# The gateway.
+
+
+@pytest.mark.parametrize("size", [0, 1, unixfs.CHUNK, unixfs.CHUNK + 1, 20 * unixfs.CHUNK])
+def test_what_is_added_is_fetched_and_verified(gateway: httpx.Client, size: int) -> None:
+    content = Random(size).randbytes(size)
+
+    cid = added(gateway, content)
+
+    assert cid == importer.add(content).cid
+    assert fetched(gateway, cid) == content
+    assert gateway.get(f"/ipfs/{cid}").content == content
+
+
+@pytest.mark.parametrize("way", [{"params": {"format": "raw"}}, {"headers": RAW}])
+def test_a_block_is_served_alone(gateway: httpx.Client, way: dict[str, Any]) -> None:
+    cid = added(gateway)
+
+    answer = gateway.get(f"/ipfs/{cid}", **way)
+
+    assert answer.content == importer.add(CONTENT).blocks[cid]
+    assert answer.headers["Content-Type"] == "application/vnd.ipld.raw"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{cid}.bin"'
+    assert answer.headers["Etag"] == f'"{cid}.raw"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_a_format_goes_before_what_is_accepted(gateway: httpx.Client) -> None:
+    path = f"/ipfs/{added(gateway)}"
+
+    car = {"Accept": "application/vnd.ipld.car"}
+    assert gateway.get(path, headers=car).status_code == 406
+    assert gateway.get(path, params={"format": "car"}, headers=RAW).status_code == 406
+    assert gateway.get(path, params={"format": "raw"}, headers=car).status_code == 200
+
+
+@pytest.mark.parametrize("way", [{}, {"format": "raw"}])
+def test_a_head_is_all_but_the_body(gateway: httpx.Client, way: dict[str, str]) -> None:
+    path = f"/ipfs/{added(gateway)}"
+    whole, head = gateway.get(path, params=way), gateway.head(path, params=way)
+
+    del whole.headers["Date"], head.headers["Date"]
+    assert head.headers == whole.headers
+    assert int(head.headers["Content-Length"]) == len(whole.content) > len(head.content) == 0
+
+
+def test_what_somebody_has_is_not_sent_again(gateway: httpx.Client) -> None:
+    path = f"/ipfs/{added(gateway)}"
+    tag = gateway.head(path).headers["Etag"]
+
+    for known in (tag, f'"other", W/{tag}', "*"):
+        again = gateway.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+    assert gateway.get(path, headers={"If-None-Match": '"other"'}).content == CONTENT
+
+
+def test_a_cid_may_be_of_either_version_and_in_any_base(gateway: httpx.Client) -> None:
+    added(gateway)
+
+    for text in importer.add(CONTENT).texts:
+        assert gateway.get(f"/ipfs/{text}").content == CONTENT
+    assert gateway.get(f"/ipfs/{cid_of(b'in it', 'raw', 'identity')}").content == b"in it"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"/ipfs/{cid_of(b'elsewhere', 'raw')}", 404),
+        (f"/ipfs/{cid_of(b'elsewhere', 'raw')}/file", 404),
+        ("/ipfs/", 404),
+        ("/", 404),
+        (f"/{cid_of(b'elsewhere', 'raw')}", 404),
+        ("/ipns/example.com", 404),
+        ("/ipfs/nonsense", 400),
+        ("/ipfs/..%2f..%2fetc%2fpasswd", 400),
+        (f"/ipfs/{cid_of(b'', 'dag-cbor')}", 400),
+    ],
+)
+def test_what_is_not_there(gateway: httpx.Client, path: str, status: int) -> None:
+    for answer in (gateway.get(path), gateway.get(path, headers=RAW), gateway.head(path)):
+        assert answer.status_code == status
+
+
+def test_a_spoilt_block_is_not_served(gateway: httpx.Client, blocks: Blocks) -> None:
+    cid = added(gateway)
+    leaf = next(each for each in blocks.folder.rglob("bafkrei*") if each.stat().st_size == 1)
+    leaf.write_bytes(b"?")
+
+    with pytest.raises(ContentUnavailable, match="HTTP 404"):
+        fetched(gateway, cid)
+    with pytest.raises(httpx.RemoteProtocolError):  # it ends before its length
+        gateway.get(f"/ipfs/{cid}")
+    assert added(gateway) == cid
+    assert fetched(gateway, cid) == CONTENT
+
+
+def test_a_folder_that_fails_is_not_the_visitors_fault(
+    gateway: httpx.Client, blocks: Blocks
+) -> None:
+    cid = unixfs.decode(added(gateway, b"content"))
+    (path,) = blocks.folder.rglob("bafkrei*")
+    path.unlink()
+    path.mkdir()
+
+    assert gateway.get(f"/ipfs/{cid}").status_code == 500
+
+
+# The RPC API.
+
+
+def test_kubos_own_client_adds(gateway: httpx.Client) -> None:
+    contents = {"a file": b"", "b/\N{SNOWMAN}": b"hello", "c": CONTENT}
+    asked = {
+        "url": str(gateway.base_url).rstrip("/"),
+        "options": {"cidVersion": 1, "rawLeaves": True, "pin": True},
+        "files": {name: b64encode(each).decode() for name, each in contents.items()},
+    }
+    script = Path(__file__).with_name("client.mjs")
+
+    ran = subprocess.run(
+        ["node", str(script)], input=json.dumps(asked), capture_output=True, text=True, timeout=60
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)["added"]
+    assert {each["path"]: each["cid"] for each in found} == {
+        name: importer.add(content).cid for name, content in contents.items()
+    }
+    for each in found:
+        assert fetched(gateway, each["cid"]) == contents[each["path"]]
+
+
+def test_the_leaves_have_the_size_that_is_asked_for(gateway: httpx.Client) -> None:
+    cid = added(gateway, CONTENT, chunker="size-50000")
+
+    assert cid == importer.add(CONTENT, chunk=50_000).cid
+    assert fetched(gateway, cid) == CONTENT
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cid-version": "0"},
+        {"raw-leaves": "false"},
+        {"hash": "blake2b-256"},
+        {"trickle": "true"},
+        {"only-hash": "true"},
+        {"wrap-with-directory": "true"},
+        {"chunker": "rabin"},
+        {"chunker": "size-0"},
+        {"chunker": "size-9999999"},
+        {"max-file-links": "1024"},
+    ],
+)
+def test_what_would_give_another_cid_is_refused(
+    gateway: httpx.Client, blocks: Blocks, options: dict[str, str]
+) -> None:
+    answer = gateway.post("/api/v0/add", params=options, files={"file": b"content"})
+
+    assert (answer.status_code, answer.json()["Type"]) == (400, "error")
+    assert next(iter(options)) in answer.json()["Message"]
+    assert not list(blocks.folder.iterdir())
+
+
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "text/plain"}, b"content"),
+        ({"Content-Type": "multipart/form-data"}, b"content"),
+        (MULTIPART, b"content"),
+        (MULTIPART, PART + b"\r\ncontent"),
+        (MULTIPART, PART + b"Content-Type: application/x-directory\r\n\r\n\r\n--x--\r\n"),
+    ],
+)
+def test_what_holds_no_file_is_refused(
+    gateway: httpx.Client, headers: dict[str, str], body: bytes
+) -> None:
+    for sent in (body, iter([body])):  # of a known length, and in chunks
+        answer = gateway.post("/api/v0/add", headers=headers, content=sent)
+        assert (answer.status_code, answer.json()["Type"]) == (400, "error")
+
+
+def test_a_file_comes_in_chunks_too(gateway: httpx.Client) -> None:
+    pieces = [PART + b"\r\n", *(bytes([each]) * each for each in range(1, 9)), b"\r\n--x--\r\n"]
+
+    answer = gateway.post("/api/v0/add", headers=MULTIPART, content=iter(pieces))
+
+    cid = answer.json()["Hash"]
+    assert fetched(gateway, cid) == b"".join(pieces[1:-1])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://example.com"},
+        {"Origin": "null"},
+        {"Host": "example.com"},
+        {"Host": "127.0.0.1.example.com:80"},
+    ],
+)
+def test_web_pages_change_nothing(
+    gateway: httpx.Client, blocks: Blocks, headers: dict[str, str]
+) -> None:
+    answer = gateway.post("/api/v0/add", headers=headers, files={"file": b"content"})
+
+    assert answer.status_code == 403
+    assert not list(blocks.folder.iterdir())
+
+
+def test_it_listens_on_this_machine_alone(gateway: httpx.Client) -> None:
+    assert gateway.base_url.host == "127.0.0.1"
+    assert gateway.post("/api/v0/version").json()["System"] == "ape-dtn"
+    assert gateway.get("/api/v0/version").status_code == 404
+    assert gateway.post("/api/v0/shutdown").status_code == 404

@@ -59,6 +59,7 @@ crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random mome
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py
 	@$(run) python benchmarks/flight.py
+	@$(run) python benchmarks/serving.py
 	@$(run) python benchmarks/client_gas.py
 	@$(run) python benchmarks/methods.py
 
@@ -80,8 +81,9 @@ wheel: $(DEV) ## build dist/*.tar.gz, and from it dist/*.whl
 	@log=$$(.venv/bin/python -m build . 2>&1) || { echo "$$log" >&2; exit 1; }
 	@ls dist/*
 
-wheel-smoke: wheel $(ANVIL) ## try the wheel alone: new environment, no Node.js, no solc
-	@PYTHON="$(PYTHON)" ANVIL="$(CURDIR)/$(ANVIL)" tools/wheel_smoke.sh dist/*.whl
+wheel-smoke: wheel $(ANVIL) $(SOLC) ## try the wheel alone, in a new environment, and a new project there
+	@PYTHON="$(PYTHON)" ANVIL="$(CURDIR)/$(ANVIL)" SOLC="$(CURDIR)/$(SOLC)" \
+		tools/wheel_smoke.sh dist/*.whl
 
 clean: ## remove all that make has made
 	@rm -rf .venv node_modules .tools .build contracts/.cache dist build ./*.egg-info
@@ -105,7 +107,7 @@ $(DEV): $(VENV) setup.py pyproject.toml
 
 $(NPM): package.json package-lock.json .npmrc
 	@PYTHON="$(PYTHON)" tools/prerequisites.sh
-	@echo "Installing Anvil, Forge, solc, OpenZeppelin and an IPFS importer into node_modules"
+	@echo "Installing Anvil, Forge, solc, OpenZeppelin and what the tests talk to into node_modules"
 	@npm ci --ignore-scripts --silent || npm ci --ignore-scripts --loglevel=error
 	@touch $@
 

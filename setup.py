@@ -6,7 +6,8 @@ from setuptools import find_packages, setup
 
 solidity = ["ape-solidity>=0.8.6"]
 safe = ["ape-safe>=0.8.23"]
-test = [*solidity, *safe, "hypothesis", "pytest"]
+node = ["prometheus-client"]
+test = [*solidity, *safe, *node, "hypothesis", "pytest"]
 dev = [
     *test,
     "build",
@@ -16,6 +17,7 @@ dev = [
     "types-requests",
     "types-setuptools",
     "virtualenv",
+    "xllamacpp==2026.10.11549",  # llama.cpp's server, an OpenAI-compatible one
 ]
 
 setup(
@@ -36,15 +38,19 @@ setup(
         "filelock",
         "httpx",
         "multiformats",
+        "python-multipart>=0.0.13",  # the first that does not call its module `multipart`
     ],
-    extras_require={"solidity": solidity, "safe": safe, "test": test, "dev": dev},
-    entry_points={"ape_cli_subcommands": ["ape_dtn=ape_dtn._cli:cli"]},
+    extras_require={"solidity": solidity, "safe": safe, "node": node, "test": test, "dev": dev},
+    entry_points={
+        "ape_cli_subcommands": ["ape_dtn=ape_dtn._cli:cli"],
+        "pytest11": ["ape_dtn=ape_dtn.testing.plugin"],
+    },
     # Ape wants one top-level package. The Solidity library lives in contracts/, where Solidity
     # tools look for it, and travels inside that package, where users' compilers find it.
     packages=[*find_packages(include=["ape_dtn", "ape_dtn.*"]), "ape_dtn.contracts"],
     package_dir={"ape_dtn.contracts": "contracts"},
     package_data={
-        "ape_dtn": ["py.typed", "artifacts/*.json"],
+        "ape_dtn": ["py.typed", "artifacts/*.json", "scaffold/templates/*.template"],
         "ape_dtn.contracts": ["*.sol"],
     },
     include_package_data=False,

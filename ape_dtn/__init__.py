@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ape_dtn.asking.prompt import Prompt
     from ape_dtn.asking.routing import Aggregation
     from ape_dtn.errors import DtnError
+    from ape_dtn.rehearsal.rehearsal import DtnRehearsal
     from ape_dtn.rescue.rescue import DtnRescue
+    from ape_dtn.serving.node import DtnNode
     from ape_dtn.session import DtnSession
 
 _HOMES = {
@@ -31,6 +33,8 @@ _HOMES = {
     "Callback": "asking.options",
     "DtnAi": "ai",
     "DtnError": "errors",
+    "DtnNode": "serving.node",
+    "DtnRehearsal": "rehearsal.rehearsal",
     "DtnRequest": "answers.request",
     "DtnRescue": "rescue.rescue",
     "DtnSession": "session",
@@ -50,6 +54,8 @@ __all__ = [
     "Callback",
     "DtnAi",
     "DtnError",
+    "DtnNode",
+    "DtnRehearsal",
     "DtnRequest",
     "DtnRescue",
     "DtnSession",

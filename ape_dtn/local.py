@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from ape_dtn import artifacts, deployments
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Function, ModelManager, NodeManager
+from ape_dtn.chain.abi import Function, ModelManager
 from ape_dtn.chain.networks import name as network_name
-from ape_dtn.names import id_of
 from ape_dtn.serving.node import DtnNode
+from ape_dtn.serving.registering import registering, take
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -91,9 +91,21 @@ def deploy(
     say(f"Deploying the network, {behaviour.value.lower()} behaviour")
     token = create_token(provider, owner, fee_token)
     router = _deploy_contracts(provider, owner, behaviour, token)
-    ai = _register_models(provider, owner, router, first_block)
+    ai = DtnAi(router, provider)
+    _register_models(ai, owner)
     say(f"Registering {NODE}")
-    _register_node(ai, owner, worker)
+    take(ai, owner, registering(ai, owner, NODE, str(worker.address), NODE_MODELS))
+    # Last: half a network is not to be found.
+    deployment = deployments.Deployment(
+        network_name(provider),
+        router,
+        first_block,
+        tuple(f"model.system.{name}" for names in MODELS.values() for name in names),
+        nodes=(NODE,),
+        behaviour=behaviour.value,
+    )
+    deployments.remember(provider, deployment)
+    ai = DtnAi(router, provider)
     return LocalNetwork(ai, DtnNode(ai, NODE, worker), token)
 
 
@@ -136,37 +148,14 @@ def _deploy_contracts(
     return router
 
 
-def _register_models(
-    provider: ProviderAPI, owner: AccountAPI, router: str, first_block: int
-) -> DtnAi:
-    full_names = tuple(f"model.system.{name}" for names in MODELS.values() for name in names)
-    deployments.remember(
-        provider,
-        deployments.Deployment(
-            network_name(provider), router, first_block, full_names, nodes=(NODE,)
-        ),
-    )
-    ai = DtnAi(router, provider)
+def _register_models(ai: DtnAi, owner: AccountAPI) -> None:
     manager = ai.contracts().model_manager
     for api, names in MODELS.items():
         register = sends.call(
             manager, ModelManager.register_model_api, "api.system", api, *SPECS[api]
         )
-        sends.send(provider, owner, register)
+        sends.send(ai.provider, owner, register)
         for name in names:
             arguments = ("model.system", name, f"api.system.{api}")
-            sends.send(
-                provider, owner, sends.call(manager, ModelManager.register_model, *arguments)
-            )
-    return ai
-
-
-def _register_node(ai: DtnAi, owner: AccountAPI, worker: AccountAPI) -> None:
-    manager = ai.contracts().node_manager
-    models = [id_of(name, "model") for name in NODE_MODELS]
-    for transaction in (
-        sends.call(manager, NodeManager.register_user, NODE_USER, str(owner.address)),
-        sends.call(manager, NodeManager.register_node, NODE_USER, NODE_NAME, str(worker.address)),
-        sends.call(manager, NodeManager.set_node_models, id_of(NODE, "node"), models),
-    ):
-        sends.send(ai.provider, owner, transaction)
+            model = sends.call(manager, ModelManager.register_model, *arguments)
+            sends.send(ai.provider, owner, model)

@@ -55,8 +55,8 @@ def test_the_session_from_python(tmp_path: Path) -> None:
     assert f"# {cost}" in block("A session from Python", "python")
 
 
-def test_the_session_from_a_test(tmp_path: Path) -> None:
+def test_the_test_of_what_uses_ai(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_session.py").write_text(block("A session from a test", "python"))
+    (tmp_path / "tests" / "test_session.py").write_text(block("A test of what uses AI", "python"))
 
     assert "1 passed" in run("ape", "test", cwd=tmp_path)

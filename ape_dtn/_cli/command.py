@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 from ape.cli import NetworkOption, account_option, select_account, skip_confirmation_option
@@ -79,18 +79,21 @@ class DtnCommand(click.Command):
     def __init__(
         self,
         *args: Any,
-        network: str = "auto",
+        network: str | None = "auto",
         envvar: str | None = "APE_DTN_NETWORK",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.params += [
+        if network is not None:
             # A name, not a class: parsing then imports nothing, and --help stays quick.
-            NetworkOption(
-                base_type=str, default=network, envvar=envvar, show_envvar=envvar is not None
-            ),
-            click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON."),
-        ]
+            self.params.append(
+                NetworkOption(
+                    base_type=str, default=network, envvar=envvar, show_envvar=envvar is not None
+                )
+            )
+        self.params.append(
+            click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON.")
+        )
 
     def make_context(
         self, info_name: str | None, args: list[str], *more: Any, **extra: Any
@@ -135,7 +138,7 @@ class DtnCommand(click.Command):
 
 def dtn_command(
     name: str,
-    network: str = "auto",
+    network: str | None = "auto",
     *,
     deploys: bool = False,
     envvar: str | None = "APE_DTN_NETWORK",
@@ -144,7 +147,8 @@ def dtn_command(
 
     Args:
         name: The command's name.
-        network: The network that it is connected to where none is named; by default Ape's.
+        network: The network that it is connected to where none is named; by default Ape's. None
+            for a command that needs none.
         deploys: Whether it makes a network of its own; all others take one's ``--ai``.
         envvar: What names the network where the option does not.
     """
@@ -192,6 +196,13 @@ def print_json(result: Any) -> None:
     meta = click.get_current_context().meta
     if meta[_AS_JSON]:
         _print_json(meta[_STDOUT], result, meta[_INDENT])
+
+
+def terminal() -> TextIO | None:
+    """Standard output, where it is a terminal and people look at it."""
+    meta = click.get_current_context().meta
+    stdout: TextIO = meta[_STDOUT]
+    return None if meta[_AS_JSON] or not stdout.isatty() else stdout
 
 
 def json_lines() -> None:
@@ -285,6 +296,8 @@ def _question(without_terminal: DtnError) -> Iterator[None]:
 
 
 def _connect(ctx: click.Context, connection: contextlib.ExitStack) -> None:
+    if "network" not in ctx.params:
+        return
     try:
         if provider := parse_network(ctx):
             connection.enter_context(provider)

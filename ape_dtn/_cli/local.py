@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,27 +17,42 @@ if TYPE_CHECKING:
     from ape_dtn.amount import Token
     from ape_dtn.local import LocalNetwork
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
 FUNDS = "1000"
 
-behaviour_option = click.option(
-    "--behaviour",
-    type=click.Choice(["documented", "deployed"]),
-    default="documented",
-    show_default=True,
-    help="As the product documentation describes the network, or as it is on public networks.",
-)
+
+def behaviour_choice(default: str | None, note: str = "") -> Callable[[_Function], _Function]:
+    """The option ``--behaviour``, with its default, and a note on it."""
+    return click.option(
+        "--behaviour",
+        type=click.Choice(["documented", "deployed"]),
+        default=default,
+        show_default=True,
+        help="As the product documentation describes the network, or as it is on public networks."
+        + note,
+    )
+
+
+def token_choice(default: str | None, note: str = "") -> Callable[[_Function], _Function]:
+    """The option ``--token``, with its default, and a note on it."""
+    return click.option(
+        "--token",
+        "fee_token",
+        type=click.Choice(["usdt", "usdc"]),
+        default=default,
+        show_default=True,
+        help="The test token that sessions are paid with; usdt returns nothing from transfers."
+        + note,
+    )
+
+
+behaviour_option = behaviour_choice("documented")
 
 
 @dtn_command("deploy", deploys=True)
 @behaviour_option
-@click.option(
-    "--token",
-    "fee_token",
-    type=click.Choice(["usdt", "usdc"]),
-    default="usdt",
-    show_default=True,
-    help="The test token that sessions are paid with; usdt returns nothing from transfers.",
-)
+@token_choice("usdt")
 @click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
 def deploy(behaviour: str, fee_token: str, serve: bool) -> dict[str, Any] | None:
     """Deploy a whole network on a local chain.

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +21,14 @@ from ape_dtn.amount import Amount
 from ape_dtn.chain.sends import Signed
 from ape_dtn.errors import JournalUnusable, KeyReused, OverLimit
 from ape_dtn.journal import presence
-
-# For how many seconds a process waits for others to finish writing.
-PATIENCE = 60.0
+from ape_dtn.journal.database import opened
 
 # Told of each step that something has come to, at the level of debugging.
 log = logging.getLogger("ape_dtn.journal")
 
 # Whoever changes the schema raises the version, and says what becomes of older files.
 VERSION = 1
-_SCHEMA = f"""
+_SCHEMA = """
 create table if not exists entries (
     id integer primary key,
     chain text not null,
@@ -62,7 +58,6 @@ create table if not exists transactions (
 );
 create index if not exists by_state on entries (chain, state);
 create index if not exists by_spending on entries (chain, token, day);
-pragma user_version = {VERSION};
 """
 
 
@@ -438,56 +433,21 @@ _in_memory: dict[None, sqlite3.Connection] = {}
 def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
     if path is None:
         if None not in _in_memory:
-            _in_memory[None] = _connected(":memory:")
-            _in_memory[None].executescript(_SCHEMA)
+            _in_memory[None] = opened(None, _SCHEMA, VERSION)
         yield _in_memory[None]
         return
     try:
-        if not path.exists():
-            _create(path)
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)  # what is signed could be sent by whoever reads it
-        database = _connected(str(path))
+        database = opened(path, _SCHEMA, VERSION)
+        # What is written is on the disk before anything is sent.
+        database.execute("pragma synchronous = full")
     except (sqlite3.Error, OSError) as err:
         raise JournalUnusable(str(path), str(err)) from err
     try:
-        if database.execute("pragma user_version").fetchone() != (VERSION,):
-            raise JournalUnusable(str(path), "it was written by another version of ape-dtn")
         yield database
     except sqlite3.Error as err:
         raise JournalUnusable(str(path), str(err)) from err
     finally:
         database.close()
-
-
-def _create(path: Path) -> None:
-    """Makes the file beside its place and then gives it its name, which only one process can.
-
-    Were it made in its place, others would meet it half made, or while its mode is changed, for
-    which SQLite lets nobody wait.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # as 0600
-    os.close(handle)
-    try:
-        database = _connected(beside)
-        # Once set, it is kept in the file.
-        database.execute("pragma journal_mode = wal")
-        database.executescript(_SCHEMA)
-        database.close()
-        with suppress(FileExistsError):
-            os.link(beside, path)
-    finally:
-        Path(beside).unlink()
-
-
-def _connected(name: str) -> sqlite3.Connection:
-    database = sqlite3.connect(
-        name, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-    )
-    # What is written is on the disk before anything is sent.
-    database.execute("pragma synchronous = full")
-    return database
 
 
 def _check_there(database: sqlite3.Connection, entry: Entry) -> None:

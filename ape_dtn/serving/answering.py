@@ -24,6 +24,10 @@ NOT_PARSABLE = "P0011: Call not parsable"
 # The deployed node software cuts what it says of a failure.
 LONGEST_MESSAGE = 100
 
+# The most that placeholders may make of a call, in bytes: a few thousand of them could stand for a
+# text of gigabytes.
+LONGEST_FILLING = 2**24
+
 log = logging.getLogger("ape_dtn.node")
 
 
@@ -78,6 +82,8 @@ def question_of(request_id: bytes, model: Model, record: Record) -> Question | N
     from eth_abi import decode
     from eth_abi.exceptions import DecodingError
 
+    if record.call.count(b"{") * len(record.extra_params) > LONGEST_FILLING:
+        return None
     try:
         types = tuple(model.api.inputs)
         inputs = fill_in(decode(types, record.call), record.extra_params)

@@ -1,33 +1,76 @@
-"""A plain node: reads what is asked, answers it, is paid.
+"""A node: reads what is asked, answers it, is paid.
 
-It answers the requests that trust it and name a model that it serves.
+Each step is here once: to look, to take, to answer, to send. They are taken one after another by
+:meth:`DtnNode.answer_pending`, and many at a time by :meth:`DtnNode.serve`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from ape_dtn.ai import DtnAi, model_calls, node_calls, to_model, to_node
+from ape_dtn.ai import DtnAi
 from ape_dtn.answers.answer import Status
-from ape_dtn.answers.record import Record, read_records
-from ape_dtn.chain import reads, reverts, sends
-from ape_dtn.chain.abi import Router
-from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError, NodeNotFound, NoNetwork, TransactionPending
+from ape_dtn.chain import reverts, rpc, sends
+from ape_dtn.chain.abi import SessionManager
+from ape_dtn.chain.sends import Receipt, Signed
+from ape_dtn.errors import (
+    DtnError,
+    NoMoneyForGas,
+    NoNetwork,
+    TransactionPending,
+    TransactionRefused,
+)
 from ape_dtn.names import as_hex, id_of
-from ape_dtn.serving.answering import Backend, Result, Store, answer, responding
+from ape_dtn.serving.answering import Backend, Result, Store, answer, failure, responding
 from ape_dtn.serving.backends.echo import echo
+from ape_dtn.serving.ledger import Kept, Ledger
+from ape_dtn.serving.tally import Event, Kind, Listener, Tally, to_log
+from ape_dtn.serving.work import Task, Terms, Work
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.asking.model import Model
+# How many requests are answered at a time, and for how many seconds an answer is waited for.
+AT_ONCE = 16
+TIMEOUT = 120.0
+
+# For how many seconds a request is left alone that another process of the node is at.
+ASIDE = 2.0
+
+# What is asked of the contracts in place of a response that is not known yet.
+NOTHING_YET = failure("")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A request and what it is responded to with.
+
+    Attributes:
+        task: The request.
+        result: The response.
+        signed: The response as it was signed last, which may still be mined.
+        attempts: How often it could not be sent.
+        trouble: Why it could not be the last time.
+    """
+
+    task: Task
+    result: Result
+    signed: Signed | None = None
+    attempts: int = 0
+    trouble: DtnError | None = None
+
+
+# Told what became of a response, as soon as that will not change any more.
+Told = Callable[[Answered, "Receipt | DtnError"], None]
 
 
 class DtnNode:
     """A node that answers from its worker's account.
+
+    It answers the requests that trust it, name a model that it serves and keep to its terms.
 
     Args:
         ai: The network.
@@ -36,6 +79,15 @@ class DtnNode:
         backend: What gives the answers.
         store: Stores an answer's content on IPFS and returns its identifier; without it, requests
             to be answered over IPFS fail.
+        terms: What it takes.
+        ledger: What is kept of its work; by default in memory, as long as this object is there. See
+            :func:`ape_dtn.serving.ledger.ledger_of`.
+        at_once: How many answers :meth:`serve` has a backend asked for at a time.
+        timeout: For how many seconds :meth:`serve` waits for one.
+        listeners: Told all that happens, besides the log ``ape_dtn.node``.
+
+    Attributes:
+        tally: The sums of what it has done.
     """
 
     def __init__(
@@ -45,6 +97,12 @@ class DtnNode:
         worker: AccountAPI,
         backend: Backend = echo,
         store: Store | None = None,
+        *,
+        terms: Terms | None = None,
+        ledger: Ledger | None = None,
+        at_once: int = AT_ONCE,
+        timeout: float = TIMEOUT,
+        listeners: Iterable[Listener] = (),
     ) -> None:
         self.ai = ai
         self.name = name
@@ -52,106 +110,275 @@ class DtnNode:
         self.worker = worker
         self.backend = backend
         self.store = store
-        self._seen = 0
+        self.at_once = at_once
+        self.timeout = timeout
+        self.listeners: list[Listener] = [to_log, *listeners]
+        self.tally = Tally()
+        self.ledger = ledger or Ledger()
+        self.work = Work(ai, name, self.id, self.ledger, terms or Terms())
+        self._in_hand: set[bytes] = set()
+        self._aside: dict[bytes, float] = {}
 
     def answer_pending(self) -> list[str]:
-        """Answers what has been asked since the last time.
+        """Answers what has been asked since the last time, and waits until that is mined.
 
         Returns:
             Ids of the requests that were answered.
+
+        Raises:
+            DtnError: The chain cannot be read, or nothing can be sent.
         """
-        provider = self.ai.provider
-        length = Call(self.ai.router, Router.get_pending_requests_length)
-        total = reads.read_one(provider, length)
-        if total == self._seen:
-            return []
-        if total < self._seen:  # the chain was set back
-            self.forget()
-        page = Call(self.ai.router, Router.get_pending_requests, (self._seen, total))
-        ids = list(dict.fromkeys(reads.read_one(provider, page)))
-        served, namespaces = self._registration()
-        asked = {
-            request_id: record
-            for request_id, record in zip(ids, read_records(self.ai, ids), strict=True)
-            if record.status is Status.PENDING
-            and record.model_id in served
-            and (self.id in record.nodes or not namespaces.isdisjoint(record.namespaces))
-        }
-        answered, is_all = self._respond(asked, served)
-        if is_all:
-            self._seen = total
-        return answered
+        answered: list[str] = []
+
+        def told(each: Answered, outcome: Receipt | DtnError) -> None:
+            if self.came_of(each, outcome):
+                answered.append(as_hex(each.task.request_id))
+
+        while True:
+            self.look()
+            taken = self.take(len(self.work.open))
+            ready = [self._kept_or_asked(task, kept) for task, kept in taken.items()]
+            left = self.send(ready, told)
+            self._in_hand.clear()  # what is left is still open
+            if left and len(left) == len(ready) and left[0].trouble:
+                raise left[0].trouble
+            if left or not self.work.has_more:
+                return answered
+
+    def serve(self, stop: Callable[[], bool] = lambda: False, poll: float | None = None) -> None:
+        """Answers what is asked until told to stop, or interrupted.
+
+        What is being sent then is finished. Nothing that befalls a request, a backend or the
+        connection ends it.
+
+        Args:
+            stop: Asked again and again.
+            poll: Seconds between looks at the chain; by default by the time between its blocks.
+        """
+        from ape_dtn.serving.service import Service
+
+        Service(self, stop, poll).run()
 
     def forget(self) -> None:
         """Looks at all requests again the next time; the chain itself says which are answered."""
-        self._seen = 0
+        self.work.forget()
+        self._in_hand.clear()
+        self._aside.clear()
 
-    def serve(self, stop: Callable[[], bool] = lambda: False, poll: float = 0.25) -> None:
-        """Answers what is asked until told to stop, or interrupted.
+    def look(self) -> None:
+        """Finds what has been asked since the last time; see :meth:`Work.look`."""
+        try:
+            if self.work.look():
+                self._aside.clear()
+                self.tell(Kind.REORGANISED, block=self.work.block)
+        finally:
+            self._count()
 
-        Args:
-            stop: Asked after each round.
-            poll: Seconds between rounds.
-        """
-        told = ""
-        while not stop():
-            try:
-                self.answer_pending()
-                told = ""
-            except DtnError as err:
-                if err.message != told:  # once, however long it lasts
-                    self._tell(err.message)
-                told = err.message
-            time.sleep(poll)
+    def take(self, most: int) -> dict[Task, Kept]:
+        """Takes open requests, unless another process of the node is at them.
 
-    def _tell(self, what: str) -> None:
-        from ape.logging import logger
-
-        logger.error(f"{self.name}: {what}")
-
-    def _registration(self) -> tuple[dict[bytes, Model], set[bytes]]:
-        """The models that it serves, and the trust namespaces that it is a member of."""
-        contracts = self.ai.contracts()
-        calls = node_calls(contracts.node_manager, self.id)
-        node = to_node(self.name, *reads.read(self.ai.provider, *calls))
-        if node is None:
-            raise NodeNotFound(self.name)
-        described = [
-            call for each in node.models for call in model_calls(contracts.model_manager, each)
-        ]
-        answers = iter(reads.read(self.ai.provider, *described)) if described else iter(())
-        models = [
-            to_model(self.ai, as_hex(each), next(answers), next(answers)) for each in node.models
-        ]
-        return {model.id: model for model in models if model}, set(node.namespaces)
-
-    def _respond(
-        self, asked: Mapping[bytes, Record], served: Mapping[bytes, Model]
-    ) -> tuple[list[str], bool]:
-        """Answers requests, all on their way at once.
+        The contracts are asked first whether they would take a response: not where the session is
+        closed, the node has responded already, or its namespace's trust has expired.
 
         Returns:
-            The ids of those that are answered, and whether nothing is left to be tried again.
+            The requests, and what is kept of each from before.
         """
-        ids = list(asked)
-        answered: dict[int, str] = {}
-        passing: list[int] = []
+        now = time.monotonic()
+        found = [
+            task
+            for task in self.work.open.values()
+            if task.request_id not in self._in_hand and self._aside.get(task.request_id, 0) <= now
+        ][:most]
+        if not found:
+            return {}
+        claimed = self.ledger.claim({task.request_id: task.asked for task in found})
+        self._leave_to_others([task for task in found if task.request_id not in claimed], now)
+        mine = [task for task in found if task.request_id in claimed]
+        fresh = [task for task in mine if claimed[task.request_id].signed is None]
+        for task, refusal in self._refusals(fresh).items():
+            self._give_up(task, refusal)
+            mine.remove(task)
+        self._in_hand |= {task.request_id for task in mine}
+        self._count()
+        return {task: claimed[task.request_id] for task in mine}
 
-        def told(place: int, outcome: sends.Receipt | DtnError) -> None:
-            request_id = as_hex(ids[place])
-            if isinstance(outcome, DtnError):  # such as a session that was closed meanwhile
-                self._tell(f"request {request_id}: {outcome}")
-                if isinstance(outcome, NoNetwork | TransactionPending):
-                    passing.append(place)
+    def ask(self, task: Task, backend: Backend, store: Store | None) -> Result:
+        """What a request is responded to with; see :func:`answer`."""
+        return answer(task.request_id, task.model, task.record, backend, store)
+
+    def send(self, answers: Sequence[Answered], told: Told) -> list[Answered]:
+        """Sends responses, all on their way at once, and waits until they are mined.
+
+        What was signed before and may still be mined is followed first: nothing is sent twice.
+
+        Returns:
+            Those that have to be sent again, as when the chain cannot be reached.
+        """
+        fresh, again = self._followed(answers, told)
+
+        def on_told(each: Answered, outcome: Receipt | DtnError) -> None:
+            if isinstance(outcome, TransactionRefused):  # and so will never be mined
+                again.append(_once_more(replace(each, signed=None), outcome))
+            elif isinstance(outcome, NoNetwork | TransactionPending | NoMoneyForGas):
+                again.append(_once_more(each, outcome))
             else:
-                answered[place] = request_id
+                told(each, outcome)
 
+        self._send_each(fresh, on_told, again)
+        return again
+
+    def came_of(self, each: Answered, outcome: Receipt | DtnError) -> bool:
+        """Notes what became of a response; whether it is on the chain."""
+        task = each.task
+        if isinstance(outcome, DtnError):  # such as a session that was closed meanwhile
+            self._give_up(task, outcome)
+            return False
+        now = self.work.time
+        self.ledger.done(task.request_id, now)
+        self.work.finished(task.request_id, now, outcome.transaction)
+        self._in_hand.discard(task.request_id)
+        earned, spent = self._earned(outcome), outcome.gas_used * outcome.gas_price
+        succeeded = each.result.status == Status.SUCCESS
+        self.tally.answered += succeeded
+        self.tally.failed += not succeeded
+        self.tally.earned += earned
+        self.tally.gas_spent += spent
+        self._count()
+        self.tell(
+            Kind.ANSWERED if succeeded else Kind.FAILED,
+            request=as_hex(task.request_id),
+            session=task.record.session_id,
+            model=task.model.name,
+            **({} if succeeded else {"message": each.result.message}),
+            earned=earned,
+            gas=spent,
+            transaction=outcome.transaction,
+        )
+        return True
+
+    def put_back(self, task: Task) -> None:
+        """Leaves a request open that was taken and could not be answered now."""
+        self._in_hand.discard(task.request_id)
+
+    def tell(self, kind: Kind, **fields: Any) -> None:
+        """Tells all listeners that something has happened."""
+        event = Event(kind, fields)
+        for listener in self.listeners:
+            listener(event)
+
+    def _kept_or_asked(self, task: Task, kept: Kept) -> Answered:
+        if kept.result is not None:
+            return Answered(task, kept.result, kept.signed)
+        result = self.ask(task, self.backend, self.store)
+        self.ledger.answered(task.request_id, result)
+        return Answered(task, result)
+
+    def _leave_to_others(self, tasks: Iterable[Task], now: float) -> None:
+        """Leaves requests alone for a while that another process is at, or has responded to."""
+        done = self.ledger.done_by_others([task.request_id for task in tasks])
+        for task in tasks:
+            if task.request_id in done:
+                self.work.finished(task.request_id, done[task.request_id])
+            else:
+                self._aside[task.request_id] = now + ASIDE
+
+    def _refusals(self, tasks: Sequence[Task]) -> dict[Task, DtnError]:
+        """Why the contracts would take no response of this node, for the requests where it is so.
+
+        Raises:
+            NoNetwork: The chain cannot be read.
+        """
+        if not tasks:
+            return {}
+        calls = []
+        for task in tasks:
+            given = responding(self.ai.router, self.id, task.request_id, task.record, NOTHING_YET)
+            calls.append(("eth_call", [given.as_call(str(self.worker.address)), "latest"]))
+        found = {}
+        for task, answered in zip(tasks, rpc.ask(self.ai.provider, calls), strict=True):
+            if isinstance(answered, rpc.Failure) and answered.data is not None:
+                found[task] = reverts.failure_error(answered)
+        return found
+
+    def _give_up(self, task: Task, why: DtnError) -> None:
+        self.ledger.remove([task.request_id])
+        self.work.give_up(task.request_id)
+        self._in_hand.discard(task.request_id)
+        self.tally.refused += 1
+        self._count()
+        self.tell(Kind.REFUSED, request=as_hex(task.request_id), reason=why.message)
+
+    def _followed(
+        self, answers: Sequence[Answered], told: Told
+    ) -> tuple[list[Answered], list[Answered]]:
+        """Follows to their end the responses that were signed before.
+
+        Returns:
+            Those that have to be signed, and those that have to be followed again.
+        """
+        fresh = [each for each in answers if not each.signed]
+        known = {each.signed.hash: each for each in answers if each.signed}
+        if not known:
+            return fresh, []
+        signed = [each.signed for each in known.values() if each.signed]
+        try:
+            found = sends.follow(self.ai.provider, self.worker, signed)
+        except (NoNetwork, TransactionPending) as err:
+            return fresh, [_once_more(each, err) for each in known.values()]
+        for transaction, outcome in found.items():
+            each = known[transaction]
+            if outcome is None or isinstance(outcome, TransactionRefused):
+                fresh.append(replace(each, signed=None))
+            else:
+                told(each, outcome)
+        return fresh, []
+
+    def _send_each(self, answers: Sequence[Answered], told: Told, again: list[Answered]) -> None:
+        """Sends responses that were not signed yet; fewer where the coin is not enough for all."""
+        current = list(answers)
         responses = [
-            responding(self.ai.router, self.id, each, record, self._result(each, record, served))
-            for each, record in asked.items()
+            responding(self.ai.router, self.id, each.task.request_id, each.task.record, each.result)
+            for each in answers
         ]
-        sends.send_each(self.ai.provider, self.worker, responses, reverts.NOTHING, told)
-        return [answered[place] for place in sorted(answered)], not passing
 
-    def _result(self, request_id: bytes, record: Record, served: Mapping[bytes, Model]) -> Result:
-        return answer(request_id, served[record.model_id], record, self.backend, self.store)
+        def on_signed(signed: Mapping[int, Signed]) -> None:
+            for place, each in signed.items():
+                current[place] = replace(current[place], signed=each)
+            self.ledger.signed(
+                {current[place].task.request_id: each for place, each in signed.items()}
+            )
+
+        def on_told(place: int, outcome: Receipt | DtnError) -> None:
+            told(current[place], outcome)
+
+        if not responses:
+            return
+        try:
+            sends.send_each(
+                self.ai.provider, self.worker, responses, reverts.NOTHING, on_told, on_signed
+            )
+        except DtnError as err:  # of these, nothing was sent
+            some = len(answers) // 2 if isinstance(err, NoMoneyForGas) else 0
+            again += [_once_more(each, err) for each in answers[some:]]
+            self._send_each(answers[:some], told, again)
+
+    def _earned(self, receipt: Receipt) -> int:
+        """What the response was paid, in units of the fee token (``SessionCharged``)."""
+        charged = SessionManager.session_charged
+        return sum(
+            charged.decode(log)["amount"]
+            for log in receipt.logs
+            # A callback can leave any log, but not as the session manager.
+            if log.address == self.work.session_manager and charged.matches(log)
+        )
+
+    def _count(self) -> None:
+        tally, known = self.tally, self.work.open.keys() | self._in_hand
+        tally.in_flight = len(self._in_hand)
+        tally.waiting = len(known) - tally.in_flight
+        now = time.monotonic()
+        tally.found = {each: tally.found.get(each, now) for each in known}
+
+
+def _once_more(each: Answered, trouble: DtnError) -> Answered:
+    return replace(each, attempts=each.attempts + 1, trouble=trouble)

@@ -12,18 +12,29 @@ COMMANDS = (
     "ask-many",
     "demo",
     "deploy",
+    "devnet",
+    "generate",
     "info",
+    "init",
     "journal",
     "models",
+    "node",
     "nodes",
     "quote",
+    "rehearse",
     "rescue",
     "resume",
     "session",
     "watch",
 )
-SUBCOMMANDS = ("start", "list", "show", "close", "history", "report")
-EACH = [*((name,) for name in COMMANDS), *(("session", name) for name in SUBCOMMANDS)]
+SUBCOMMANDS = {
+    "session": ("start", "list", "show", "close", "history", "report"),
+    "node": ("register", "models", "status", "serve"),
+}
+EACH = [
+    *((name,) for name in COMMANDS),
+    *((group, name) for group, names in SUBCOMMANDS.items() for name in names),
+]
 
 
 def test_it_lists_all_commands(shell: Shell) -> None:
@@ -51,7 +62,7 @@ def test_each_command_has_help(shell: Shell, command: tuple[str, ...]) -> None:
     done = shell.dtn(*command, "--help")
 
     assert (done.code, done.err) == (0, "")
-    assert "--json" in done.out or command == ("session",)
+    assert "--json" in done.out or command in [(group,) for group in SUBCOMMANDS]
     assert "\b" not in done.out
     assert "\\b" not in done.out
 

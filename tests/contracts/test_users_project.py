@@ -201,7 +201,10 @@ def test_the_wheel_has_one_package_and_no_tests(wheel: Path, version: str, files
 
     folders = {name.partition("/")[0] for name in files}
     assert folders == {"ape_dtn", f"ape_dtn-{version}.dist-info"}
-    named_test = {name for name in files if "test" in name.lower()}
+    for_users = ("ape_dtn/testing/", "ape_dtn/scaffold/templates/")
+    named_test = {
+        name for name in files if "test" in name.lower() and not name.startswith(for_users)
+    }
     tokens = {"TestToken.json", "TestUSDC.json", "TestUSDT.json"}
     assert named_test == {f"ape_dtn/artifacts/{name}" for name in tokens}
 

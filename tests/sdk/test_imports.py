@@ -64,9 +64,12 @@ def test_importing_the_commands_is_cheap() -> None:
         "dtn ask",
         "dtn ask-many",
         "dtn watch",
+        "dtn rehearse",
         "dtn answer",
         "dtn deploy",
         "dtn demo",
+        "dtn init",
+        "dtn generate",
     ],
 )
 def test_help_is_cheap(command: str) -> None:

@@ -1,0 +1,186 @@
+"""``ape dtn devnet``: a whole network on one machine."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ape_dtn._cli.command import dtn_command, print_json, say, table
+from ape_dtn._cli.local import behaviour_choice, token_choice
+from ape_dtn._cli.node import ONE_SIGNAL
+
+if TYPE_CHECKING:
+    from ape_dtn.devnet.devnet import Devnet
+
+
+@dtn_command("devnet", network=None, deploys=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8545,
+    show_default=True,
+    help="Where the chain listens, on this machine alone.",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the chain in this file, and go on with it the next time.",
+)
+@click.option(
+    "--block-time",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Mine a block so often; by default one for each transaction, at once.",
+)
+@click.option(
+    "--accounts",
+    type=click.IntRange(min=3),
+    metavar="NUMBER",
+    help="How many accounts get coin and tokens; by default as many as Ape tests with, ten.",
+)
+@behaviour_choice(default=None, note=" By default documented.")
+@token_choice(default=None, note=" By default usdt.")
+@click.option(
+    "--backend",
+    metavar="TEXT",
+    help="What the node answers with: as in `ape dtn node serve`. By default an echo.",
+)
+@click.option(
+    "--fork",
+    metavar="NETWORK",
+    help="Start from a live chain: a network that Ape knows, as in `base`, or the URL of an "
+    "endpoint.",
+)
+def devnet(
+    port: int,
+    state: Path | None,
+    block_time: int | None,
+    accounts: int | None,
+    behaviour: str | None,
+    fee_token: str | None,
+    backend: str | None,
+    fork: str | None,
+) -> None:
+    """Run a whole network on this machine, until Ctrl-C.
+
+    A chain (Anvil), the contracts, accounts with coin and tokens, models, a node that answers, and
+    IPFS. All commands in other terminals find it. Ctrl-C stops all of it.
+
+    \b
+      ape dtn devnet                             and the lines to type in another terminal
+      ape dtn devnet --state chain.json          goes on where it was left
+      ape dtn devnet --fork base                 Base as it is now, where nothing costs anything
+    """  # noqa: D301 (for click, it has to be the character)
+    from ape_dtn import local
+    from ape_dtn.devnet.devnet import Wish, opened, serve
+
+    if fork and (state or behaviour or fee_token):
+        raise click.UsageError(
+            "--fork starts from what is on the live chain each time: leave out --state, "
+            "--behaviour and --token."
+        )
+    wish = Wish(
+        port,
+        state,
+        block_time,
+        accounts,
+        local.Behaviour[behaviour.upper()] if behaviour else None,
+        local.FeeToken[fee_token.upper()] if fee_token else None,
+        backend,
+        fork,
+    )
+    signals = Signals()
+    with opened(wish, say) as running:
+        _show(running)
+        _log_to_terminal()
+        serve(running, signals.stopping)
+        signals.ignore()
+    click.echo("All of it is stopped.", err=True)
+
+
+class Signals:
+    """Ctrl-C, and the signals that services get: what is not served yet they interrupt.
+
+    Once it is served they are waited for. A second one does not wait for the node, and none that
+    comes later keeps Anvil from writing its chain.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as `nohup` has it
+            self._numbers.remove(signal.SIGHUP)
+        self._are_waited_for = self._have_come = False
+        self._first = 0.0
+        for number in self._numbers:
+            signal.signal(number, self._on_signal)
+
+    def stopping(self) -> bool:
+        """Whether one has come. From now on they are waited for."""
+        self._are_waited_for = True
+        if self._have_come:
+            click.echo("Stopping …", err=True)
+        return self._have_come
+
+    def ignore(self) -> None:
+        """What was started is being stopped: nothing is to interrupt that."""
+        for each in self._numbers:
+            signal.signal(each, signal.SIG_IGN)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        now = time.monotonic()
+        is_second = self._have_come and now - self._first > ONE_SIGNAL
+        self._first = self._first or now
+        self._have_come = True
+        if is_second or not self._are_waited_for:
+            self.ignore()
+            sys.exit(128 + number)
+
+
+def _log_to_terminal() -> None:
+    """What the node does, a line for each thing."""
+    log = logging.getLogger("ape_dtn.node")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _show(running: Devnet) -> None:
+    """Where all of it is, and what to type elsewhere."""
+    shown = running.as_dict()
+    print_json(shown)
+    say("")
+    for name in (
+        "rpc",
+        "chain_id",
+        "behaviour",
+        "router",
+        "session_manager",
+        "model_manager",
+        "node_manager",
+        "token",
+        "node",
+        "models",
+        "ipfs_gateways",
+    ):
+        value = shown[name]
+        text = ", ".join(value) if isinstance(value, list) else value
+        if text:
+            say(f"{name.replace('_', ' '):>16}  {text}")
+    for model, complaint in running.complaints.items():
+        click.echo(f"{model}: {complaint}", err=True)
+    say("")
+    rows = [[each["alias"], each["address"], each["funds"]["text"]] for each in shown["accounts"]]
+    table("Accounts", ["alias", "address", "holds"], rows)
+    say("\nIn another terminal:\n")
+    for variable, value in shown["environment"].items():
+        say(f"  export {variable}={value}")
+    say('  ape dtn ask "What is two and two?" --account TEST::2')
+    say(f"\n{running.node.name} answers. Press Ctrl-C to stop all of it.")

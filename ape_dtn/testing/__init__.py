@@ -1,0 +1,31 @@
+"""For tests of what uses the network: fixtures, and a node that does as it is told.
+
+Nothing is imported until it is used: pytest loads the plugin for every run on the machine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ape_dtn.testing.network import DtnTestNetwork
+    from ape_dtn.testing.node import DtnTestNode
+    from ape_dtn.testing.responses import Outcome, Response
+    from ape_dtn.testing.rules import Rule
+
+_HOMES = {
+    "DtnTestNetwork": "network",
+    "DtnTestNode": "node",
+    "Outcome": "responses",
+    "Response": "responses",
+    "Rule": "rules",
+}
+
+__all__ = ["DtnTestNetwork", "DtnTestNode", "Outcome", "Response", "Rule"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"ape_dtn.testing.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

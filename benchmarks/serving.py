@@ -1,0 +1,187 @@
+"""Measures how many requests a node answers in a second, beside what the chain alone would take.
+
+``python benchmarks/serving.py`` prints, as JSON for both behaviours of the network and for 1, 20
+and 200 requests in flight, the answers per second of a node process with the echo backend, and of
+the same transactions signed beforehand and sent to the same chain, up to 64 in one HTTP request.
+Time counts from when the requests are on the chain until the last of them is completed. It needs
+Anvil on the PATH, and starts one of its own and a node in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from eth_abi import encode
+
+from ape_dtn import DtnRequest, DtnSession, Status
+from ape_dtn.answers.record import read_records
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.abi import Router
+from ape_dtn.local import Behaviour, deploy, fund
+from ape_dtn.names import id_of
+from ape_dtn.serving.answering import Result, responding
+from benchmarks.chain import HIGH_GAS_PRICE, connected_to, own_anvil
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+    from ape_dtn import DtnAi
+    from ape_dtn.local import LocalNetwork
+
+# How many requests are in flight, and how often that is measured.
+FLIGHTS = {1: 7, 20: 3, 200: 1}
+
+# What does not fit into one block can stay in Anvil's queue for ever.
+TOGETHER = 64
+RESPONSE_GAS = 450_000
+LOOK = 0.01
+# For how many seconds the chain is left alone after it was asked.
+SETTLING = 0.5
+PATIENCE = 120
+NODE = """
+import sys
+from ape import accounts, networks
+from ape_dtn import DtnAi, DtnNode
+from ape_dtn.local import NODE
+
+with networks.parse_network_choice("ethereum:local:foundry"):
+    DtnNode(DtnAi(sys.argv[1]), NODE, accounts.test_accounts[1]).serve()
+"""
+
+
+def measure(behaviour: Behaviour, in_flight: int, times: int) -> dict[str, float]:
+    """Answers per second of the node and of the bare chain, in turn on a chain that is new.
+
+    Anvil grows slower with all that it keeps.
+    """
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    with ExitStack() as stack:
+        chain = stack.enter_context(own_anvil())
+        provider = stack.enter_context(connected_to(chain))
+        owner, worker, customer = access.account_manager.test_accounts[:3]
+        network = deploy(owner, worker, behaviour)
+        fund(provider, owner, network.token, str(customer.address), 1_000_000_000)
+        session = DtnSession.start("1000", customer, network.ai)
+        node = stack.enter_context(_node(chain, network.ai.router))
+        # It has started when it has answered.
+        _until_completed(network.ai, _completed(network.ai), len(_asked(session, 1)))
+        node.send_signal(signal.SIGSTOP)
+        seconds: dict[str, list[float]] = {"node": [], "bare chain": []}
+        for _ in range(times):
+            seconds["bare chain"].append(_bare(session, network, worker, in_flight))
+            seconds["node"].append(_by_node(session, node, in_flight))
+        return {who: round(in_flight / median(each), 1) for who, each in seconds.items()}
+
+
+def _by_node(session: DtnSession, node: subprocess.Popen[bytes], how_many: int) -> float:
+    """Seconds that the node takes, which sleeps while it is asked."""
+    before = _completed(session.ai)
+    _asked(session, how_many)
+    time.sleep(SETTLING)
+    node.send_signal(signal.SIGCONT)
+    begun = time.monotonic()
+    _until_completed(session.ai, before, how_many)
+    seconds = time.monotonic() - begun
+    node.send_signal(signal.SIGSTOP)
+    return seconds
+
+
+def _bare(session: DtnSession, network: LocalNetwork, worker: AccountAPI, how_many: int) -> float:
+    """Seconds that the same transactions take which are signed already."""
+    ai, before = session.ai, _completed(session.ai)
+    raw = _signed(network, worker, _asked(session, how_many))
+    time.sleep(SETTLING)
+    begun = time.monotonic()
+    for start in range(0, how_many, TOGETHER):
+        sending = [("eth_sendRawTransaction", [each]) for each in raw[start : start + TOGETHER]]
+        for answer in rpc.ask(ai.provider, sending):
+            rpc.expect(answer)
+        _until_completed(ai, before, start + len(sending))
+    return time.monotonic() - begun
+
+
+def _asked(session: DtnSession, how_many: int) -> list[DtnRequest]:
+    sent = session.request_many([f"What is {place}?" for place in range(how_many)])
+    return [each for each in sent if isinstance(each, DtnRequest)]
+
+
+def _signed(network: LocalNetwork, worker: AccountAPI, requests: list[DtnRequest]) -> list[str]:
+    """What the node would respond, signed by its worker."""
+    ai, address = network.ai, str(worker.address)
+    provider = ai.provider
+    ids = [id_of(each.id, "request") for each in requests]
+    count = rpc.result(provider, "eth_getTransactionCount", [address, "latest"])
+    raw = []
+    for place, (request_id, record) in enumerate(zip(ids, read_records(ai, ids), strict=True)):
+        said = encode(["string"], [f"You asked: What is {place}?"])
+        result = Result(Status.SUCCESS, "", said)
+        response = responding(ai.router, network.node.id, request_id, record, result)
+        unsigned = provider.network.ecosystem.create_transaction(
+            type=2,
+            chain_id=provider.chain_id,
+            sender=address,
+            receiver=response.to,
+            nonce=rpc.as_int(count) + place,
+            gas_limit=RESPONSE_GAS,
+            max_fee=HIGH_GAS_PRICE,
+            max_priority_fee=1,
+            data=response.data,
+        )
+        signed = worker.sign_transaction(unsigned)
+        assert signed is not None
+        raw.append("0x" + bytes(signed.serialize_transaction()).hex())
+    return raw
+
+
+def _completed(ai: DtnAi) -> int:
+    length = reads.Call(ai.router, Router.get_completed_requests_length)
+    return int(reads.read_one(ai.provider, length))
+
+
+def _until_completed(ai: DtnAi, before: int, how_many: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while _completed(ai) < before + how_many:
+        assert time.monotonic() < deadline, "they are not answered"
+        time.sleep(LOOK)
+
+
+@contextmanager
+def _node(chain: str, router: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node that answers from a process of its own, until the context ends."""
+    environment = {**os.environ, "APE_FOUNDRY_HOST": chain}
+    process = subprocess.Popen(
+        [sys.executable, "-c", NODE, router], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    """Prints the measurement."""
+    found = {
+        each.value.lower(): {
+            str(in_flight): measure(each, in_flight, times) for in_flight, times in FLIGHTS.items()
+        }
+        for each in Behaviour
+    }
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

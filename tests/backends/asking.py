@@ -1,0 +1,33 @@
+"""What backends are asked."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ape_dtn.serving.answering import Backend, Question
+
+MODEL = "model.system.any"
+REQUEST = "0x" + "5e" * 32
+
+
+def question(
+    *inputs: Any, types: tuple[str, ...] = ("string[]",), output: str = "string"
+) -> Question:
+    return Question(REQUEST, MODEL, types, inputs, output)
+
+
+def text(*lines: str) -> Question:
+    return question(tuple(lines))
+
+
+def image(prompt: str, width: int = 64, height: int = 32) -> Question:
+    return question(
+        (prompt,), width, height, types=("string[]", "uint64", "uint64"), output="bytes"
+    )
+
+
+def together(backend: Backend, questions: list[Question]) -> list[Any]:
+    """The answers, all asked at once from threads of their own."""
+    with ThreadPoolExecutor(len(questions)) as threads:
+        return list(threads.map(backend, questions))

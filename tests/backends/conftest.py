@@ -1,0 +1,13 @@
+"""The key of the endpoints, where their backends find it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.backends.servers import KEY
+
+
+@pytest.fixture
+def key_from(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("KEY_OF_THE_TESTS", KEY)
+    return "KEY_OF_THE_TESTS"

@@ -1,0 +1,166 @@
+"""Commands that answer, and commands that do anything else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ape_dtn.errors import BackendFailed, BackendUnavailable
+from ape_dtn.serving.answering import Question
+from ape_dtn.serving.backends.command import Command
+from tests.backends.asking import MODEL, REQUEST, question, text, together
+
+READ = "import json, sys; asked = json.load(sys.stdin); write = sys.stdout.buffer.write; "
+
+
+def python(code: str, **settings: Any) -> Command:
+    return Command(line=[sys.executable, "-c", code], **settings)
+
+
+def shell(code: str, **settings: Any) -> Command:
+    return Command(line=["sh", "-c", code], **settings)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be counted does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def eventually_dead(pid: int) -> bool:
+    deadline = time.monotonic() + 5
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+def test_what_a_command_reads() -> None:
+    asked = Question(
+        REQUEST,
+        MODEL,
+        ("string[]", "uint256", "(bool,bytes)"),
+        (("Is", "it?"), 2**256 - 1, (True, b"\0\xff")),
+        "string",
+    )
+    read = eval(python(READ + "write(repr(asked).encode())")(asked), {})
+    assert read == {
+        "request_id": REQUEST,
+        "model": MODEL,
+        "types": ["string[]", "uint256", "(bool,bytes)"],
+        "inputs": [["Is", "it?"], str(2**256 - 1), [True, "0x00ff"]],
+        "output": "string",
+        "text": "Is it?",
+    }
+
+
+@pytest.mark.parametrize(
+    ("output", "written", "value"),
+    [
+        ("string", "Yes.", "Yes."),
+        ("string", "Yes.\\n", "Yes."),
+        ("string", "\\n Yes.\\n\\n", "\n Yes.\n"),
+        ("string", "", ""),
+        ("string", "\\303\\251", "é"),
+        ("bytes", "\\211PNG\\r\\n", b"\x89PNG\r\n"),
+        ("uint256", str(2**256 - 1), 2**256 - 1),
+        ("uint8", '"5"\\n', 5),
+        ("bool", "true", True),
+        ("(string,bytes)[]", '[["a", "0x01"]]', [("a", b"\1")]),
+    ],
+)
+def test_what_a_command_writes(output: str, written: str, value: Any) -> None:
+    assert Command(line=["printf", written])(question((), output=output)) == value
+
+
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [
+        ("string", "\\377"),
+        ("uint8", "many"),
+        ("uint8", "1.5"),
+        ("uint8[]", "1"),
+        ("address", '"0x00"'),
+        ("uint8[]", "[" * 100_000),
+    ],
+)
+def test_what_is_no_answer(output: str, written: str) -> None:
+    with pytest.raises(BackendFailed, match="wrote no "):
+        Command(line=["printf", written])(question((), output=output))
+
+
+def test_what_a_command_that_fails_tells() -> None:
+    with pytest.raises(BackendFailed) as failed:
+        shell("echo Looking >&2; echo ' Not found. ' >&2; echo >&2; exit 3")(text("Where?"))
+    assert failed.value.message == "Not found."
+    assert not isinstance(failed.value, BackendUnavailable)
+
+    with pytest.raises(BackendFailed, match="ended with exit code 3"):
+        shell("exit 3")(text("Where?"))
+
+
+def test_what_may_be_better_later() -> None:
+    with pytest.raises(BackendUnavailable, match="Busy"):
+        shell("echo Busy >&2; exit 75")(text("Where?"))
+    with pytest.raises(BackendUnavailable, match="exit code -9"):
+        shell("kill -9 $$")(text("Where?"))
+
+
+def test_a_command_that_is_gone(tmp_path: Path) -> None:
+    script = tmp_path / "answer"
+    script.write_text("#!/bin/sh\necho Yes.\n")
+    script.chmod(0o755)
+    command = Command(line=[str(script)])
+    assert command(text("Is it?")) == "Yes."
+    script.unlink()
+    with pytest.raises(BackendUnavailable, match="cannot be started"):
+        command(text("Is it?"))
+
+
+def test_a_command_that_reads_nothing() -> None:
+    assert shell("echo Yes.")(text("x" * 2**20)) == "Yes."
+
+
+def test_all_of_a_group_is_killed_when_time_is_over(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    # What it starts holds its output open when it is gone itself.
+    slow = shell(f"sleep 60 & echo $! > {pid}; exit 0", timeout=0.5)
+    began = time.monotonic()
+    with pytest.raises(BackendUnavailable, match=r"No answer within 0\.5 s"):
+        slow(text("Is it?"))
+    assert time.monotonic() - began < 5
+    assert eventually_dead(int(pid.read_text()))
+
+
+def test_what_still_runs_is_killed_when_it_is_closed(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    slow = shell(f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 60")
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            slow(text("Is it?"))
+        except BackendUnavailable as err:
+            failed.append(err)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not pid.exists():
+        time.sleep(0.01)
+    slow.close()
+    thread.join(5)
+
+    assert len(failed) == 1
+    assert eventually_dead(int(pid.read_text()))
+
+
+def test_many_at_once() -> None:
+    asked = [text(str(each)) for each in range(8)]
+    answers = together(python(READ + "write(asked['text'].encode())"), asked)
+    assert answers == [str(each) for each in range(8)]

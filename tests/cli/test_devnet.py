@@ -1,0 +1,302 @@
+"""A whole network by one command, used from other processes, and gone without a trace."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ape_dtn.devnet import anvil as child
+from ape_dtn.devnet.forking import endpoint
+from ape_dtn.errors import AnvilFailed, AnvilMissing, BadInput, PortTaken, StateUnusable
+from tests.backends.servers import KEY, aimock
+
+from .shell import (
+    CUSTOMER,
+    CUSTOMER_ADDRESS,
+    FOUNDRY,
+    OWNER_ADDRESS,
+    Chain,
+    Running,
+    Shell,
+    anvil,
+    free_port,
+    parsed,
+)
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+FIXTURES = [
+    {"match": {"userMessage": "two and two"}, "response": {"content": "Four."}},
+    {
+        "match": {"userMessage": "A cat", "endpoint": "image"},
+        "response": {"image": {"b64Json": base64.b64encode(PICTURE).decode()}},
+    },
+]
+
+
+@dataclass(frozen=True)
+class Devnet:
+    """A devnet that is up, and a shell as in another terminal."""
+
+    running: Running
+    shown: dict[str, Any]
+    shell: Shell
+    chain: Chain
+
+    @property
+    def port(self) -> int:
+        return int(self.shown["rpc"].rpartition(":")[2])
+
+
+@contextmanager
+def devnet(shell: Shell, *options: str) -> Iterator[Devnet]:
+    command = ("ape", "dtn", "devnet", "--json", "--port", str(free_port()), *options)
+    with shell.running(*command) as running:
+        shown = running.until(lambda: parsed(running.out))
+        running.until(lambda: "started node=" in running.err)
+        elsewhere = shell.having(**shown["environment"])
+        yield Devnet(running, shown, elsewhere, Chain(shown["rpc"]))
+
+
+def processes_of(port: int) -> list[str]:
+    listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if f"--port {port} " in f"{line} "]
+
+
+def check_nothing_is_left(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while found := processes_of(port):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a devnet has left in the file that keeps its chain."""
+
+    state: Path
+    shown: dict[str, Any]
+    nonce: int
+    request: str
+
+
+@pytest.fixture(scope="module")
+def kept(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """A session with a devnet, an OpenAI-compatible server behind it, and its end by Ctrl-C."""
+    folder = tmp_path_factory.mktemp("devnet")
+    state, picture = folder / "chain.json", folder / "cat.png"
+    here = shell.having(KEY_OF_THE_DEVNET=KEY)
+    with aimock(folder, FIXTURES) as url:
+        backend = f"openai:{url}?model=any&key_from=KEY_OF_THE_DEVNET"
+        with devnet(here, "--backend", backend, "--state", str(state)) as up:
+            assert processes_of(up.port)
+            told = up.shell.dtn(
+                "ask", "What is two and two?", "--account", CUSTOMER, "-y", "--json"
+            )
+            painted = up.shell.dtn(
+                *("ask", "A cat", "--model", "model.system.openai-gpt-image-1", "--ipfs"),
+                *("--input", "width=64", "--input", "height=32", "--output", str(picture)),
+                *("--account", CUSTOMER, "-y"),
+            )
+            nonce = up.chain.nonce(OWNER_ADDRESS)
+            done = up.running.interrupt()
+            check_nothing_is_left(up.port)
+
+    assert told.json["answer"] == "Four."
+    assert painted.code == 0, painted.err
+    assert picture.read_bytes() == PICTURE
+    assert (done.code, done.json) == (0, up.shown)
+    assert f"answered request={told.json['request']}" in done.err
+    assert "All of it is stopped." in done.err
+    assert KEY not in done.out + done.err
+    return Kept(state, up.shown, nonce, told.json["request"])
+
+
+def test_it_tells_what_there_is(kept: Kept) -> None:
+    shown = kept.shown
+
+    assert (shown["chain_id"], shown["symbol"], len(shown["accounts"])) == (31337, "USDT", 10)
+    assert {each["funds"]["text"] for each in shown["accounts"]} == {"1000.00 USDT"}
+    assert "model.system.openai-gpt-image-1" in shown["models"]
+    assert shown["environment"] == {"APE_DTN_NETWORK": FOUNDRY, "APE_FOUNDRY_HOST": shown["rpc"]}
+
+
+def test_it_goes_on_where_it_was_left_also_when_killed(shell: Shell, kept: Kept) -> None:
+    with devnet(shell, "--state", str(kept.state), "--block-time", "1") as up:
+        answer = up.shell.dtn("answer", kept.request, "--json")
+        nonce = up.chain.nonce(OWNER_ADDRESS)
+        before = int(up.chain.rpc("eth_blockNumber"), 16)
+        up.running.until(lambda: int(up.chain.rpc("eth_blockNumber"), 16) > before + 1, 10)
+        up.running.process.kill()
+        check_nothing_is_left(up.port)
+
+    assert up.shown["router"] == kept.shown["router"]
+    assert nonce == kept.nonce + 1  # the echo serves other models; nothing is deployed anew
+    assert answer.json["answer"] == "Four."
+    # Where its parent is killed, Anvil writes its chain all the same.
+    assert json.loads(kept.state.read_text())["best_block_number"] > before
+
+
+def test_a_chain_that_is_kept_stays_what_it_is(shell: Shell, kept: Kept) -> None:
+    port = str(free_port())
+    other = ("--behaviour", "deployed", "--state", str(kept.state), "--port", port, "--json")
+    done = shell.dtn("devnet", *other)
+
+    assert done.code == 2
+    assert "the network that this chain has kept is documented already" in done.error["message"]
+    check_nothing_is_left(int(port))
+
+
+def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
+    home = Shell(tmp_path)
+    whoever = home.having(APE_DATA_FOLDER=str(tmp_path / "whoever"))
+    with anvil(home, "--chain-id", "8453") as base:
+        deployed = whoever.having(APE_FOUNDRY_HOST=base.url).dtn(
+            "deploy", "--behaviour", "deployed", "--token", "usdc", "--network", FOUNDRY, "--json"
+        )
+        # Accounts whose keys everybody knows run code on public chains, which takes what they get.
+        base.rpc("anvil_setCode", CUSTOMER_ADDRESS, "0xef0100" + "5e" * 20)
+        height = base.rpc("eth_blockNumber")
+        (home.here / "ape-config.yaml").write_text(
+            f"node: {{base: {{mainnet: {{uri: 'http://somebody:secret@{base.url[7:]}'}}}}}}\n"
+            f"dtn: {{routers: {{8453: '{deployed.json['router']}'}}}}\n"
+        )
+        with devnet(home, "--fork", "base") as up:
+            asked = up.shell.dtn("ask", "On Base?", "--account", CUSTOMER, "-y", "--json")
+            up.running.process.send_signal(signal.SIGTERM)
+            code = up.running.process.wait(30)
+            check_nothing_is_left(up.port)
+        assert base.rpc("eth_blockNumber") == height
+
+    assert (code, up.shown["chain_id"], up.shown["symbol"]) == (0, 8453, "USDC")
+    assert up.shown["router"] == deployed.json["router"]
+    assert up.shown["node"] == "node.devnet.local"
+    assert {each["funds"]["text"] for each in up.shown["accounts"]} == {"1000.00 USDC"}
+    assert asked.json["answer"] == "You asked: On Base?"
+    assert "secret" not in up.running.out + up.running.err
+
+
+def test_it_ends_with_its_anvil(shell: Shell) -> None:
+    with devnet(shell) as up:
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "ppid=,pid="], capture_output=True, text=True, check=True
+        )
+        pairs = (line.split() for line in listed.stdout.splitlines())
+        (anvil_of_it,) = (pid for parent, pid in pairs if int(parent) == up.running.process.pid)
+        os.kill(int(anvil_of_it), signal.SIGKILL)
+        code = up.running.process.wait(30)
+        check_nothing_is_left(up.port)
+
+    assert code == 1
+    assert "Anvil has ended: its exit status is -9" in up.running.err
+    assert "Traceback" not in up.running.err
+
+
+def test_a_port_that_is_taken(shell: Shell) -> None:
+    with anvil(shell) as chain:
+        port = chain.url.rpartition(":")[2]
+        done = shell.dtn("devnet", "--port", port, "--json")
+
+    assert (done.code, done.error["code"]) == (2, "port_taken")
+    assert done.error["message"].startswith(f"Port {port} cannot be used: anvil/v")
+    assert "--port" in done.error["hint"]
+
+
+def test_a_fork_is_of_what_is_there(shell: Shell, tmp_path: Path) -> None:
+    done = shell.dtn("devnet", "--fork", "base", "--state", str(tmp_path / "chain.json"), "--json")
+
+    assert done.code == 2
+    assert "leave out --state" in done.error["message"]
+
+
+# What keeps Anvil from being started.
+
+
+def test_a_port_of_a_program_that_says_nothing() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        with pytest.raises(PortTaken, match="another program"), child.running(port):
+            pass
+
+
+def test_no_anvil(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AnvilMissing) as missing, child.running(free_port()):
+        pass
+    assert "npm install" in str(missing.value.hint)
+
+
+def test_an_anvil_that_cannot_fork() -> None:
+    nowhere = f"http://somebody:secret@127.0.0.1:{free_port()}/secret"
+    with pytest.raises(AnvilFailed) as failed, child.running(free_port(), "--fork-url", nowhere):
+        pass
+    assert "failed to get fork block number" in failed.value.message
+    assert "secret" not in failed.value.message
+
+
+def test_half_a_chain(tmp_path: Path) -> None:
+    state = tmp_path / "chain.json"
+    with child.running(free_port(), state=state):
+        pass
+    whole = state.read_bytes()
+    with child.running(free_port(), state=state):
+        pass
+    state.write_bytes(whole[:1000])
+
+    with pytest.raises(StateUnusable) as broken, child.running(free_port(), state=state):
+        pass
+
+    assert f"cp {child.copy_of(state)} {state}" in str(broken.value.hint)
+    assert child.copy_of(state).read_bytes() == whole
+
+
+def test_a_chain_keeps_its_first_block_however_often_it_is_started(tmp_path: Path) -> None:
+    firsts = set()
+    for _ in range(6):
+        with child.running(free_port(), state=tmp_path / "chain.json") as up:
+            chain = Chain(up.url)
+            firsts.add(chain.rpc("eth_getBlockByNumber", "0x0", False)["hash"])
+            chain.rpc("evm_mine")
+            assert int(chain.rpc("eth_blockNumber"), 16) > 0
+        time.sleep(0.5)  # another second, for another block
+
+    assert len(firsts) == 1
+
+
+def test_a_chain_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    state = tmp_path / "none" / "chain.json"
+    with pytest.raises(StateUnusable, match="no folder"), child.running(free_port(), state=state):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ("nowhere", "Ape knows no network 'nowhere'"),
+        ("base:nowhere", "Ape knows no network 'base:nowhere'"),
+        ("ethereum:local", "is a local network"),
+    ],
+)
+def test_what_cannot_be_forked(choice: str, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        endpoint(choice)
+
+
+def test_an_endpoint_by_its_url() -> None:
+    assert endpoint("https://base.example/key") == "https://base.example/key"

@@ -1,0 +1,68 @@
+"""A node of one's own from the shell: registered, served, looked at, stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import requests
+
+from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS, Network
+
+MODEL = "model.system.openai-gpt-5-nano"
+MINE = "node.tester.first"
+WORKER = "TEST::5"
+
+
+def test_a_node_is_registered_served_and_paid(documented: Network) -> None:
+    register = ("node", "register", MINE, "--worker", WORKER, "--model", MODEL)
+    nobody = documented.dtn(*register, "--account", STRANGER, "--json")
+    assert (nobody.code, nobody.error["code"]) == (2, "not_confirmed")
+    registered = documented.dtn(*register, "--account", STRANGER, "-y", "--json").json
+    assert len(registered["transactions"]) == 3
+    assert (registered["owner"], registered["models"]) == (STRANGER_ADDRESS, [MODEL])
+    before = documented.chain.nonce(STRANGER_ADDRESS)
+    again = documented.dtn(*register, "--account", STRANGER, "-y", "--json").json
+    assert again["transactions"] == []
+    assert documented.chain.nonce(STRANGER_ADDRESS) == before
+
+    serve = ("ape", "dtn", "node", "serve", MINE, "--worker", WORKER, "--backend", "echo")
+    with documented.shell.running(*serve, "--json", "--metrics", "0") as node:
+        address = node.until(lambda: node.err.partition("Metrics are at ")[2].split("\n")[0])
+        node.until(lambda: "started" in node.out)
+        asked = documented.dtn(
+            "ask", "What?", "--node", MINE, "--account", CUSTOMER, "-y", "--json"
+        ).json
+        node.until(lambda: "answered" in node.out)
+        metrics = sums(requests.get(address, timeout=5).text)
+        node.process.send_signal(signal.SIGTERM)
+        code = node.process.wait(30)
+        events = [json.loads(line) for line in node.out.splitlines()]
+
+    assert code == 0
+    assert [each["event"] for each in events] == ["started", "taken", "answered", "stopped"]
+    assert events[2]["request"] == asked["request"]
+    assert str(events[2]["earned"]) == asked["cost"]["units"]
+    assert metrics["dtn_node_answered_total"] == 1
+    assert metrics["dtn_node_failed_total"] == 0
+    assert metrics["dtn_node_earned_tokens_total"] == events[2]["earned"] / 10**6
+    assert metrics["dtn_node_gas_spent_wei_total"] == events[2]["gas"]
+    assert metrics["dtn_node_in_flight"] == metrics["dtn_node_lag_requests"] == 0
+
+    status = documented.dtn("node", "status", MINE, "--json").json
+    assert status["earned"]["units"] == asked["cost"]["units"]
+    assert (status["pending"], status["is_active"]) == (0, True)
+
+
+def test_another_account_cannot_serve_it(documented: Network) -> None:
+    serve = ("node", "serve", documented.deployed["node"], "--worker", STRANGER, "--json")
+    done = documented.dtn(*serve)
+
+    assert (done.code, done.error["code"]) == (2, "not_the_worker")
+    assert done.error["worker"] == documented.deployed["worker"]
+
+
+def sums(text: str) -> dict[str, float]:
+    """The samples in Prometheus' format."""
+    lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in lines}

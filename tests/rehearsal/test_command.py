@@ -1,0 +1,149 @@
+"""`ape dtn rehearse`, as it is typed, against a chain that passes for Base."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn.chain.abi import Function
+from ape_dtn.local import NODE
+from tests.cli.shell import FOUNDRY, OWNER_ADDRESS, Chain, Done, Shell, anvil
+
+from .conftest import DEPOSIT, ENOUGH, FEE, MODEL, MOST, TOO_LITTLE
+
+BASE = 8453
+
+
+@dataclass(frozen=True)
+class Base:
+    """A chain with the number of Base's, and a consumer on it that belongs to the first account."""
+
+    chain: Chain
+    shell: Shell
+    deployed: dict[str, Any]
+    consumer: str
+    abi: Path
+
+    def rehearse(self, *command: str, **options: Any) -> Done:
+        return self.shell.dtn("rehearse", *self.typed(*command), **options)
+
+    def typed(self, *command: str) -> list[str]:
+        router = ("--ai", self.deployed["router"])
+        return [self.consumer, *command, "--abi", str(self.abi), *router]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, project: Any) -> Iterator[Base]:
+    if shutil.which("ape") is None or shutil.which("anvil") is None:
+        pytest.fail("`ape` and `anvil` have to be on PATH: use `make test`")
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    contract_type = project.ReuseSession.contract_type
+    abi = shell.folder / "abi.json"
+    abi.write_text(json.dumps([each.model_dump(mode="json") for each in contract_type.abi]))
+    with anvil(shell, "--chain-id", str(BASE)) as chain:
+        here = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
+        deployed = here.dtn("deploy", "--behaviour", "deployed", "--json").json
+        arguments = (deployed["router"], MODEL, NODE, FEE, MOST)
+        code = bytes(contract_type.get_deployment_bytecode())
+        code += encode(["address", "string", "string", "uint256", "uint256"], arguments)
+        consumer = created(chain, code)
+        mint = Function("mint(address,uint256)").encode(consumer, DEPOSIT)
+        chain.send(OWNER_ADDRESS, deployed["token"], "0x" + mint.hex())
+        chain.send(OWNER_ADDRESS, consumer, "0x" + Function("start()").encode().hex())
+        yield Base(chain, here, deployed, consumer, abi)
+
+
+def created(chain: Chain, code: bytes) -> str:
+    creation = {"from": OWNER_ADDRESS, "data": "0x" + code.hex()}
+    sent = chain.rpc("eth_sendTransaction", creation)
+    while (receipt := chain.rpc("eth_getTransactionReceipt", sent)) is None:
+        time.sleep(0.02)
+    return str(receipt["contractAddress"])
+
+
+@pytest.fixture
+def only_read(base: Base) -> Iterator[None]:
+    """Fails the test where a transaction has reached the chain."""
+    before = base.chain.rpc("eth_getBlockByNumber", "latest", False)
+    yield
+    assert base.chain.rpc("eth_getBlockByNumber", "latest", False) == before
+    assert base.chain.rpc("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+
+ASK = ("ask", "Two and two?", "--account", "TEST::0", "--answer", "four")
+
+
+@pytest.mark.usefixtures("only_read")
+def test_it_is_told_to_scripts(base: Base) -> None:
+    done = base.rehearse(*ASK, "--value", f"{ENOUGH} wei", "--json")
+
+    assert done.code == 0, done.err
+    shown = done.json
+    assert base.chain.rpc("eth_chainId") == hex(BASE)
+    assert shown["failures"] == []
+    (asked,) = shown["requests"]
+    assert (asked["text"], asked["answer"], asked["status"]) == ("Two and two?", "four", "success")
+    assert asked["worst"]["text"] == "0.002 USDT"
+    assert shown["transaction"]["gas_used"] > 100_000
+    assert asked["callback"]["gas_used"] < asked["callback"]["gas_limit"] == ENOUGH
+
+
+@pytest.mark.usefixtures("only_read")
+def test_it_is_told_to_people(base: Base, tmp_path: Path) -> None:
+    answer = tmp_path / "answer.txt"
+    answer.write_text("four, I think")
+    done = base.rehearse(*ASK[:-1], f"@{answer}", "--value", str(ENOUGH))
+
+    assert done.code == 0, done.err
+    for told in ("Two and two?", "four, I think", "onAnswer", "0.002 USDT", "nothing was sent"):
+        assert told in done.out
+
+
+@pytest.mark.usefixtures("only_read")
+def test_what_fails_is_told_and_decides_the_exit_code(base: Base) -> None:
+    starved = base.rehearse(*ASK, "--value", str(TOO_LITTLE), "--json")
+    assert starved.code == 6
+    (failure,) = starved.json["failures"]
+    assert failure["code"] == "callback_out_of_gas"
+    assert failure["needed"] > failure["gas"] == TOO_LITTLE
+
+
+def test_what_is_typed_wrong_is_told_before_anything_is_copied(base: Base) -> None:
+    unknown = base.rehearse("aks", "Hello?", "--account", "TEST::0", "--json")
+    assert (unknown.code, unknown.error["code"]) == (2, "unknown_method")
+    assert "ask(string)" in unknown.error["hint"]
+
+
+def test_ctrl_c_leaves_no_process_behind(base: Base) -> None:
+    def copies() -> list[str]:
+        return [each for each in processes() if "--fork-url" in each and base.chain.url in each]
+
+    command = ("ape", "dtn", "rehearse", *base.typed(*ASK), "--backend", "command:sleep 60")
+    without_answer = [each for each in command if each not in ("--answer", "four")]
+    with base.shell.running(*without_answer) as running:
+        running.until(copies)
+        time.sleep(0.3)
+        done = running.interrupt()
+    assert done.code == 130, done.err
+    assert copies() == []
+
+
+def processes() -> list[str]:
+    """The command lines of all processes."""
+    found = []
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit() and int(each.name) != os.getpid():
+            try:
+                found.append((each / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:  # it has ended
+                continue
+    return found

@@ -1,0 +1,94 @@
+"""On Ape's in-process chain, which is changed itself and set back, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = """
+import json, sys
+import ape
+from ape_dtn import DtnRehearsal, DtnSession
+from ape_dtn.chain import rpc, sends
+from ape_dtn.local import Behaviour, deploy, fund
+
+fields = json.loads(sys.argv[1])
+found = {}
+with ape.networks.ethereum.local.use_provider("test") as provider:
+    owner, worker, customer = ape.accounts.test_accounts[:3]
+    network = deploy(owner, worker, Behaviour.DEPLOYED)
+    code = bytes.fromhex(fields["code"])
+    from eth_abi import encode
+    kinds = ["address", "string", "string", "uint256", "uint256"]
+    arguments = encode(kinds, [network.ai.router, *fields["arguments"]])
+    address = sends.create(provider, customer, code + arguments)
+    from ethpm_types import ContractType
+    contract_type = ContractType(abi=fields["abi"], contractName="ReuseSession")
+    contract = ape.Contract(address, contract_type=contract_type)
+    fund(provider, owner, network.token, address, 50_000)
+    contract.start(sender=customer)
+
+    def state():
+        head = rpc.result(provider, "eth_getBlockByNumber", ["latest", False])
+        return [str(head["hash"]), customer.nonce, worker.nonce, str(contract.requestId())]
+
+    before = state()
+    rehearsal = DtnRehearsal(customer, network.ai, answers=["four"])
+    for name, gas in (("good", 200_000), ("starved", 25_000)):
+        found[name] = rehearsal.run(contract.ask, "Two and two?", value=gas).as_dict()
+    stranger = DtnRehearsal("0x" + "5e" * 20, network.ai)
+    found["stranger"] = stranger.run(contract.ask, "Hello?").as_dict()
+    found["refused"] = DtnRehearsal(worker, network.ai).run(contract.ask, "Hello?").as_dict()
+    assert state() == before
+
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from ape_dtn.local import NODE
+
+    from .conftest import FEE, MODEL, MOST
+
+    contract_type = project.ReuseSession.contract_type
+    fields = {
+        "code": bytes(contract_type.get_deployment_bytecode()).hex(),
+        "abi": [each.model_dump(mode="json") for each in contract_type.abi],
+        "arguments": [MODEL, NODE, FEE, MOST],
+    }
+    folder: Path = tmp_path_factory.mktemp("in_process")
+    command = [sys.executable, "-c", SCRIPT, json.dumps(fields)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def test_a_request_its_answer_and_its_callback(found: Any) -> None:
+    shown = found["good"]
+    assert shown["failures"] == []
+    (asked,) = shown["requests"]
+    assert asked["answer"] == "four"
+    assert asked["charged"]["units"] != "0"
+    assert shown["transaction"]["gas_used"] > 100_000
+    changes = [each for each in asked["response"]["changes"] if each["kind"] == "view"]
+    assert [(each["what"], each["after"]) for each in changes] == [("answer", "four")]
+
+
+def test_a_callback_out_of_gas_is_told_with_what_is_enough(found: Any) -> None:
+    (failure,) = found["starved"]["failures"]
+    assert failure["code"] == "callback_out_of_gas"
+    assert failure["needed"] > failure["gas"] == 25_000
+
+
+def test_who_cannot_be_played_is_told(found: Any) -> None:
+    (failure,) = found["stranger"]["failures"]
+    assert failure["code"] == "cannot_fork"
+    assert "--network ethereum:local:foundry" in failure["hint"]
+    (refused,) = found["refused"]["failures"]
+    assert refused["revert"]["name"] == "OwnableUnauthorizedAccount"

@@ -1,0 +1,38 @@
+"""Ape as a user has it: the wheel in an environment of its own, and the commands there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# A project finds the Solidity library in an installed package, and not in a checkout.
+from tests.contracts.test_users_project import environment, python, wheel
+
+__all__ = ["environment", "python", "wheel"]
+
+APE = "import sys; from ape._cli import cli; sys.argv[0] = 'ape'; cli()"
+
+Ape = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def ape(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Ape:
+    """Runs `ape` of the wheel's environment in a folder."""
+    home = tmp_path_factory.mktemp("home")
+
+    def ape(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-c", APE, *command],
+            cwd=folder,
+            env={**os.environ, "HOME": str(home), "APE_DATA_FOLDER": str(home / ".ape")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return ape

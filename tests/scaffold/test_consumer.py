@@ -1,0 +1,444 @@
+"""Generated contracts and clients ask the same, byte for byte, and keep what is answered."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from types import ModuleType
+from typing import Any
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn import Callback, DtnRequest, DtnSession, Prompt
+from ape_dtn.answers.record import Record
+from ape_dtn.asking.model import TEXT_SPECS, Api
+from ape_dtn.chain import reads, sends
+from ape_dtn.chain.abi import ERC20, Function, ModelManager, NodeManager, Router
+from ape_dtn.chain.reads import Call
+from ape_dtn.errors import BackendFailed, ContractReverted, DtnError
+from ape_dtn.local import NODE, NODE_MODELS, LocalNetwork
+from ape_dtn.names import id_of
+from ape_dtn.scaffold import python, solidity
+from ape_dtn.scaffold.consumer import Consumer, consumer
+from ape_dtn.serving.node import DtnNode
+from tests.conftest import Cast
+from tests.contracts.conftest import Net
+
+from .compiling import creation_codes
+
+MODEL = "model.system.openai-gpt-5-nano"
+OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+DEPOSIT, MOST, GAS = 1_000_000, 100_000, 1_000_000
+
+UNKNOWN, AWAITED, ANSWERED, FAILED = range(4)  # of the contract's `State`
+STATE_OF = Function("stateOf(bytes32)", "uint8")
+OPEN, CLOSE = Function("open(uint256)"), Function("close(address)")
+SWEEP, COLLECT = Function("sweep(address,address)"), Function("collect(bytes32)")
+ON_ANSWER = Function("onAnswer(bytes32)")
+SESSION_ID = Function("sessionId()", "uint256")
+AGE_ASK = Function("ask(address,uint8)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked by a contract and by a client, and answered.
+
+    Attributes:
+        specs: How the model is called.
+        lines: The prompt.
+        values: What its placeholders stand for, by index; None for those that are not used.
+        others: The other inputs.
+        answer: What the node answers.
+    """
+
+    specs: str
+    lines: tuple[str, ...]
+    values: tuple[Any, ...]
+    others: tuple[Any, ...]
+    answer: Any
+
+    @property
+    def given(self) -> list[Any]:
+        return [value for value in (*self.values, *self.others) if value is not None]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """As the SDK takes them: the prompt comes first in all of these."""
+        return [Prompt(self.lines, *self.values), *self.others]
+
+    def consumer(self, name: str, model: str) -> Consumer:
+        return consumer(name, model, Api("", self.specs, ""), self.lines)
+
+
+ASKED = {
+    "Text": Asked(
+        TEXT_SPECS,
+        ('Is "{0:address}" older than\n{1:uint8}? \\ 日本 \u202e', "{0:address}, {3}"),
+        (OWNER, 26, None, "Ünï {text}"),
+        (),
+        "Yes. " * 30,
+    ),
+    "Image": Asked(
+        "string[], uint64, uint64 -> bytes",
+        ("A {0:bytes} of {1:bytes4} in {2:bool}",),
+        (b"\x00\xff" * 20, b"abcd", True),
+        (640, 480),
+        b"\x89PNG" * 20,
+    ),
+    "Lists": Asked(
+        "string, bytes32[2][], string[2] -> string[]",
+        ("{0:int8[]} {1:uint256[3]} {2:string[]}",),
+        ([-1, 127], [1, 2, 2**256 - 1], ["a", ""]),
+        ([[b"\x01" * 32, b"\x02" * 32]], ["x", "y"]),
+        ("one", "two" * 20),
+    ),
+    "Number": Asked("string -> int256", ("How many?",), (), (), -5),
+}
+
+
+@contextmanager
+def reverted(signature: str, *args: Any) -> Iterator[None]:
+    """Passes if the contract reverts with exactly this."""
+    with pytest.raises(ContractReverted) as raised:
+        yield
+    assert raised.value.revert is not None
+    assert raised.value.revert.data == Function(signature).encode(*args)
+
+
+class Deployed:
+    """A generated contract of the customer's."""
+
+    def __init__(self, network: LocalNetwork, cast: Cast, code: bytes) -> None:
+        self.ai, self.cast, self.owner = network.ai, cast, cast.customer
+        self.provider, self.token = network.ai.provider, network.token
+        code += encode(["address", "string", "uint256", "uint256"], [self.ai.router, NODE, 1, MOST])
+        self.address = sends.create(self.provider, self.owner, code)
+
+    def send(self, function: Function, *args: Any, sender: Any = None, value: int = 0) -> Any:
+        transaction = sends.call(self.address, function, *args, value=value)
+        return sends.send(self.provider, sender or self.owner, transaction)
+
+    def read(self, function: Function, *args: Any) -> Any:
+        return reads.read_one(self.provider, Call(self.address, function, args))
+
+    def open(self, units: int = DEPOSIT) -> None:
+        approve = sends.call(self.token, Function("approve(address,uint256)"), self.address, units)
+        sends.send(self.provider, self.owner, approve)
+        self.send(OPEN, units)
+
+    def ask(self, function: Function, *values: Any, gas: int = GAS) -> bytes:
+        receipt = self.send(function, *values, value=gas)
+        (created,) = Router.request_created.find(receipt.logs, self.ai.router)
+        return bytes(created["requestId"])
+
+    def state_of(self, request_id: bytes) -> int:
+        return int(self.read(STATE_OF, request_id))
+
+    def answer_of(self, request_id: bytes, output: str) -> Any:
+        return self.read(Function("answerOf(bytes32)", output), request_id)
+
+    def held(self, account: Any) -> int:
+        of = account if isinstance(account, str) else str(account.address)
+        return int(reads.read_one(self.provider, Call(self.token, ERC20.balance_of, (of,))))
+
+
+LIAR = """
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.20;
+
+contract Liar {
+    function balanceOf(address) external pure returns (uint256) {
+        return 1;
+    }
+
+    function transfer(address, uint256) external pure returns (bool) {
+        return false;
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def codes() -> dict[str, bytes]:
+    """All contracts of this file, compiled at once."""
+    consumers = [each.consumer(name, model_of(name)) for name, each in ASKED.items()]
+    consumers.append(consumer("AgeCheck", MODEL, Api("", TEXT_SPECS, ""), AGES))
+    sources = {f"{each.name}.sol": solidity.contract(each) for each in consumers}
+    return creation_codes({**sources, "Liar.sol": LIAR})
+
+
+AGES = ["Is {0:address} older than {1:uint8}?"]
+
+
+def model_of(name: str) -> str:
+    return f"model.system.{name.lower()}"
+
+
+@pytest.fixture
+def age_check(network: LocalNetwork, cast: Cast, codes: dict[str, bytes]) -> Deployed:
+    return Deployed(network, cast, codes["AgeCheck"])
+
+
+def register(network: LocalNetwork, cast: Cast, name: str, specs: str) -> None:
+    """A model that is called so, which the node serves."""
+    ai, manager = network.ai, network.ai.contracts().model_manager
+    api = ("api.system", name.lower(), specs, "")
+    model = ("model.system", name.lower(), f"api.system.{name.lower()}")
+    served = [id_of(each, "model") for each in (*NODE_MODELS, model_of(name))]
+    node_manager, set_models = ai.contracts().node_manager, NodeManager.set_node_models
+    for transaction in (
+        sends.call(manager, ModelManager.register_model_api, *api),
+        sends.call(manager, ModelManager.register_model, *model),
+        sends.call(node_manager, set_models, network.node.id, served),
+    ):
+        sends.send(ai.provider, cast.owner, transaction)
+
+
+def imported(source: str, name: str, folder: Path) -> ModuleType:
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for their module there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_contract_client_and_sdk_ask_the_same_and_get_the_answer(
+    network: LocalNetwork, cast: Cast, codes: dict[str, bytes], name: str, tmp_path: Path
+) -> None:
+    asked, model = ASKED[name], model_of(name)
+    api = Api("", asked.specs, "")
+    register(network, cast, name, asked.specs)
+    node = DtnNode(network.ai, NODE, cast.worker, lambda _: asked.answer)
+    written = asked.consumer(name, model)
+
+    contract = Deployed(network, cast, codes[name])
+    contract.open()
+    function = Function(f"ask({','.join(each.kind for each in written.parameters)})")
+    by_contract = contract.ask(function, *asked.given)
+
+    session = DtnSession.start("1.00", cast.customer, network.ai)
+    module = imported(python.client(written), f"generated_{name.lower()}", tmp_path)
+    by_client: DtnRequest = getattr(module, name)(session).request(*asked.given)
+    by_sdk = session.request(*asked.inputs, model=model)
+
+    def sent(request: DtnRequest) -> tuple[bytes, bytes]:
+        record: Record = request.record
+        return record.call, record.extra_params
+
+    in_contract = DtnRequest(network.ai, by_contract)
+    assert sent(in_contract) == sent(by_client) == sent(by_sdk)
+    plain = list(asked.lines) if api.inputs[0] == "string[]" else asked.lines[0]
+    assert sent(in_contract)[0] == api.encode(plain, *asked.others)
+    assert sent(in_contract)[1] == Prompt(asked.lines, *asked.values).extra_params
+
+    node.answer_pending()
+    assert contract.answer_of(by_contract, api.output) == asked.answer
+    assert by_client.answer().value == asked.answer
+
+
+def test_a_client_asks_and_waits(network: LocalNetwork, cast: Cast, tmp_path: Path) -> None:
+    written = consumer("AgeCheck", MODEL, Api("", TEXT_SPECS, ""), AGES, ["owner", "maximumAge"])
+    module = imported(python.client(written), "generated_age_check", tmp_path)
+    session = DtnSession.start("1.00", cast.customer, network.ai)
+    found: list[Any] = []
+
+    def ask() -> None:
+        found.append(module.AgeCheck(session).ask(owner=OWNER, maximum_age=26, timeout=30))
+
+    asking = Thread(target=ask)
+    asking.start()
+    while asking.is_alive():
+        network.node.answer_pending()
+        asking.join(0.1)
+
+    assert found == [f"You asked: Is {OWNER} older than 26?"]
+
+
+# What the contract does besides.
+
+
+def test_nothing_is_asked_without_a_session(age_check: Deployed) -> None:
+    with reverted("NoSession()"):
+        age_check.ask(AGE_ASK, OWNER, 26)
+
+
+def test_a_session_is_opened_in_one_transaction(age_check: Deployed) -> None:
+    before = age_check.held(age_check.owner)
+
+    age_check.open()
+
+    session = DtnSession.load(age_check.read(SESSION_ID), ai=age_check.ai)
+    assert (session.owner, session.balance.units) == (age_check.address, DEPOSIT)
+    assert before - age_check.held(age_check.owner) == DEPOSIT
+    with reverted("SessionOpen(uint256)", session.id):
+        age_check.send(OPEN, 1)
+
+
+def test_a_deposit_that_was_not_approved_opens_nothing(age_check: Deployed) -> None:
+    with pytest.raises(DtnError):
+        age_check.send(OPEN, DEPOSIT)
+
+    assert age_check.read(SESSION_ID) == 0
+
+
+def test_a_failure_is_noted(age_check: Deployed, network: LocalNetwork, cast: Cast) -> None:
+    def out_of_order(_: object) -> str:
+        raise BackendFailed("Out of order")
+
+    age_check.open()
+    request = age_check.ask(AGE_ASK, OWNER, 26)
+    DtnNode(network.ai, NODE, cast.worker, out_of_order).answer_pending()
+
+    assert age_check.state_of(request) == FAILED
+    with reverted("NoAnswer(bytes32,uint8)", request, FAILED):
+        age_check.answer_of(request, "string")
+
+
+def test_an_answer_is_collected_when_the_callback_had_too_little_gas(
+    age_check: Deployed, network: LocalNetwork, cast: Cast
+) -> None:
+    age_check.open()
+    request = age_check.ask(AGE_ASK, OWNER, 26, gas=10_000)
+    network.node.answer_pending()
+    assert age_check.state_of(request) == AWAITED
+
+    with reverted("OnlyOwner(address)", str(cast.stranger.address)):
+        age_check.send(COLLECT, request, sender=cast.stranger)
+    age_check.send(COLLECT, request)
+
+    assert age_check.answer_of(request, "string") == f"You asked: Is {OWNER} older than 26?"
+    with reverted("NotAwaited(bytes32)", request):
+        age_check.send(COLLECT, request)
+
+
+def test_an_answer_that_does_not_decode_is_not_kept(
+    age_check: Deployed, network: LocalNetwork, cast: Cast
+) -> None:
+    age_check.open()
+    request = age_check.ask(AGE_ASK, OWNER, 26)
+    garbage = (request, 1, "", b"\xff" * 40, network.node.id, 0, 0)
+    sends.send(
+        network.ai.provider,
+        cast.worker,
+        sends.call(network.ai.router, Router.respond_to_request, *garbage),
+    )
+
+    assert age_check.state_of(request) == AWAITED
+
+
+def test_strangers_can_do_nothing(age_check: Deployed, cast: Cast) -> None:
+    age_check.open()
+    to = str(cast.stranger.address)
+    for function, arguments in (
+        (OPEN, (1,)),
+        (AGE_ASK, (OWNER, 26)),
+        (CLOSE, (to,)),
+        (SWEEP, (age_check.token, to)),
+        (COLLECT, (b"\0" * 32,)),
+    ):
+        with reverted("OnlyOwner(address)", to):
+            age_check.send(function, *arguments, sender=cast.stranger)
+
+
+def test_only_the_network_calls_back_and_only_about_what_was_asked_here(
+    age_check: Deployed, network: LocalNetwork, cast: Cast
+) -> None:
+    age_check.open()
+    request = age_check.ask(AGE_ASK, OWNER, 26)
+    with reverted("OnlyDtn(address)", str(cast.customer.address)):
+        age_check.send(ON_ANSWER, request)
+
+    # A stranger's own request, which has the router call this contract back.
+    strange = DtnSession.start("1.00", cast.stranger, network.ai).request(
+        "Transfer all?",
+        callback=Callback(age_check.address, "onAnswer(bytes32)", "onFailure(bytes32)", GAS),
+    )
+    network.node.answer_pending()
+
+    error = strange.answer().callback_error
+    assert error is not None
+    assert Function("NotAwaited(bytes32)").encode(bytes.fromhex(strange.id[2:])).hex() in str(
+        error.as_dict()
+    )
+    assert age_check.state_of(bytes.fromhex(strange.id[2:])) == UNKNOWN
+    assert age_check.state_of(request) == ANSWERED
+
+
+def test_requests_of_one_block_are_told_apart(
+    age_check: Deployed, network: LocalNetwork, cast: Cast
+) -> None:
+    age_check.open()
+    asks = [(age_check.owner, age_check.address, AGE_ASK, (OWNER, age)) for age in (1, 2)]
+    receipts = Net(network, cast).send_in_one_block(*asks)
+    network.node.answer_pending()
+
+    logs = [reads.to_log(log) for receipt in receipts for log in receipt["logs"]]
+    first, second = (each["requestId"] for each in Router.request_created.find(logs))
+    for request in (first, second):
+        age_check.send(COLLECT, request)
+    assert age_check.answer_of(first, "string") == f"You asked: Is {OWNER} older than 1?"
+    assert age_check.answer_of(second, "string") == f"You asked: Is {OWNER} older than 2?"
+    user = DtnRequest(network.ai, second).record.user
+    assert user[:26].lower() == str(age_check.owner.address)[:26].lower()
+
+
+def test_closing_refunds_to_whom_the_owner_says(
+    age_check: Deployed, network: LocalNetwork, cast: Cast
+) -> None:
+    age_check.open()
+    request = age_check.ask(AGE_ASK, OWNER, 26)
+    network.node.answer_pending()
+    cost = DtnRequest(network.ai, request).cost().units
+    before = age_check.held(cast.stranger)
+
+    with reverted("NoRecipient()"):
+        age_check.send(CLOSE, "0x" + "00" * 20)
+    age_check.send(CLOSE, str(cast.stranger.address))
+
+    assert age_check.held(cast.stranger) - before == DEPOSIT - cost
+    assert cost > 0
+    assert age_check.read(SESSION_ID) == 0
+    with reverted("NoSession()"):
+        age_check.send(CLOSE, str(cast.stranger.address))
+    age_check.open()
+    assert age_check.read(SESSION_ID) != 0
+
+
+def test_tokens_that_got_here_can_be_swept(age_check: Deployed, cast: Cast) -> None:
+    transfer = sends.call(age_check.token, ERC20.transfer, age_check.address, 5)
+    sends.send(age_check.provider, cast.stranger, transfer)
+    before = age_check.held(cast.customer)
+
+    age_check.send(SWEEP, age_check.token, str(cast.customer.address))
+
+    assert (age_check.held(age_check.address), age_check.held(cast.customer)) == (0, before + 5)
+
+
+def test_a_token_that_does_not_move_is_told(
+    age_check: Deployed, codes: dict[str, bytes], cast: Cast
+) -> None:
+    token = sends.create(age_check.provider, cast.owner, codes["Liar"])
+
+    with reverted("TokenRefused(address,bytes)", token, encode(["bool"], [False])):
+        age_check.send(SWEEP, token, str(cast.customer.address))
+
+
+def test_it_is_paid_in_tokens_that_return_something_too(
+    usdc_network: LocalNetwork, cast: Cast, codes: dict[str, bytes]
+) -> None:
+    contract = Deployed(usdc_network, cast, codes["AgeCheck"])
+    contract.open()
+    contract.send(CLOSE, str(cast.customer.address))
+
+    assert contract.held(cast.customer) == 1_000_000_000

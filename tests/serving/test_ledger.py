@@ -1,0 +1,85 @@
+"""What a node keeps on disk: of which questions, for whom, and where it cannot."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ape_dtn import Status
+from ape_dtn.errors import LedgerUnusable
+from ape_dtn.serving.answering import Result
+from ape_dtn.serving.ledger import Cursor, Kept, Ledger
+
+QUESTION, OTHER = b"\1" * 32, b"\2" * 32
+FIRST, SECOND = b"\x0a" * 32, b"\x0b" * 32
+RESULT = Result(Status.SUCCESS, "", b"four")
+
+# Claims a request and stays alive until its input ends.
+CLAIM = f"""
+import sys
+from pathlib import Path
+from ape_dtn.serving.ledger import Ledger
+taken = Ledger(Path(sys.argv[1])).claim({{{FIRST!r}: {QUESTION!r}}})
+print(len(taken), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_request_is_taken_by_one_process_until_that_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "nodes" / "one.sqlite3"
+    ours = Ledger(path)
+    with subprocess.Popen(
+        [sys.executable, "-c", CLAIM, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "1\n"
+        assert list(ours.claim({FIRST: QUESTION, SECOND: QUESTION})) == [SECOND]
+        other.kill()
+        other.wait()
+        assert list(ours.claim({FIRST: QUESTION})) == [FIRST]
+
+
+def test_an_answer_is_kept_for_the_same_question_alone(tmp_path: Path) -> None:
+    path = tmp_path / "one.sqlite3"
+    ledger = Ledger(path)
+    ledger.claim({FIRST: QUESTION})
+    ledger.answered(FIRST, RESULT)
+
+    assert Ledger(path).claim({FIRST: QUESTION}) == {FIRST: Kept(RESULT)}
+    assert Ledger(path).claim({FIRST: OTHER}) == {FIRST: Kept()}
+
+
+def test_what_is_left_without_an_answer_is_forgotten_and_an_answer_is_not(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "one.sqlite3")
+    ledger.claim({FIRST: QUESTION, SECOND: QUESTION})
+    ledger.answered(FIRST, RESULT)
+    ledger.save(Cursor(2, SECOND, b"terms"))
+
+    ledger.leave()
+
+    assert ledger.claim({FIRST: QUESTION}) == {FIRST: Kept(RESULT)}
+    assert ledger.cursor() == Cursor(2, SECOND, b"terms")
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b""])
+def test_a_file_that_is_no_ledger_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "one.sqlite3"
+    path.write_bytes(content)
+
+    with pytest.raises(LedgerUnusable, match=r"one\.sqlite3"):
+        Ledger(path)
+
+
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "one.sqlite3"
+    Ledger(path)
+
+    assert path.stat().st_mode & 0o077 == 0
+    assert sqlite3.connect(path).execute("pragma journal_mode").fetchone() == ("wal",)

@@ -1,0 +1,106 @@
+"""Registering a node: what is missing is sent, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnError, DtnSession
+from ape_dtn.chain import rpc
+from ape_dtn.errors import InvalidName, ModelNotFound, NodeNotFound, NotNodeOwner, NotTheWorker
+from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.names import id_of
+from ape_dtn.serving.node import DtnNode
+from ape_dtn.serving.registering import (
+    Step,
+    changing_models,
+    changing_status,
+    registering,
+    take,
+)
+from tests.conftest import Cast
+
+NANO, MINI = (f"model.system.openai-gpt-5-{each}" for each in ("nano", "mini"))
+MINE = "node.tester.first"
+ADDRESS = "0x" + "5e" * 20
+
+
+def test_a_node_is_registered_once_and_answers(network: LocalNetwork, cast: Cast) -> None:
+    worker = str(cast.stranger.address)
+
+    def steps(name: str = MINE) -> list[Step]:
+        return registering(network.ai, cast.customer, name, worker, [NANO])
+
+    assert len(take(network.ai, cast.customer, steps())) == 3
+    assert steps() == []
+    assert len(take(network.ai, cast.customer, steps("node.tester.second"))) == 2  # one user
+
+    found = network.ai.node(MINE)
+    assert (found.owner, found.worker, found.is_active, found.models) == (
+        str(cast.customer.address),
+        worker,
+        True,
+        (id_of(NANO, "model"),),
+    )
+    request = DtnSession.start("5", cast.customer, network.ai).request("Who?", nodes=[MINE])
+    assert DtnNode(network.ai, MINE, cast.stranger).answer_pending() == [request.id]
+
+
+def test_models_and_status_are_changed_only_where_they_differ(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    ai, owner = network.ai, cast.customer
+    take(ai, owner, registering(ai, owner, MINE, str(owner.address), [NANO]))
+
+    def served() -> set[bytes]:
+        return set(ai.node(MINE).models)
+
+    take(ai, owner, changing_models(ai, owner, MINE, add=[MINI]))
+    assert served() == {id_of(NANO, "model"), id_of(MINI, "model")}
+    take(ai, owner, changing_models(ai, owner, MINE, remove=[NANO]))
+    assert served() == {id_of(MINI, "model")}
+    assert changing_models(ai, owner, MINE, exactly=[MINI]) == []
+
+    take(ai, owner, changing_status(ai, owner, MINE, False))
+    assert ai.node(MINE).is_active is False
+    assert changing_status(ai, owner, MINE, False) == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        (lambda ai, who: registering(ai, who, "alice", ADDRESS), InvalidName),
+        (lambda ai, who: registering(ai, who, "node.a.b.c", ADDRESS), InvalidName),
+        (lambda ai, who: registering(ai, who, MINE, ADDRESS, ["model.system.none"]), ModelNotFound),
+        (lambda ai, who: registering(ai, who, NODE, ADDRESS), NotNodeOwner),
+        (lambda ai, who: registering(ai, who, "node.local.other", ADDRESS), NotNodeOwner),
+        (lambda ai, who: changing_models(ai, who, NODE, add=[NANO]), NotNodeOwner),
+        (lambda ai, who: changing_status(ai, who, MINE, True), NodeNotFound),
+    ],
+)
+def test_what_would_be_refused_is_told_before_anything_is_sent(
+    network: LocalNetwork,
+    cast: Cast,
+    refused: Callable[[Any, Any], object],
+    error: type[DtnError],
+) -> None:
+    before = nonce(network, cast.customer)
+
+    with pytest.raises(error):
+        refused(network.ai, cast.customer)
+
+    assert nonce(network, cast.customer) == before
+
+
+def test_a_worker_is_never_another_one(network: LocalNetwork, cast: Cast) -> None:
+    with pytest.raises(NotTheWorker, match="and not 0x"):
+        registering(network.ai, cast.owner, NODE, str(cast.stranger.address))
+
+
+def nonce(network: LocalNetwork, account: Any) -> int:
+    counted = rpc.result(
+        network.ai.provider, "eth_getTransactionCount", [str(account.address), "latest"]
+    )
+    return rpc.as_int(counted)

@@ -1,0 +1,34 @@
+"""What people see of a node on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+from ape_dtn import DtnNode, DtnSession
+from ape_dtn.local import LocalNetwork
+from ape_dtn.serving.view import shown
+from tests.conftest import Cast
+
+from .conftest import on_one
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@on_one
+def test_the_sums_and_the_latest_events_are_drawn(
+    network: LocalNetwork, paying: DtnSession, cast: Cast
+) -> None:
+    node, screen = DtnNode(network.ai, network.node.name, cast.worker), Terminal()
+
+    with shown(node, network.ai.token(), screen):
+        request = paying.request("Hello [bold]?")
+        node.answer_pending()
+
+    drawn = screen.getvalue()
+    assert network.node.name in drawn
+    assert str(request.cost()).split()[0] in drawn  # earned
+    assert "answered" in drawn
+    assert f"request={request.id}" in drawn

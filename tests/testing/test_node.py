@@ -1,0 +1,457 @@
+"""A user's contract, and a node that does as it is told: each answer and each fault."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ape_dtn import CallType, DtnAi, DtnSession, Status
+from ape_dtn.chain import sends
+from ape_dtn.chain.abi import Function, Router
+from ape_dtn.errors import (
+    BackendFailed,
+    ContractReverted,
+    InvalidOption,
+    NotLocal,
+    SessionAlreadyClosed,
+    SessionNotFound,
+    StateFixed,
+    UndecodableAnswer,
+)
+from ape_dtn.local import Behaviour
+from ape_dtn.serving.answering import NOT_PARSABLE, Question
+from ape_dtn.testing import DtnTestNetwork, DtnTestNode, Outcome, network
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import RpcCounter
+from tests.contracts.conftest import Ask
+
+from .conftest import FEE, MODEL, MOST, Consumer
+
+pytestmark = pytest.mark.dtn_behaviour("both")
+
+
+@pytest.fixture
+def consumer(consumer_of_answers: Consumer) -> Consumer:
+    return consumer_of_answers
+
+
+# What it answers.
+
+
+def test_it_answers_what_it_is_told(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply("yes")
+    request = consumer.ask("Is it?")
+
+    (done,) = dtn_node.answer()
+
+    assert consumer.answer(request) == "yes"
+    assert done.outcome is Outcome.RESPONDED
+    assert done.question == Question(
+        "0x" + request.hex(), MODEL, ("string[]",), (("Is it?",),), "string"
+    )
+    assert dtn_node.assert_answered(request) is done
+    assert done.charged is not None
+    assert done.charged.units < MOST
+    assert dtn_node.answer() == []
+
+
+def test_told_nothing_it_answers_what_it_was_asked(
+    consumer: Consumer, dtn_node: DtnTestNode
+) -> None:
+    first, second = consumer.ask("One?"), consumer.ask("Two?")
+
+    assert len(dtn_node.answer()) == 2
+
+    assert (consumer.answer(first), consumer.answer(second)) == (
+        "You asked: One?",
+        "You asked: Two?",
+    )
+
+
+def test_the_first_rule_that_matches_counts(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply("rain", when="weather", times=1)
+    dtn_node.reply("sun", when=re.compile("weather|sky"))
+    dtn_node.reply(lambda question: f"{len(question.text)} letters", when=lambda q: len(q.text) > 9)
+    dtn_node.reply("three", model=MODEL)
+
+    prompts = ("The weather?", "The weather?", "The sky?", "How many letters?", "1 + 2?")
+    requests = [consumer.ask(prompt) for prompt in prompts]
+    dtn_node.answer()
+
+    found = [consumer.answer(request) for request in requests]
+    assert found == ["rain", "sun", "sun", "17 letters", "three"]
+    dtn_node.assert_all_used()
+
+
+def test_it_replies_in_order(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply_in_order("one", "two", when="count")
+    requests = [consumer.ask("count"), consumer.ask("count")]
+
+    dtn_node.answer()
+
+    assert [consumer.answer(request) for request in requests] == ["one", "two"]
+    consumer.ask("count")
+    with pytest.raises(AssertionError, match=r"reply_in_order\('one', 'two'\), used 2 times"):
+        dtn_node.answer()
+
+
+def test_a_question_that_nothing_was_told_for_fails_the_test(
+    consumer: Consumer, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply("sunny", when="weather")
+    first, _ = consumer.ask("The weather?"), consumer.ask("The time?")
+
+    with pytest.raises(AssertionError) as caught:
+        dtn_node.answer()
+
+    assert "was asked 'The time?', and nothing was told for it" in str(caught.value)
+    assert "[when 'weather'] reply('sunny'), used 0 times" in str(caught.value)
+    assert consumer.answer(first) == ""
+
+
+def test_a_reply_of_the_wrong_type_is_no_reply(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply(b"yes")
+    consumer.ask("Is it?")
+
+    with pytest.raises(InvalidOption, match=r"b'yes' is no string.*reply_wrong_type"):
+        dtn_node.answer()
+
+
+def test_image_models_get_bytes(
+    dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply(b"\x89PNG", model=dtn.models[-1])
+    asked = {"prompt": ["A cat"], "width": 8, "height": 8}
+    request = dtn_session.request(inputs=asked, model=dtn.models[-1])
+
+    dtn_node.answer()
+
+    assert request.answer().value == b"\x89PNG"
+    assert dtn_node.questions[0].inputs == (("A cat",), 8, 8)
+
+
+def test_answers_travel_over_ipfs(dtn_session: DtnSession, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply("kept")
+    request = dtn_session.request("Hello?", call_type=CallType.IPFS)
+
+    dtn_node.answer()
+
+    answer = request.answer()
+    assert (answer.text, str(answer.cid)[:3]) == ("kept", "baf")
+
+
+def test_what_nobody_can_decode_gets_what_nodes_say_of_it(
+    dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_account: Any, dtn_node: DtnTestNode
+) -> None:
+    ask = Ask(call=b"\1", nodes=(dtn.node_id,)).arguments(dtn_session.id)
+    sends.send(dtn.ai.provider, dtn_account, sends.call(dtn.router, Router.request, *ask))
+
+    (done,) = dtn_node.answer()
+
+    assert done.question is None
+    assert done.result is not None
+    assert (done.result.status, done.result.message) == (Status.FAILURE, NOT_PARSABLE)
+
+
+# How it fails.
+
+
+def test_a_failure_is_told(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.fail("Too hot.", times=1)
+    dtn_node.reply(_broken)
+    first, second = consumer.ask("One?"), consumer.ask("Two?")
+
+    dtn_node.answer()
+
+    assert (consumer.failure(first), consumer.failure(second)) == ("Too hot.", "No backend.")
+    with pytest.raises(AssertionError, match=r"answered with FAILURE: Too hot\."):
+        dtn_node.assert_answered(first)
+
+
+def _broken(question: Question) -> str:
+    raise BackendFailed("No backend.")
+
+
+def test_it_answers_after_a_delay_of_blocks(
+    consumer: Consumer, dtn_node: DtnTestNode, chain: Any
+) -> None:
+    dtn_node.reply("late").delay(blocks=3)
+    request = consumer.ask("When?")
+
+    chain.mine(2)
+    assert [done.outcome for done in dtn_node.answer()] == [Outcome.DELAYED]
+    with pytest.raises(AssertionError, match="Not all was used"):
+        dtn_node.assert_all_used()
+    chain.mine(1)
+    dtn_node.answer()
+
+    assert consumer.answer(request) == "late"
+
+
+def test_it_never_answers(consumer: Consumer, dtn_node: DtnTestNode, chain: Any) -> None:
+    dtn_node.ignore()
+    request = consumer.ask("Hello?")
+
+    for _ in range(2):
+        assert [done.outcome for done in dtn_node.answer()] == [Outcome.IGNORED]
+        chain.mine(10)
+
+    assert consumer.answer(request) == ""
+    with pytest.raises(
+        AssertionError, match=r"was to be answered\. The node has done:\n  - ignored"
+    ):
+        dtn_node.assert_answered(request)
+
+
+def test_an_answer_of_the_wrong_type_fails_the_callback(
+    consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply_wrong_type(2**255)
+    request = consumer.ask("How many?")
+
+    dtn_node.answer()
+
+    dtn_node.assert_callback_failed(request)
+    assert consumer.answer(request) == ""
+
+
+@pytest.mark.parametrize("response", [b"", b"\xff" * 40], ids=["empty", "garbage"])
+def test_bytes_that_do_not_decode(
+    consumer: Consumer, dtn_session: DtnSession, dtn_node: DtnTestNode, response: bytes
+) -> None:
+    dtn_node.reply_bytes(response)
+    by_contract, by_program = consumer.ask("Hello?"), dtn_session.request("Hello?")
+
+    dtn_node.answer()
+
+    dtn_node.assert_callback_failed(by_contract)
+    with pytest.raises(UndecodableAnswer):
+        by_program.answer()
+
+
+def test_it_overcharges_up_to_what_the_request_may_cost(
+    consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply("dear", times=1).overcharge()
+    dtn_node.reply("exact").overcharge(asked=100, answered=20)
+    consumer.ask("How much?")
+    consumer.ask("How much?")
+    before = dtn.session(consumer.contract).balance
+
+    first, second = dtn_node.answer()
+
+    assert (str(first.charged), str(second.charged)) == ("0.005 USDT", "0.00024 USDT")
+    assert (MOST, 120 * FEE) == (5_000, 240)
+    assert before - dtn.session(consumer.contract).balance == first.charged + second.charged
+
+
+def test_a_node_that_is_not_trusted_is_refused(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.answer_untrusted(times=1)
+    dtn_node.reply("trusted")
+    request = consumer.ask("Who?")
+
+    (done,) = dtn_node.answer()
+
+    assert done.outcome is Outcome.REFUSED
+    assert isinstance(done.error, ContractReverted)
+    assert "Node does not have required trust namespace" in str(done.error)
+    assert consumer.answer(request) == ""
+    dtn_node.answer()
+    assert consumer.answer(request) == "trusted"
+
+
+def test_a_second_answer_is_refused_and_not_paid(
+    consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply_in_order("one", "two").answer_twice()
+    request = consumer.ask("Which?")
+    before = dtn.session(consumer.contract).balance
+
+    first, second = dtn_node.answer()
+
+    assert (first.outcome, second.outcome) == (Outcome.RESPONDED, Outcome.REFUSED)
+    assert "Request already completed" in str(second.error)
+    assert consumer.answer(request) == "one"
+    assert before - dtn.session(consumer.contract).balance == first.charged
+
+
+def test_a_callback_that_gets_too_little_gas(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply("starved", times=1).starve_callback(gas=20_000)
+    dtn_node.reply("fed")
+    request = consumer.ask("Hungry?")
+
+    dtn_node.answer()
+
+    dtn_node.assert_callback_failed(request, reason="may have run out of its gas")
+    assert (consumer.answer(request), consumer.contract.answer()) == ("", "starved")
+    with pytest.raises(AssertionError, match="The callback of request"):
+        dtn_node.assert_answered(request)
+    second = consumer.ask("And now?")
+    dtn_node.answer()
+    assert consumer.answer(second) == "fed"
+
+
+def test_a_node_that_saves_gas_starves_a_callback_that_wants_much(
+    consumer: Consumer, dtn_node: DtnTestNode, chain: Any
+) -> None:
+    dtn_node.reply("a" * 1_000)
+    request = consumer.ask("Long?", gas=900_000)
+    before = chain.snapshot()
+    (fair,) = dtn_node.answer()
+    assert consumer.answer(request) == "a" * 1_000
+    assert fair.receipt is not None
+    chain.restore(before)
+
+    dtn_node.rules[0].limit_gas(fair.receipt.gas_used - 300_000)
+    dtn_node.answer()
+
+    dtn_node.assert_callback_failed(request)
+    assert (consumer.answer(request), consumer.contract.answer()) == ("", "a" * 1_000)
+
+
+def test_a_response_that_runs_out_of_gas_changes_nothing(
+    consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.limit_gas(100_000)
+    request = consumer.ask("Hello?")
+
+    (done,) = dtn_node.answer()
+
+    assert done.outcome is Outcome.REFUSED
+    assert str(dtn.session(consumer.contract).balance) == "5.00 USDT"
+    with pytest.raises(AssertionError, match="refused 0x"):
+        dtn_node.assert_answered(request)
+
+
+def test_a_callback_that_reverts(
+    consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply("unheard", times=1).break_callback()
+    own_error = Function("SessionOpen(uint256)").encode(7)
+    dtn_node.reply("unheard", times=1).break_callback(own_error)
+    dtn_node.reply("heard")
+    requests = [consumer.ask(f"{place}?") for place in range(3)]
+
+    dtn_node.answer()
+
+    error = dtn_node.assert_callback_failed(requests[0], reason="broken by the test")
+    assert error.revert is not None
+    assert error.revert.name == "Error"
+    own = dtn_node.assert_callback_failed(requests[1], reason="SessionOpen(sessionId=7)")
+    assert own.target == consumer.contract.address
+    assert [consumer.answer(request) for request in requests] == ["", "", "heard"]
+    with pytest.raises(AssertionError, match="was to revert, and did not"):
+        dtn_node.assert_callback_failed(requests[2])
+
+
+class Refusing(RpcCounter):
+    """An endpoint of a chain that lets nobody change its state."""
+
+    def answer(self, body: bytes) -> bytes:
+        if b"anvil_set" not in body:
+            return super().answer(body)
+        error = {"code": -32601, "message": "method not found"}
+        return json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "error": error}).encode()
+
+
+def test_on_other_chains_no_callback_can_be_broken(consumer: Consumer, dtn: DtnTestNetwork) -> None:
+    with Refusing(str(dtn.ai.provider.http_uri)) as endpoint, connected_to(endpoint.url) as there:
+        node = DtnTestNode(replace(dtn, ai=DtnAi(dtn.router, there)))
+        node.break_callback()
+        request = consumer.ask("Hello?")
+        with pytest.raises(StateFixed, match="method not found"):
+            node.answer()
+
+    assert consumer.answer(request) == ""
+
+
+def test_nothing_is_deployed_on_public_networks(
+    dtn: DtnTestNetwork, accounts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "is_local", lambda _: False)
+
+    with pytest.raises(NotLocal, match="is no local chain"):
+        network.Networks(accounts, dtn.store).of(dtn.behaviour)
+
+
+def test_without_a_callback_there_is_none_to_break(
+    dtn_session: DtnSession, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.break_callback()
+    dtn_session.request("Hello?")
+
+    with pytest.raises(AssertionError, match="without a callback"):
+        dtn_node.answer()
+
+
+def test_a_closed_session_pays_for_nothing(
+    consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
+) -> None:
+    request = consumer.ask("Hello?")
+    consumer.contract.close(sender=consumer.owner)
+
+    (done,) = dtn_node.answer()
+
+    kinds = {Behaviour.DOCUMENTED: SessionAlreadyClosed, Behaviour.DEPLOYED: SessionNotFound}
+    assert done.outcome is Outcome.REFUSED
+    assert type(done.error) is kinds[dtn.behaviour]
+    assert consumer.answer(request) == ""
+
+
+# What is asserted of it.
+
+
+def test_it_says_what_it_was_asked_instead(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    consumer.ask("The weather?")
+
+    (found,) = dtn_node.assert_asked("weather", model=MODEL, times=1)
+    assert found.text == "The weather?"
+    dtn_node.assert_not_asked("time")
+    for wrong in (
+        lambda: dtn_node.assert_asked("time"),
+        lambda: dtn_node.assert_asked(times=2),
+        lambda: dtn_node.assert_asked(model="model.system.openai-gpt-5"),
+        lambda: dtn_node.assert_asked(when=lambda question: False),
+        lambda: dtn_node.assert_not_asked(),
+    ):
+        with pytest.raises(AssertionError, match=r"It was asked:\n  - .* asked 'The weather\?'$"):
+            wrong()
+
+
+def test_it_says_that_it_was_not_trusted(
+    dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_node: DtnTestNode
+) -> None:
+    dtn_session.request("Hello?", nodes=[dtn.untrusted_node])
+
+    assert dtn_node.questions == []
+    assert dtn_node.answer() == []
+    with pytest.raises(AssertionError, match=r"asked nothing\.\n1 more requests do not trust it"):
+        dtn_node.assert_asked()
+
+
+def test_one_request_has_to_be_named_among_several(
+    consumer: Consumer, dtn_node: DtnTestNode
+) -> None:
+    first = consumer.ask("One?")
+    dtn_node.answer()
+    assert dtn_node.assert_answered().request_id == "0x" + first.hex()
+    consumer.ask("Two?")
+    dtn_node.answer()
+
+    with pytest.raises(AssertionError, match="2 requests were answered"):
+        dtn_node.assert_answered()
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_rule_applies_once_at_least(dtn_node: DtnTestNode, times: int) -> None:
+    with pytest.raises(InvalidOption, match="times"):
+        dtn_node.reply("never", times=times)
+
+
+def test_a_condition_that_is_none(dtn_node: DtnTestNode) -> None:
+    with pytest.raises(TypeError, match="no condition 'wenn'"):
+        dtn_node.reply("never", wenn="weather")  # type: ignore[call-arg]  # it is the mistake

@@ -478,7 +478,7 @@ class UnknownChain(NoNetwork):
         )
         self.hint = (
             "Pass the router (--ai ADDRESS), set `dtn: routers:` in ape-config.yaml, "
-            "or deploy a network of your own: `ape dtn deploy`."
+            "or run a network of your own: `ape dtn devnet`."
         )
 
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, cast
 
-from eth_abi import decode, encode, is_encodable_type
+from eth_abi import encode, is_encodable_type
 from eth_abi.exceptions import ABITypeError, EncodingError, ParseError
 from eth_abi.grammar import normalize, parse
 from eth_utils import to_checksum_address
 
+from ape_dtn.asking.decoding import decode
 from ape_dtn.errors import EmptyPrompt, InvalidPrompt
 
 _PLACEHOLDER = re.compile(r"\{(?P<index>\d+)(:(?P<type>[^{}]*))?\}")
@@ -26,6 +27,9 @@ _UNUSED = "string"
 
 # A value takes room for each index below its own, and whoever reads a prompt has to make it.
 HIGHEST_INDEX = 999
+
+# Types may be nested, and longer text takes long to be read: the time grows by its square.
+LONGEST_TYPE = 500
 
 
 @dataclass(frozen=True, init=False)
@@ -187,6 +191,8 @@ def _index(found: re.Match[str]) -> int:
 
 
 def _abi_type(text: str) -> str:
+    if len(text) > LONGEST_TYPE:
+        raise InvalidPrompt(f"the type '{text[:20]}…' is longer than {LONGEST_TYPE} characters")
     try:
         # "uint" stands for "uint256". The function is not typed.
         kind = str(normalize(text))  # type: ignore[no-untyped-call]

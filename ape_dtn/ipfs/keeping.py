@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -110,8 +111,11 @@ def _pin(chosen: StoreSettings, client: httpx.Client) -> Callable[[str], None] |
     """What has content pinned by a service, if one is named."""
     if (service := chosen.pinning) is None:
         return None
-    if not (key := os.environ.get(service.key)):
-        raise InvalidOption("ipfs_store.pinning.key", f"{service.key} is not in the environment")
+    key = os.environ.get(service.key, "")
+    # What is no header, such as a key with a line break, httpx would show in its error.
+    if not re.fullmatch("[!-~]+", key):
+        reason = f"the environment variable {service.key} holds no key"
+        raise InvalidOption("ipfs_store.pinning.key", reason)
 
     def pin(cid: str) -> None:
         origins: list[str] = []

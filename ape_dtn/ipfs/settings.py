@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,8 @@ PORT = 8480
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Whoever puts a token where its variable should be named, does not find it in an error.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Embedded(_Settings):
@@ -48,6 +50,13 @@ class Pinning(_Settings):
 
     key: str
     """The environment variable that holds the access token."""
+
+    @field_validator("key")
+    @classmethod
+    def _is_variable(cls, name: str) -> str:
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # perhaps the token itself
+            raise ValueError("it is not the name of an environment variable, as in PINATA_JWT")
+        return name
 
     @field_validator("endpoint")
     @classmethod

@@ -22,6 +22,7 @@ _FILES = {
     "test_asker.py": "tests/test_asker.py",
     "ask.py": "scripts/ask.py",
     "ape-config.yaml": "ape-config.yaml",
+    "pytest.ini": "pytest.ini",
     "requirements.txt": "requirements.txt",
     "README.md": "README.md",
     "gitignore": ".gitignore",

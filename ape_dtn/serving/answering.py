@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 # What the deployed node software says of a call that does not fit the model's API.
 NOT_PARSABLE = "P0011: Call not parsable"
 
+CANNOT_BE_SENT = "The answer cannot be sent"
+TOO_LONG = "The answer is too long for a transaction: ask for it over IPFS"
+
+# The longest response, in bytes. No endpoint takes a transaction beyond 128 KiB (`txMaxSize` of
+# go-ethereum), and around the response there is a little more.
+LONGEST_RESPONSE = 2**17 - 2**10
+
 # The deployed node software cuts what it says of a failure.
 LONGEST_MESSAGE = 100
 
@@ -79,8 +86,9 @@ class Result:
 
 def question_of(request_id: bytes, model: Model, record: Record) -> Question | None:
     """What a request asks; None where its call does not fit the model's API."""
-    from eth_abi import decode
     from eth_abi.exceptions import DecodingError
+
+    from ape_dtn.asking.decoding import decode
 
     if record.call.count(b"{") * len(record.extra_params) > LONGEST_FILLING:
         return None
@@ -116,18 +124,24 @@ def success(model: Model, record: Record, value: Any, store: Store | None) -> Re
 
     Raises:
         eth_abi.exceptions.EncodingError: The answer is not of the type that the model gives.
+        BackendFailed: It is too long to be sent.
     """
     from eth_abi import encode
 
     if record.call_type is CallType.DIRECT or store is None:
-        return Result(Status.SUCCESS, "", encode([model.api.output], [value]))
+        response = encode([model.api.output], [value])
+        if len(response) > LONGEST_RESPONSE:
+            raise BackendFailed(TOO_LONG)
+        return Result(Status.SUCCESS, "", response)
     cid = store(model.api.encode_content(value))
     return Result(Status.SUCCESS, "", encode(["string"], [cid]))
 
 
 def failure(message: str) -> Result:
     """A response without an answer."""
-    return Result(Status.FAILURE, message[:LONGEST_MESSAGE], b"")
+    # What Python makes of bytes that are no text, as in the name of a file, cannot be sent.
+    text = message[:LONGEST_MESSAGE].encode(errors="replace").decode()
+    return Result(Status.FAILURE, text, b"")
 
 
 def responding(

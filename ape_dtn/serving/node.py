@@ -24,7 +24,15 @@ from ape_dtn.errors import (
     TransactionRefused,
 )
 from ape_dtn.names import as_hex, id_of
-from ape_dtn.serving.answering import Backend, Result, Store, answer, failure, responding
+from ape_dtn.serving.answering import (
+    CANNOT_BE_SENT,
+    Backend,
+    Result,
+    Store,
+    answer,
+    failure,
+    responding,
+)
 from ape_dtn.serving.backends.echo import echo
 from ape_dtn.serving.ledger import Kept, Ledger
 from ape_dtn.serving.tally import Event, Kind, Listener, Tally, to_log
@@ -210,21 +218,28 @@ class DtnNode:
         """Sends responses, all on their way at once, and waits until they are mined.
 
         What was signed before and may still be mined is followed first: nothing is sent twice.
+        Where the contracts take no success, as when there is not so much gas in a block, a failure
+        is sent in its place: whoever asked would wait for ever.
 
         Returns:
             Those that have to be sent again, as when the chain cannot be reached.
         """
         fresh, again = self._followed(answers, told)
+        failed: list[Answered] = []
 
         def on_told(each: Answered, outcome: Receipt | DtnError) -> None:
             if isinstance(outcome, TransactionRefused):  # and so will never be mined
                 again.append(_once_more(replace(each, signed=None), outcome))
             elif isinstance(outcome, NoNetwork | TransactionPending | NoMoneyForGas):
                 again.append(_once_more(each, outcome))
+            elif isinstance(outcome, DtnError) and each.result.status == Status.SUCCESS:
+                failed.append(replace(each, result=failure(CANNOT_BE_SENT), signed=None))
+                self.ledger.answered(each.task.request_id, failed[-1].result)
             else:
                 told(each, outcome)
 
         self._send_each(fresh, on_told, again)
+        self._send_each(failed, on_told, again)
         return again
 
     def came_of(self, each: Answered, outcome: Receipt | DtnError) -> bool:

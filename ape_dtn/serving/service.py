@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ape_dtn.answers.answer import Status
 from ape_dtn.errors import BackendUnavailable, DtnError, RpcRefused
 from ape_dtn.names import as_hex
-from ape_dtn.serving.answering import failure
+from ape_dtn.serving.answering import CANNOT_BE_SENT, failure
 from ape_dtn.serving.tally import Kind
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ MOST_REFUSALS = 12
 GRACE = 5.0
 
 TOO_SLOW = "The backend took too long"
-CANNOT_BE_SENT = "The answer cannot be sent"
 
 log = logging.getLogger("ape_dtn.node")
 

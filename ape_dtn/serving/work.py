@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +31,9 @@ PAGE = 500
 # For how many seconds, by the chain's time, a response is watched: reorganisations are not deeper.
 SETTLED = 60
 
+# After how many seconds at the latest it is looked at what the node is registered with.
+CHECK = 15.0
+
 # The most gas that a callback may want. Whoever asks pays a wei for a unit of it, if anything, and
 # the node pays its price.
 MOST_CALLBACK_GAS = 5_000_000
@@ -41,7 +45,7 @@ class Terms:
 
     Attributes:
         minimum_fee: What has to be offered for each byte, asked and answered, in units of the fee
-            token.
+            token. The most that a response may cost has to pay for the bytes asked.
         most_callback_gas: The most gas that a callback may want.
     """
 
@@ -51,7 +55,9 @@ class Terms:
     def take(self, record: Record) -> bool:
         """Whether a request offers enough, and wants no more than is given."""
         offered = min(record.fee_per_byte_asked, record.fee_per_byte_answered)
-        return offered >= self.minimum_fee and record.callback_gas <= self.most_callback_gas
+        pays = offered >= self.minimum_fee
+        pays &= record.most_it_may_cost >= self.minimum_fee * record.bytes_asked
+        return pays and record.callback_gas <= self.most_callback_gas
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +145,8 @@ class Work:
         # lost where it is there: their nonces are lower.
         self._unseen: str | None = None
         self._total = 0
+        # When it is to be looked again at what the node is registered with, where nothing is asked.
+        self._check_at = time.monotonic() + CHECK
         self._begin(ledger.cursor())
 
     @property
@@ -170,6 +178,8 @@ class Work:
         head, is_lost = self._look_at_head()
         if is_lost:
             self._begin(self._known_cursor())
+        if not self.has_more and time.monotonic() >= self._check_at:
+            self._checked()
         while self.has_more and len(self.open) < PAGE:
             self._read_page()
         self._head = head
@@ -191,9 +201,10 @@ class Work:
             self._standing[request_id] = when
 
     def give_up(self, request_id: bytes) -> None:
-        """Notes that a request is not to be answered by this node."""
+        """Notes that a request is not to be answered by this node, as it is registered now."""
         self.open.pop(request_id, None)
         self._standing.pop(request_id, None)
+        self._check_at = 0.0  # perhaps since it is not active any more
 
     def forget(self) -> None:
         """Reads everything again the next time."""
@@ -267,11 +278,17 @@ class Work:
         page = Call(self.ai.router, Router.get_pending_requests, (start, end), contract="router")
         return list(reads.read_one(self.ai.provider, page))
 
-    def _read_page(self) -> None:
+    def _checked(self) -> Registration:
+        """What the node takes now. Where that has changed, what was passed over may be open."""
         registration = self.registration()
         mark = self.mark(registration)
-        if self._cursor.terms != mark:  # what was passed over may be open now
+        if self._cursor.terms != mark:
             self._begin(Cursor(terms=mark))
+        self._check_at = time.monotonic() + CHECK
+        return registration
+
+    def _read_page(self) -> None:
+        registration = self._checked()
         start = self._cursor.place + len(self._since)
         ids = self._ids(start, min(start + PAGE, self._total))
         # On the deployed behaviour one id can be there twice.

@@ -7,7 +7,7 @@ session's fixture does after a test or a module has begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    import pluggy
+
     from ape_dtn.local import Behaviour
     from ape_dtn.session import DtnSession
     from ape_dtn.testing.cassettes import Cassette
@@ -102,6 +104,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    """Shows what mends an error of the library below the test that it fails, as commands do."""
+    made = yield
+    error = call.excinfo.value if call.excinfo else None
+    hint = getattr(error, "hint", "") if type(error).__module__ == "ape_dtn.errors" else ""
+    if hint:
+        made.get_result().sections.append(("Hint", hint))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes what was remembered for this run."""
     if _folder in config.stash:
@@ -172,7 +186,11 @@ def dtn_behaviour(request: pytest.FixtureRequest) -> Behaviour:
 
 @pytest.fixture(scope="session")
 def dtn(_dtn_networks: Networks, dtn_behaviour: Behaviour | str) -> DtnTestNetwork:
-    """A whole network, deployed once a run: `.ai`, `.router`, `.token`, `.node_id`, `.fund()`."""
+    """A whole network, deployed once a run.
+
+    `.ai`, `.router`, `.token` and `.node`, the name of its node; `.amount("0.25")`,
+    `.balance(account)` and `.fund(account, "5.00")` in the fee token.
+    """
     from ape_dtn.local import Behaviour
 
     chosen = dtn_behaviour
@@ -207,7 +225,12 @@ def dtn_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette | None]:
 
 @pytest.fixture
 def dtn_node(dtn: DtnTestNetwork, dtn_cassette: Cassette | None) -> DtnTestNode:
-    """A node that answers as it is told, when `answer()` is called."""
+    """A node that answers as it is told, when `answer()` is called.
+
+    `reply()`, `reply_in_order()`, `fail()`, `delay()`, `ignore()`, `starve_callback()`,
+    `break_callback()` and others tell it, for all questions or by `when`, `model` and `times`.
+    `assert_asked()`, `assert_answered()`, `assert_callback_failed()` look at what was done.
+    """
     from ape_dtn.testing.node import DtnTestNode
 
     return DtnTestNode(dtn, otherwise=dtn_cassette)
@@ -215,7 +238,10 @@ def dtn_node(dtn: DtnTestNetwork, dtn_cassette: Cassette | None) -> DtnTestNode:
 
 @pytest.fixture
 def dtn_session(dtn: DtnTestNetwork, dtn_account: Any) -> Iterator[DtnSession]:
-    """An open session of the account, with 25 tokens, which is closed afterwards."""
+    """An open session of the account, with 25 tokens, which is closed afterwards.
+
+    `request = dtn_session.request("…")`, `dtn_node.answer()`, `request.wait().value`.
+    """
     from ape_dtn.session import DtnSession
 
     session = DtnSession.start("25.00", dtn_account, dtn.ai)

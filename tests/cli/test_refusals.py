@@ -169,7 +169,7 @@ CASES = [
         ("info", "--network", "ethereum:local:test"),
         NO_NETWORK,
         "unknown_chain",
-        "`ape dtn deploy`",
+        "`ape dtn devnet`",
     ),
     Case(
         "nothing-listens",

@@ -373,3 +373,24 @@ def test_the_environment_has_them(monkeypatch: pytest.MonkeyPatch, text: str) ->
     monkeypatch.setenv("APE_DTN_IPFS_STORE", text)
 
     assert DtnConfig().ipfs_store == keeping.checked("embedded")
+
+
+@pytest.mark.parametrize("token", ["s3cr3t\n", "s3crét", "s3 cr3t"])
+def test_a_token_that_is_no_header_is_not_told(
+    token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, token)
+    service = {"endpoint": "http://127.0.0.1:1", "key": KEY}
+    chosen = {"embedded": {"folder": str(tmp_path), "port": 0}, "pinning": service}
+
+    with pytest.raises(InvalidOption, match="holds no key") as refused, keeping.opened(chosen):
+        pass
+    assert token not in str(refused.value)
+
+
+def test_a_token_in_the_place_of_its_variable_is_not_told() -> None:
+    service = {"endpoint": "https://a", "key": "eyJ.s3cr3t"}
+
+    with pytest.raises(InvalidOption) as refused:
+        keeping.checked({"kubo": "http://a", "pinning": service})
+    assert "s3cr3t" not in f"{refused.value} {refused.value.__cause__}"

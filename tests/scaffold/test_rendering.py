@@ -252,7 +252,7 @@ def test_no_line_of_a_contract_is_too_long() -> None:
         ({"lines": [" "]}, EmptyPrompt, "empty"),
         ({"lines": ["{0:uint7}"]}, InvalidPrompt, "'uint7' is no ABI type"),
         ({"lines": ["{0:(uint8,bool)}"]}, InvalidPrompt, "cannot be given '(uint8,bool)'"),
-        ({"lines": ["{99999999999}"]}, InvalidPrompt, "more values than a contract"),
+        ({"lines": ["{100}"]}, InvalidPrompt, "more values than a contract"),
         ({"lines": ["{0} {0:bool}"]}, InvalidPrompt, "string here, bool there"),
         ({"lines": ["half \ud83d"]}, InvalidPrompt, "half a character"),
         ({"api": "uint8 -> string"}, InvalidCall, "takes no text"),

@@ -1,0 +1,168 @@
+"""Requests and backends that are made to stop a node, to cost it money, or to say too much."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from eth_abi import encode
+
+from ape_dtn import DtnNode, DtnSession, Status
+from ape_dtn.errors import BackendFailed
+from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.serving import work
+from ape_dtn.serving.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
+from ape_dtn.serving.backends.echo import echo
+from ape_dtn.serving.registering import changing_models, changing_status, take
+from ape_dtn.serving.tally import Kind
+from ape_dtn.serving.work import Terms
+from tests.conftest import Cast
+
+from .conftest import Listening, at_work, on_one
+from .test_faults import failure_of
+
+Nodes = Callable[..., DtnNode]
+
+
+def word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def shared(levels: int, items: int) -> bytes:
+    """A list of lists of lists, each of which is the same one in all its places."""
+    inside = word(items) + word(1) * items
+    for _ in range(levels - 1):
+        inside = word(items) + word(32 * items) * items + inside
+    return word(32) + inside
+
+
+@on_one
+def test_lists_that_share_their_items_are_not_unfolded(paying: DtnSession, node_of: Nodes) -> None:
+    draft = paying.draft("What?")
+    # Some kilobytes that would be 24 to the power of ten numbers.
+    kind = "uint8" + 10 * "[]"
+    asked = replace(draft, call=encode(["string[]"], [[f"{{0:{kind}}}"]]))
+    bomb = replace(asked, extra_params=shared(10, 24)).send()
+    long = replace(draft, call=encode(["string[]"], [["{0:uint8" + 5000 * "[]" + "}"]])).send()
+
+    with at_work(node_of()):
+        assert failure_of(bomb) == NOT_PARSABLE
+        assert failure_of(long) == NOT_PARSABLE
+
+
+@on_one
+def test_what_cannot_be_sent_is_told_and_holds_up_nobody(
+    paying: DtnSession, node_of: Nodes
+) -> None:
+    def answering(question: Question) -> str:
+        match question.text:
+            case "beyond a transaction":
+                return "x" * 2_000_000
+            case "beyond a block":
+                return "x" * 120_000
+            case "no text":
+                raise BackendFailed(b"there is no \xff".decode(errors="surrogateescape"))
+        return echo(question)
+
+    said = {
+        "beyond a transaction": TOO_LONG,
+        "beyond a block": CANNOT_BE_SENT,
+        "no text": "there is no ?",
+    }
+    requests = {each: paying.request(each) for each in said}
+
+    with at_work(node_of(backend=answering)):
+        assert {each: failure_of(request) for each, request in requests.items()} == said
+        assert str(paying.request("well?").wait(timeout=20)) == "You asked: well?"
+
+
+def test_a_price_that_cannot_be_counted_is_answered_with_a_failure(
+    paying: DtnSession, node_of: Nodes, heard: Listening
+) -> None:
+    price = paying.ai.token().units(2**255)
+    request = replace(paying.draft("What?"), fee_per_byte=price).send()
+
+    with at_work(node_of()):
+        assert failure_of(request) == CANNOT_BE_SENT
+    assert not heard.of(Kind.REFUSED)
+
+
+@on_one
+def test_a_price_that_the_most_it_may_cost_takes_back_is_none(
+    paying: DtnSession, node_of: Nodes
+) -> None:
+    nothing: Any = paying.ai.token().units(0)
+    stingy = replace(paying.draft("stingy"), most_it_may_cost=nothing).send()
+
+    with at_work(node_of(terms=Terms(minimum_fee=10))):
+        paying.request("fair").wait(timeout=20)
+        assert stingy.status is Status.PENDING
+
+
+@pytest.mark.parametrize("length", [0, 40])
+def test_an_honest_list_is_read(length: int) -> None:
+    from ape_dtn.asking.prompt import fill_in
+
+    numbers = [[[place]] for place in range(length)]
+    extra_params = encode(["uint8[][][]"], [numbers])
+
+    shown = ",".join(map(str, range(length)))
+    assert fill_in(["{0:uint8[][][]}"], extra_params) == [shown]
+
+
+@on_one
+def test_a_model_that_is_served_later_is_answered_for_though_nothing_else_is_asked(
+    network: LocalNetwork,
+    paying: DtnSession,
+    node_of: Nodes,
+    cast: Cast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work, "CHECK", 0.5)
+    later = "model.system.openai-gpt-5-mini"
+
+    def serve(**given: list[str]) -> None:
+        take(network.ai, cast.owner, changing_models(network.ai, cast.owner, NODE, **given))
+
+    serve(remove=[later])
+    with at_work(node_of()):
+        paying.request("first").wait(timeout=20)
+        request = paying.request("What?", model=later, nodes=[NODE], may_never_complete=True)
+        time.sleep(1)
+        serve(add=[later])
+        assert str(request.wait(timeout=20)) == "You asked: What?"
+
+
+@on_one
+def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is_active(
+    network: LocalNetwork,
+    paying: DtnSession,
+    node_of: Nodes,
+    cast: Cast,
+    heard: Listening,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work, "CHECK", 0.5)
+    asked, go = threading.Event(), threading.Event()
+
+    def slow(question: Question) -> str:
+        asked.set()
+        go.wait(10)
+        return echo(question)
+
+    def set_active(is_active: bool) -> None:
+        take(network.ai, cast.owner, changing_status(network.ai, cast.owner, NODE, is_active))
+
+    request = paying.request("What?")
+    with at_work(node_of(backend=slow)):
+        assert asked.wait(10)
+        set_active(False)
+        go.set()
+        heard.wait_for(Kind.REFUSED)
+        time.sleep(1)  # until it has looked why
+        set_active(True)
+        assert str(request.wait(timeout=20)) == "You asked: What?"

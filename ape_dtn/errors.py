@@ -334,7 +334,10 @@ class LedgerUnusable(DtnError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"The node's ledger {path} cannot be used: {reason}.", path=path)
-        self.hint = "Remove it; what is open on the chain is then found, and answered, anew."
+        self.hint = (
+            "Where the disk is well and has room, remove it: what is open on the chain is then "
+            "found, and answered, anew."
+        )
 
 
 class NotTheWorker(BadInput):
@@ -371,6 +374,32 @@ class NotWritten(BadInput):
 
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"Nothing was written: {path}: {reason}.", path=str(path), reason=reason)
+
+
+class DeploymentUnusable(BadInput):
+    """The file of a deployment is not there, cannot be written, or is no such file."""
+
+    path: str
+    reason: str
+
+    def __init__(self, path: object, reason: str) -> None:
+        message = f"{path} is no file of a deployment that can be used: {reason}."
+        super().__init__(message, path=str(path), reason=reason)
+
+
+class DeploymentDiffers(BadInput):
+    """The file of a deployment is of another one than is asked for. Nothing was sent."""
+
+    path: str
+    differs: list[str]
+
+    def __init__(self, path: object, *differs: str) -> None:
+        message = f"{path} is of another deployment, which differs in: {', '.join(differs)}."
+        super().__init__(message, path=str(path), differs=list(differs))
+        self.hint = (
+            "Where it is the contracts, go on with the version of ape-dtn that it was begun with. "
+            "For another deployment name another file: --file PATH."
+        )
 
 
 class InvalidOption(BadInput):

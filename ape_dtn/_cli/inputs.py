@@ -1,4 +1,4 @@
-"""What models are given, as it is typed: a prompt, values of its placeholders, other inputs."""
+"""What is typed: addresses, and what models are given (prompts, their values, other inputs)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def input_options(function: _Function) -> _Function:
         help="Another input of the model, as in width=64; lists and tuples as JSON.",
     )
     return inputs(values(function))
+
+
+def address_of(text: str) -> str:
+    """The address of an account or a contract that is named by itself, by an alias or in ENS."""
+    from ape_dtn.rehearsal import typed
+
+    return typed.address_of(text)
 
 
 def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:

@@ -25,6 +25,7 @@ from ape_dtn._cli.command import (
     unlock,
     working,
 )
+from ape_dtn._cli.inputs import address_of
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -85,7 +86,7 @@ def register(
     from ape_dtn.serving.registering import registering
 
     ai = DtnAi(router)
-    address = _address(worker) if worker else str(account.address)
+    address = address_of(worker) if worker else str(account.address)
     steps = registering(ai, account, name, address, models)
     sent = _take(ai, account, steps, skip_confirmation)
     say(f"{name} is registered.")
@@ -355,21 +356,10 @@ def _take(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> l
         return []
     for step in steps:
         say(f"  {step.what}")
-    confirm(f"Send {len(steps)} transactions from {account.address}?", account, yes)
+    count = f"{len(steps)} transaction{'s' * (len(steps) > 1)}"
+    confirm(f"Send {count} from {account.address}?", account, yes)
     with working("Sending"):
         return [receipt.transaction for receipt in take(ai, account, steps)]
-
-
-def _address(worker: str) -> str:
-    """The address of an account that is named by itself or by an alias."""
-    from ape.types import AddressType
-    from ape.utils.basemodel import ManagerAccessMixin as access
-
-    if worker.startswith("TEST::"):
-        return str(access.account_manager.test_accounts[int(worker[6:])].address)
-    if worker in access.account_manager.aliases:
-        return str(access.account_manager.load(worker).address)
-    return str(access.conversion_manager.convert(worker, AddressType))
 
 
 def _registered(ai: DtnAi, found: Node) -> dict[str, Any]:

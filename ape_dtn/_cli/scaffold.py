@@ -29,6 +29,7 @@ def init(name: str, force: bool) -> dict[str, Any]:
     \b
       ape dtn init oracle
       cd oracle
+      pip install -r requirements.txt
       ape test
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.errors import FilesExist
@@ -40,7 +41,8 @@ def init(name: str, force: bool) -> dict[str, Any]:
         raise FilesExist([str(folder)])
     written = write(folder, files, force)
     _tell(written)
-    say(f"\nNext: `cd {name}` and `ape test`; its README.md tells the rest.")
+    say(f"\nNext: `cd {name}`, `pip install -r requirements.txt`, which brings the compiler, and")
+    say("`ape test`; its README.md tells the rest.")
     return {"folder": str(folder), "files": [str(path) for path in written]}
 
 

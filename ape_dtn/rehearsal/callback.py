@@ -104,13 +104,17 @@ def _failure(response: Response) -> CallbackFailed | None:
     request_id, target = as_hex(response.request_id), response.record.callback_target
     given, needed = response.record.callback_gas, _needed(response)
     if needed is not None and needed > given:
-        return CallbackOutOfGas(request_id, target, given, needed)
+        error: CallbackFailed = CallbackOutOfGas(request_id, target, given, needed)
+        error.hint = f"Ask with a callbackGas of {needed} or more, and as many wei."
+        return error
     revert = reverts.decode(data)
     named = response.known.name_revert(revert, target)
     if named is revert:
-        return callbacks.callback_failed(request_id, target, data)
-    error = CallbackFailed(request_id, target, str(named))
-    error.revert = named
+        error = callbacks.callback_failed(request_id, target, data)
+    else:
+        error = CallbackFailed(request_id, target, str(named))
+        error.revert = named
+    error.hint = ""  # there is no answer to be read but on the copy
     return error
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ape_dtn.answers.answer import Status
-from ape_dtn.errors import BackendUnavailable, DtnError, RpcRefused
+from ape_dtn.errors import BackendUnavailable, DtnError, LedgerUnusable, RpcRefused
 from ape_dtn.names import as_hex
 from ape_dtn.serving.answering import CANNOT_BE_SENT, failure
 from ape_dtn.serving.tally import Kind
@@ -82,6 +82,8 @@ class Service:
         self._inbox: queue.Queue[Callable[[], None]] = queue.Queue()
         # Responses, each with the time from which on it may be sent.
         self._ready: list[tuple[float, Answered]] = []
+        # What could not be noted, as on a full disk, and is done again with the next look.
+        self._unnoted: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._is_closing = False
         self._next_look = 0.0
@@ -105,10 +107,15 @@ class Service:
             if now >= self._next_look:
                 self._next_look = now + self.poll
                 self.node.look()
-                self._recover("chain")
-            if "chain" not in self._troubles:
                 self._take()
-        except DtnError as err:
+                self._recover("chain")
+            elif "chain" not in self._troubles:
+                self._take()
+        except Exception as err:
+            if not isinstance(err, DtnError):  # as where an endpoint says what no chain can be like
+                if "chain" not in self._troubles:
+                    log.exception("The chain could not be read")
+                err = DtnError(f"The chain could not be read: {err!r}")
             self._next_look = now + max(self.poll, FIRST_PAUSE)
             self._trouble("chain", err)
 
@@ -161,24 +168,39 @@ class Service:
         task = asking.task
         if self._asking.get(task.request_id) is not asking:  # it came too late
             return
-        del self._asking[task.request_id]
         self.node.ledger.answered(task.request_id, result)
+        del self._asking[task.request_id]
         self._respond(task, result)
 
     def _time_out(self) -> None:
         now = time.monotonic()
         # A moment later than those that are retried, which have something to tell.
-        for asking in [each for each in self._asking.values() if now > each.deadline + 1]:
-            self._on_answer(asking, failure(TOO_SLOW))
+        late = [each for each in self._asking.values() if now > each.deadline + 1]
+        if not self._unnoted:
+            for asking in late:
+                self._note(partial(self._on_answer, asking, failure(TOO_SLOW)))
 
     def _receive(self, patience: float) -> None:
         """Does what other threads have to tell, and waits for the first of it."""
+        again, self._unnoted = self._unnoted, []
+        for each in again:
+            self._note(each)
+        if not self._unnoted:
+            self._recover("ledger")
         try:
-            self._inbox.get(timeout=patience)()
+            self._note(self._inbox.get(timeout=patience))
             while True:
-                self._inbox.get_nowait()()
+                self._note(self._inbox.get_nowait())
         except queue.Empty:
             self._time_out()
+
+    def _note(self, what: Callable[[], None]) -> None:
+        """Does what another thread has to tell; later where the ledger cannot be written now."""
+        try:
+            what()
+        except LedgerUnusable as err:
+            self._trouble("ledger", err)
+            self._unnoted.append(what)
 
     def _respond(self, task: Task, result: Result, signed: Signed | None = None) -> None:
         from ape_dtn.serving.node import Answered
@@ -202,7 +224,10 @@ class Service:
                     replace(each, attempts=each.attempts + 1, trouble=trouble) for each in batch
                 ]
             for each in again:
-                self._put_off(each)
+                try:
+                    self._put_off(each)
+                except LedgerUnusable as err:
+                    self._put_off(replace(each, trouble=err))
 
     def _due(self) -> list[Answered]:
         """Waits for responses that may be sent now; none when it is closed."""
@@ -263,7 +288,10 @@ class Service:
         while self._sender.is_alive():
             self._receive(SHORTEST_POLL)
         self._receive(0)
-        self.node.ledger.leave()
+        try:
+            self.node.ledger.leave()
+        except LedgerUnusable as err:  # whoever comes next sees that this process is gone
+            self._trouble("ledger", err)
         tally = self.node.tally
         self.node.tell(
             Kind.STOPPED, answered=tally.answered, failed=tally.failed, left=tally.behind

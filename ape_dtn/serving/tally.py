@@ -103,7 +103,8 @@ class Tally:
     @property
     def seconds_behind(self) -> float:
         """For how long the oldest of them has been known."""
-        return time.monotonic() - min(list(self.found.values()), default=time.monotonic())
+        now = time.monotonic()
+        return now - min(list(self.found.values()), default=now)
 
 
 def to_log(event: Event) -> None:

@@ -32,7 +32,13 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.errors import BackendFailed, CassetteUnusable, NoBackend, NotRecorded
+from ape_dtn.errors import (
+    BackendFailed,
+    BackendUnavailable,
+    CassetteUnusable,
+    NoBackend,
+    NotRecorded,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -106,7 +112,8 @@ class Cassette:
 
         Raises:
             BackendFailed: The real backend failed, now or when it was recorded.
-            NotRecorded: The question is not, or not so often, among those recorded.
+            NotRecorded: The question is not, or not so often, among those recorded; or the real
+                backend, which may answer it later, is not there.
         """
         __tracebackhide__ = True  # pytest shows the line of the test
         asked = as_json(question)
@@ -142,6 +149,8 @@ class Cassette:
     def _recorded(self, question: Question, asked: dict[str, Any]) -> Any:
         try:
             given = {"answer": to_json(self.backend(question.model)(question))}
+        except BackendUnavailable as err:  # else it would be replayed for ever
+            raise NotRecorded(str(self.path), err.message, _dumped(asked)) from err
         except BackendFailed as err:
             given = {"failure": err.message}
         recording = Recording(asked, given, used=True)
@@ -269,9 +278,18 @@ def _backend_of(request: pytest.FixtureRequest, opened: ExitStack) -> Callable[[
             chosen = request.config.getoption("--dtn-backend")
             settings = None if chosen else configured().backends
             if not (chosen or settings):  # an echo is not worth recording
-                raise NoBackend(model)
+                raise _no_backend(model)
             found.append(opened.enter_context(backends.of(settings, chosen)))
-        real: Backend = found[0](model)
+        try:
+            real: Backend = found[0](model)
+        except NoBackend as err:
+            raise _no_backend(model) from err
         return real
 
     return backend
+
+
+def _no_backend(model: str) -> NoBackend:
+    error = NoBackend(model)
+    error.hint = (error.hint or "").replace("--backend", "--dtn-backend")
+    return error

@@ -17,7 +17,7 @@ from ape_dtn.answers.record import Record, read_records
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import Log, Router, SessionManager
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import CallbackFailed, Refused, StateFixed
+from ape_dtn.errors import CallbackFailed, InvalidOption, Refused, StateFixed
 from ape_dtn.names import as_hex, id_of
 from ape_dtn.serving.answering import NOT_PARSABLE, Result, failure, question_of, responding
 from ape_dtn.serving.work import Registration
@@ -62,7 +62,15 @@ class DtnTestNode(Telling):
     def __repr__(self) -> str:
         return f"<DtnTestNode {self.network.node}>"
 
-    def _rule(self) -> Rule:
+    def _rule(self, what: str) -> Rule:
+        whole = next((rule for rule in self.rules if rule.is_for_all), None)
+        if whole is not None:
+            reason = (
+                f"{whole.what} is for all questions, and leaves none to it; add to that by "
+                f"dtn_node.{whole.what}.{what}, narrow it by when, model or times, or begin anew "
+                "by dtn_node.rules.clear()"
+            )
+            raise InvalidOption(what, reason)
         self.rules.append(Rule())
         return self.rules[-1]
 

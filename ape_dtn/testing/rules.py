@@ -54,14 +54,15 @@ class Telling(ABC):
         dtn_node.reply("sunny", when="weather")
         dtn_node.reply("late", times=1).delay(blocks=3)
 
-    Of the rules that match a question, the first one counts. A rule that is not told an answer, as
-    by ``dtn_node.delay(blocks=3)``, answers text with what was asked. All methods take what
-    :class:`Which` has.
+    Of the rules that match a question, the first one counts. After one that is for all questions no
+    other would ever count, and none can be told. A rule that is not told an answer, as by
+    ``dtn_node.delay(blocks=3)``, answers text with what was asked. All methods take what
+    :class:`Which` has, and raise ``InvalidOption`` for what could not be.
     """
 
     @abstractmethod
-    def _rule(self) -> Rule:
-        """The rule that is added to."""
+    def _rule(self, what: str) -> Rule:
+        """The rule that is added to, when it is told this."""
 
     def reply(self, value: Any, **which: Unpack[Which]) -> Rule:
         """Answers with a value, of the type that the model gives.
@@ -173,7 +174,7 @@ class Telling(ABC):
         return self._tell("break_callback()", which, callback_revert=data)
 
     def _tell(self, what: str, which: Which, **doing: Any) -> Rule:
-        rule = self._rule()
+        rule = self._rule(what)
         rule.narrow(which)
         for name, value in doing.items():
             setattr(rule, name, value)
@@ -273,7 +274,12 @@ class Rule(Telling):
         is_left = self.times is None or self.used < self.times
         return is_left and all(condition(task) for condition in self.conditions)
 
-    def _rule(self) -> Rule:
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it applies to all questions, always."""
+        return self.times is None and not self.conditions
+
+    def _rule(self, what: str) -> Rule:
         return self
 
 

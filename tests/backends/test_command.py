@@ -123,6 +123,12 @@ def test_a_command_that_is_gone(tmp_path: Path) -> None:
         command(text("Is it?"))
 
 
+def test_a_command_that_writes_for_ever_does_not_fill_the_memory() -> None:
+    for endless in ("yes", "yes >&2"):
+        with pytest.raises(BackendFailed, match="writes more than"):
+            shell(endless, timeout=30)(text("Is it?"))
+
+
 def test_a_command_that_reads_nothing() -> None:
     assert shell("echo Yes.")(text("x" * 2**20)) == "Yes."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -231,8 +232,13 @@ def test_a_worker_without_coin_answers_once_it_has_some(
 
 
 @on_one
-def test_a_chain_that_cannot_be_reached_is_waited_for(
-    paying: DtnSession, node_of: Nodes, network: LocalNetwork, heard: Listening
+@pytest.mark.parametrize("says_nothing", [False, True], ids=["gone", "null"])
+def test_a_chain_that_cannot_be_reached_or_read_is_waited_for(
+    paying: DtnSession,
+    node_of: Nodes,
+    network: LocalNetwork,
+    heard: Listening,
+    says_nothing: bool,
 ) -> None:
     from ape_dtn import DtnAi
 
@@ -240,9 +246,11 @@ def test_a_chain_that_cannot_be_reached_is_waited_for(
 
     class Endpoint(RpcCounter):
         def answer(self, body: bytes) -> bytes:
-            if is_down.is_set():
-                raise OSError("gone")
-            return super().answer(body)
+            if not is_down.is_set():
+                return super().answer(body)
+            if says_nothing:  # as nodes that are behind the others of their endpoint
+                return json.dumps([{**each, "result": None} for each in json.loads(body)]).encode()
+            raise OSError("gone")
 
     endpoint = Endpoint(str(network.ai.provider.http_uri))
     with endpoint, connected_to(endpoint.url) as provider:

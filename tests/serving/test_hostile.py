@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from ape_dtn.local import NODE, LocalNetwork
 from ape_dtn.serving import work
 from ape_dtn.serving.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
 from ape_dtn.serving.backends.echo import echo
+from ape_dtn.serving.ledger import Ledger
 from ape_dtn.serving.registering import changing_models, changing_status, take
 from ape_dtn.serving.tally import Kind
 from ape_dtn.serving.work import Terms
@@ -166,3 +168,33 @@ def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is
         time.sleep(1)  # until it has looked why
         set_active(True)
         assert str(request.wait(timeout=20)) == "You asked: What?"
+
+
+@on_one
+def test_a_disk_that_cannot_be_written_stops_nothing_and_is_told_once(
+    paying: DtnSession, node_of: Nodes, heard: Listening, tmp_path: Path
+) -> None:
+    ledger, asked, go = Ledger(tmp_path / "ledger"), threading.Event(), threading.Event()
+
+    def slow(question: Question) -> str:
+        asked.set()
+        go.wait(10)
+        return echo(question)
+
+    def be_writable(is_writable: bool) -> None:
+        with ledger._turn:
+            ledger._database.execute(f"pragma query_only = {not is_writable}")
+
+    with at_work(node_of(backend=slow, ledger=ledger)):
+        first = paying.request("first")
+        assert asked.wait(10)
+        be_writable(False)
+        go.set()
+        heard.wait_for(Kind.RETRIED)
+        second = paying.request("second")
+        heard.wait_for(Kind.RETRIED, 2)
+        time.sleep(1.5)
+        assert (len(heard.of(Kind.RETRIED)), len(heard.of(Kind.RECOVERED))) == (2, 0)
+        be_writable(True)
+        answers = [str(each.wait(timeout=20)) for each in (first, second)]
+    assert answers == ["You asked: first", "You asked: second"]

@@ -32,12 +32,14 @@ ASK = "    assert dtn_cassette(question('Two and two?')) == 'Two and two? 1'"
 # Each answer is another one, and tells how often it was asked.
 REAL = """
 import pathlib
-from ape_dtn.errors import BackendFailed
+from ape_dtn.errors import BackendFailed, BackendUnavailable
 
 def answer(question):
     calls = pathlib.Path(__file__).with_name("calls")
     count = int(calls.read_text() if calls.exists() else 0) + 1
     calls.write_text(str(count))
+    if "gone" in question.text:
+        raise BackendUnavailable("it cannot be reached")
     if "fail" in question.text:
         raise BackendFailed("it is down")
     if question.output == "bytes":
@@ -184,11 +186,19 @@ def test_the_marker_names_another_file(user: User, name: str, path: str) -> None
     assert not user.file.exists()
 
 
+def test_a_backend_that_is_not_there_is_no_answer(user: User) -> None:
+    user.writes("    dtn_cassette(question('gone'))")
+    result = user.runs()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*has no answer: it cannot be reached*"])
+    assert not user.file.exists()
+
+
 def test_nothing_is_recorded_of_an_echo(user: User) -> None:
     user.writes(ASK)
     result = user.runs(backend=False)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*No backend is configured*"])
+    result.stdout.fnmatch_lines(["*No backend is configured*", "*or pass --dtn-backend.*"])
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"recordings": [{"model": "m"}]}'])

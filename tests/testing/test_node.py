@@ -113,6 +113,20 @@ def test_a_question_that_nothing_was_told_for_fails_the_test(
     assert consumer.answer(first) == ""
 
 
+def test_what_would_never_count_is_not_taken(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+    dtn_node.reply("no", when="rain")
+    dtn_node.reply("yes")
+
+    with pytest.raises(InvalidOption, match=r"dtn_node\.reply\('yes'\)\.delay\(blocks=3\)"):
+        dtn_node.delay(blocks=3)
+
+    dtn_node.rules.clear()
+    dtn_node.delay(blocks=3).reply("yes")
+    request = consumer.ask("Is it?")
+    dtn_node.answer()
+    assert consumer.answer(request) == ""
+
+
 def test_a_reply_of_the_wrong_type_is_no_reply(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply(b"yes")
     consumer.ask("Is it?")

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -16,6 +17,10 @@ from ape_dtn.asking.values import from_json, read_json, to_json
 from ape_dtn.errors import BackendFailed, BackendUnavailable
 from ape_dtn.serving.answering import Question
 from ape_dtn.serving.backends.configurable import Configurable
+from ape_dtn.serving.backends.endpoint import MAX_BYTES
+
+# How often it is looked at how much a command has written, in seconds.
+LOOK = 0.1
 
 
 class Command(Configurable):
@@ -29,7 +34,8 @@ class Command(Configurable):
     and the last line of its standard error is what whoever asked is told; 75 (``EX_TEMPFAIL`` of
     ``sysexits.h``) says that it may have an answer later.
 
-    It runs in a process group of its own, which is killed when the time is over.
+    It runs in a process group of its own, which is killed when the time is over, or when it has
+    written too much.
     """
 
     short: ClassVar[str] = "line"
@@ -76,16 +82,30 @@ class Command(Configurable):
 
     def _communicated(self, running: subprocess.Popen[bytes], asked: bytes) -> tuple[bytes, bytes]:
         self._running.add(running)
+        deadline = time.monotonic() + self.timeout
+        given: bytes | None = asked
         try:
-            return running.communicate(asked, self.timeout)
-        except subprocess.TimeoutExpired as err:
-            _kill(running)
-            raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
-        except BaseException:  # whoever waits for it was interrupted
+            while True:
+                left = max(deadline - time.monotonic(), 0)
+                try:
+                    return _checked(*running.communicate(given, min(LOOK, left)))
+                except subprocess.TimeoutExpired as err:
+                    _checked(err.output or b"", err.stderr or b"")
+                    if time.monotonic() >= deadline:
+                        raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
+                    given = None  # it has it, or goes on to get it
+        except BaseException:  # also where whoever waits for it was interrupted
             _kill(running)
             raise
         finally:
             self._running.discard(running)
+
+
+def _checked(written: bytes, told: bytes) -> tuple[bytes, bytes]:
+    """What a command has written so far, which would else fill the memory of the node."""
+    if len(written) + len(told) > MAX_BYTES:
+        raise BackendFailed(f"The node's command writes more than {MAX_BYTES} bytes")
+    return written, told
 
 
 def _kill(running: subprocess.Popen[bytes]) -> None:

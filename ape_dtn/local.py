@@ -5,16 +5,17 @@ It is the network of ``contracts/network``, from the shipped artifacts: no compi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ape_dtn import artifacts, deployments
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Function, ModelManager
+from ape_dtn.chain.abi import Function, ModelManager, Router
 from ape_dtn.chain.networks import name as network_name
+from ape_dtn.chain.reads import Call
 from ape_dtn.serving.node import DtnNode
 from ape_dtn.serving.registering import registering, take
 
@@ -33,6 +34,8 @@ SPECS = {
         "prompt: the lines of the prompt; width, height: of the image, in pixels",
     ),
 }
+NAMESPACES = ("api.system", "model.system")  # what these names begin with
+REGISTER_NAMESPACE = Function("registerNamespace(string,address)")
 NODE_USER, NODE_NAME = "local", "echo"
 NODE = f"node.{NODE_USER}.{NODE_NAME}"
 # The echo backend answers text.
@@ -90,7 +93,10 @@ def deploy(
     first_block = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
     say(f"Deploying the network, {behaviour.value.lower()} behaviour")
     token = create_token(provider, owner, fee_token)
-    router = _deploy_contracts(provider, owner, behaviour, token)
+    building = _AtOnce(provider, owner)
+    router, names = put_together(building, behaviour, str(owner.address), token)
+    for namespace in NAMESPACES:
+        building.call(names, REGISTER_NAMESPACE, namespace, str(owner.address))
     ai = DtnAi(router, provider)
     _register_models(ai, owner)
     say(f"Registering {NODE}")
@@ -121,31 +127,74 @@ def fund(provider: ProviderAPI, payer: AccountAPI, token: str, to: str, units: i
     sends.send(provider, payer, sends.call(token, mint, to, units))
 
 
-def _deploy_contracts(
-    provider: ProviderAPI, owner: AccountAPI, behaviour: Behaviour, token: str
-) -> str:
-    """Each contract behind its ERC-1967 proxy, each initialized with its proxy's creation."""
+# A view that shows whether a call was made, and what it returns then.
+Effect: TypeAlias = "tuple[Call, Any]"
 
-    def behind_proxy(name: str, kinds: str, *args: object) -> str:
-        implementation = sends.create(provider, owner, artifacts.creation_code(name))
+
+class Building(Protocol):
+    """What puts contracts on a chain: at once, or as steps that somebody takes later."""
+
+    def create(self, artifact: str, *args: object) -> str:
+        """Creates a contract, and returns its address."""
+
+    def call(
+        self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()
+    ) -> None:
+        """Calls a contract; the effects, all of them, show that it was done."""
+
+
+def put_together(
+    building: Building, behaviour: Behaviour, owner: str, token: str
+) -> tuple[str, str]:
+    """Each contract behind its ERC-1967 proxy, each initialized with its proxy's creation.
+
+    Returns:
+        The router and the namespace manager.
+    """
+
+    def behind_proxy(implementation: str, kinds: str, *args: object) -> str:
         initialize = Function(f"initialize({kinds})").encode(*args)
-        code = artifacts.creation_code("DtnProxy", implementation, initialize)
-        return sends.create(provider, owner, code)
+        return building.create("DtnProxy", implementation, initialize)
 
-    def call(address: str, signature: str, *args: object) -> None:
-        sends.send(provider, owner, sends.call(address, Function(signature), *args))
+    create = building.create
+    names = behind_proxy(create("NamespaceManager"), "address", owner)
+    models = behind_proxy(create("ModelManager"), "address,address", owner, names)
+    nodes = behind_proxy(create(f"{behaviour.value}NodeManager"), "address,address", owner, names)
+    managers = {Router.node_manager: nodes, Router.model_manager: models}
+    if behaviour is Behaviour.DOCUMENTED:  # the router keeps the sessions itself
+        router = behind_proxy(create("DocumentedRouter", token), "address", owner)
+    else:
+        router = behind_proxy(create("DeployedRouter"), "address", owner)
+        kinds = "address,address,address"
+        sessions = behind_proxy(create("DeployedSessionManager"), kinds, owner, token, router)
+        managers = {
+            Router.node_manager: nodes,
+            Router.session_manager: sessions,
+            Router.model_manager: models,
+        }
+    set_managers = Function(f"setManagers({','.join(['address'] * len(managers))})")
+    shown_by = [(Call(router, view), manager) for view, manager in managers.items()]
+    building.call(router, set_managers, *managers.values(), shown_by=shown_by)
+    # No view tells the registrar; that it may give out names does.
+    gives_names = Call(names, REGISTER_NAMESPACE, ("", owner), sender=nodes)
+    building.call(names, Function("setRegistrar(address)"), nodes, shown_by=[(gives_names, ())])
+    return router, names
 
-    prefix, us = behaviour.value, str(owner.address)
-    names = behind_proxy("NamespaceManager", "address", us)
-    models = behind_proxy("ModelManager", "address,address", us, names)
-    nodes = behind_proxy(f"{prefix}NodeManager", "address,address", us, names)
-    router = behind_proxy(f"{prefix}Router", "address", us)
-    sessions = behind_proxy(f"{prefix}SessionManager", "address,address,address", us, token, router)
-    call(router, "setManagers(address,address,address)", nodes, sessions, models)
-    call(names, "setRegistrar(address)", nodes)
-    for namespace in ("api.system", "model.system"):
-        call(names, "registerNamespace(string,address)", namespace, us)
-    return router
+
+@dataclass(frozen=True)
+class _AtOnce:
+    """Sends each thing, and waits for it."""
+
+    provider: ProviderAPI
+    owner: AccountAPI
+
+    def create(self, artifact: str, *args: object) -> str:
+        return sends.create(self.provider, self.owner, artifacts.creation_code(artifact, *args))
+
+    def call(
+        self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()
+    ) -> None:
+        sends.send(self.provider, self.owner, sends.call(to, function, *args))
 
 
 def _register_models(ai: DtnAi, owner: AccountAPI) -> None:

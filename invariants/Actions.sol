@@ -10,15 +10,17 @@ import {DtnClient} from "@dtn/client/DtnClient.sol";
 import {DtnDefaults} from "@dtn/DtnDefaults.sol";
 import {IDtnAi} from "@dtn/IDtnAi.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
-import {Books, IReserving} from "./Books.sol";
+import {Books} from "./Books.sol";
 import {VM} from "./Cheats.sol";
-import {Network} from "./Network.sol";
+import {IReserving, Network} from "./Network.sol";
 
 /// @title All that anybody can do on a network, in any order
 /// @notice Forge chooses who does what. An action that makes no sense now, as closing a session
 ///         where none is open, is dropped and not counted. All others have to come out as the books
 ///         say: done to the unit, or refused with the very reason that is expected.
 contract Actions is Books {
+    using Math for uint256;
+
     /// @notice What a request is to be like.
     /// @param model Which model is asked.
     /// @param trusted Which nodes may answer.
@@ -47,7 +49,7 @@ contract Actions is Books {
     /// @param most What one answer may cost.
     /// @param feeAsked What a byte asked costs.
     /// @param feeAnswered What a byte answered costs.
-    /// @param completed Whether it has its answer.
+    /// @param answer What its answer was, hashed; zero as long as there is none.
     struct BookedRequest {
         uint256 sessionId;
         uint256 model;
@@ -58,7 +60,7 @@ contract Actions is Books {
         uint256 most;
         uint256 feeAsked;
         uint256 feeAnswered;
-        bool completed;
+        bytes32 answer;
     }
 
     /// @notice What a node says of its answer.
@@ -76,6 +78,7 @@ contract Actions is Books {
     uint256 private constant MOST_AT_ONCE = 4;
     uint256 private constant NODES = 2;
     uint256 private constant MODELS = 3;
+    string private constant OF_ANOTHER_MODEL = "Node does not serve requested model";
 
     address[CUSTOMERS] private customers;
     address[NODES] private workers;
@@ -302,22 +305,35 @@ contract Actions is Books {
     function answerStatingImpossibleSizes(uint256 which) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isAnswerable);
         Bill memory bill = Bill(IDtnAi.ResponseStatus.FAILURE, type(uint256).max, 1);
+        if (documented) {
+            _answerBy(id, node, bill);
+            return;
+        }
         bytes memory overflow = abi.encodeWithSignature("Panic(uint256)", 0x11);
         _refused(workers[node], address(router), _response(id, node, bill), overflow);
     }
 
     function answerTwice(uint256 which) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isAnsweredBy);
-        string memory reason = requests[id].completed
+        string memory reason = _isCompleted(requests[id])
             ? "Request already completed"
             : "Node already responded";
         _refused(workers[node], address(router), _response(id, node, _smallBill()), _error(reason));
     }
 
-    /// @dev Where the answers would have to be made into one, which no network can do.
-    function answerInVain(uint256 which) external {
-        (bytes32 id, uint256 node) = _requestThat(which, _isNeverCompleted);
+    /// @dev Where the answers would have to be made into one, which no network can do. One refuses
+    ///      to be asked for that, the other to be answered.
+    function inVain(uint256 which, Wish calldata wish) external {
         bytes memory reason = _error("Response strategy not implemented");
+        if (documented) {
+            uint256 sessionId = _sessionOf(which, _isAccount);
+            address owner = booked[sessionId - 1].owner;
+            BookedRequest memory draft = _draft(sessionId, wish, 1);
+            draft.redundancy = wish.redundancy % 2 == 0 ? 0 : 2;
+            _refused(owner, address(router), _directly(draft, wish.user % 2), reason);
+            return;
+        }
+        (bytes32 id, uint256 node) = _requestThat(which, _isNeverCompleted);
         _refused(workers[node], address(router), _response(id, node, _smallBill()), reason);
     }
 
@@ -336,8 +352,9 @@ contract Actions is Books {
         BookedRequest storage asked = requests[id];
         string memory reason;
         if (caller != workers[node]) reason = "Not the node worker";
+        else if (documented && !network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
         else if (!_has(asked.trusted, node)) reason = "Node does not have required trust namespace";
-        else if (!network.serves(node, asked.model)) reason = "Node does not serve requested model";
+        else if (!network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
         else VM.assume(false);
         _refused(caller, address(router), _response(id, node, _smallBill()), _error(reason));
     }
@@ -472,10 +489,106 @@ contract Actions is Books {
         VM.warp(block.timestamp + 1 + (time % 1 days));
     }
 
+    /// @notice What comes last: whatever was done before, all can go on, and all get what is theirs.
+    function finish() external {
+        _everyRequestIsAsBooked();
+        _newcomerIsServed();
+        _everyRequestIsAnswered();
+        _everySessionIsClosed();
+        _everyRequestIsAsBooked();
+        require(token.balanceOf(address(manager)) == _unclaimed(), "Tokens are stuck");
+        if (_unclaimed() > 0) _startBare(thief);
+        _everySessionIsClosed();
+        require(token.balanceOf(address(manager)) == 0, "A deposit is stuck");
+    }
+
+    /// @dev Somebody who was never here before opens a session, is answered, and closes it.
+    function _newcomerIsServed() private {
+        address newcomer = address(0x4e3);
+        people.push(newcomer);
+        token.mint(newcomer, FUNDS);
+        uint256 due = _unclaimed() + MOST_PAID;
+        _pay(newcomer, address(manager), MOST_PAID);
+        _startBare(newcomer);
+        uint256 sessionId = booked.length;
+        BookedRequest memory draft;
+        (draft.sessionId, draft.model, draft.trusted, draft.redundancy) = (sessionId, 1, 3, 1);
+        (draft.most, draft.feeAsked, draft.feeAnswered) = (MOST_PAID, 1, 1);
+        bytes memory returned = _succeed(newcomer, address(router), _directly(draft, 0));
+        bytes32 id = abi.decode(returned, (bytes32));
+        _asked(id, draft, true);
+        _answerBy(id, 1, _smallBill());
+        bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
+        _close(newcomer, address(router), call, sessionId, newcomer);
+        uint256 left = token.balanceOf(newcomer);
+        require(left == FUNDS - MOST_PAID + due - 2, "A newcomer paid other than the fee");
+    }
+
+    function _everyRequestIsAnswered() private {
+        for (uint256 i = 0; i < requestIds.length; ++i) {
+            for (uint256 node = 0; node < NODES; ++node) {
+                if (!_isAnswerable(requests[requestIds[i]], node)) continue;
+                _answerBy(requestIds[i], node, _smallBill());
+            }
+        }
+    }
+
+    /// @dev By their owners themselves, and each gets what its session has left.
+    function _everySessionIsClosed() private {
+        while (open.length > 0) {
+            uint256 sessionId = open[open.length - 1];
+            address owner = booked[sessionId - 1].owner;
+            address account = _principal(owner);
+            bytes memory call = _isClient(owner)
+                ? abi.encodeCall(AtomicSessions.close, (router, sessionId))
+                : abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
+            _close(account, _isClient(owner) ? owner : address(router), call, sessionId, account);
+        }
+    }
+
+    /// @dev Whoever was answered still has that answer, and no other; each is listed as it was
+    ///      made, and once where ids are unique.
+    function _everyRequestIsAsBooked() private view {
+        bytes32[] memory made = router.getPendingRequests(0, requestsMade);
+        require(!documented || made.length == requestIds.length, "Two requests share an id");
+        for (uint256 i = 0; i < made.length; ++i) {
+            require(
+                documented ? made[i] == requestIds[i] : requests[made[i]].sessionId != 0,
+                "A request is listed that was not made"
+            );
+            BookedRequest storage asked = requests[made[i]];
+            require(_answerTo(made[i]) == asked.answer, "An answer is other than it was given");
+            require(
+                router.getRequest(made[i]).sessionId == asked.sessionId,
+                "A request is other than it was made"
+            );
+        }
+        bytes32[] memory completed = router.getCompletedRequests(0, requestsCompleted);
+        if (!documented) return; // there, a request that had the same id was completed before
+        for (uint256 i = 0; i < completed.length; ++i) {
+            require(_isCompleted(requests[completed[i]]), "A request is listed as completed");
+            for (uint256 j = 0; j < i; ++j) {
+                require(completed[i] != completed[j], "A request was completed twice");
+            }
+        }
+    }
+
+    function _answerTo(bytes32 id) private view returns (bytes32) {
+        try router.fetchResponse(id) returns (
+            IDtnAi.ResponseStatus status,
+            string memory,
+            bytes memory response
+        ) {
+            return _hash(status, response);
+        } catch {
+            return bytes32(0);
+        }
+    }
+
     // How it is done, and booked.
 
     function _createClient(address account) private {
-        DtnClient client = network.createClient(account);
+        DtnClient client = DtnClient(payable(network.createClient(account)));
         clientOf[account] = client;
         accountOf[address(client)] = account;
     }
@@ -560,17 +673,21 @@ contract Actions is Books {
 
     function _answer(uint256 which, Bill memory bill) private {
         (bytes32 id, uint256 node) = _requestThat(which, _isAnswerable);
+        _answerBy(id, node, bill);
+    }
+
+    function _answerBy(bytes32 id, uint256 node, Bill memory bill) private {
         BookedRequest storage asked = requests[id];
         _succeed(workers[node], address(router), _response(id, node, bill));
         uint256 fee = bill.status == IDtnAi.ResponseStatus.SUCCESS
             ? bill.asked * asked.feeAsked + bill.answered * asked.feeAnswered
-            : bill.asked + bill.answered;
+            : bill.asked.saturatingAdd(bill.answered);
         uint256 charge = Math.min(Math.min(fee, asked.most), _left(asked.sessionId));
         _charged(asked.sessionId, charge, asked.most, workers[node]);
         asked.responded |= 1 << node;
         asked.responses += 1;
         if (asked.redundancy != 1) return;
-        asked.completed = true;
+        asked.answer = _hash(bill.status, abi.encode(requestsCompleted));
         requestsCompleted += 1;
     }
 
@@ -692,7 +809,7 @@ contract Actions is Books {
         draft.sessionId = sessionId;
         draft.model = wish.model % MODELS;
         draft.trusted = 1 + (wish.trusted % 3);
-        draft.redundancy = redundancy < 4 ? uint32(redundancy) : 1;
+        draft.redundancy = redundancy < 4 && !documented ? uint32(redundancy) : 1;
         uint256 answers = howMany * Math.max(draft.redundancy, 1);
         draft.most = wish.most % (_available(sessionId) / 2 / answers + 1);
         draft.feeAsked = wish.feeAsked % 1_000;
@@ -748,12 +865,19 @@ contract Actions is Books {
                     id,
                     bill.status,
                     "",
-                    abi.encode("Hello."),
+                    abi.encode(requestsCompleted),
                     network.nodes(node),
                     bill.asked,
                     bill.answered
                 )
             );
+    }
+
+    function _hash(
+        IDtnAi.ResponseStatus status,
+        bytes memory response
+    ) private pure returns (bytes32) {
+        return keccak256(abi.encode(status, response));
     }
 
     function _smallBill() private pure returns (Bill memory) {
@@ -798,7 +922,11 @@ contract Actions is Books {
     }
 
     function _isUnanswered(BookedRequest storage asked, uint256 node) private view returns (bool) {
-        return !asked.completed && !_has(asked.responded, node);
+        return !_isCompleted(asked) && !_has(asked.responded, node);
+    }
+
+    function _isCompleted(BookedRequest storage asked) private view returns (bool) {
+        return asked.answer != bytes32(0);
     }
 
     function _isAnsweredBy(BookedRequest storage asked, uint256 node) private view returns (bool) {

@@ -7,13 +7,7 @@ import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
 import {Log, VM} from "./Cheats.sol";
-import {Network} from "./Network.sol";
-
-/// @notice What only the documented session manager tells.
-interface IReserving {
-    /// @notice What is set aside for the open requests of a session.
-    function getReserved(uint256 sessionId) external view returns (uint256);
-}
+import {IReserving, Network} from "./Network.sol";
 
 /// @title The books of a network, kept apart from it, and their audit
 /// @notice Every call to the network, a client or the token goes through `_call`, which knows who

@@ -4,13 +4,22 @@ pragma solidity ^0.8.24;
 import {Actions} from "./Actions.sol";
 import {Network} from "./Network.sol";
 
+/// @notice Functions of a contract, as forge wants them.
+/// @param target The contract.
+/// @param selectors The functions.
+struct Excluded {
+    address target;
+    bytes4[] selectors;
+}
+
 /// @title The money of a network is where it belongs, whatever anybody does
 abstract contract Money {
     Actions internal actions;
 
     function _begin(string memory behaviour, bool documented) internal {
         address[2] memory workers = [address(0xa11ce), address(0xb0b)];
-        actions = new Actions(new Network(behaviour, workers), documented, workers);
+        Network network = new Network("../ape_dtn/artifacts", behaviour, workers);
+        actions = new Actions(network, documented, workers);
     }
 
     /// @notice What forge calls at random.
@@ -18,6 +27,21 @@ abstract contract Money {
     function targetContracts() external view returns (address[] memory targets) {
         targets = new address[](1);
         targets[0] = address(actions);
+    }
+
+    /// @notice What forge is not to call at random.
+    /// @return excluded What comes last.
+    function excludeSelectors() external view returns (Excluded[] memory excluded) {
+        excluded = new Excluded[](1);
+        excluded[0].target = address(actions);
+        excluded[0].selectors = new bytes4[](1);
+        excluded[0].selectors[0] = Actions.finish.selector;
+    }
+
+    /// @notice Done once, when all calls of a run are made.
+    function afterInvariant() external {
+        actions.finish();
+        actions.audit();
     }
 
     /// @notice Holds after every action.

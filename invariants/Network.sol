@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {DtnClient} from "@dtn/client/DtnClient.sol";
 import {DtnDefaults} from "@dtn/DtnDefaults.sol";
 import {IModelManager} from "@dtn/network/interfaces/IModelManager.sol";
 import {INamespaceManager} from "@dtn/network/interfaces/INamespaceManager.sol";
@@ -10,6 +9,18 @@ import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
 import {VM} from "./Cheats.sol";
+
+/// @notice What the code of all clients tells of them.
+interface IClients {
+    /// @notice The address of an account's client, whether it was created or not.
+    function clientOf(address account) external view returns (address);
+}
+
+/// @notice What only the documented session manager tells.
+interface IReserving {
+    /// @notice What is set aside for the open requests of a session.
+    function getReserved(uint256 sessionId) external view returns (uint256);
+}
 
 /// @title A network of the shipped artifacts, as `ape_dtn.local` deploys it
 /// @notice It has three models and two nodes. The first node serves the first two models, the
@@ -29,7 +40,7 @@ contract Network {
     /// @notice What holds all tokens, and is the fee target.
     ISessionManager public immutable sessions;
     /// @notice The code of all clients.
-    DtnClient public immutable clients;
+    IClients public immutable clients;
     /// @notice What accounts can delegate to.
     address public immutable delegate;
     /// @notice The ids of the models.
@@ -37,9 +48,17 @@ contract Network {
     /// @notice The ids of the nodes.
     bytes32[NODES] public nodes;
 
+    string private artifacts;
+
+    /// @param artifacts_ The folder that they are in.
     /// @param behaviour Whose artifacts, `Documented` or `Deployed`.
     /// @param workers Who answers for each node.
-    constructor(string memory behaviour, address[NODES] memory workers) {
+    constructor(
+        string memory artifacts_,
+        string memory behaviour,
+        address[NODES] memory workers
+    ) {
+        artifacts = artifacts_;
         token = TestUSDC(_create("TestUSDC", ""));
         address us = address(this);
         address names = _behindProxy(
@@ -54,48 +73,30 @@ contract Network {
             string.concat(behaviour, "NodeManager"),
             abi.encodeWithSignature("initialize(address,address)", us, names)
         );
-        router = IRouter(
-            _behindProxy(
-                string.concat(behaviour, "Router"),
-                abi.encodeWithSignature("initialize(address)", us)
-            )
-        );
-        sessions = ISessionManager(
-            _behindProxy(
-                string.concat(behaviour, "SessionManager"),
-                abi.encodeWithSignature("initialize(address,address,address)", us, token, router)
-            )
-        );
-        _call(
-            address(router),
-            abi.encodeWithSignature(
-                "setManagers(address,address,address)",
-                nodeManager,
-                sessions,
-                modelManager
-            )
-        );
+        if (keccak256(bytes(behaviour)) == keccak256("Documented")) {
+            (router, sessions) = _documented(nodeManager, modelManager);
+        } else {
+            (router, sessions) = _deployed(nodeManager, modelManager);
+        }
         _call(names, abi.encodeWithSignature("setRegistrar(address)", nodeManager));
         _registerModels(INamespaceManager(names), IModelManager(modelManager));
         _registerNodes(INodeManager(nodeManager), workers);
-        clients = DtnClient(payable(_createAnywhere(_code("DtnClient"))));
+        clients = IClients(_createAnywhere(_code("DtnClient")));
         delegate = _createAnywhere(_code("DtnDelegate"));
     }
 
     /// @notice Creates the client of an account, as anybody may.
     /// @param owner The account.
     /// @return client Its client.
-    function createClient(address owner) external returns (DtnClient client) {
+    function createClient(address owner) external returns (address client) {
         bytes memory runtime = abi.encodePacked(
             hex"363d3d373d3d3d363d73",
             clients,
             hex"5af43d82803e903d91602b57fd5bf3",
             owner
         );
-        client = DtnClient(
-            payable(_createAnywhere(abi.encodePacked(hex"6100413d81600a3d39f3", runtime)))
-        );
-        require(address(client) == clients.clientOf(owner), "A client is not where it should be");
+        client = _createAnywhere(abi.encodePacked(hex"6100413d81600a3d39f3", runtime));
+        require(client == clients.clientOf(owner), "A client is not where it should be");
     }
 
     /// @notice Whether a node serves a model.
@@ -104,6 +105,50 @@ contract Network {
     /// @return Whether it does.
     function serves(uint256 node, uint256 model) external pure returns (bool) {
         return model == node || model == node + 1;
+    }
+
+    /// @dev The router keeps the sessions itself.
+    function _documented(
+        address nodeManager,
+        address modelManager
+    ) private returns (IRouter, ISessionManager) {
+        address all = _create(
+            "DtnProxy",
+            abi.encode(
+                _create("DocumentedRouter", abi.encode(token)),
+                abi.encodeWithSignature("initialize(address)", address(this))
+            )
+        );
+        _call(
+            all,
+            abi.encodeWithSignature("setManagers(address,address)", nodeManager, modelManager)
+        );
+        return (IRouter(all), ISessionManager(all));
+    }
+
+    function _deployed(
+        address nodeManager,
+        address modelManager
+    ) private returns (IRouter, ISessionManager) {
+        address us = address(this);
+        address asked = _behindProxy(
+            "DeployedRouter",
+            abi.encodeWithSignature("initialize(address)", us)
+        );
+        address keeper = _behindProxy(
+            "DeployedSessionManager",
+            abi.encodeWithSignature("initialize(address,address,address)", us, token, asked)
+        );
+        _call(
+            asked,
+            abi.encodeWithSignature(
+                "setManagers(address,address,address)",
+                nodeManager,
+                keeper,
+                modelManager
+            )
+        );
+        return (IRouter(asked), ISessionManager(keeper));
     }
 
     function _registerModels(INamespaceManager names, IModelManager manager) private {
@@ -146,7 +191,7 @@ contract Network {
     }
 
     function _code(string memory name) private view returns (bytes memory) {
-        return VM.getCode(string.concat("../ape_dtn/artifacts/", name, ".json"));
+        return VM.getCode(string.concat(artifacts, "/", name, ".json"));
     }
 
     function _call(address target, bytes memory data) private returns (bytes memory) {

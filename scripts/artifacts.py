@@ -20,7 +20,6 @@ DEPLOYABLE = (
     "DeployedSessionManager",
     "DocumentedNodeManager",
     "DocumentedRouter",
-    "DocumentedSessionManager",
     "DtnClient",
     "DtnDelegate",
     "DtnProxy",

@@ -13,13 +13,19 @@ from typing import Any
 
 import pytest
 
-from ape_dtn import artifacts
+from ape_dtn import DtnAi, DtnNode, artifacts
 from ape_dtn.amount import Amount, Token
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function
-from ape_dtn.local import Behaviour, FeeToken, LocalNetwork, create_token, deploy, fund
+from ape_dtn.local import NODE, Behaviour, FeeToken, LocalNetwork, create_token, deploy, fund
 
 pytest_plugins = ["pytester"]
+
+# What only these contracts let happen: the session manager is replaced, or an answer is not the
+# only one that is wanted.
+on_deployed = pytest.mark.parametrize("behaviour", [Behaviour.DEPLOYED], indirect=True)
+# What only these refuse.
+on_documented = pytest.mark.parametrize("behaviour", [Behaviour.DOCUMENTED], indirect=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,28 +89,52 @@ def network(local_networks: dict[Behaviour, LocalNetwork], behaviour: Behaviour)
 
 
 def paid_in(network: LocalNetwork, behaviour: Behaviour, cast: Cast, token: str) -> LocalNetwork:
-    """The network, with a new session manager that is paid in this token."""
-    provider, contracts, owner = network.ai.provider, network.ai.contracts(), cast.owner
-    initialize = Function("initialize(address,address,address)")
-    sessions = sends.create(
-        provider,
-        owner,
-        artifacts.creation_code(
-            "DtnProxy",
-            sends.create(
-                provider, owner, artifacts.creation_code(f"{behaviour.value}SessionManager")
-            ),
-            initialize.encode(str(owner.address), token, network.ai.router),
-        ),
-    )
-    managers = (contracts.node_manager, sessions, contracts.model_manager)
-    set_managers = Function("setManagers(address,address,address)")
-    sends.send(provider, owner, sends.call(network.ai.router, set_managers, *managers))
-    found = replace(network, token=token)
+    """The network, paid in this token: of a new router, where the router itself keeps the tokens,
+    and of a new session manager elsewhere."""
+    if behaviour is Behaviour.DOCUMENTED:
+        found = _behind_new_router(network, cast, token)
+    else:
+        replace_manager(network, cast, token)
+        found = replace(network, token=token)
     thousand = 1000 * 10 ** found.ai.token().decimals
     for account in (cast.customer, cast.stranger):
-        fund(provider, owner, token, str(account.address), thousand)
+        fund(found.ai.provider, cast.owner, token, str(account.address), thousand)
     return found
+
+
+def _behind_new_router(network: LocalNetwork, cast: Cast, token: str) -> LocalNetwork:
+    """A documented network with a router of its own, and with the nodes and models of another."""
+    provider, contracts = network.ai.provider, network.ai.contracts()
+    code = sends.create(provider, cast.owner, artifacts.creation_code("DocumentedRouter", token))
+    initialize = Function("initialize(address)").encode(str(cast.owner.address))
+    proxy = artifacts.creation_code("DtnProxy", code, initialize)
+    router = sends.create(provider, cast.owner, proxy)
+    set_managers = Function("setManagers(address,address)")
+    managers = (contracts.node_manager, contracts.model_manager)
+    sends.send(provider, cast.owner, sends.call(router, set_managers, *managers))
+    ai = DtnAi(router, provider)
+    ai.deployment = replace(network.ai.deployment, router=router)
+    return LocalNetwork(ai, DtnNode(ai, NODE, cast.worker), token)
+
+
+def replace_manager(network: LocalNetwork, cast: Cast, token: str | None = None) -> str:
+    """Puts a new session manager behind a deployed router; it counts sessions from 1 again."""
+    provider, owner = network.ai.provider, cast.owner
+    code = sends.create(provider, owner, artifacts.creation_code("DeployedSessionManager"))
+    initialize = Function("initialize(address,address,address)")
+    call = initialize.encode(str(owner.address), token or network.token, network.ai.router)
+    manager = sends.create(provider, owner, artifacts.creation_code("DtnProxy", code, call))
+    use_manager(network, cast, manager)
+    return manager
+
+
+def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
+    """Has a deployed router keep its sessions in this session manager."""
+    contracts = network.ai.contracts()
+    managers = (contracts.node_manager, manager, contracts.model_manager)
+    set_managers = Function("setManagers(address,address,address)")
+    call = sends.call(network.ai.router, set_managers, *managers)
+    sends.send(network.ai.provider, cast.owner, call)
 
 
 @pytest.fixture

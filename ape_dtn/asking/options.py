@@ -23,7 +23,7 @@ class Callback:
     """What the router calls with the answer (``IDtnAi.CallBack``).
 
     Attributes:
-        target: The contract.
+        target: The contract; on the documented behaviour, neither the router nor the fee token.
         success: Signature of the function for a success, as in ``"onAnswer(bytes32)"``.
         failure: Signature of the function for a failure.
         gas: Gas that it may use. The request carries as many wei, which the router keeps.
@@ -66,6 +66,7 @@ class Options(TypedDict, total=False):
         redundancy: How many answers are wanted. Only 1 completes.
         aggregation: How several become one. Only ``ANY`` completes.
         may_never_complete: Send it also where nobody could answer, or no answer could complete it.
+            The documented behaviour refuses the latter all the same.
         fee_per_byte: What is offered for each byte, asked and answered, in the fee token.
         most_it_may_cost: The most that the answer may cost, in the fee token.
         request_limit: Refuse a request that may cost more than this, whatever it says itself.

@@ -974,13 +974,15 @@ def _why_it_failed(
 ) -> DtnError:
     """The revert of a mined transaction is kept nowhere: it is found by calling it once more."""
     call = transaction.as_call(sender)
+    if transaction.gas_limit is not None:  # which may have been too little for a contract
+        call["gas"] = hex(transaction.gas_limit)
     block = hex(receipt.block_number - 1)
     for at in (block, "latest"):
         try:
             (answer,) = rpc.ask(provider, [("eth_call", [call, at])])
         except NoNetwork:  # that it failed is known all the same
             break
-        if isinstance(answer, rpc.Failure) and answer.data is not None:
+        if isinstance(answer, rpc.Failure) and answer.data:
             revert = reverts.decode(answer.data, answer.message)
             return reverts.to_error(replace(revert, transaction=receipt.transaction), about)
     error = ContractReverted(f"transaction {receipt.transaction} failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,16 +21,12 @@ if TYPE_CHECKING:
     from ape_dtn.rehearsal.fork import Fork
     from ape_dtn.rehearsal.known import Known
 
-# What a callback is given to find out whether it only wants gas, and the response with it. A
-# transaction of more than 2 ** 24 is not taken (EIP-7825).
-PLENTY, PLENTY_IN_ALL = 10_000_000, 16_000_000
+# What a callback is given to find out whether it only wants gas.
+PLENTY = 10_000_000
 
-# How near to the least gas it is found, in percent, where a callback needs more than it uses, and
-# from where it is looked for, if that is nothing.
-NEAR_PERCENT, FIRST_STEP = 1, 1_000
-
-# What any transaction costs, and each of the bytes that come with it, before a contract runs.
-TRANSACTION_GAS, ZERO_BYTE_GAS, BYTE_GAS = 21_000, 4, 16
+# What any transaction costs before a contract runs, and each of the bytes, addresses and slots of
+# storage that come with it.
+TRANSACTION_GAS, ZERO_BYTE_GAS, BYTE_GAS, ADDRESS_GAS, SLOT_GAS = 21_000, 4, 16, 2_400, 1_900
 
 _FAILED = (Router.success_callback_failed, Router.failure_callback_failed)
 
@@ -49,8 +45,6 @@ class Response:
         worker: Who sent it.
         transaction: What was sent.
         receipt: Its receipt.
-        slots: Where the router may keep the gas of the callback: the slots that got its number when
-            the request was made.
     """
 
     fork: Fork
@@ -62,7 +56,6 @@ class Response:
     worker: str
     transaction: Transaction
     receipt: Receipt
-    slots: Sequence[str]
 
     @cached_property
     def data(self) -> bytes:
@@ -119,34 +112,57 @@ def _failure(response: Response) -> CallbackFailed | None:
 
 
 def _needed(response: Response) -> int | None:
-    """The least gas with which the callback would have succeeded; None where it never would."""
+    """The least gas with which the callback would have succeeded; None where it never would.
+
+    The router calls it once more, after the response: the one that failed has left nothing.
+    """
+    data, warm = response.data, _warm(response)
+    zeros, slots = data.count(0), sum(len(each["storageKeys"]) for each in warm)
+    before = TRANSACTION_GAS + zeros * ZERO_BYTE_GAS + (len(data) - zeros) * BYTE_GAS
+    before += len(warm) * ADDRESS_GAS + slots * SLOT_GAS
+    target = response.record.callback_target
+    call: dict[str, Any] = {"from": response.router, "to": target, "data": as_hex(data)}
+    if warm:
+        call["accessList"] = warm
 
     def succeeds(gas: int) -> bool:
-        frame = _with_gas(response, slot, gas)
-        return frame is not None and not frame.get("error")
+        asked = {**call, "gas": hex(before + gas)}
+        (found,) = rpc.ask(response.fork.provider, [("eth_call", [asked, "latest"])])
+        return not isinstance(found, rpc.Failure)
 
-    for slot in response.slots:
-        frame = _with_gas(response, slot, PLENTY)
-        if frame is not None and rpc.as_int(frame["gas"]) == PLENTY:
-            if frame.get("error"):
-                return None
-            # What it uses is enough, unless it keeps some back from what it calls in turn.
-            used = rpc.as_int(frame["gasUsed"])
-            return _least(used - 1, succeeds)
-    return _called_after(response)
+    if not response.fork.tells_traces:  # it takes no call of who could not pay the gas
+        response.fork.fund(response.router)
+    if not succeeds(PLENTY):
+        return None
+    too_little, enough = response.record.callback_gas, PLENTY
+    while enough - too_little > 1:
+        tried = (too_little + enough) // 2
+        if succeeds(tried):
+            enough = tried
+        else:
+            too_little = tried
+    return enough
 
 
-def _with_gas(response: Response, slot: str, gas: int) -> dict[str, Any] | None:
-    """The callback's frame, had the request given it so much gas. Nothing is changed."""
-    stored = {slot: as_hex(gas.to_bytes(32, "big"))}
+def _warm(response: Response) -> list[dict[str, Any]]:
+    """What the response has read when it calls back, as an access list: to read it again is cheap.
+
+    Where the chain does not tell, more than is needed is found, and by the more, the more the
+    callback reads of that.
+    """
+    if not response.fork.tells_traces:
+        return []
+    call = response.transaction.as_call(response.worker)
     options = {
-        "tracer": "callTracer",
-        "stateOverrides": {response.router: {"stateDiff": stored}},
+        "tracer": "prestateTracer",
+        "stateOverrides": {response.record.callback_target: {"code": "0x"}},
     }
-    call = {**response.transaction.as_call(response.worker), "gas": hex(PLENTY_IN_ALL)}
     before = hex(response.receipt.block_number - 1)
-    (found,) = rpc.ask(response.fork.provider, [("debug_traceCall", [call, before, options])])
-    return None if isinstance(found, rpc.Failure) else _frame(response, found)
+    read = rpc.result(response.fork.provider, "debug_traceCall", [call, before, options])
+    return [
+        {"address": address, "storageKeys": list(account.get("storage", ()))}
+        for address, account in read.items()
+    ]
 
 
 def _frame(response: Response, outermost: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,37 +179,3 @@ def _frames(outermost: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield outermost
     for each in outermost.get("calls", ()):
         yield from _frames(each)
-
-
-def _called_after(response: Response) -> int | None:
-    """What it needs when the router calls it after the response, where that is all there is to try.
-
-    What the response has read before is dearer then: it is more than is needed, and by the more,
-    the more the callback reads.
-    """
-    data = response.data
-    zeros = data.count(0)
-    before = TRANSACTION_GAS + zeros * ZERO_BYTE_GAS + (len(data) - zeros) * BYTE_GAS
-    call = {"from": response.router, "to": response.record.callback_target, "data": as_hex(data)}
-
-    def succeeds(gas: int) -> bool:
-        asked = {**call, "gas": hex(before + gas)}
-        (found,) = rpc.ask(response.fork.provider, [("eth_call", [asked, "latest"])])
-        return not isinstance(found, rpc.Failure)
-
-    response.fork.fund(response.router)
-    given = response.record.callback_gas
-    return _least(given, succeeds) if succeeds(PLENTY) else None
-
-
-def _least(too_little: int, succeeds: Callable[[int], bool]) -> int:
-    """The least gas that is enough, to a percent where it is more than what is tried first."""
-    enough, tried = PLENTY, too_little + 1
-    while enough - too_little > 1 + too_little * NEAR_PERCENT // 100:
-        if succeeds(tried):
-            enough = tried
-        else:
-            too_little = tried
-        # It is rather near: the steps upwards grow from there.
-        tried = min((too_little + enough) // 2, 2 * too_little + FIRST_STEP)
-    return enough

@@ -140,7 +140,7 @@ def labels_of(router: str, contracts: Contracts) -> dict[str, str]:
         contracts.node_manager: "node manager",
         contracts.model_manager: "model manager",
         contracts.session_manager: "session manager",
-        router: "router",
+        router: "router",  # where it keeps the sessions itself, too
     }
 
 

@@ -164,20 +164,10 @@ class _Sent:
 
 @dataclass(frozen=True)
 class _Request:
-    """A request that is yet to be answered, and the transaction that made it."""
+    """A request that is yet to be answered."""
 
     id: bytes
     depth: int
-    made_in: Step
-
-    def slots(self, router: str, value: int) -> list[str]:
-        """The slots of the router's storage that got this value when the request was made."""
-        return [
-            change.what
-            for change in self.made_in.changes
-            if (change.kind, change.address) == ("storage", router)
-            and int(change.after, 16) == value
-        ]
 
 
 class _Run:
@@ -216,7 +206,7 @@ class _Run:
 
     def _asked_by(self, sent: _Sent, depth: int) -> list[_Request]:
         found = Router.request_created.find(sent.logs, self.ai.router)
-        return [_Request(each["requestId"], depth, sent.step) for each in found]
+        return [_Request(each["requestId"], depth) for each in found]
 
     def _send(
         self,
@@ -300,7 +290,6 @@ class _Run:
             worker=node.worker,
             transaction=response,
             receipt=sent.receipt,
-            slots=request.slots(self.ai.router, record.callback_gas),
         )
         asked = Asked(
             **fields,

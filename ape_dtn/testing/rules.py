@@ -143,16 +143,19 @@ class Telling(ABC):
         """Sends the response with this gas limit, as a node may that saves.
 
         The callback gets at most 63 of 64 parts of what is left when it is called. With too little
-        for the router itself to finish, the response reverts.
+        for the router itself to finish, the response reverts; on the documented behaviour, also
+        with too little for all the gas that the callback was promised.
         """
         return self._tell(f"limit_gas({limit})", which, gas_limit=limit)
 
     def starve_callback(self, *, gas: int, **which: Unpack[Which]) -> Rule:
         """Runs the request's callback with this gas, as if no more had been asked for.
 
-        Nodes alone cannot do that to every callback: where it uses up less than some 250,000 gas,
-        the 64th part that stays with the router does not suffice to finish, and nothing happens at
-        all; see :meth:`limit_gas`.
+        The target has other code during the one transaction that responds, which runs its own with
+        so much gas. Nodes alone cannot do that on the documented behaviour, and on the deployed one
+        not to every callback: where it uses up less than some 250,000 gas, the 64th part that stays
+        with the router does not suffice to finish, and nothing happens at all; see
+        :meth:`limit_gas`.
 
         Raises:
             StateFixed: When it answers, on another chain than Anvil and Ape's in-process one.

@@ -31,33 +31,6 @@ def code_replaced(provider: ProviderAPI, address: str, code: bytes) -> Iterator[
         _settle(provider)
 
 
-@contextmanager
-def word_replaced(provider: ProviderAPI, address: str, slot: int, value: int) -> Iterator[None]:
-    """A word of a contract's storage is another meanwhile.
-
-    Raises:
-        StateFixed: It is neither Anvil nor Ape's in-process chain.
-    """
-    before = word(provider, address, slot)
-    _set_word(provider, address, slot, value)
-    try:
-        yield
-    finally:
-        _set_word(provider, address, slot, before)
-        _settle(provider)
-
-
-def word(provider: ProviderAPI, address: str, slot: int) -> int:
-    """A word of a contract's storage."""
-    if _in_process(provider):  # it serves no eth_getStorageAt
-        chain = _py_evm(provider)
-        found: int = chain.get_vm(chain.header).state.get_storage(
-            to_canonical_address(address), slot
-        )
-        return found
-    return rpc.as_int(rpc.result(provider, "eth_getStorageAt", [address, hex(slot), "latest"]))
-
-
 def set_code(provider: ProviderAPI, address: str, code: bytes) -> None:
     """Gives an address code. On the in-process chain it is there with the next block.
 
@@ -68,13 +41,6 @@ def set_code(provider: ProviderAPI, address: str, code: bytes) -> None:
         _edit(provider, lambda state: state.set_code(to_canonical_address(address), code))
     else:
         _ask(provider, "anvil_setCode", [address, "0x" + code.hex()])
-
-
-def _set_word(provider: ProviderAPI, address: str, slot: int, value: int) -> None:
-    if _in_process(provider):
-        _edit(provider, lambda state: state.set_storage(to_canonical_address(address), slot, value))
-    else:
-        _ask(provider, "anvil_setStorageAt", [address, f"0x{slot:064x}", f"0x{value:064x}"])
 
 
 def _settle(provider: ProviderAPI) -> None:

@@ -168,6 +168,15 @@ abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
         return _storage().expirations[nodeId][namespaceId];
     }
 
+    /// @dev Reverts unless a node may answer for a model.
+    function _checkNode(bytes32 nodeId, address worker, bytes32 modelId) internal view {
+        NodeStorage storage $ = _storage();
+        NodeData storage node = $.nodes[nodeId];
+        require(node.worker == worker, "Not the node worker");
+        require(node.isActive, "Node not active");
+        require($.modelsOf[nodeId].contains(modelId), "Node does not serve requested model");
+    }
+
     /// @dev The expiration that a namespace owner's signature must cover.
     function _signedExpiration(uint256 expiration) internal view virtual returns (uint256);
 

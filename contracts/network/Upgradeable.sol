@@ -13,5 +13,5 @@ abstract contract Upgradeable is Ownable2StepUpgradeable, UUPSUpgradeable {
         _disableInitializers();
     }
 
-    function _authorizeUpgrade(address) internal override onlyOwner {}
+    function _authorizeUpgrade(address) internal virtual override onlyOwner {}
 }

@@ -13,12 +13,13 @@ from eth_account.messages import encode_typed_data
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import artifacts
-from ape_dtn.ai import Contracts
+from ape_dtn.ai import Contracts, DtnAi
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import ERC20, Function, NodeManager, Router, SessionManager
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError
 from ape_dtn.local import NODE, NODE_USER, Behaviour, FeeToken, LocalNetwork, create_token, fund
+from ape_dtn.serving.node import DtnNode
 from tests.conftest import Cast
 
 if TYPE_CHECKING:
@@ -346,31 +347,44 @@ def net(network: LocalNetwork, cast: Cast) -> Net:
 def any_net(net: Net, behaviour: Behaviour, request: pytest.FixtureRequest) -> Net:
     """Both behaviours in turn, paid in a token like USDT and in one like USDC."""
     if request.param is not FeeToken.USDT:
-        replace_sessions(net, behaviour, request.param)
+        pay_in(net, behaviour, create_token(net.provider, net.cast.owner, request.param))
         for account in (net.cast.customer, net.cast.stranger):
             net.fund(account, 1_000_000_000)
     return net
 
 
-def replace_sessions(
-    net: Net, behaviour: Behaviour, fee_token: FeeToken = FeeToken.USDT
-) -> Contracts:
-    """Puts a new session manager, paid in a new token, behind the router. Returns what was."""
-    return pay_in(net, behaviour, create_token(net.provider, net.cast.owner, fee_token))
+def replace_sessions(net: Net) -> Contracts:
+    """Puts a new session manager, paid in a new token, behind the deployed router.
 
-
-def pay_in(net: Net, behaviour: Behaviour, token: str) -> Contracts:
-    """Puts a new session manager, paid in this token, behind the router. Returns what was."""
+    Returns:
+        What was behind it.
+    """
     before = net.contracts
-    owner = address(net.cast.owner)
+    pay_in(net, Behaviour.DEPLOYED, create_token(net.provider, net.cast.owner, FeeToken.USDT))
+    return before
+
+
+def pay_in(net: Net, behaviour: Behaviour, token: str) -> None:
+    """Has the network be paid in this token.
+
+    The deployed router gets a new session manager. The documented one keeps the tokens itself, and
+    is another one from then on.
+    """
+    before, owner = net.contracts, address(net.cast.owner)
+    if behaviour is Behaviour.DOCUMENTED:
+        initialization = Function("initialize(address)").encode(owner)
+        router = net.create("DtnProxy", net.create("DocumentedRouter", token), initialization)
+        managers = (before.node_manager, before.model_manager)
+        net.send(net.cast.owner, router, "setManagers(address,address)", *managers)
+        net.ai, net.router = DtnAi(router, net.provider), router
+        net.node = DtnNode(net.ai, NODE, net.cast.worker)
+        return
     initialization = Function("initialize(address,address,address)").encode(
         owner, token, net.router
     )
-    implementation = net.create(f"{behaviour.value}SessionManager")
-    sessions = net.create("DtnProxy", implementation, initialization)
+    sessions = net.create("DtnProxy", net.create("DeployedSessionManager"), initialization)
     managers = (before.node_manager, sessions, before.model_manager)
     net.send(net.cast.owner, net.router, SET_MANAGERS, *managers)
-    return before
 
 
 # Clients and delegates. Their module needs this one, and is imported where it is used.

@@ -53,7 +53,7 @@ from .conftest import (
 UNITS = 1_000_000
 
 # Where the code of version 0.1.0 is, on every chain.
-PINNED = "0x2f33C89a59822eC8616d08C6B8b1552BDa97ED51"
+PINNED = "0x89f8C18e5527d832BB0F3f975c11d6329aa87E01"
 
 MAGIC = bytes.fromhex("1626ba7e")  # of ERC-1271, as ERC-1271 has it
 NOT_SIGNED = b"\xff" * 4

@@ -686,7 +686,6 @@ def test_line_14_the_session_manager_has_nothing_to_top_up_with() -> None:
     assert changing - of_owner == {
         "startUserSession",
         "closeUserSession",
-        "authorizeRequest",
         "chargeUserSession",
     }
 

@@ -563,21 +563,42 @@ def test_the_lifecycle_of_a_session(documented: Net, cast: Cast) -> None:
     assert documented.read(documented.router, Router.get_completed_requests_length) == 2
 
 
-def test_answers_never_spend_what_another_request_reserved(documented: Net, cast: Cast) -> None:
-    second = documented.add_node("second", cast.stranger)
-    session = documented.open(cast.customer, 400)
-    greedy = documented.ask(cast.customer, session, nodes=[NODE_ID, second], redundancy=3, most=100)
-    other = documented.ask(cast.customer, session, most=100)
-    documented.reply(greedy)
-    documented.reply(greedy, node=second, worker=cast.stranger)
+@pytest.mark.parametrize(
+    ("redundancy", "aggregation"), [(0, 0), (2, 0), (3, 0), (1, 1), (1, 2), (1, 3), (1, 4)]
+)
+def test_what_could_never_complete_is_refused(
+    documented: Net, cast: Cast, redundancy: int, aggregation: int
+) -> None:
+    session = documented.open(cast.customer)
 
-    documented.reply(other)
+    with refused(ContractReverted, "Response strategy not implemented"):
+        documented.ask(cast.customer, session, redundancy=redundancy, aggregation=aggregation)
 
-    assert documented.balance(session) >= 100
+    assert reserved(documented, session) == 0
 
 
-def test_several_answers_need_what_all_of_them_may_cost(documented: Net, cast: Cast) -> None:
-    session = documented.open(cast.customer, 200)
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 200])
+def test_a_request_that_trusts_many_nodes_is_answered_by_the_last(
+    documented: Net, cast: Cast, count: int
+) -> None:
+    nodes = [keccak(text=f"node.nobody.{each}") for each in range(count - 1)]
+    session = documented.open(cast.customer)
 
-    with pytest.raises(InsufficientFunds):
-        documented.ask(cast.customer, session, redundancy=3, most=100)
+    request = documented.ask(cast.customer, session, nodes=[*nodes, NODE_ID], namespaces=nodes)
+    documented.reply(request)
+
+    record = documented.record(request)
+    assert (list(record[4][0]), list(record[4][1])) == (nodes, [*nodes, NODE_ID])
+    assert record[-1][3] == NODE_ID
+
+
+@pytest.mark.parametrize("target", ["router", "fee_token"])
+def test_no_callback_acts_in_the_name_of_who_holds_the_tokens(
+    documented: Net, cast: Cast, target: str
+) -> None:
+    session = documented.open(cast.customer)
+    called = documented.router if target == "router" else documented.contracts.fee_token
+    callback = (Router.start_user_session.selector, b"\0" * 4, called)
+
+    with refused(ContractReverted, "Callback target not allowed"):
+        documented.ask(cast.customer, session, callback=callback)

@@ -95,6 +95,9 @@ def example(net: Net, project: Any, request: pytest.FixtureRequest) -> Example:
     return Example(net, project, request.param)
 
 
+on_deployed = pytest.mark.parametrize("behaviour", [Behaviour.DEPLOYED], indirect=True)
+
+
 def each(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("example", names, indirect=True)
 
@@ -207,21 +210,20 @@ def test_automatic_session_is_refused_by_the_deployed_network(deployed: Net, pro
 
 
 def test_safe_start_gets_its_deposit_back_and_keeps_the_reason(
-    net: Net,
-    project: Any,
-    local_networks: dict[Behaviour, LocalNetwork],
-    behaviour: Behaviour,
-    cast: Cast,
+    deployed: Net, documented: Net, project: Any, cast: Cast
 ) -> None:
-    (other,) = [found for kind, found in local_networks.items() if kind is not behaviour]
-    contracts = net.contracts
-    # The session manager of the other network lets nobody start but its own router.
-    managers = (contracts.node_manager, other.ai.contracts().session_manager)
-    net.send(cast.owner, net.router, SET_MANAGERS, *managers, contracts.model_manager)
+    net, contracts = deployed, deployed.contracts
+    # A session manager that lets nobody start but another router.
+    initialization = Function("initialize(address,address,address)").encode(
+        cast.owner.address, contracts.fee_token, documented.router
+    )
+    other = net.create("DtnProxy", net.create("DeployedSessionManager"), initialization)
+    managers = (contracts.node_manager, other, contracts.model_manager)
+    net.send(cast.owner, net.router, SET_MANAGERS, *managers)
     example = Example(net, project, "SafeStart")
     net.fund(example.address, DEPOSIT)
 
-    unauthorized = Function("Unauthorized(address,address)").encode(net.router, other.ai.router)
+    unauthorized = Function("Unauthorized(address,address)").encode(net.router, documented.router)
     with refused(ContractReverted, raw("StartFailed(bytes)", unauthorized)):
         example.send(START)
 
@@ -357,12 +359,11 @@ def test_validate_session_starts_when_there_is_none(example: Example) -> None:
 
 
 @each("ValidateSession")
-def test_validate_session_starts_another_behind_a_new_session_manager(
-    example: Example, behaviour: Behaviour
-) -> None:
+@on_deployed
+def test_validate_session_starts_another_behind_a_new_session_manager(example: Example) -> None:
     example.begin()
     example.ask()
-    replace_sessions(example.net, behaviour)
+    replace_sessions(example.net)
     assert not example.views.hasSession()
 
     example.net.fund(example.address, 3_000)

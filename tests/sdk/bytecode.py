@@ -20,6 +20,13 @@ def emitting(topics: Sequence[str], data: bytes) -> bytes:
     return bytes.fromhex(f"{stored}{pushed}60{len(data):02x}5fa{len(topics)}00")
 
 
+def reverting(data: bytes) -> bytes:
+    """Code that reverts with this, whatever is called."""
+    copied = bytes.fromhex(f"61{len(data):04x}80600a5f395ffd")
+    assert len(copied) == 0x0A
+    return copied + data
+
+
 def calling(*calls: tuple[str, bytes]) -> bytes:
     """Creation code that makes calls, one after the other, while it creates an empty contract."""
     place = len(calls) * len(_calling("0x" + "00" * 20, 0, 0)) + 1

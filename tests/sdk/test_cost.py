@@ -16,17 +16,17 @@ from benchmarks.cost import MANY, measure
 GAS = {
     Behaviour.DOCUMENTED: {
         "transfer": 34_104,
-        "start": 170_414,
-        "request": 495_264,
-        "respond": 398_276,
-        "close": 75_630,
+        "start": 85_280,
+        "request": 137_122,
+        "respond": 156_877,
+        "close": 51_802,
     },
     Behaviour.DEPLOYED: {
         "transfer": 34_104,
-        "start": 170_359,
-        "request": 468_137,
-        "respond": 395_691,
-        "close": 72_001,
+        "start": 170_337,
+        "request": 468_205,
+        "respond": 395_793,
+        "close": 71_993,
     },
 }
 
@@ -43,7 +43,7 @@ CALLS = {
     "balance": (2, 8),
     "draft": (3, 13),
     "request": (7, 23),
-    "respond": (10, 25),
+    "respond": (10, 23),
     "load request": (1, 1),
     "answer": (1, 1),
     "cost": (5, 10),

@@ -31,7 +31,7 @@ from ape_dtn.errors import (
 )
 from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork, fund
 from ape_dtn.names import id_of
-from tests.conftest import Cast
+from tests.conftest import Cast, on_documented
 from tests.sdk.conftest import Respond
 
 ENOUGH_GAS = 1_000_000
@@ -107,6 +107,7 @@ def asking(
     model: str = NODE_MODELS[0],
     most: int = 1_000_000,
     callback_gas: int = 0,
+    target: str = NO_ADDRESS,
 ) -> tuple[Any, ...]:
     """A call of ``router.request`` that nobody has checked."""
     return (
@@ -115,7 +116,7 @@ def asking(
         id_of(model, "model"),
         ((), [id_of(NODE, "node")], 1, 8, 0),
         (encode(["string[]"], [["Hello?"]]), b"", 1, 10, 10, most),
-        (b"\0" * 4, b"\0" * 4, NO_ADDRESS),
+        (b"\0" * 4, b"\0" * 4, target),
         NO_ADDRESS,
         callback_gas,
     )
@@ -218,7 +219,7 @@ def test_starting_with_nothing_deposited(refused: Refused, cast: Cast) -> None:
     assert name_of(err) == "InvalidAmount"
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour.DOCUMENTED], ids=["documented"])
+@on_documented
 def test_asking_for_more_than_the_session_has(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
@@ -271,8 +272,11 @@ def test_a_panic_keeps_its_code(network: LocalNetwork, refused: Refused, cast: C
     assert err.message == "The contract reverted: Panic(code=17)"
 
 
-def test_a_reason_without_a_class_keeps_its_text(refused: Refused, cast: Cast) -> None:
-    answer = (bytes(32), 1, "", b"", bytes(32), 0, 0)
+def test_a_reason_without_a_class_keeps_its_text(
+    refused: Refused, funded: DtnSession, cast: Cast
+) -> None:
+    request_id = id_of(funded.request("Hello?").id, "request")
+    answer = (request_id, 1, "", b"", bytes(32), 0, 0)
 
     err = refused(ContractReverted, cast.stranger, Router.respond_to_request, *answer)
 
@@ -280,14 +284,39 @@ def test_a_reason_without_a_class_keeps_its_text(refused: Refused, cast: Cast) -
     assert err.message == "The contract reverted: Not the node worker"
 
 
+def test_answering_what_nobody_asked(refused: Refused, cast: Cast, behaviour: Behaviour) -> None:
+    answer = (bytes(32), 1, "", b"", bytes(32), 0, 0)
+
+    err = refused(ContractReverted, cast.stranger, Router.respond_to_request, *answer)
+
+    names = {
+        Behaviour.DOCUMENTED: "Request does not exist",
+        Behaviour.DEPLOYED: "Not the node worker",
+    }
+    assert err.fields == {"reason": names[behaviour]}
+
+
+@on_documented
+@pytest.mark.parametrize("target", ["fee_token", "session_manager"])
+def test_a_callback_in_the_name_of_the_network(
+    network: LocalNetwork, refused: Refused, funded: DtnSession, cast: Cast, target: str
+) -> None:
+    """Each of them takes the router's word for it."""
+    address = getattr(network.ai.contracts(), target)
+
+    err = refused(ContractReverted, cast.customer, *asking(funded.id, target=address))
+
+    assert err.fields == {"reason": "Callback target not allowed"}
+
+
 def test_an_unknown_error_keeps_its_data(
     network: LocalNetwork, refused: Refused, cast: Cast
 ) -> None:
-    set_managers = Function("setManagers(address,address,address)")
+    transfer_ownership = Function("transferOwnership(address)")
     unknown = Error("OwnableUnauthorizedAccount(address account)")
     stranger = str(cast.stranger.address)
 
-    err = refused(ContractReverted, cast.stranger, set_managers, stranger, stranger, stranger)
+    err = refused(ContractReverted, cast.stranger, transfer_ownership, stranger)
 
     assert err.revert is not None
     assert err.revert.data == unknown.selector + encode(["address"], [stranger])
@@ -317,7 +346,7 @@ def test_running_out_of_gas_is_a_failed_transaction(
 def test_charging_a_session_that_was_closed_meanwhile(
     funded: DtnSession, respond: Respond, behaviour: Behaviour
 ) -> None:
-    """The error comes from the session manager, three contracts behind the one that is called."""
+    """The error comes from where sessions are kept, behind the contract that is called or in it."""
     request = funded.request("Hello?")
     funded.close(force=True)
 

@@ -15,7 +15,7 @@ import rlp  # type: ignore[import-untyped]
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn import Callback, CallType, DtnAi, DtnSession, Status, artifacts, deployments
+from ape_dtn import Callback, CallType, DtnAi, DtnSession, Status, deployments
 from ape_dtn.amount import Token
 from ape_dtn.billing.audit import LEFT_OUT, Audit, Verdict, audits, remarks
 from ape_dtn.billing.bill import State
@@ -29,9 +29,9 @@ from ape_dtn.local import NODE, NODE_MODELS, NODE_USER, Behaviour, LocalNetwork
 from ape_dtn.names import id_of
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
-from tests.conftest import Cast
+from tests.conftest import Cast, on_deployed, replace_manager, use_manager
 
-from .bytecode import calling, deploying, emitting
+from .bytecode import calling, deploying, emitting, reverting
 from .conftest import Respond, Through
 from .test_logs import blocks_at_most
 
@@ -232,24 +232,23 @@ def test_a_node_is_paid_what_is_left(
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILURE])
 def test_a_callback_that_reverts_is_told(
-    funded: DtnSession, respond: Respond, status: Status
+    funded: DtnSession, respond: Respond, cast: Cast, status: Status
 ) -> None:
-    close = "closeUserSession(uint256)"  # which the target, the router, refuses to the router
-    callback = Callback(funded.ai.router, close, close, gas=300_000)
-    request = funded.request(PROMPT, callback=callback)
+    code = deploying(reverting(Function("Error(string)").encode("not now")))
+    target = sends.create(funded.ai.provider, cast.customer, code)
+    request = funded.request(PROMPT, callback=Callback(target, "a(bytes32)", "b(bytes32)", 100_000))
     respond(request, encode(["string"], ["Yes."]), status)
 
     (asked,) = audited(funded).session.requests
 
     (answer,) = asked.responses
     assert answer.status is status
-    assert answer.callback_error is not None
-    assert answer.callback_error.startswith(("Unauthorized(", "SessionNotFound("))
+    assert answer.callback_error == "not now"
 
 
 def test_a_callback_that_works_is_no_error(funded: DtnSession, network: LocalNetwork) -> None:
-    fetch = "fetchResponse(bytes32)"
-    funded.request(PROMPT, callback=Callback(funded.ai.router, fetch, fetch, gas=300_000))
+    manager, read = funded.ai.contracts().model_manager, "modelExists(bytes32)"
+    funded.request(PROMPT, callback=Callback(manager, read, read, 100_000))
     network.node.answer_pending()
 
     (asked,) = audited(funded).session.requests
@@ -324,6 +323,7 @@ def test_a_failure_over_ipfs_has_no_content(funded: DtnSession, network: LocalNe
     assert finding.verdict is Verdict.FAIR
 
 
+@on_deployed
 def test_responses_that_complete_nothing_are_charged_and_not_judged(
     funded: DtnSession, network: LocalNetwork, token: Token
 ) -> None:
@@ -446,28 +446,6 @@ def test_it_takes_seven_http_requests(
 # Session managers that came and went.
 
 
-def replace_manager(network: LocalNetwork, cast: Cast, behaviour: Behaviour) -> str:
-    """Puts a new session manager behind the router; it counts sessions from 1 again."""
-    provider, owner = network.ai.provider, str(cast.owner.address)
-    code = artifacts.creation_code(f"{behaviour.value}SessionManager")
-    implementation = sends.create(provider, cast.owner, code)
-    initialize = Function("initialize(address,address,address)")
-    call = initialize.encode(owner, network.token, network.ai.router)
-    proxy = artifacts.creation_code("DtnProxy", implementation, call)
-    manager = sends.create(provider, cast.owner, proxy)
-    use_manager(network, cast, manager)
-    return manager
-
-
-def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
-    contracts = network.ai.contracts()
-    managers = (contracts.node_manager, manager, contracts.model_manager)
-    call = sends.call(
-        network.ai.router, Function("setManagers(address,address,address)"), *managers
-    )
-    sends.send(network.ai.provider, cast.owner, call)
-
-
 def session_of_id(session_id: int, cast: Cast, ai: DtnAi) -> DtnSession:
     """A session of the stranger, under the present session manager."""
     while (found := DtnSession.start("3", cast.stranger, ai)).id < session_id:
@@ -476,14 +454,15 @@ def session_of_id(session_id: int, cast: Cast, ai: DtnAi) -> DtnSession:
     return found
 
 
+@on_deployed
 def test_an_id_of_two_session_managers_is_two_sessions(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour
+    funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     before = network.ai.contracts().session_manager
     asked = [funded.request(PROMPT)]
     network.node.answer_pending()
     asked.append(funded.request(PROMPT))
-    manager = replace_manager(network, cast, behaviour)
+    manager = replace_manager(network, cast)
     alone = history(network.ai, funded.id)
     again = session_of_id(funded.id, cast, network.ai)
     asked_again = again.request(PROMPT)
@@ -512,7 +491,7 @@ def test_an_old_request_is_paid_by_whoever_has_the_id_now(
     network.node.forget()
     victim = DtnSession.start("25", cast.customer, network.ai)
     request = victim.request(PROMPT)
-    replace_manager(network, cast, Behaviour.DEPLOYED)
+    replace_manager(network, cast)
     again = session_of_id(victim.id, cast, network.ai)
     open_before = history(network.ai, again.id)
     network.node.answer_pending()
@@ -530,11 +509,12 @@ def test_an_old_request_is_paid_by_whoever_has_the_id_now(
     assert [old.difference.units, new.difference.units] == [0, 0]
 
 
+@on_deployed
 def test_a_session_manager_that_came_back(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour
+    funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     before = network.ai.contracts().session_manager
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     other = session_of_id(funded.id, cast, network.ai).request(PROMPT)
     use_manager(network, cast, before)
     own = funded.request(PROMPT)
@@ -589,12 +569,13 @@ def _body(method: str, *params: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
 
 
+@on_deployed
 def test_without_old_state_what_cannot_be_told_is_left_out(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour, through: Through
+    funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     before = network.ai.contracts().session_manager
     old = funded.request(PROMPT)
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     forged = forge(network, cast, funded.id)
     new = session_of_id(funded.id, cast, network.ai).request(PROMPT)
     mine_blocks(network, 3)
@@ -620,11 +601,12 @@ def mine_blocks(network: LocalNetwork, how_many: int) -> None:
         rpc.result(network.ai.provider, "evm_mine", [])
 
 
+@on_deployed
 def test_of_sessions_left_out_the_requests_are_told(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour, through: Through
+    funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     request = funded.request(PROMPT)
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     mine_blocks(network, 3)
 
     with through(forgetful) as ai:
@@ -642,7 +624,7 @@ def test_deployments_that_were_remembered_before_have_none(
     network: LocalNetwork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     kept = tmp_path / "deployments.json"
-    monkeypatch.setattr(deployments, "_path", lambda: kept)
+    monkeypatch.setattr(deployments, "_path", lambda _: kept)
     provider, known = network.ai.provider, (network.ai.router,)
     deployment = replace(network.ai.deployment, session_managers=known)
     monkeypatch.setattr(deployments, "_in_this_process", {})

@@ -33,7 +33,7 @@ from ape_dtn.journal.book import Journal, Meant, State
 from ape_dtn.local import Behaviour, LocalNetwork
 from ape_dtn.starting import methods
 from ape_dtn.starting.methods import Method
-from tests.conftest import Balances, Cast, paid_in
+from tests.conftest import Balances, Cast, on_deployed, replace_manager
 
 from .conftest import DEPOSIT, Through
 
@@ -466,6 +466,7 @@ def test_an_entry_that_has_ended_meanwhile_is_not_resumed(
     assert len(DtnSession.list(cast.customer, network.ai)) == 1
 
 
+@on_deployed
 @pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
 def test_a_manager_that_is_replaced_after_the_plan_is_found(
     network: LocalNetwork,
@@ -475,7 +476,7 @@ def test_a_manager_that_is_replaced_after_the_plan_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plan = DtnSession.plan("25", cast.customer, network.ai, method=method)
-    paid_in(network, behaviour, cast, network.token)
+    replace_manager(network, cast)
     if method is Method.TWO_STEP:  # a bare deposit would go to where nobody finds it
         monkeypatch.setattr(methods, "STALE_AFTER", 0)
 

@@ -397,7 +397,8 @@ def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
     assert ran.returncode == 0, ran.stderr
     on_session, used, without = json.loads(ran.stdout.splitlines()[-1])
 
-    assert is_close(on_session["gas"]["used"]["request"], used)
+    # That chain looks for what is enough in steps of 21,000.
+    assert 0 < on_session["gas"]["used"]["request"] - used < 21_000 + used // 20
     assert without["gas"] is None
     assert "eth_simulateV1" in without["why_no_gas"]
 
@@ -557,7 +558,7 @@ def test_what_cannot_complete_can_be_quoted_all_the_same(funded: DtnSession) -> 
             PROMPT,
             session=funded,
             call_types=DIRECT,
-            redundancy=2,
+            nodes=["node.no.body"],
             may_never_complete=True,
         )
     )

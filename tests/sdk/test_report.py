@@ -34,8 +34,8 @@ SHOWN = '=HYPERLINK("http://evil.example";"x")<script>document.title="evil"</scr
 @pytest.fixture
 def spent(funded: DtnSession, network: LocalNetwork, respond: Respond) -> History:
     """A session with an honest answer, a dear one, a hostile failure and an open request."""
-    close = "closeUserSession(uint256)"  # which the router refuses to itself
-    callback = Callback(funded.ai.router, close, close, gas=300_000)
+    manager, nothing = funded.ai.contracts().model_manager, "thereIsNoSuchFunction(bytes32)"
+    callback = Callback(manager, nothing, nothing, 100_000)
     funded.request("Hello?", callback=callback)
     network.node.answer_pending()
     respond(funded.request("Hello?"), encode(["string"], ["short"]), sizes=(10**9, 10**9))

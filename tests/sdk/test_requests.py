@@ -18,6 +18,7 @@ from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
 from ape_dtn.errors import (
     CannotComplete,
+    ContractReverted,
     FeeTooHigh,
     InsufficientFunds,
     InvalidAmount,
@@ -263,8 +264,13 @@ class TestWhatCannotComplete:
         options: Any,
         error: Any,
         says: str,
+        behaviour: Behaviour,
     ) -> None:
         spoil(network, cast)
+        if behaviour is Behaviour.DOCUMENTED and {"redundancy", "aggregation"} & {*options}:
+            with pytest.raises(ContractReverted, match="Response strategy not implemented"):
+                funded.request("Hello?", **options, may_never_complete=True)
+            return
 
         request = funded.request("Hello?", may_never_complete=True, **options)
 

@@ -32,18 +32,16 @@ from ape_dtn.rescue.finding import Finding, Kind, Remedy
 from ape_dtn.starting.client import client_of
 from benchmarks.chain import connected_to, open_sessions
 from benchmarks.rpc_counter import TRACES, RpcCounter
-from tests.conftest import Balances, Cast
+from tests.conftest import Balances, Cast, on_deployed, replace_manager, use_manager
 
-from .bytecode import deploying
+from . import bytecode
 from .conftest import Respond, Through
 from .test_history import (
     forge,
     forgetful,
     mine_blocks,
     mine_together,
-    replace_manager,
     session_of_id,
-    use_manager,
 )
 from .test_logs import blocks_at_most
 from .test_session import deposit
@@ -289,11 +287,7 @@ def test_a_deposit_is_found_where_nothing_can_be_simulated(
 @pytest.fixture
 def reverting(network: LocalNetwork, cast: Cast) -> Callback:
     """A callback to a contract that reverts, whatever is called."""
-    words = [NOT_NOW[start : start + 32].ljust(32, b"\0") for start in range(0, len(NOT_NOW), 32)]
-    stored = b"".join(
-        b"\x7f" + word + b"\x60" + bytes([32 * place]) + b"\x52" for place, word in enumerate(words)
-    )
-    code = deploying(stored + bytes.fromhex(f"60{len(NOT_NOW):02x}5ffd"))
+    code = bytecode.deploying(bytecode.reverting(NOT_NOW))
     target = sends.create(network.ai.provider, cast.customer, code)
     return Callback(target, "onAnswer(bytes32)", "onFailure(bytes32)", 100_000)
 
@@ -366,15 +360,26 @@ def test_a_failed_callback_is_explained_and_the_answer_fetched(
         assert finding.remedy is None
 
 
+# What the deployed router takes, and never completes.
+NEVER = [
+    ({"redundancy": 2}, "the router completes a redundancy of 1, not of 2"),
+    ({"redundancy": 0}, "the router completes a redundancy of 1, not of 0"),
+    ({"aggregation": 3}, "the router has no aggregation VOTE, only ANY"),
+]
+# What both take, and nobody can answer.
+BY_NOBODY = [
+    ({"nodes": ["node.no.body"]}, "is not registered"),
+    ({"namespaces": ["namespace.no.body"]}, "no node that serves the model is trusted"),
+]
+
+
 @pytest.mark.parametrize(
-    ("options", "why"),
+    ("behaviour", "options", "why"),
     [
-        ({"redundancy": 2}, "the router completes a redundancy of 1, not of 2"),
-        ({"redundancy": 0}, "the router completes a redundancy of 1, not of 0"),
-        ({"aggregation": 3}, "the router has no aggregation VOTE, only ANY"),
-        ({"nodes": ["node.no.body"]}, "is not registered"),
-        ({"namespaces": ["namespace.no.body"]}, "no node that serves the model is trusted"),
+        *((Behaviour.DEPLOYED, *each) for each in NEVER),
+        *((behaviour, *each) for behaviour in Behaviour for each in BY_NOBODY),
     ],
+    indirect=["behaviour"],
 )
 def test_a_request_that_cannot_complete_is_hopeless(
     funded: DtnSession, rescuing: DtnRescue, options: Any, why: str
@@ -435,19 +440,19 @@ def test_a_request_whose_id_another_took_is_hopeless(
 # Session managers that came and went.
 
 
+@on_deployed
 def test_sessions_on_a_replaced_manager_are_found_and_told(
     funded: DtnSession,
     of_client: DtnSession,
     rescuing: DtnRescue,
     network: LocalNetwork,
     cast: Cast,
-    behaviour: Behaviour,
     token: Token,
 ) -> None:
     before = network.ai.contracts().session_manager
     request = of_client.request(PROMPT)
     deposit(network, cast.customer, 5)
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     DtnSession.start("1", cast.customer, network.ai)  # which is no start of that deposit
 
     found = rescuing.findings()
@@ -468,19 +473,19 @@ def test_sessions_on_a_replaced_manager_are_found_and_told(
     assert (left.amount, left.contract, left.remedy) == (token.units(5), before, None)
 
 
+@on_deployed
 def test_what_is_told_of_a_replaced_manager_is_true(
     funded: DtnSession,
     rescuing: DtnRescue,
     network: LocalNetwork,
     cast: Cast,
-    behaviour: Behaviour,
     balances: Balances,
     token: Token,
 ) -> None:
     """Nobody but the router closes there, and putting the manager back mends it."""
     before = network.ai.contracts().session_manager
     held = balances.of(cast.customer)
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     close = Function("closeUserSession(uint256,address)")
     for anybody in (cast.customer, cast.stranger, cast.owner):
         with pytest.raises(SessionNotFound) as raised:
@@ -497,11 +502,12 @@ def test_what_is_told_of_a_replaced_manager_is_true(
     assert balances.of(cast.customer) == held + token.amount("25")
 
 
+@on_deployed
 def test_requests_of_somebody_who_has_the_id_now_are_not_told(
-    funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork, cast: Cast, behaviour: Behaviour
+    funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork, cast: Cast
 ) -> None:
     own = funded.request(PROMPT)
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     other = session_of_id(funded.id, cast, network.ai).request(PROMPT)
 
     found = rescuing.findings()
@@ -519,11 +525,12 @@ def test_a_forged_session_is_none(funded: DtnSession, network: LocalNetwork, cas
     assert DtnRescue(cast.stranger, network.ai).findings() == []
 
 
+@on_deployed
 def test_without_old_state_what_cannot_be_told_is_uncertain(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour, through: Through
+    funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     before = network.ai.contracts().session_manager
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     mine_blocks(network, 3)
 
     with through(forgetful) as ai:
@@ -607,7 +614,7 @@ def test_all_of_it_comes_home_to_the_unit(
     asked = [own.request(PROMPT), by_client.request(PROMPT)]
     network.node.answer_pending()
     spent = asked[0].cost() + asked[1].cost()
-    own.request(PROMPT, redundancy=2, may_never_complete=True)
+    own.request(PROMPT, nodes=["node.no.body"], may_never_complete=True)
     send(network, cast.customer, token.address, ERC20.transfer, rescuing.client, 12)
     deposit(network, cast.customer, 3_000_000)
 

@@ -13,11 +13,11 @@ import rlp  # type: ignore[import-untyped]
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn import Answer, Callback, CallType, DtnAi, DtnRequest, DtnSession, Status, artifacts
+from ape_dtn import Answer, Callback, CallType, DtnAi, DtnRequest, DtnSession, Status
 from ape_dtn.amount import Token
 from ape_dtn.asking.draft import draft
 from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Function, NodeManager, Router
+from ape_dtn.chain.abi import ERC20, NodeManager, Router
 from ape_dtn.errors import (
     DepositTaken,
     DepositWaiting,
@@ -30,11 +30,11 @@ from ape_dtn.errors import (
     UndecodableAnswer,
     UnsafeDeposit,
 )
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
+from ape_dtn.local import NODE, NODE_MODELS, LocalNetwork
 from ape_dtn.names import id_of
 from benchmarks.chain import connected_to, open_sessions
 from benchmarks.rpc_counter import RpcCounter
-from tests.conftest import Balances, Cast
+from tests.conftest import Balances, Cast, on_deployed, replace_manager
 from tests.sdk.conftest import DEPOSIT, Respond
 
 # What is offered for a byte when nothing is said, in units: 0.00001 USDT.
@@ -241,21 +241,12 @@ def test_nobody_has_no_sessions(network: LocalNetwork, cast: Cast) -> None:
 
 
 @pytest.fixture
-def replaced(network: LocalNetwork, funded: DtnSession, cast: Cast, behaviour: Behaviour) -> str:
+def replaced(network: LocalNetwork, funded: DtnSession, cast: Cast) -> str:
     """A new session manager, which the router's owner has put in the place of the one before."""
-    ai, before, owner = network.ai, network.ai.contracts(), str(cast.owner.address)
-    name = f"{behaviour.value}SessionManager"
-    code = sends.create(ai.provider, cast.owner, artifacts.creation_code(name))
-    initialize = Function("initialize(address,address,address)")
-    call = initialize.encode(owner, network.token, ai.router)
-    creation = artifacts.creation_code("DtnProxy", code, call)
-    manager = sends.create(ai.provider, cast.owner, creation)
-    managers = (before.node_manager, manager, before.model_manager)
-    replace = Function("setManagers(address,address,address)")
-    sends.send(ai.provider, cast.owner, sends.call(ai.router, replace, *managers))
-    return manager
+    return replace_manager(network, cast)
 
 
+@on_deployed
 def test_a_replaced_session_manager_is_used_at_once(
     network: LocalNetwork, cast: Cast, replaced: str
 ) -> None:
@@ -268,6 +259,7 @@ def test_a_replaced_session_manager_is_used_at_once(
     assert str(session.close() + request.cost()) == "1.00 USDT"
 
 
+@on_deployed
 def test_sessions_of_a_replaced_session_manager_are_gone(
     funded: DtnSession, replaced: str, nothing_moves: None
 ) -> None:

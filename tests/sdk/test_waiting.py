@@ -36,14 +36,13 @@ from ape_dtn.errors import (
     RequestStranded,
     RpcRefused,
 )
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
+from ape_dtn.local import NODE, NODE_MODELS, LocalNetwork
 from ape_dtn.names import as_hex, id_of
 from benchmarks.chain import connected_to
-from tests.conftest import Cast
+from tests.conftest import Cast, on_deployed, replace_manager
 
 from .bytecode import deploying
 from .conftest import Respond, Through
-from .test_history import replace_manager
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMPT, ANSWER = "Hello?", "You asked: Hello?"
@@ -447,11 +446,12 @@ def test_what_was_answered_before_the_session_was_closed_has_its_answer(
     assert request.wait(timeout=0).text == ANSWER
 
 
+@on_deployed
 def test_a_session_of_a_replaced_manager_pays_nothing_more(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour
+    funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     request = funded.request(PROMPT)
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
 
     with pytest.raises(RequestStranded):
         request.wait(timeout=0)

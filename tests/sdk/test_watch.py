@@ -34,11 +34,11 @@ from ape_dtn.errors import (
 from ape_dtn.local import Behaviour, LocalNetwork
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
-from tests.conftest import Cast
+from tests.conftest import Cast, on_deployed, replace_manager
 
 from .bytecode import emitting
 from .conftest import Respond, Through
-from .test_history import mine_together, replace_manager, response, session_of_id
+from .test_history import mine_together, response, session_of_id
 from .test_waiting import later, mine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -579,8 +579,9 @@ def test_what_strangers_emit_counts_for_nothing(
     assert ids(landed(network.ai, session=funded)) == [request.id, later_on.id]
 
 
+@on_deployed
 def test_an_id_of_a_new_session_manager_is_another_session(
-    funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast, behaviour: Behaviour
+    funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
     before = network.ai.contracts().session_manager
     asked, asked_too = [funded.request(PROMPT) for _ in range(2)]
@@ -590,7 +591,7 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     assert [next(owned).request.id, next(watched).request.id] == [asked.id] * 2
 
     respond(asked_too, HERE)  # and nobody looks before it is replaced
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     again = session_of_id(funded.id, cast, network.ai)  # the stranger's
     of_stranger = again.request(PROMPT)
     respond(of_stranger, HERE)
@@ -608,8 +609,9 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     assert ids(landed(ai, owner=cast.stranger)) == [of_stranger.id]
 
 
+@on_deployed
 def test_sessions_of_a_new_session_manager_are_found(
-    network: LocalNetwork, respond: Respond, cast: Cast, behaviour: Behaviour
+    network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
     """Nobody has seen this one start; before, its id was that of a stranger's session."""
     first = DtnSession.start("1", cast.stranger, network.ai).id
@@ -618,7 +620,7 @@ def test_sessions_of_a_new_session_manager_are_found(
     respond(session.request(PROMPT), HERE)
     next(watch)
 
-    replace_manager(network, cast, behaviour)
+    replace_manager(network, cast)
     new = DtnSession.start("1", cast.customer, network.ai)
     respond(new.request(PROMPT), said("New."))
 

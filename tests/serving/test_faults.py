@@ -157,7 +157,8 @@ def test_a_callback_that_wants_all_the_gas_there_is_holds_up_nobody(
 ) -> None:
     from ape_dtn.asking.options import Callback
 
-    greedy = Callback(paying.ai.router, "a(bytes32)", "b(bytes32)", gas=10**14)
+    target = paying.ai.contracts().model_manager
+    greedy = Callback(target, "a(bytes32)", "b(bytes32)", gas=10**14)
     hostile = paying.request("Pay for it", callback=greedy)
     request = paying.request("And me?")
 

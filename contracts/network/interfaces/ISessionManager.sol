@@ -2,8 +2,7 @@
 pragma solidity ^0.8.20;
 
 /// @title Sessions, and the tokens that fill them
-/// @notice The views and events are those of the deployed session manager. Anybody may read; only
-///         the router may start, close and charge.
+/// @notice The views, events and errors of the deployed session manager.
 interface ISessionManager {
     /// @notice A session. Both fields are zero when there is none.
     /// @param owner Who may spend, close and be refunded.
@@ -47,40 +46,6 @@ interface ISessionManager {
 
     /// @notice A session was started with nothing deposited.
     error InvalidAmount();
-
-    /// @notice Opens a session from all tokens here that no session holds.
-    /// @param owner The owner of the new session.
-    /// @return sessionId The new session.
-    function startUserSession(address owner) external returns (uint256 sessionId);
-
-    /// @notice Closes a session and refunds its owner.
-    /// @param sessionId The session.
-    /// @param owner Who asks for it.
-    function closeUserSession(uint256 sessionId, address owner) external;
-
-    /// @notice Checks that a request may be made at the expense of a session.
-    /// @param sessionId The session.
-    /// @param caller Who asks.
-    /// @param mostItMayCost The most that one response may cost.
-    /// @param responses How many responses are wanted.
-    function authorizeRequest(
-        uint256 sessionId,
-        address caller,
-        uint256 mostItMayCost,
-        uint256 responses
-    ) external;
-
-    /// @notice Pays for a response.
-    /// @param sessionId The session.
-    /// @param mostItMayCost What `authorizeRequest` was told.
-    /// @param fee What is owed, at most `mostItMayCost`.
-    /// @param to The worker that is paid.
-    function chargeUserSession(
-        uint256 sessionId,
-        uint256 mostItMayCost,
-        uint256 fee,
-        address to
-    ) external;
 
     /// @notice A session by its id.
     /// @param sessionId The session.

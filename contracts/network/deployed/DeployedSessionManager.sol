@@ -3,16 +3,18 @@ pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
-import {ISessionManager} from "./interfaces/ISessionManager.sol";
-import {Upgradeable} from "./Upgradeable.sol";
+import {ISessionLedger} from "../interfaces/ISessionLedger.sol";
+import {ISessionManager} from "../interfaces/ISessionManager.sol";
+import {Upgradeable} from "../Upgradeable.sol";
 
-/// @title Sessions, and the tokens that fill them
+/// @title Sessions as they are deployed on the public networks, and the tokens that fill them
 /// @notice It holds all tokens itself: at any time its balance is the sum of the sessions' balances
-///         and of the deposits that nobody has started a session with.
-/// @dev The two behaviours differ in who is told what is wrong, see the folder `behaviour`.
-abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuardTransient {
+///         and of the deposits that nobody has started a session with. A request is not checked
+///         against the balance, and a node is paid what is left.
+contract DeployedSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTransient {
     using EnumerableSet for EnumerableSet.UintSet;
     using SafeERC20 for IERC20;
 
@@ -47,7 +49,7 @@ abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuar
         $.router = router;
     }
 
-    /// @inheritdoc ISessionManager
+    /// @inheritdoc ISessionLedger
     function startUserSession(
         address owner_
     ) external onlyRouter nonReentrant returns (uint256 sessionId) {
@@ -62,11 +64,12 @@ abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuar
         emit SessionStarted(sessionId, owner_, deposit);
     }
 
-    /// @inheritdoc ISessionManager
+    /// @inheritdoc ISessionLedger
     function closeUserSession(uint256 sessionId, address caller) external onlyRouter nonReentrant {
         SessionStorage storage $ = _storage();
         Session memory session = $.sessions[sessionId];
-        _checkClose(sessionId, session.owner, caller);
+        // The caller it names is the router: that is who called.
+        if (session.owner != caller) revert Unauthorized(msg.sender, session.owner);
         delete $.sessions[sessionId];
         $.openSessions[session.owner].remove(sessionId);
         $.heldBySessions -= session.balance;
@@ -74,30 +77,24 @@ abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuar
         if (session.balance > 0) $.feeToken.safeTransfer(session.owner, session.balance);
     }
 
-    /// @inheritdoc ISessionManager
-    function authorizeRequest(
-        uint256 sessionId,
-        address caller,
-        uint256 mostItMayCost,
-        uint256 responses
-    ) external onlyRouter {
-        Session storage session = _storage().sessions[sessionId];
-        _checkRequest(sessionId, session, caller, mostItMayCost, responses);
+    /// @inheritdoc ISessionLedger
+    function authorizeRequest(uint256 sessionId, address caller) external view onlyRouter {
+        require(
+            _storage().sessions[sessionId].owner == caller,
+            "Session not related to the user"
+        );
     }
 
-    /// @inheritdoc ISessionManager
+    /// @inheritdoc ISessionLedger
     function chargeUserSession(
         uint256 sessionId,
-        uint256 mostItMayCost,
         uint256 fee,
         address to
     ) external onlyRouter nonReentrant {
         SessionStorage storage $ = _storage();
         Session storage session = $.sessions[sessionId];
-        uint256 charge = _checkCharge(sessionId, session, mostItMayCost, fee);
-        if (charge > session.balance) {
-            revert InsufficientBalance(sessionId, charge, session.balance);
-        }
+        if (session.owner == address(0)) revert InvalidSession(sessionId);
+        uint256 charge = Math.min(fee, session.balance);
         session.balance -= charge;
         $.heldBySessions -= charge;
         emit SessionCharged(sessionId, charge, to);
@@ -134,30 +131,6 @@ abstract contract SessionManager is ISessionManager, Upgradeable, ReentrancyGuar
     /// @inheritdoc ISessionManager
     function getFeeTarget() external view returns (address) {
         return address(this);
-    }
-
-    /// @dev Reverts unless `caller` may close the session, whose owner is zero when there is none.
-    function _checkClose(uint256 sessionId, address owner_, address caller) internal virtual;
-
-    /// @dev Reverts unless `caller` may make a request at the expense of the session.
-    function _checkRequest(
-        uint256 sessionId,
-        Session storage session,
-        address caller,
-        uint256 mostItMayCost,
-        uint256 responses
-    ) internal virtual;
-
-    /// @dev Reverts unless the session can be charged; returns what it is charged.
-    function _checkCharge(
-        uint256 sessionId,
-        Session storage session,
-        uint256 mostItMayCost,
-        uint256 fee
-    ) internal virtual returns (uint256 charge);
-
-    function _sessionCount() internal view returns (uint256) {
-        return _storage().sessionCount;
     }
 
     function _storage() private pure returns (SessionStorage storage $) {

@@ -3,20 +3,21 @@ pragma solidity ^0.8.24;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {IDtnAi} from "../IDtnAi.sol";
-import {IModelManager} from "./interfaces/IModelManager.sol";
-import {INodeManager} from "./interfaces/INodeManager.sol";
-import {IRouter} from "./interfaces/IRouter.sol";
-import {ISessionManager} from "./interfaces/ISessionManager.sol";
-import {Upgradeable} from "./Upgradeable.sol";
+import {IDtnAi} from "../../IDtnAi.sol";
+import {IModelManager} from "../interfaces/IModelManager.sol";
+import {INodeManager} from "../interfaces/INodeManager.sol";
+import {IRouter} from "../interfaces/IRouter.sol";
+import {ISessionLedger} from "../interfaces/ISessionLedger.sol";
+import {Upgradeable} from "../Upgradeable.sol";
 
-/// @title The router: what consumers and nodes call
-/// @dev The two behaviours differ in `_session` and `_newRequestId`, see the folder `behaviour`.
-abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
+/// @title The router as it is deployed on the public networks
+/// @notice Session 0 is a session like any other, which nobody has; requests of one session, user
+///         and caller in one block share an id, and the later one replaces the earlier.
+contract DeployedRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
     /// @custom:storage-location erc7201:ape-dtn.Router
     struct RouterStorage {
         INodeManager nodes;
-        ISessionManager sessions;
+        ISessionLedger sessions;
         IModelManager models;
         bytes32[] requestIds;
         bytes32[] completedRequestIds;
@@ -44,7 +45,7 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
     /// @param models The model manager.
     function setManagers(
         INodeManager nodes,
-        ISessionManager sessions,
+        ISessionLedger sessions,
         IModelManager models
     ) external onlyOwner {
         RouterStorage storage $ = _storage();
@@ -55,7 +56,7 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
 
     /// @inheritdoc IDtnAi
     function startUserSession() external returns (uint256 sessionId) {
-        return _startSession();
+        return _storage().sessions.startUserSession(msg.sender);
     }
 
     /// @inheritdoc IDtnAi
@@ -74,17 +75,11 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
         uint256 callbackGas
     ) external payable returns (bytes32 requestId) {
         RouterStorage storage $ = _storage();
-        sessionId = _session(sessionId);
-        $.sessions.authorizeRequest(
-            sessionId,
-            msg.sender,
-            dtnRequest.totalFeePerRes,
-            routing.redundancy
-        );
+        $.sessions.authorizeRequest(sessionId, msg.sender);
         require(msg.value >= callbackGas, "Insufficient callback gas");
         require($.models.modelExists(modelId_), "Model does not exist");
 
-        requestId = _newRequestId($.requestIds.length, sessionId, user);
+        requestId = keccak256(abi.encodePacked(block.timestamp, sessionId, user, msg.sender));
         Request storage created = $.requests[requestId];
         created.sessionId = sessionId;
         created.user = user;
@@ -201,20 +196,6 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
         return address(_storage().nodes);
     }
 
-    /// @dev The session that a request names, or the one that 0 stands for.
-    function _session(uint256 sessionId) internal virtual returns (uint256);
-
-    /// @dev The id of the next request; `index` counts all requests.
-    function _newRequestId(
-        uint256 index,
-        uint256 sessionId,
-        address user
-    ) internal view virtual returns (bytes32);
-
-    function _startSession() internal returns (uint256 sessionId) {
-        return _storage().sessions.startUserSession(msg.sender);
-    }
-
     function _checkNode(INodeManager nodes, bytes32 nodeId, Request storage asked) private view {
         INodeManager.NodeData memory node = nodes.getNode(nodeId);
         require(node.worker == msg.sender, "Not the node worker");
@@ -248,7 +229,7 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
     }
 
     function _charge(
-        ISessionManager sessions,
+        ISessionLedger sessions,
         Request storage asked,
         ResponseStatus status,
         uint256 requestSize,
@@ -259,7 +240,7 @@ abstract contract Router is IRouter, Upgradeable, ReentrancyGuardTransient {
         uint256 fee = status == ResponseStatus.SUCCESS
             ? requestSize * price.feePerByteReq + responseSize * price.feePerByteRes
             : (requestSize + responseSize) * FAILURE_FEE_PER_BYTE;
-        sessions.chargeUserSession(asked.sessionId, cap, Math.min(fee, cap), msg.sender);
+        sessions.chargeUserSession(asked.sessionId, Math.min(fee, cap), msg.sender);
     }
 
     function _callBack(bytes32 requestId, Request storage asked, ResponseStatus status) private {

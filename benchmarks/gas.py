@@ -1,0 +1,521 @@
+"""Measures what all that is done with a network costs in gas, and keeps it in ``gas.json``.
+
+``python benchmarks/gas.py`` prints it as JSON, for both behaviours of the network. With ``--write``
+(``make gas``) it is recorded instead, and the tables in ``docs/gas.md`` with it; a test compares.
+It needs Anvil on the PATH and starts some of its own. Their chains are the same each time, to the
+second, and so is each figure: nothing depends on how fast the machine is.
+
+Sessions are paid in ``TestToken``, OpenZeppelin's ERC-20 as it is. Ways to start that it does not
+have are measured with ``TestUSDC``, a token like USDC on Base. Whoever pays and whoever is paid has
+tokens before and after, except where it is a worker's first answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from eth_abi import encode
+
+from ape_dtn import artifacts
+from ape_dtn.chain import reads, rpc, sends
+from ape_dtn.chain.abi import ERC20, Client, Delegate, Function, Router, SessionManager
+from ape_dtn.local import Behaviour, deploy
+from benchmarks.chain import connected_to, own_anvil
+from tests.conftest import Cast
+from tests.contracts.client import (
+    APPROVE,
+    DELEGATE_CODE,
+    IMPLEMENTATION_CODE,
+    Owned,
+    client_address,
+    client_code,
+    create,
+    nonce_of,
+    requested,
+    send_with_delegations,
+    set_delegate,
+    sign_authorization,
+    sign_delegation,
+    sign_permit,
+    started,
+)
+from tests.contracts.conftest import NOBODY, Ask, Net
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+
+# By behaviour, by what is done, and by how.
+Gas = dict[str, int]
+Figures = dict[str, dict[str, Gas]]
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAPSHOT = ROOT / "benchmarks" / "gas.json"
+DOCUMENT = ROOT / "docs" / "gas.md"
+
+# Ids of the deployed network are hashes of the time, and what is sent is priced by its zero bytes.
+BEGINNING = 4_000_000_000
+
+DEPOSIT = 25_000_000
+MOST = 10_000
+TEXT = "What follows from what we know, and what would change our minds?"
+PROMPTS = {"64 B": TEXT, "1 KB": 16 * TEXT}
+SHORT = "yes"
+BATCHES = (1, 10, 100)
+SEVERAL = 10
+
+# The most that one transaction may use (EIP-7825), and what of it calls can use together: each
+# keeps a 64th of the gas back from those that it makes.
+TRANSACTION_CAP = 2**24
+USABLE = TRANSACTION_CAP * 15 // 16
+
+REQUEST_GAS = 1_000_000
+VALID_BEFORE = 2**48
+
+# What the contracts that are deployed on public networks are known to use, and what was aimed at
+# for the documented behaviour.
+AIMS = {
+    ("start", "directly, later"): (182_004, 90_000),
+    ("request", "directly, 64 B, later"): (530_596, 150_000),
+    ("response", "64 B, short, later"): (571_242, 150_000),
+    ("close", "directly, the only one"): (61_657, 45_000),
+}
+
+# What the document shows, between two marks.
+BEGIN, END = "<!-- make gas writes this -->\n", "<!-- until here -->\n"
+MAIN = {
+    "create": ("together",),
+    "start": (
+        "transfer, later",
+        "directly, later",
+        "directly, with another open",
+        "client, by allowance, later",
+        "delegate, later",
+    ),
+    "request": (
+        "directly, 64 B, later",
+        "directly, 1 KB, later",
+        "client, 64 B, later",
+    ),
+    "response": (
+        "64 B, short, later",
+        "64 B, short, each sixth",
+        "64 B, short, first of the worker",
+        "64 B, as long",
+        "1 KB, as long",
+    ),
+    "close": (
+        "directly, the only one",
+        "directly, the newest of four",
+        "directly, the second of four",
+        "client, the only one",
+        "client, 10 together",
+    ),
+    "batch": ("client, 10", "directly, 100", "client, 100"),
+}
+
+
+class FeeToken(Enum):
+    """As ``ape_dtn.local.FeeToken``: the artifact, and what it is created with."""
+
+    PLAIN = ("TestToken", ("Test Dollar", "TEST", 6))
+    USDC = ("TestUSDC", ())
+
+
+def measure(behaviour: Behaviour) -> dict[str, Gas]:
+    """Gas of one behaviour, by what is done and how, on chains that are started for it."""
+    with _network(behaviour, FeeToken.PLAIN) as (net, accounts):
+        found = {"create": _created(net, behaviour), **Measurement(net, accounts).run()}
+    with _network(behaviour, FeeToken.USDC) as (net, accounts):
+        found["start in USDC"] = Measurement(net, accounts).starts(signed=True)
+    return found
+
+
+@contextmanager
+def _network(behaviour: Behaviour, token: FeeToken) -> Iterator[tuple[Net, list[AccountAPI]]]:
+    """A network on a chain of its own, and accounts that have no part in it."""
+    from ape.utils.basemodel import ManagerAccessMixin as access
+
+    with own_anvil("--timestamp", str(BEGINNING)) as url, connected_to(url) as provider:
+        # Blocks of one second would share request ids on the deployed behaviour.
+        rpc.result(provider, "anvil_setBlockTimestampInterval", [1])
+        owner, worker, stranger, *others = access.account_manager.test_accounts[:10]
+        network = deploy(owner, worker, behaviour, token)  # type: ignore[arg-type]
+        yield Net(network, Cast(owner, worker, others[0], stranger)), others
+
+
+def _created(net: Net, behaviour: Behaviour) -> Gas:
+    """What the contracts of the network took, by their artifacts."""
+    codes = {
+        artifacts.load(path.stem)["bytecode"]: path.stem
+        for path in (ROOT / "ape_dtn" / "artifacts").glob("*.json")
+        if not path.stem.startswith("Test")
+    }
+    height = rpc.as_int(rpc.result(net.provider, "eth_blockNumber", []))
+    blocks = rpc.ask(
+        net.provider, [("eth_getBlockByNumber", [hex(i), True]) for i in range(1, height + 1)]
+    )
+    gas: Counter[str] = Counter()
+    for block in blocks:
+        (sent,) = rpc.expect(block)["transactions"]
+        for code, name in codes.items():
+            if sent["to"] is None and sent["input"].startswith(code):
+                used = rpc.as_int(rpc.expect(block)["gasUsed"])
+                gas.update({name.removeprefix(behaviour.value): used, "together": used})
+    return gas
+
+
+class Measurement:
+    """One network, and all that is done with it.
+
+    Args:
+        net: The network, in which nothing was done before.
+        accounts: Accounts, one for each way to do it.
+    """
+
+    def __init__(self, net: Net, accounts: list[AccountAPI]) -> None:
+        self.net = net
+        self.token, self.target = net.contracts.fee_token, net.contracts.fee_target
+        self.worker, self.account, self.allowing, *signing, delegated, passing = accounts
+        self.by_permit, self.by_authorization = signing
+        self.delegated = Owned(net, str(delegated.address), delegated)
+        self.passing = Owned(net, str(passing.address), passing)
+        for each in (net.cast.stranger, *accounts[1:]):
+            net.fund(each, 1000 * DEPOSIT)
+
+    def run(self) -> dict[str, Gas]:
+        """Measures all, and returns it as plain data."""
+        return {
+            "start": self.starts(),
+            "client": self.created,
+            "request": self._requests(),
+            "response": self._responses(),
+            "close": self._closes(),
+            "batch": self._batches(),
+        }
+
+    # Starting. The deposit's transfer is counted where one transaction makes both.
+
+    def starts(self, signed: bool = False) -> Gas:
+        """Starts directly, and in those ways that signatures pay, or in those that they do not."""
+        methods = self._methods(signed)
+        stranger, account = self.net.cast.stranger, self.account
+        gas = {"transfer, first of the network": self._transfer(stranger)}
+        opened = self.net.send(stranger, self.net.router, Router.start_user_session)
+        gas["directly, first of the network"] = opened.gas_used
+        for name, when in (("first", "first of the account"), ("later", "later")):
+            gas[f"transfer, {name}"] = self._transfer(account)
+            receipt = self.net.send(account, self.net.router, Router.start_user_session)
+            gas[f"directly, {when}"] = receipt.gas_used
+            if name == "first":
+                self.net.close(account, started(receipt))
+        self._transfer(account)
+        beside = self.net.send(account, self.net.router, Router.start_user_session)
+        gas["directly, with another open"] = beside.gas_used
+        for each in (receipt, beside):
+            self.net.close(account, started(each))
+        gas["approve"] = self._send(
+            self.allowing, self.token, APPROVE, self.client.address, DEPOSIT
+        )
+        for name, method in methods.items():
+            gas[f"{name}, first"], gas[f"{name}, later"] = method(1), method(2)
+        return gas
+
+    def _methods(self, signed: bool) -> dict[str, Any]:
+        account = self.account
+        codes = {
+            "implementation of all clients": IMPLEMENTATION_CODE,
+            "client of an account": client_code(str(self.allowing.address)),
+            "delegate of all accounts": DELEGATE_CODE,
+        }
+        self.created = {
+            name: create(self.net, account, code).gas_used for name, code in codes.items()
+        }
+        self.client = self._client(self.allowing)
+        methods = {
+            "client, by allowance": self._start_by_allowance,
+            "client, from its own": self._start_from_here,
+            "delegate": self._start_by_delegate,
+            "delegate, with its delegation": self._start_with_delegation,
+        }
+        if not signed:
+            return methods
+        for owner in (self.by_permit, self.by_authorization):
+            create(self.net, account, client_code(str(owner.address)))
+        return {
+            "client, by permit": self._start_by_permit,
+            "client, by authorization": self._start_by_authorization,
+        }
+
+    def _client(self, owner: AccountAPI) -> Owned:
+        return Owned(self.net, client_address(str(owner.address)), owner)
+
+    def _transfer(self, account: AccountAPI) -> int:
+        return self._send(account, self.token, ERC20.transfer, self.target, DEPOSIT)
+
+    def _start_by_allowance(self, nth: int) -> int:
+        """With an allowance for more than one session, as it is most often given."""
+        if nth == 1:
+            self.client.approve(1000 * DEPOSIT)
+        return self._start_by(self.client, Client.start, DEPOSIT)
+
+    def _start_from_here(self, nth: int) -> int:
+        self.net.fund(self.client.address, DEPOSIT)
+        return self._start_by(self.client, Client.start_from_here, DEPOSIT)
+
+    def _start_by_permit(self, nth: int) -> int:
+        client = self._client(self.by_permit)
+        signature = sign_permit(self.net, client.owner, client.address, DEPOSIT, VALID_BEFORE)
+        arguments = (DEPOSIT, VALID_BEFORE, *signature.arguments)
+        return self._start_by(client, Client.start_with_permit, *arguments)
+
+    def _start_by_authorization(self, nth: int) -> int:
+        client, nonce = self._client(self.by_authorization), bytes([nth]) * 32
+        signature = sign_authorization(
+            self.net, client.owner, client.address, DEPOSIT, nonce, VALID_BEFORE
+        )
+        arguments = (DEPOSIT, 0, VALID_BEFORE, nonce, *signature.arguments)
+        return self._start_by(client, Client.start_with_authorization, *arguments)
+
+    def _start_by_delegate(self, nth: int) -> int:
+        if nth == 1:
+            set_delegate(self.net, self.delegated.owner)
+        return self._start_by(self.delegated, Delegate.start, DEPOSIT)
+
+    def _start_with_delegation(self, nth: int) -> int:
+        """For an account that ends the delegation again each time."""
+        account = self.passing.owner
+        delegation = sign_delegation(self.net, account, nonce_of(self.net, account) + 1)
+        data = Delegate.start.encode(self.net.router, DEPOSIT)
+        receipt = send_with_delegations(self.net, account, self.passing.address, data, delegation)
+        set_delegate(self.net, account, NOBODY)
+        (opened,) = SessionManager.session_started.find(map(reads.to_log, receipt["logs"]))
+        self.net.close(account, opened["sessionId"])
+        return rpc.as_int(receipt["gasUsed"])
+
+    def _start_by(self, owned: Owned, function: Function, *args: Any) -> int:
+        receipt = owned.call(function, self.net.router, *args)
+        owned.close(started(receipt))
+        return receipt.gas_used
+
+    # Asking.
+
+    def _requests(self) -> Gas:
+        self.node_id = self.net.add_node("second", self.worker)
+        gas = {"directly, 64 B, first of the network": self._request(self._open(), "64 B").gas_used}
+        for name in PROMPTS:
+            session = self._open()
+            for when in ("first of a session", "later"):
+                gas[f"directly, {name}, {when}"] = self._request(session, name).gas_used
+        for how, owned in (("client", self.client), ("delegate", self.delegated)):
+            first = owned.call(Client.request, *owned.one(owned.start(DEPOSIT), self._ask("64 B")))
+            gas[f"{how}, 64 B, first of the {how}"] = first.gas_used
+            for name in PROMPTS:
+                session = owned.start(DEPOSIT)
+                for when in ("first of a session", "later"):
+                    ask = owned.one(session, self._ask(name))
+                    receipt = owned.call(Client.request, *ask)
+                    gas[f"{how}, {name}, {when}"] = receipt.gas_used
+        return gas
+
+    def _request(self, session: int, prompt: str) -> sends.Receipt:
+        ask = self._ask(prompt).arguments(session)
+        return self.net.send(self.account, self.net.router, Router.request, *ask)
+
+    def _open(self) -> int:
+        """A session that is the account's only one."""
+        sessions = (self.net.contracts.session_manager, SessionManager.get_user_session_ids)
+        for each in self.net.read(*sessions, str(self.account.address)):
+            self.net.close(self.account, each)
+        return self.net.open(self.account, DEPOSIT)
+
+    def _ask(self, prompt: str) -> Ask:
+        call = encode(["string[]"], [[PROMPTS[prompt]]])
+        return Ask(call=call, nodes=(self.node_id,), most=MOST, user=str(self.account.address))
+
+    # Answering. Six answers share a word of the documented network's list of them, and so the word
+    # begins with the first and the seventh.
+
+    def _responses(self) -> Gas:
+        session = self._open()
+        self.net.reply(self.net.ask(self.account, session))
+        answers = {
+            "64 B, short, first of the worker": ("64 B", SHORT),
+            "64 B, short, later": ("64 B", SHORT),
+            "64 B, as long": ("64 B", PROMPTS["64 B"]),
+            "1 KB, short": ("1 KB", SHORT),
+            "1 KB, as long": ("1 KB", PROMPTS["1 KB"]),
+            "64 B, short, each sixth": ("64 B", SHORT),
+        }
+        asked = [self._request(session, prompt) for prompt, _ in answers.values()]
+        gas = {
+            how: self._reply(requested(receipt.logs)[0]["requestId"], *answer)
+            for (how, answer), receipt in zip(answers.items(), asked, strict=True)
+        }
+        (created,) = requested(
+            self.client.call(
+                Client.request, *self.client.one(self.client.start(DEPOSIT), self._ask("64 B"))
+            ).logs
+        )
+        return gas | {"64 B, short, to a client": self._reply(created["requestId"], "64 B", SHORT)}
+
+    def _reply(self, request_id: bytes, prompt: str, answer: str) -> int:
+        receipt = self.net.reply(
+            request_id,
+            worker=self.worker,
+            node=self.node_id,
+            response=encode(["string"], [answer]),
+            asked=len(PROMPTS[prompt]),
+            answered=len(answer),
+        )
+        return receipt.gas_used
+
+    # Closing.
+
+    def _closes(self) -> Gas:
+        account = self.allowing  # its client's sessions are not its own
+        one = self.net.open(account, DEPOSIT)
+        gas = {"directly, the only one": self.net.close(account, one).gas_used}
+        sessions = [self.net.open(account, DEPOSIT) for _ in range(3)]
+        for place, name in ((3, "newest"), (1, "second"), (0, "oldest")):
+            sessions.append(self.net.open(account, DEPOSIT))
+            closed = self.net.close(account, sessions.pop(place))
+            gas[f"directly, the {name} of four"] = closed.gas_used
+        for each in sessions:
+            self.net.close(account, each)
+        for how, owned in (("client", self.client), ("delegate", self.passing)):
+            if how == "delegate":
+                set_delegate(self.net, owned.owner)
+            gas[f"{how}, the only one"] = owned.close(owned.start(DEPOSIT)).gas_used
+            sessions = [owned.start(DEPOSIT) for _ in range(SEVERAL)]
+            together = owned.call(Client.close_many, self.net.router, sessions)
+            gas[f"{how}, {SEVERAL} together"] = together.gas_used
+        return gas
+
+    # Asking much.
+
+    def _batches(self) -> Gas:
+        session, most = self._open(), max(BATCHES)
+        used = [self._ask_directly(session) for _ in range(most)]
+        gas = {f"directly, {size}": sum(used[:size]) for size in BATCHES}
+        fitting = USABLE // max(used)
+        for how, owned in (("client", self.client), ("delegate", self.delegated)):
+            session = owned.start(DEPOSIT)
+            for size in BATCHES:
+                parts = [min(fitting, size - first) for first in range(0, size, fitting)]
+                used = [self._ask_together(owned, session, part) for part in parts]
+                gas[f"{how}, {size}"] = sum(used)
+            gas[f"{how}, {most}, transactions"] = len(parts)
+        return gas
+
+    def _ask_directly(self, session: int) -> int:
+        """Without estimates: there are many of them."""
+        transaction = {
+            "from": str(self.account.address),
+            "to": self.net.router,
+            "data": "0x" + Router.request.encode(*self._ask("64 B").arguments(session)).hex(),
+            "gas": hex(REQUEST_GAS),
+        }
+        sent = rpc.result(self.net.provider, "eth_sendTransaction", [transaction])
+        deadline = time.monotonic() + 10
+        while not (receipt := rpc.result(self.net.provider, "eth_getTransactionReceipt", [sent])):
+            assert time.monotonic() < deadline, "the transaction is not mined"
+            time.sleep(0.002)
+        assert rpc.as_int(receipt["status"]) == 1
+        return rpc.as_int(receipt["gasUsed"])
+
+    def _ask_together(self, owned: Owned, session: int, how_many: int) -> int:
+        batch = owned.many(session, *[self._ask("64 B")] * how_many)
+        receipt = owned.call(Client.request_many, *batch, gas_limit=TRANSACTION_CAP)
+        assert len({each["requestId"] for each in requested(receipt.logs)}) == how_many
+        return receipt.gas_used
+
+    def _send(self, account: AccountAPI, to: str, function: Function, *args: Any) -> int:
+        return self.net.send(account, to, function, *args).gas_used
+
+
+# Keeping.
+
+
+def recorded() -> Figures:
+    """What was recorded last."""
+    found: Figures = json.loads(SNAPSHOT.read_text())
+    return found
+
+
+def changes(before: Figures, now: Figures) -> list[str]:
+    """What is not as it was, a line for each figure."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{name}: {_told(old.get(name))} -> {_told(new.get(name))}"
+        + (f" ({new[name] - old[name]:+,})" if name in old and name in new else "")
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(figures: Figures) -> Gas:
+    return {
+        f"{behaviour}, {what}: {how}": gas
+        for behaviour, found in figures.items()
+        for what, ways in found.items()
+        for how, gas in ways.items()
+    }
+
+
+def _told(gas: int | None) -> str:
+    return "none" if gas is None else f"{gas:,}"
+
+
+def tables(figures: Figures) -> str:
+    """The figures that the document has, first those that there was an aim for."""
+    deployed, documented = (figures[each] for each in ("deployed", "documented"))
+    lines = [
+        "| | deployed contracts | our copy of them | documented | aim |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for (what, how), (known, aim) in AIMS.items():
+        ours = f"{deployed[what][how]:,} | {documented[what][how]:,}"
+        lines.append(f"| {what}: {how} | {known:,} | {ours} | {aim:,} |")
+    lines += ["", "| | deployed | documented | less |", "|---|--:|--:|--:|"]
+    for what, ways in MAIN.items():
+        for how in ways:
+            one, other = deployed[what][how], documented[what][how]
+            lines.append(f"| {what}: {how} | {one:,} | {other:,} | {1 - other / one:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_tables(document: str, figures: Figures) -> str:
+    """The document with the tables of these figures."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + tables(figures) + END + after
+
+
+def main() -> None:
+    """Prints or records the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="record it")
+    write = parser.parse_args().write
+    found = {behaviour.value.lower(): measure(behaviour) for behaviour in Behaviour}
+    if not write:
+        print(json.dumps(found, indent=2, sort_keys=True))
+        return
+    for change in changes(recorded() if SNAPSHOT.exists() else {}, found):
+        print(change)
+    SNAPSHOT.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+    DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What changes of the contracts got away with, until these tests came.
+
+``make mutants`` finds such changes.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from ape_dtn.chain import sends
+from ape_dtn.chain.abi import Function, SessionManager
+from tests.conftest import Cast
+
+from .conftest import Net
+
+GET_RESERVED = Function("getReserved(uint256)", "uint256")
+
+
+def moves(net: Net, receipt: sends.Receipt) -> int:
+    """How many times a transaction had the token do something."""
+    token = net.contracts.fee_token
+    return sum(1 for log in receipt.logs if log.address == token)
+
+
+def test_an_empty_session_closes_without_a_transfer(net: Net, cast: Cast) -> None:
+    # Some tokens refuse to move nothing, and the session could never be closed.
+    session = net.open(cast.customer, 1_000)
+    paid = net.reply(net.ask(cast.customer, session, most=1_000, fee_asked=10))
+    assert (net.balance(session), moves(net, paid)) == (0, 1)
+
+    assert moves(net, net.close(cast.customer, session)) == 0
+    assert net.session(session)[0] == "0x" + "00" * 20
+
+
+def test_an_answer_that_costs_nothing_is_given_without_a_transfer(
+    documented: Net, cast: Cast
+) -> None:
+    session = documented.open(cast.customer, 1_000)
+    request = documented.ask(cast.customer, session, fee_asked=0, fee_answered=0)
+
+    assert moves(documented, documented.reply(request)) == 0
+    assert documented.is_completed(request)
+    assert documented.balance(session) == 1_000
+
+
+@pytest.mark.parametrize("order", permutations(range(4)), ids=str)
+def test_sessions_close_in_any_order_and_the_others_stay_as_they_are(
+    documented: Net, cast: Cast, order: tuple[int, ...]
+) -> None:
+    # They are linked to each other, the one opened next and the one opened before.
+    manager = documented.contracts.session_manager
+    opened = [documented.open(cast.customer, 1_000) for _ in order]
+    for i, session in enumerate(opened):
+        documented.ask(cast.customer, session, most=100 + i)
+
+    for i in order:
+        documented.close(cast.customer, opened[i])
+        order = order[1:]
+        left = [opened[j] for j in sorted(order)]
+        listed = documented.read(
+            manager, SessionManager.get_user_session_ids, cast.customer.address
+        )
+        assert list(listed) == left
+        for j in sorted(order):
+            assert documented.read(manager, GET_RESERVED, opened[j]) == 100 + j
+            assert documented.session(opened[j]) == (cast.customer.address, 1_000)

@@ -50,7 +50,12 @@ setup(
     packages=[*find_packages(include=["ape_dtn", "ape_dtn.*"]), "ape_dtn.contracts"],
     package_dir={"ape_dtn.contracts": "contracts"},
     package_data={
-        "ape_dtn": ["py.typed", "artifacts/*.json", "scaffold/templates/*.template"],
+        "ape_dtn": [
+            "py.typed",
+            "artifacts/*.json",
+            "deploying/*.json",
+            "scaffold/templates/*.template",
+        ],
         "ape_dtn.contracts": ["*.sol"],
     },
     include_package_data=False,

@@ -13,7 +13,7 @@ if (($#)); then
     exit
 fi
 
-of_processes=(tests/cli)
+of_processes=(tests/cli tests/deploying tests/scaffold)
 told=$(mktemp)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$told"' EXIT
 

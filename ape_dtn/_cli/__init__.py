@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ape_dtn._cli.ask import answer, ask, ask_many
+from ape_dtn._cli.deployment import deployment
 from ape_dtn._cli.devnet import devnet
 from ape_dtn._cli.journal import journal, resume
 from ape_dtn._cli.local import demo, deploy
@@ -61,6 +62,7 @@ for command in (
     nodes,
     node,
     deploy,
+    deployment,
     devnet,
     demo,
     init,

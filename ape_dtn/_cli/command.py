@@ -227,8 +227,17 @@ def agrees(question: str, account: Any, yes: bool) -> bool:
 
 
 def unlock(account: Any) -> None:
-    """Lets the account sign without a question, by APE_ACCOUNTS_<alias>_PASSPHRASE as in Ape."""
-    if hasattr(account, "set_autosign"):
+    """Lets the account sign without a question, by APE_ACCOUNTS_<alias>_PASSPHRASE as in Ape.
+
+    For a Safe, its owners sign.
+    """
+    from ape_dtn.chain import safes
+    from ape_dtn.chain.networks import connected
+
+    if safes.is_safe(account):
+        for owner in safes.owners_here(connected(), account):
+            unlock(owner)
+    elif hasattr(account, "set_autosign"):
         with _question(without_terminal=AccountLocked(account.alias)):
             account.set_autosign(True)
 

@@ -63,7 +63,7 @@ def devnet(
     block_time: int | None,
     accounts: int | None,
     behaviour: str | None,
-    fee_token: str | None,
+    test_token: str | None,
     backend: str | None,
     fork: str | None,
 ) -> None:
@@ -80,7 +80,7 @@ def devnet(
     from ape_dtn import local
     from ape_dtn.devnet.devnet import Wish, opened, serve
 
-    if fork and (state or behaviour or fee_token):
+    if fork and (state or behaviour or test_token):
         raise click.UsageError(
             "--fork starts from what is on the live chain each time: leave out --state, "
             "--behaviour and --token."
@@ -91,7 +91,7 @@ def devnet(
         block_time,
         accounts,
         local.Behaviour[behaviour.upper()] if behaviour else None,
-        local.FeeToken[fee_token.upper()] if fee_token else None,
+        local.FeeToken[test_token.upper()] if test_token else None,
         backend,
         fork,
     )

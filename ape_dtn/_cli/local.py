@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ape_dtn._cli.command import dtn_command, print_json, say
+from ape_dtn._cli.deployment import ForOthers, for_others
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -38,7 +39,7 @@ def token_choice(default: str | None, note: str = "") -> Callable[[_Function], _
     """The option ``--token``, with its default, and a note on it."""
     return click.option(
         "--token",
-        "fee_token",
+        "test_token",
         type=click.Choice(["usdt", "usdc"]),
         default=default,
         show_default=True,
@@ -54,19 +55,31 @@ behaviour_option = behaviour_choice("documented")
 @behaviour_option
 @token_choice("usdt")
 @click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
-def deploy(behaviour: str, fee_token: str, serve: bool) -> dict[str, Any] | None:
-    """Deploy a whole network on a local chain.
+@for_others
+def deploy(
+    behaviour: str, test_token: str, serve: bool, for_others: ForOthers | None
+) -> dict[str, Any] | None:
+    """Deploy a whole network.
 
-    Contracts, models, a node, a funded account. All commands on that chain then find it. The node
-    answers with what it was asked, as long as --serve runs.
+    On a local chain: contracts, models, a node, a funded account. All commands on that chain then
+    find it. The node answers with what it was asked, as long as --serve runs.
 
     \b
       anvil                                                     a chain, in a terminal of its own
       ape dtn deploy --serve --network ethereum:local:foundry   a network, in another
       ape dtn ask "Hello?" --network ethereum:local:foundry --account TEST::2
+
+    On a public chain, with --fee-token: the contracts alone. What will be there and what it costs
+    is shown first, and asked. The same command again goes on where it stopped, and sends nothing
+    twice.
+
+    \b
+      ape dtn deploy --network ethereum:sepolia --account alice --fee-token 0x… --owner 0x…
     """  # noqa: D301 (for click, it has to be the character)
+    if for_others:
+        return for_others.deploy(behaviour)
     _outlives_this(_local_chain(), serve)
-    network, customer, token = _deployed(behaviour, fee_token)
+    network, customer, token = _deployed(behaviour, test_token)
     funds = token.amount(FUNDS)
     shown = {
         "router": network.ai.router,
@@ -173,8 +186,8 @@ def _local_chain() -> ProviderAPI:
     provider = connected()
     if not is_local(provider):
         raise click.UsageError(
-            f"This deploys test contracts, and {name(provider)} is a public network. "
-            "Choose a local one: --network ethereum:local:foundry"
+            f"{name(provider)} is a public network. Choose the token that sessions are paid with "
+            "there (--fee-token ADDRESS), or a local chain: --network ethereum:local:foundry"
         )
     return provider
 

@@ -141,6 +141,12 @@ def executing(
     return here[sender], replace(made, to=address, data=data, value=0, gas_limit=None)
 
 
+def owners_here(provider: ProviderAPI, safe: AccountAPI) -> list[AccountAPI]:
+    """The accounts that Ape has of a Safe's owners."""
+    owners = reads.read_one(provider, Call(str(safe.address), GET_OWNERS, contract="Safe"))
+    return list(_accounts_of(provider, safe, owners).values())
+
+
 def _makes_all(made: Transaction) -> bool:
     return made.to == MULTI_SEND
 

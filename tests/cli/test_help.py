@@ -12,6 +12,7 @@ COMMANDS = (
     "ask-many",
     "demo",
     "deploy",
+    "deployment",
     "devnet",
     "generate",
     "info",
@@ -29,6 +30,7 @@ COMMANDS = (
 )
 SUBCOMMANDS = {
     "session": ("start", "list", "show", "close", "history", "report"),
+    "deployment": ("status", "accept", "sources"),
     "node": ("register", "models", "status", "serve"),
 }
 EACH = [

@@ -1,0 +1,1 @@
+"""A network of one's own on a public chain: deployed once, handed over, its sources verified."""

@@ -1,0 +1,67 @@
+"""Writes the sources of the shipped artifacts to ``ape_dtn/deploying/sources.json``.
+
+With them, and with nothing else, anybody can compile what was deployed again. A test does.
+``python scripts/sources.py`` writes, ``python scripts/sources.py --check`` only compares and exits
+with 1 when they are not those of ``contracts/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "ape_dtn" / "artifacts"
+SHIPPED = ROOT / "ape_dtn" / "deploying" / "sources.json"
+
+_CONTRACT = re.compile(r"^contract (\w+)", re.MULTILINE)
+
+
+def gathered() -> str:
+    """The text of the file, from the sources as they are."""
+    import ape
+    from ape import compilers
+
+    project = ape.Project(ROOT)
+    solidity: Any = compilers.get_compiler("solidity")
+    paths = [
+        path for path in sorted((ROOT / "contracts").rglob("*.sol")) if ".cache" not in path.parts
+    ]
+    homes = {
+        name: str(path.relative_to(ROOT))
+        for path in paths
+        for name in _CONTRACT.findall(path.read_text())
+    }
+    # All that is compiled together, also what a contract does not use: the compiler numbers
+    # everything that it reads, and what it makes of a contract can depend on the numbers.
+    ((version, whole),) = solidity.get_standard_input_json(paths, project=project).items()
+    settings = {key: whole["settings"][key] for key in whole["settings"] if key != _CHOICE}
+    kept = {
+        "compiler": str(version),
+        "settings": settings,
+        "contracts": {path.stem: homes[path.stem] for path in ARTIFACTS.glob("*.json")},
+        "files": {path: source["content"] for path, source in whole["sources"].items()},
+    }
+    return json.dumps(kept, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+_CHOICE = "outputSelection"
+
+
+def main() -> None:
+    """Writes or compares, as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare")
+    if parser.parse_args().check:
+        if SHIPPED.read_text() != gathered():
+            sys.exit("Not the sources in contracts/. Run `make compile`.")
+        return
+    SHIPPED.write_text(gathered())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Coin that comes to the contracts by force: nothing there counts on what they have."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import Client
+from tests.conftest import Cast
+
+from .client import DELEGATE_CODE, Owned, create, set_delegate
+from .conftest import Net
+
+UNITS = 1_000_000
+FORCED = 10**18
+
+
+def by_destruction(net: Net, at: str) -> None:
+    """A contract destroys itself as it is created, and leaves its coin to somebody."""
+    code = bytes.fromhex(f"73{at[2:]}ff")  # selfdestruct(at)
+    sends.send(net.provider, net.cast.stranger, sends.Transaction(None, code, FORCED))
+
+
+def by_block_rewards(net: Net, at: str) -> None:
+    """What a block's proposer or a withdrawal from staking is paid runs no code."""
+    rpc.result(net.provider, "anvil_setBalance", [at, hex(net.coin(at) + FORCED)])
+
+
+WAYS = (by_destruction, by_block_rewards)
+ALL = len(WAYS) * FORCED
+
+
+def test_coin_forced_on_the_network_changes_nothing(net: Net, cast: Cast) -> None:
+    """What callbacks were paid for stays beside it, where nobody gets at it."""
+    session = net.open(cast.customer, 1_000)
+    asked = net.ask(cast.customer, session, callback_gas=100_000)
+    contracts = net.contracts
+    at = {net.router, contracts.session_manager, contracts.node_manager, contracts.model_manager}
+    before = {each: net.coin(each) for each in at}
+    for each, force in product(at, WAYS):
+        force(net, each)
+
+    net.reply(asked)
+    net.reply(net.ask(cast.customer, session, most=300, callback_gas=50_000, value=50_007))
+    net.close(cast.customer, session)
+
+    assert net.held(cast.customer) == 1_000_000_000 - 400
+    assert before[net.router] >= 100_000
+    kept = {each: coin + ALL for each, coin in before.items()}
+    kept[net.router] += 50_007
+    assert {each: net.coin(each) for each in at} == kept
+    assert net.balance(net.open(cast.customer, 7)) == 7
+
+
+def test_coin_forced_on_a_client_is_its_owners(net: Net, cast: Cast, client: Owned) -> None:
+    session = client.start(UNITS)
+    for force in WAYS:
+        force(net, client.address)
+
+    asked = client.ask(session, callback_gas=100_000)
+    assert net.coin(client.address) == ALL
+    net.reply(asked)
+    client.close(session)
+    client.call(Client.sweep_to, "0x" + "00" * 20, "0x" + "12" * 20, ALL)
+
+    assert (net.coin(client.address), net.coin("0x" + "12" * 20)) == (0, ALL)
+    assert net.held(cast.customer) == 1_000_000_000 - 200
+
+
+def test_coin_forced_on_an_account_with_the_delegate_is_its_own(net: Net, cast: Cast) -> None:
+    create(net, cast.owner, DELEGATE_CODE)
+    set_delegate(net, cast.customer)
+    account = Owned(net, str(cast.customer.address), cast.customer)
+    session = account.start(UNITS)
+    before = net.coin(cast.customer)
+    for force in WAYS:
+        force(net, account.address)
+    assert net.coin(cast.customer) == before + ALL
+
+    net.reply(account.ask(session, callback_gas=100_000))
+    account.close(session)
+
+    assert net.held(cast.customer) == 1_000_000_000 - 200

@@ -1,0 +1,42 @@
+"""Transactions as they are: nothing is checked before, and those that fail have a receipt too."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.abi import Log
+
+from .conftest import Net
+
+GAS = 10_000_000
+
+
+def send_unchecked(net: Net, sender: Any, *calls: tuple[bytes, int]) -> list[Any]:
+    """Sends (call data, wei) to the router, one after the other. Returns the receipts."""
+    return [_send(net, sender, data, value) for data, value in calls]
+
+
+def succeeded(receipt: Any) -> bool:
+    return rpc.as_int(receipt["status"]) == 1
+
+
+def logs_of(receipt: Any) -> tuple[Log, ...]:
+    return tuple(reads.to_log(log) for log in receipt["logs"])
+
+
+def _send(net: Net, sender: Any, data: bytes, value: int) -> Any:
+    transaction = {
+        "from": sender.address,
+        "to": net.router,
+        "data": "0x" + data.hex(),
+        "value": hex(value),
+        "gas": hex(GAS),
+    }
+    sent = rpc.result(net.provider, "eth_sendTransaction", [transaction])
+    deadline = time.monotonic() + 20
+    while not (receipt := rpc.result(net.provider, "eth_getTransactionReceipt", [sent])):
+        assert time.monotonic() < deadline, "not mined"
+        time.sleep(0.005)
+    return receipt

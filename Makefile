@@ -19,6 +19,8 @@ DEV := .venv/.dev
 NPM := node_modules/.installed
 ANVIL := .tools/bin/anvil
 FORGE := .tools/bin/forge
+HALMOS := .tools/proofs/bin/halmos
+SLITHER := .tools/analysis/bin/slither
 SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
 
 # Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
@@ -33,7 +35,7 @@ run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PA
 	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test conformance invariants crash bench check format compile wheel wheel-smoke clean
+.PHONY: help demo test conformance invariants proofs slither layouts mutants audit crash bench gas check format compile verify wheel wheel-smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,7 +43,7 @@ help: ## list the targets
 demo: $(RUNTIME) $(ANVIL) ## play a whole session on a local Anvil
 	@$(run) ape dtn demo --network ethereum:local:foundry $(ARGS)
 
-test: $(DEV) $(ANVIL) $(FORGE) $(SOLC) ## run the tests; ARGS="-k name" goes to pytest
+test: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## run the tests; ARGS="-k name" goes to pytest
 	@$(run) tools/test.sh $(ARGS)
 
 # Without Ape's isolation: somebody else's chain is not to be set back.
@@ -53,6 +55,22 @@ conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=cho
 invariants: $(DEV) $(FORGE) $(SOLC) ## play with the contracts at random: 100,000 calls on each behaviour
 	@cd invariants && ../$(FORGE) test $(ARGS)
 
+proofs: $(DEV) $(FORGE) $(SOLC) $(HALMOS) ## prove what is claimed of fees, sessions and access, for all amounts
+	@$(run) python proofs/prove.py $(ARGS)
+
+slither: $(DEV) $(SOLC) $(SLITHER) ## analyse the contracts; ARGS=file others, which may import them
+	@$(run) .tools/analysis/bin/python -m audit.static $(ARGS)
+
+layouts: $(DEV) $(SOLC) ## record what was added to the storage of the contracts; ARGS=--anew what was moved
+	@$(run) python -m audit.layouts record $(ARGS)
+
+mutants: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(SLITHER) ## change the contracts in many places, each to be noticed: hours; ARGS=Router
+	@$(run) ape compile >/dev/null
+	@$(run) .tools/analysis/bin/python -m audit.mutants $(ARGS)
+
+audit: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## all of it, long: slither, layouts, documents, gas, proofs, invariants
+	@$(run) audit/run.sh
+
 crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random moments: KILLS=600, SEED=number to repeat
 	@$(run) KILLS=$(KILLS) SEED=$(SEED) ape test tests/sdk/test_crash.py -k killed_at -s $(ARGS)
 
@@ -60,8 +78,11 @@ bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight,
 	@$(run) python benchmarks/cost.py
 	@$(run) python benchmarks/flight.py
 	@$(run) python benchmarks/serving.py
-	@$(run) python benchmarks/client_gas.py
+	@$(run) python benchmarks/gas.py
 	@$(run) python benchmarks/methods.py
+
+gas: $(DEV) $(ANVIL) ## measure all that is done with a network, and record it in docs/gas.md
+	@$(run) python benchmarks/gas.py --write
 
 check: $(DEV) ## format, lint and types, without changing a file
 	@$(run) ruff format --check .
@@ -74,6 +95,10 @@ format: $(DEV) ## format, and mend what the linter can mend
 
 compile: $(DEV) $(SOLC) ## compile contracts/ and write the packaged artifacts
 	@$(run) python scripts/artifacts.py $(ARGS)
+	@$(run) python scripts/sources.py $(ARGS)
+
+verify: $(DEV) $(ANVIL) $(SOLC) ## compile what is shipped again, each contract from its own file for explorers
+	@$(run) VERIFY=all ape test tests/deploying/test_handing_over.py -k sources_compile $(ARGS)
 
 wheel: $(DEV) ## build dist/*.tar.gz, and from it dist/*.whl
 	@echo "Building the source archive and the wheel"
@@ -120,3 +145,19 @@ $(ANVIL) $(FORGE): .tools/bin/%: | $(NPM)
 
 $(SOLC): | $(DEV) $(NPM)
 	@.venv/bin/python tools/solc.py $@
+
+# What it needs is at odds with what Ape needs. Without it the tests leave the proofs out.
+$(HALMOS): proofs/requirements.txt | $(VENV)
+	@if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "Leaving out halmos, which needs Python 3.11"; exit; fi; \
+	echo "Installing halmos into .tools/proofs"; \
+	.venv/bin/python -m venv --clear .tools/proofs; \
+	.tools/proofs/bin/python -m pip install --quiet --disable-pip-version-check -r $<; \
+	touch $@
+
+# Beside Ape, which wants another web3.
+$(SLITHER): audit/requirements.txt | $(VENV)
+	@echo "Installing slither into .tools/analysis"
+	@.venv/bin/python -m venv --clear .tools/analysis
+	@.tools/analysis/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -1,0 +1,383 @@
+"""Changes the contracts one place at a time, and counts the changes that the tests notice.
+
+``python -m audit.mutants`` goes through all targets; with names of contracts, through those.
+
+The changes are those of slither-mutate. Each is compiled, put in place of the shipped artifact in a
+copy of the checkout, and killed by the invariants' game or the tests of the contracts. One that
+compiles to the same code, or not at all, is not counted. ``mutants.json`` tells what came of it; a
+word on a survivor, which is written there by hand, is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slither import Slither
+from slither.tools.mutator.mutators import all_mutators
+from slither.tools.mutator.mutators.abstract_mutator import AbstractMutator
+
+from audit import sources
+from audit.static import slither_of
+
+REPORT = sources.ROOT / "audit" / "mutants.json"
+COPY = sources.ROOT / ".tools" / "mutants"
+COPIED = ("ape_dtn", "contracts", "invariants", "tests", ".build", ".tools/forge")
+COPIED += ("pyproject.toml", "ape-config.yaml", "package.json", "setup.py")
+# Reverts in place of a line, which a test that only comes by notices; other visibilities and other
+# widths of integers, which make other contracts rather than wrong ones.
+LEFT_OUT = ("RR", "FHR", "SBR")
+AT_ONCE = 20  # are compiled
+MOST = 40  # of a target, drawn by lot, always the same
+# The shortest game that notices much, and no search for a shorter one.
+QUICK = {"FOUNDRY_INVARIANT_RUNS": "15", "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0"}
+# Whatever runs longer than this does not come to an end, which is noticed.
+SECONDS = 600
+
+
+class Target(NamedTuple):
+    """What is changed, and who has to notice."""
+
+    contract: str
+    file: str
+    shipped: tuple[str, ...]  # the artifacts that are made of it, as file:contract
+    game: str  # the invariants' contract
+    tests: tuple[str, ...]  # pytest's arguments
+    functions: str = ".*"
+
+
+class Mutant(NamedTuple):
+    """One change."""
+
+    operator: str
+    line: int
+    was: str
+    becomes: str
+    text: str  # of the whole source
+
+    @property
+    def name(self) -> str:
+        """What it is known by when other lines of the file have changed."""
+        return f"{self.operator}: {_short(self.was)} → {_short(self.becomes)}"
+
+
+DEPLOYED = "contracts/network/deployed"
+DEPLOYED_TESTS = (
+    "tests/contracts/test_deployed.py",
+    "tests/contracts/test_network.py",
+    "tests/contracts/test_survivors.py",
+    "-k=not documented",
+)
+DOCUMENTED = "contracts/network/documented"
+DOCUMENTED_ROUTER = (f"{DOCUMENTED}/DocumentedRouter.sol:DocumentedRouter",)
+DOCUMENTED_TESTS = (
+    "tests/contracts/test_documented.py",
+    "tests/contracts/test_network.py",
+    "tests/contracts/test_survivors.py",
+    "tests/contracts/test_hostile_pages.py",
+    "-k=not deployed",
+)
+CLIENT = "contracts/client/DtnClient.sol:DtnClient"
+DELEGATE = "contracts/client/DtnDelegate.sol:DtnDelegate"
+CLIENT_TESTS = (
+    "tests/contracts/test_client.py",
+    "tests/contracts/test_client_asking.py",
+    "tests/contracts/test_client_attacks.py",
+    "tests/contracts/test_delegate.py",
+    "-k=not pinned",  # what is changed has another address
+)
+TARGETS = (
+    Target(
+        "Sessions",
+        f"{DOCUMENTED}/Sessions.sol",
+        DOCUMENTED_ROUTER,
+        "DocumentedMoney",
+        DOCUMENTED_TESTS,
+    ),
+    Target(
+        "DocumentedRouter",
+        f"{DOCUMENTED}/DocumentedRouter.sol",
+        DOCUMENTED_ROUTER,
+        "DocumentedMoney",
+        DOCUMENTED_TESTS,
+        "request|respondToRequest|_placeOf|_callBack|_terms|_answer|_requestId",
+    ),
+    Target(
+        "Pages", f"{DOCUMENTED}/Pages.sol", DOCUMENTED_ROUTER, "DocumentedMoney", DOCUMENTED_TESTS
+    ),
+    Target(
+        "DeployedSessionManager",
+        f"{DEPLOYED}/DeployedSessionManager.sol",
+        (f"{DEPLOYED}/DeployedSessionManager.sol:DeployedSessionManager",),
+        "DeployedMoney",
+        DEPLOYED_TESTS,
+        "initialize|onlyRouter|startUserSession|closeUserSession|authorizeRequest|chargeUserSession",
+    ),
+    Target(
+        "DeployedRouter",
+        f"{DEPLOYED}/DeployedRouter.sol",
+        (f"{DEPLOYED}/DeployedRouter.sol:DeployedRouter",),
+        "DeployedMoney",
+        DEPLOYED_TESTS,
+        "request|respondToRequest|closeUserSession|_charge|_checkNode|_isTrusted|_callBack",
+    ),
+    Target(
+        "AtomicSessions",
+        "contracts/client/AtomicSessions.sol",
+        (CLIENT, DELEGATE),
+        "DeployedMoney",
+        CLIENT_TESTS,
+    ),
+    Target("DtnClient", "contracts/client/DtnClient.sol", (CLIENT,), "DeployedMoney", CLIENT_TESTS),
+    Target(
+        "DtnDelegate",
+        "contracts/client/DtnDelegate.sol",
+        (DELEGATE,),
+        "DeployedMoney",
+        CLIENT_TESTS,
+    ),
+)
+
+
+def mutants(slither: Slither, target: Target) -> Iterator[Mutant]:
+    """All changes of slither-mutate's to the functions of a target."""
+    (contract,) = slither.get_contract_from_name(target.contract)
+    path = contract.source_mapping.filename.absolute
+    text = slither.source_code[path].encode()
+    chosen = re.compile(target.functions)
+    seen = {text}
+    for operator in _operators():
+        mutator = operator(
+            contract.compilation_unit, 0, "", "", contract, None, False, COPY, [], 100, 0
+        )
+        mutator.should_mutate_function = lambda function: chosen.fullmatch(function.name)
+        try:
+            patches = mutator._mutate().get("patches", {}).get(path, ())
+        except AttributeError:  # what some operators meet in code that they do not expect
+            continue
+        for patch in patches:
+            was, becomes = patch["old_string"], patch["new_string"]
+            changed = text[: patch["start"]] + becomes.encode() + text[patch["end"] :]
+            if changed not in seen:
+                seen.add(changed)
+                line = patch["line_number"]
+                yield Mutant(operator.NAME, line, was, becomes, changed.decode())
+
+
+def _operators() -> list[type[AbstractMutator]]:
+    known = [each for each in vars(all_mutators).values() if isinstance(each, type)]
+    return [
+        each for each in known if issubclass(each, AbstractMutator) and each.NAME not in LEFT_OUT
+    ]
+
+
+def codes(target: Target, texts: list[str]) -> list[dict[str, str] | None]:
+    """The creation code made of each text of a target's source; None where it does not compile.
+
+    All are compiled at once, beside each other: most of the time goes into what they import.
+    """
+    kept = dict(enumerate(texts))
+    while kept:
+        # Without the IR pipeline where the stack is deep enough for that: it takes half the time.
+        for via_ir in (False, True):
+            found = _compiled(target, kept, via_ir)
+            if isinstance(found, set):
+                break
+            if found is not None:
+                return [found.get(i) for i in range(len(texts))]
+        assert found, f"{target.contract} does not compile"
+        kept = {i: text for i, text in kept.items() if i not in found}
+    return [None] * len(texts)
+
+
+def _compiled(
+    target: Target, texts: dict[int, str], via_ir: bool
+) -> dict[int, dict[str, str]] | set[int] | None:
+    """Creation code; or which do not compile; or None where it is not known which."""
+    sources_: dict[str, str] = {}
+    output: dict[str, Any] = {}
+    for i, text in texts.items():
+        for shipped in target.shipped:
+            file, name = shipped.split(":")
+            importing = (sources.ROOT / file).read_text()
+            imported = f'/{Path(target.file).name}"'
+            sources_[_nth(file, i)] = importing.replace(imported, _nth(imported, i))
+            output.setdefault(_nth(file, i), {})[name] = ["evm.bytecode.object"]
+        sources_[_nth(target.file, i)] = text
+    plain = {"metadata": {"appendCBOR": False}}  # code that says nothing of its source
+    try:
+        contracts = sources.compiled(sources_, output, viaIR=via_ir, **plain)["contracts"]
+    except ValueError as error:
+        numbers = re.findall(r"--> \S+\.(\d+)\.sol", str(error))
+        return None if "Stack too deep" in str(error) else {int(number) for number in numbers}
+    return {
+        i: {
+            name: contracts[_nth(file, i)][name]["evm"]["bytecode"]["object"]
+            for file, name in (shipped.split(":") for shipped in target.shipped)
+        }
+        for i in texts
+    }
+
+
+def _nth(file: str, number: int) -> str:
+    return file.replace(".sol", f".{number}.sol")
+
+
+def prepare() -> None:
+    """Makes the copy, in which changed artifacts do no harm."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    for name in COPIED:
+        origin = sources.ROOT / name
+        if origin.is_dir():
+            shutil.copytree(origin, COPY / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif origin.exists():
+            shutil.copy(origin, COPY / name)
+    for name in ("node_modules", ".tools/bin", ".tools/solcx"):
+        (COPY / name).parent.mkdir(exist_ok=True)
+        (COPY / name).symlink_to(sources.ROOT / name)
+    (COPY / ".tools" / "tmp").mkdir(exist_ok=True)
+
+
+def ship(codes: dict[str, str]) -> None:
+    """Puts creation code in place of that in the copy's artifacts."""
+    for name, code_ in codes.items():
+        path = COPY / "ape_dtn" / "artifacts" / f"{name}.json"
+        artifact = json.loads(path.read_text())
+        path.write_text(json.dumps({**artifact, "bytecode": f"0x{code_}"}))
+
+
+def killer(target: Target) -> str | None:
+    """What notices the code that is in the copy's artifacts: a test's name, or None."""
+    forge = ["forge", "test", "--json", "--fuzz-seed", "1", "--match-contract", target.game]
+    played = _run(forge, COPY / "invariants", FOUNDRY_PROFILE="short", **QUICK)
+    if played is None:
+        return "invariants: no end"
+    if played.returncode:
+        if '"status":"Failure"' not in played.stdout:  # which is no word on the change
+            raise RuntimeError(played.stdout + played.stderr)
+        return f"invariants: {target.game}"
+    port = random.randrange(10000, 20000)
+    pytest = [str(sources.ROOT / ".venv" / "bin" / "python"), "-m", "pytest"]
+    tested = _run(
+        [*pytest, "-q", "-x", "--tb=no", "-p", "no:cacheprovider", *target.tests],
+        COPY,
+        APE_FOUNDRY_HOST=f"http://127.0.0.1:{port}",
+    )
+    if tested is None:
+        return "tests: no end"
+    if not tested.returncode:
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", tested.stdout, re.MULTILINE)
+    if failed is None:  # which is no word on the change
+        raise RuntimeError(tested.stdout + tested.stderr)
+    return failed.group(1)
+
+
+def _run(
+    command: list[str], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str] | None:
+    """Runs a command in the copy; None where it takes too long."""
+    path = f"{sources.ROOT}/.tools/bin:{sources.ROOT}/.venv/bin:{os.environ['PATH']}"
+    ours = {
+        "PATH": path,
+        "TMPDIR": str(COPY / ".tools" / "tmp"),
+        "APE_DATA_FOLDER": str(COPY / ".tools" / "ape"),
+        "SOLCX_BINARY_PATH": str(sources.ROOT / ".tools" / "solcx"),
+    }
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **ours, **environment},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def run(slither: Slither, target: Target, words: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """What became of the changes to a target, told again after each of them."""
+    (original,) = codes(target, [(sources.ROOT / target.file).read_text()])
+    assert original is not None
+    ship(original)
+    if noticed := killer(target):
+        sys.exit(f"Without any change to {target.contract} there fails {noticed}.")
+    drawn = list(mutants(slither, target))
+    random.Random(target.contract).shuffle(drawn)
+    killed: Counter[str] = Counter()
+    survivors: list[dict[str, str]] = []
+    for mutant, changed in islice(_different(target, drawn, original), MOST):
+        ship(changed)
+        began = time.monotonic()
+        by = killer(target)
+        took = time.monotonic() - began
+        told = f"{target.contract}:{mutant.line} {mutant.name}"
+        print(f"{'killed' if by else 'SURVIVED'} in {took:.0f} s: {told}, {by}", flush=True)
+        if by:
+            killed[by.partition("::")[0]] += 1
+        else:
+            survivors.append({"mutant": mutant.name, "why": words.get(mutant.name, "")})
+        yield {
+            "date": date.today().isoformat(),
+            "changes there are": len(drawn),
+            "tried": killed.total() + len(survivors),
+            "killed": killed.total(),
+            "killed by": dict(sorted(killed.items())),
+            "survivors": survivors,
+        }
+    ship(original)
+
+
+def _different(
+    target: Target, drawn: list[Mutant], original: dict[str, str]
+) -> Iterator[tuple[Mutant, dict[str, str]]]:
+    """The changes that compile, each to a code of its own."""
+    known = {str(original)}
+    for i in range(0, len(drawn), AT_ONCE):
+        some = drawn[i : i + AT_ONCE]
+        found = codes(target, [each.text for each in some])
+        for mutant, changed in zip(some, found, strict=True):
+            if changed is not None and str(changed) not in known:
+                known.add(str(changed))
+                yield mutant, changed
+
+
+def _short(code_: str) -> str:
+    return " ".join(code_.split())
+
+
+def main(names: list[str]) -> None:
+    """Goes through the targets and writes the report after each."""
+    logging.disable()
+    prepare()
+    slither = slither_of(sources.contracts())
+    report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    for target in TARGETS:
+        if names and target.contract not in names:
+            continue
+        before = report.get(target.contract, {}).get("survivors", ())
+        words = {each["mutant"]: each["why"] for each in before}
+        for found in run(slither, target, words):
+            report[target.contract] = found
+            REPORT.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    for name, found in report.items():
+        print(f"{name}: {found['killed']} of {found['tried']} killed")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

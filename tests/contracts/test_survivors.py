@@ -66,3 +66,11 @@ def test_sessions_close_in_any_order_and_the_others_stay_as_they_are(
         for j in sorted(order):
             assert documented.read(manager, GET_RESERVED, opened[j]) == 100 + j
             assert documented.session(opened[j]) == (cast.customer.address, 1_000)
+
+
+def test_the_session_manager_names_the_token_and_the_target_as_the_router_does(net: Net) -> None:
+    contracts = net.contracts
+
+    assert net.read(contracts.session_manager, SessionManager.get_fee_token) == contracts.fee_token
+    target = net.read(contracts.session_manager, SessionManager.get_fee_target)
+    assert target == contracts.fee_target

@@ -201,7 +201,7 @@ def test_it_ends_with_its_anvil(shell: Shell) -> None:
         code = up.running.process.wait(30)
         check_nothing_is_left(up.port)
 
-    assert code == 1
+    assert code == AnvilFailed.exit_code
     assert "Anvil has ended: its exit status is -9" in up.running.err
     assert "Traceback" not in up.running.err
 

@@ -23,7 +23,7 @@ from ape_dtn.names import id_of
 from ape_dtn.starting import methods
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import RpcCounter
-from tests.conftest import Balances, Cast
+from tests.conftest import Balances, Cast, on_deployed
 
 from .conftest import Answer, Endpoint, Through
 
@@ -206,6 +206,7 @@ def test_anybody_may_register_a_model_of_any_name(network: LocalNetwork, cast: C
     assert {model.name for model in network.ai.models()} == known | {"model.node.eve.c"}
 
 
+@on_deployed  # where that is accepted
 def test_the_local_node_goes_on_after_what_it_cannot_answer(
     network: LocalNetwork, cast: Cast
 ) -> None:

@@ -117,6 +117,8 @@ contract DeployedAccess is Access, Deployed {
         uint256 deposit
     ) external {
         VM.assume(!_isOwner(stranger, address(router)) && stranger != address(network));
+        // Nobody can call by it, and what is offered to nobody is offered to it.
+        VM.assume(stranger != address(0));
         _start(ALICE, deposit);
         assert(!_trespass(stranger, address(sessions), "SessionManager"));
     }

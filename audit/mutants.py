@@ -166,7 +166,7 @@ def mutants(slither: Slither, target: Target) -> Iterator[Mutant]:
         mutator.should_mutate_function = lambda function: chosen.fullmatch(function.name)
         try:
             patches = mutator._mutate().get("patches", {}).get(path, ())
-        except AttributeError:  # what some operators meet in code that they do not expect
+        except (AttributeError, IndexError):  # what operators meet in code that they do not expect
             continue
         for patch in patches:
             was, becomes = patch["old_string"], patch["new_string"]

@@ -11,9 +11,10 @@ import pytest
 
 from ape_dtn.chain import sends
 from ape_dtn.chain.abi import Function, SessionManager
+from ape_dtn.errors import CallbackGasMissing
 from tests.conftest import Cast
 
-from .conftest import Net
+from .conftest import Net, refused
 
 GET_RESERVED = Function("getReserved(uint256)", "uint256")
 
@@ -74,3 +75,11 @@ def test_the_session_manager_names_the_token_and_the_target_as_the_router_does(n
     assert net.read(contracts.session_manager, SessionManager.get_fee_token) == contracts.fee_token
     target = net.read(contracts.session_manager, SessionManager.get_fee_target)
     assert target == contracts.fee_target
+
+
+def test_a_request_brings_a_wei_for_each_unit_of_its_callbacks_gas(net: Net, cast: Cast) -> None:
+    session = net.open(cast.customer)
+
+    with refused(CallbackGasMissing, "Insufficient callback gas"):
+        net.ask(cast.customer, session, callback_gas=30_000, value=29_999)
+    net.ask(cast.customer, session, callback_gas=30_000, value=30_000)

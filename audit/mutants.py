@@ -88,6 +88,7 @@ DOCUMENTED_TESTS = (
     "tests/contracts/test_network.py",
     "tests/contracts/test_survivors.py",
     "tests/contracts/test_hostile_pages.py",
+    "tests/contracts/test_hostile_callbacks.py",
     "-k=not deployed",
 )
 CLIENT = "contracts/client/DtnClient.sol:DtnClient"

@@ -14,7 +14,7 @@ from ape_dtn.chain.abi import Function, SessionManager
 from ape_dtn.errors import CallbackGasMissing
 from tests.conftest import Cast
 
-from .conftest import Net, refused
+from .conftest import FAILURE, SUCCESS, Net, refused, storage_at
 
 GET_RESERVED = Function("getReserved(uint256)", "uint256")
 
@@ -83,3 +83,18 @@ def test_a_request_brings_a_wei_for_each_unit_of_its_callbacks_gas(net: Net, cas
     with refused(CallbackGasMissing, "Insufficient callback gas"):
         net.ask(cast.customer, session, callback_gas=30_000, value=29_999)
     net.ask(cast.customer, session, callback_gas=30_000, value=30_000)
+
+
+@pytest.mark.parametrize(("status", "selector"), [(SUCCESS, b"succ"), (FAILURE, b"fail")])
+def test_what_is_called_back_is_what_was_asked_for(
+    net: Net, cast: Cast, status: int, selector: bytes
+) -> None:
+    target = net.create_raw("5f355f5500")  # keeps the first word that it is called with
+    callback = (b"succ", b"fail", target)
+    request = net.ask(
+        cast.customer, net.open(cast.customer), callback=callback, callback_gas=50_000
+    )
+
+    net.reply(request, status=status)
+
+    assert storage_at(net.provider, target, 0).to_bytes(32, "big") == selector + request[:28]

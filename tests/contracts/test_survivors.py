@@ -10,7 +10,7 @@ from itertools import permutations
 import pytest
 
 from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function, SessionManager
+from ape_dtn.chain.abi import Function, Router, SessionManager
 from ape_dtn.errors import CallbackGasMissing
 from tests.conftest import Cast
 
@@ -98,3 +98,15 @@ def test_what_is_called_back_is_what_was_asked_for(
     net.reply(request, status=status)
 
     assert storage_at(net.provider, target, 0).to_bytes(32, "big") == selector + request[:28]
+
+
+def test_what_a_callback_reverts_with_is_told(net: Net, cast: Cast) -> None:
+    target = net.create_raw("63deadbeef5f526004601cfd")
+    callback = (b"succ", b"fail", target)
+    request = net.ask(
+        cast.customer, net.open(cast.customer), callback=callback, callback_gas=50_000
+    )
+
+    (failed,) = Router.success_callback_failed.find(net.reply(request).logs)
+
+    assert failed == {"requestId": request, "data": bytes.fromhex("deadbeef")}

@@ -180,7 +180,7 @@ class DtnNode:
                 self._aside.clear()
                 self.tell(Kind.REORGANISED, block=self.work.block)
         finally:
-            self._count()
+            self.count()
 
     def take(self, most: int) -> dict[Task, Kept]:
         """Takes open requests, unless another process of the node is at them.
@@ -207,7 +207,7 @@ class DtnNode:
             self._give_up(task, refusal)
             mine.remove(task)
         self._in_hand |= {task.request_id for task in mine}
-        self._count()
+        self.count()
         return {task: claimed[task.request_id] for task in mine}
 
     def ask(self, task: Task, backend: Backend, store: Store | None) -> Result:
@@ -258,7 +258,7 @@ class DtnNode:
         self.tally.failed += not succeeded
         self.tally.earned += earned
         self.tally.gas_spent += spent
-        self._count()
+        self.count()
         self.tell(
             Kind.ANSWERED if succeeded else Kind.FAILED,
             request=as_hex(task.request_id),
@@ -270,10 +270,6 @@ class DtnNode:
             transaction=outcome.transaction,
         )
         return True
-
-    def put_back(self, task: Task) -> None:
-        """Leaves a request open that was taken and could not be answered now."""
-        self._in_hand.discard(task.request_id)
 
     def tell(self, kind: Kind, **fields: Any) -> None:
         """Tells all listeners that something has happened."""
@@ -320,7 +316,7 @@ class DtnNode:
         self.work.give_up(task.request_id)
         self._in_hand.discard(task.request_id)
         self.tally.refused += 1
-        self._count()
+        self.count()
         self.tell(Kind.REFUSED, request=as_hex(task.request_id), reason=why.message)
 
     def _followed(
@@ -387,12 +383,14 @@ class DtnNode:
             if log.address == self.work.session_manager and charged.matches(log)
         )
 
-    def _count(self) -> None:
+    def count(self) -> Tally:
+        """The sums, with what is known to be open now."""
         tally, known = self.tally, self.work.open.keys() | self._in_hand
         tally.in_flight = len(self._in_hand)
         tally.waiting = len(known) - tally.in_flight
         now = time.monotonic()
         tally.found = {each: tally.found.get(each, now) for each in known}
+        return tally
 
 
 def _once_more(each: Answered, trouble: DtnError) -> Answered:

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -288,11 +289,14 @@ class Service:
         while self._sender.is_alive():
             self._receive(SHORTEST_POLL)
         self._receive(0)
+        if "chain" not in self._troubles:
+            with suppress(DtnError):  # then some that others have answered are told as left
+                self.node.work.drop_answered()
         try:
             self.node.ledger.leave()
         except LedgerUnusable as err:  # whoever comes next sees that this process is gone
             self._trouble("ledger", err)
-        tally = self.node.tally
+        tally = self.node.count()
         self.node.tell(
             Kind.STOPPED, answered=tally.answered, failed=tally.failed, left=tally.behind
         )

@@ -200,6 +200,13 @@ class Work:
         if request_id in self._standing:
             self._standing[request_id] = when
 
+    def drop_answered(self) -> None:
+        """Notes which of the open requests others have responded to, as the chain has it now."""
+        ids = list(self.open)
+        for request_id, record in zip(ids, read_records(self.ai, ids), strict=True):
+            if record.status is not Status.PENDING:
+                self.finished(request_id, record.answered_at)
+
     def give_up(self, request_id: bytes) -> None:
         """Notes that a request is not to be answered by this node, as it is registered now."""
         self.open.pop(request_id, None)

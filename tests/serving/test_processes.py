@@ -122,6 +122,7 @@ def test_two_processes_of_one_node_killed_three_times_answer_all_once(
     for each in running:
         events = [json.loads(line) for line in each.out.splitlines()]
         assert (events[0]["event"], events[-1]["event"]) == ("started", "stopped")
+        assert events[-1]["left"] == 0
 
 
 def test_an_answer_that_was_paid_for_outlives_its_process(site_of: Sites, cast: Cast) -> None:

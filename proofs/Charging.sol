@@ -6,7 +6,8 @@ import {VM} from "./Symbols.sol";
 
 /// @title What an answer costs on the network as it is deployed
 /// @dev The documented router packs what is asked, and halmos cannot tell how long that gets for
-///      prices that it does not know. What it does with a fee is claimed in `Ledger.sol`.
+///      prices that it does not know. What it takes for a fee is claimed in `Fee.sol`, and
+///      what it does with one in `Ledger.sol`.
 contract DeployedCharging is Deployed {
     /// @notice A session, a request, and what the node says of its answer.
     struct Answered {
@@ -84,27 +85,5 @@ contract DeployedCharging is Deployed {
         (bool second, uint256 answered) = _product(its.answered, its.feePerByteAnswered);
         (bool both, uint256 fee) = _sum(asked, answered);
         return (_bit(first) & _bit(second) & _bit(both) == 1, fee);
-    }
-
-    function _sum(uint256 a, uint256 b) internal pure returns (bool fits, uint256 sum) {
-        assembly {
-            sum := add(a, b)
-            fits := iszero(lt(sum, a))
-        }
-    }
-
-    function _product(uint256 a, uint256 b) internal pure returns (bool fits, uint256 product) {
-        assembly {
-            product := mul(a, b)
-            fits := or(iszero(a), eq(div(product, a), b))
-        }
-    }
-
-    function _least(uint256 a, uint256 b) internal pure returns (uint256 least) {
-        uint256 isLess = _bit(a < b);
-        assembly {
-            // As a mask, all ones or all zeros.
-            least := xor(b, and(xor(a, b), sub(0, isLess)))
-        }
     }
 }

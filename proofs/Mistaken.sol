@@ -5,6 +5,7 @@ import {DeployedAccess} from "./Access.sol";
 import {DeployedCharging} from "./Charging.sol";
 import {Client} from "./Client.sol";
 import {Delegate} from "./Delegate.sol";
+import {DocumentedFee} from "./Fee.sol";
 import {DocumentedLedger} from "./Ledger.sol";
 import {DeployedSessions} from "./Sessions.sol";
 
@@ -23,7 +24,7 @@ contract MistakenCharge is DeployedCharging {
 }
 
 /// @title As if no fee were a number
-contract MistakenFee is DeployedCharging {
+contract MistakenMeasure is DeployedCharging {
     function _fee(Answered memory its) internal pure override returns (bool, uint256) {
         (, uint256 fee) = super._fee(its);
         return (false, fee);
@@ -67,5 +68,12 @@ contract MistakenDelegate is Delegate {
 contract MistakenLedger is DocumentedLedger {
     function _reserved(uint256 sessionId) internal view override returns (uint256) {
         return super._reserved(sessionId) + 1;
+    }
+}
+
+/// @title As if an answer always cost its bytes, whatever the request may cost
+contract MistakenFee is DocumentedFee {
+    function _isRight(uint256 charge, uint256 fee, uint256) internal pure override returns (bool) {
+        return charge == fee;
     }
 }

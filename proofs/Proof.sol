@@ -7,12 +7,13 @@ import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
 import {Network} from "@invariants/Network.sol";
+import {Numbers} from "./Numbers.sol";
 import {VM} from "./Symbols.sol";
 
 /// @title What all proofs begin with: a network, two customers and a worker
 /// @notice What a proof is given stands for anything at all: a claim is proved when halmos finds
 ///         nothing that it could be for which the claim does not hold.
-abstract contract Proof {
+abstract contract Proof is Numbers {
     address internal constant ALICE = address(0xa11ce);
     address internal constant BOB = address(0xb0b);
     address internal constant WORKER = address(0x30173);
@@ -46,30 +47,6 @@ abstract contract Proof {
 
     /// @dev Whose artifacts, `Documented` or `Deployed`.
     function _behaviour() internal pure virtual returns (string memory);
-
-    /// @dev One for true. Of bits, other than of conditions, halmos makes no paths.
-    function _bit(bool condition) internal pure returns (uint256 bit) {
-        assembly {
-            bit := condition
-        }
-    }
-
-    /// @dev Tells the solver, to which products are at first unknown functions, that one times a
-    ///      value is the value, and nothing times a value is nothing.
-    function _selects(bool whether, uint256 value) internal pure {
-        uint256 product;
-        uint256 selected;
-        assembly {
-            product := mul(value, whether)
-            selected := and(value, sub(0, whether))
-        }
-        VM.assume(product == selected);
-    }
-
-    /// @dev Tells it what `Math.min` multiplies.
-    function _minimum(uint256 a, uint256 b) internal pure {
-        _selects(a < b, a ^ b);
-    }
 
     /// @dev Opens a session with so much.
     function _start(address owner, uint256 deposit) internal virtual returns (uint256) {

@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="halmos needs Python 3.11")
 
 PROOFS = Path(__file__).parents[2] / "proofs"
-SHORT = "^(Client|DeployedCharging|DocumentedLedger|MistakenClient|MistakenCharge)$"
+SHORT = "^(Client|DeployedCharging|DocumentedFee|DocumentedLedger|MistakenClient|MistakenCharge)$"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import {IModelManager} from "../interfaces/IModelManager.sol";
 import {IRouter} from "../interfaces/IRouter.sol";
 import {Upgradeable} from "../Upgradeable.sol";
 import {DocumentedNodeManager} from "./DocumentedNodeManager.sol";
+import {Fee} from "./Fee.sol";
 import {Pages} from "./Pages.sol";
 import {Sessions} from "./Sessions.sol";
 import {Words} from "./Words.sol";
@@ -182,15 +183,11 @@ contract DocumentedRouter is IRouter, Upgradeable, Sessions, Pages {
             Words.pack(abi.encode(status, message, response, place, block.timestamp))
         );
         bool succeeded = status == ResponseStatus.SUCCESS;
-        (uint256 perByteReq, uint256 perByteRes) = succeeded
-            ? (terms.feePerByteReq, terms.feePerByteRes)
-            : (FAILURE_FEE_PER_BYTE, FAILURE_FEE_PER_BYTE);
-        // What is too much to be counted is above the cap in any case.
-        uint256 fee = requestSize.saturatingMul(perByteReq).saturatingAdd(
-            responseSize.saturatingMul(perByteRes)
-        );
         uint256 cap = terms.totalFeePerRes;
-        _charge(terms.sessionId, cap, Math.min(fee, cap), msg.sender);
+        uint256 fee = succeeded
+            ? Fee.forAnswer(requestSize, terms.feePerByteReq, responseSize, terms.feePerByteRes, cap)
+            : Fee.forAnswer(requestSize, FAILURE_FEE_PER_BYTE, responseSize, FAILURE_FEE_PER_BYTE, cap);
+        _charge(terms.sessionId, cap, fee, msg.sender);
         emit ResponseReceived(requestId, nodeId, status);
         _callBack(requestId, terms, succeeded);
         emit RequestCompleted(requestId, status);

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 TRANSFER_GAS = 100_000
 
+# How long a machine that is busy with other things may take, in seconds.
+PATIENCE = 120
+
 # More than the base fee can rise to in the blocks that many transactions fill.
 HIGH_GAS_PRICE = 1000 * 10**9
 
@@ -54,11 +57,12 @@ def connected_to(url: str) -> Iterator[ProviderAPI]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("APE_FOUNDRY_HOST", raising=False)  # ape-foundry would prefer it
-        settings = {"host": url, "manage_process": False}
+        settings = {"host": url, "manage_process": False, "request_timeout": PATIENCE}
         connection = ape.networks.ethereum.local.use_provider(
             "foundry", provider_settings=settings, disconnect_after=True
         )
         with connection as provider:
+            patch.setattr(type(provider.network), "transaction_acceptance_timeout", PATIENCE)
             yield provider
 
 

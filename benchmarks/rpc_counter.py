@@ -27,6 +27,9 @@ METHOD_NOT_FOUND = -32601
 # For how many seconds a receipt is held back that is not there yet.
 RECEIPT_PATIENCE = 5.0
 
+# How long a chain may take to answer at all, in seconds.
+PATIENCE = 120
+
 
 @dataclass
 class Count:
@@ -146,7 +149,7 @@ class RpcCounter:
     def _pass_on(self, body: bytes) -> bytes:
         where = urlsplit(self.upstream)
         assert where.hostname is not None
-        connection = HTTPConnection(where.hostname, where.port, timeout=30)
+        connection = HTTPConnection(where.hostname, where.port, timeout=PATIENCE)
         try:
             connection.request("POST", "/", body, {"Content-Type": "application/json"})
             return connection.getresponse().read()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run the tests: those that start processes of `ape` by the hundred beside all the others, each of
-# the two with an Anvil of its own. With arguments, which go to pytest, run what they say, as one.
+# Run the tests in two halves, one beside the other, each with an Anvil of its own. With arguments,
+# which go to pytest, run what they say, as one.
 #   tools/test.sh [pytest arguments]
 set -euo pipefail
 
@@ -13,14 +13,16 @@ if (($#)); then
     exit
 fi
 
-of_processes=(tests/cli tests/deploying tests/scaffold)
+# As long as all the others together; the durations tell when that is so no more.
+half=(tests/cli tests/deploying tests/scaffold tests/contracts)
+slow=(--durations=25 --durations-min=5)
 told=$(mktemp)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$told"' EXIT
 
 ape compile >"$told" 2>&1 || { cat "$told" >&2; exit 1; } # once, and not by both at the same time
-tests "${of_processes[@]}" >"$told" 2>&1 &
+tests "${slow[@]}" "${half[@]}" >"$told" 2>&1 &
 others=0
-tests "${of_processes[@]/#/--ignore=}" || others=$?
+tests "${slow[@]}" "${half[@]/#/--ignore=}" || others=$?
 beside=0
 wait $! || beside=$?
 cat "$told"

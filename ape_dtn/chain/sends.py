@@ -9,7 +9,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -271,6 +272,7 @@ def send_each(
     """
     waiting = list(range(len(transactions)))
     flying: dict[str, int] = {}
+    signed_in_vain: Counter[int] = Counter()
     deadline = _deadline(provider)
     most = 1 if _runs_code(provider, str(account.address)) else MOST_IN_FLIGHT
     try:
@@ -280,13 +282,21 @@ def send_each(
                 del waiting[: len(places)]
                 window = {place: transactions[place] for place in places}
                 try:
-                    _send_window(provider, account, window, about, flying, told, on_signed)
+                    overtaken = _send_window(
+                        provider, account, window, about, flying, told, on_signed
+                    )
                 except DtnError as err:  # of these, nothing was sent
-                    if places[0] == 0:
+                    if len(places) + len(waiting) == len(transactions):
                         raise
                     for place in (*places, *waiting):
                         told(place, err)
-                    waiting = []
+                    waiting, overtaken = [], {}
+                signed_in_vain.update(overtaken.keys())
+                for place, failure in overtaken.items():
+                    if signed_in_vain[place] == NONCE_ATTEMPTS:
+                        told(place, failure)
+                    else:
+                        waiting.append(place)
                 deadline = _deadline(provider)
             landed = _mined(provider, list(flying))
             for transaction_hash, raw in landed.items():
@@ -770,14 +780,19 @@ def _send_window(
     flying: dict[str, int],
     told: Callable[[int, Receipt | DtnError], None],
     on_signed: OnSigned,
-) -> None:
+) -> dict[int, DtnError]:
     """Sends many at once, adds the place of each that was sent to `flying`, tells of the others.
+
+    Returns:
+        Why those were refused that may be signed anew, by their places: something else was mined
+        with their nonces. Of these nothing is told.
 
     Raises:
         DtnError: Nothing of it was sent, and nothing told.
     """
     sender = str(account.address)
     failed: dict[int, DtnError] = {}
+    overtaken: dict[int, DtnError] = {}
     if not signs_raw(account):
         for place, transaction in window.items():
 
@@ -788,7 +803,7 @@ def _send_window(
                 told(place, send(provider, account, transaction, about, on_its))
             except DtnError as err:
                 told(place, err)
-        return
+        return overtaken
     with nonces.turn(provider, sender):
         market, limits = _market(provider, sender, list(window.values()), about)
         limited: dict[int, tuple[Transaction, int]] = {}
@@ -803,12 +818,18 @@ def _send_window(
             on_signed(signed)
             flying |= {txn.hash: place for place, txn in signed.items()}
             refused = _send_at_once(provider, sender, list(signed.values()))
+            void: list[str] = []
+            with suppress(DtnError):  # what is not known to be void is not signed anew
+                void = _overtaken(provider, [txn for txn in signed.values() if txn.hash in refused])
             for transaction_hash, refusal in refused.items():
-                failed[flying.pop(transaction_hash)] = _refusal(refusal, about)
-            _fill_holes(provider, account, market, list(signed.values()), refused)
+                reason = overtaken if transaction_hash in void else failed
+                reason[flying.pop(transaction_hash)] = _refusal(refusal, about)
+            holes = refused.keys() - void
+            _fill_holes(provider, account, market, list(signed.values()), holes)
     # Not before: whoever is told may want to send, and would wait for the turn that is held here.
     for place, failure in failed.items():
         told(place, failure)
+    return overtaken
 
 
 def _send_at_once(
@@ -874,7 +895,7 @@ def _fill_holes(
     account: AccountAPI,
     market: _Market,
     signed: Sequence[Signed],
-    refused: Mapping[str, rpc.Failure],
+    refused: Set[str],
 ) -> None:
     """Uses up the nonces of what was refused, where something was taken that waits behind it."""
     taken = [txn.nonce for txn in signed if txn.hash not in refused]

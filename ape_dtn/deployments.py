@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ape_dtn.chain import rpc
 from ape_dtn.chain.networks import data_folder, is_local
 from ape_dtn.chain.networks import name as network_name
-from ape_dtn.errors import InvalidAddress, UnknownChain, WrongChain
+from ape_dtn.errors import InvalidAddress, RpcRefused, UnknownChain, WrongChain
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -151,6 +151,8 @@ def recall(provider: ProviderAPI) -> Deployment | None:
 
 def _genesis(provider: ProviderAPI) -> str:
     block = rpc.result(provider, "eth_getBlockByNumber", ["0x0", False])
+    if block is None:
+        raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
     return "0x" + rpc.as_bytes(block["hash"]).hex()
 
 

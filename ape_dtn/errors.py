@@ -108,16 +108,25 @@ class WrongToken(InvalidAmount):
         super().__init__(value, f"this network is paid in {symbol}")
 
 
-class FeeTooHigh(InvalidAmount):
+class FeeTooHigh(BadInput):
     """A fee per byte at which the question alone would cost more than the answer may."""
+
+    fee: str
+    asked: str
+    most: str
 
     def __init__(self, fee: Amount, asked: Amount, most: Amount) -> None:
         super().__init__(
-            fee, f"at this fee per byte the question alone costs {asked}, and the cap is {most}"
+            f"At {fee} a byte the question alone costs {asked}, and the answer may cost no more "
+            f"than {most}.",
+            fee=str(fee),
+            asked=str(asked),
+            most=str(most),
         )
         token = fee.token
         self.hint = (
-            f"{token.symbol} has {token.decimals} decimals. Amounts are in whole tokens, as in "
+            "Ask less, lower --fee-per-byte or raise --cap. "
+            f"{token.symbol} has {token.decimals} decimals: amounts are in whole tokens, as in "
             f'"0.00001 {token.symbol}", not in its smallest units.'
         )
 

@@ -14,6 +14,7 @@ import click
 from ape.cli import account_option, skip_confirmation_option
 
 from ape_dtn._cli.command import (
+    Interrupted,
     choose_account,
     confirm,
     dtn_command,
@@ -268,7 +269,10 @@ def serve(
         stack.enter_context(_telling(serving, token))
         stop = stack.enter_context(stopping())
         click.echo(f"{name} answers. Press Ctrl-C to stop it.", err=True)
-        serving.serve(stop)
+        try:
+            serving.serve(stop)
+        except KeyboardInterrupt as err:
+            raise Interrupted(err, "Served again, it answers what is open, once.") from err
     click.echo(f"{name} is stopped.", err=True)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 
 import requests
+
+from ape_dtn._cli.node import ONE_SIGNAL
 
 from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS, Network
 
@@ -52,6 +55,28 @@ def test_a_node_is_registered_served_and_paid(documented: Network) -> None:
     status = documented.dtn("node", "status", MINE, "--json").json
     assert status["earned"]["units"] == asked["cost"]["units"]
     assert (status["pending"], status["is_active"]) == (0, True)
+
+
+def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(documented: Network) -> None:
+    name = "node.tester.slow"
+    register = ("node", "register", name, "--worker", WORKER, "--model", MODEL)
+    assert documented.dtn(*register, "--account", STRANGER, "-y", "--json").code == 0
+    serve = ("ape", "dtn", "node", "serve", name, "--worker", WORKER)
+    with documented.shell.running(*serve, "--backend", "command:sleep 60", "--json") as node:
+        node.until(lambda: "started" in node.out)
+        paying = ("--account", CUSTOMER, "--keep", "--timeout", "2", "-y", "--json")
+        asked = documented.dtn("ask", "What?", "--node", name, *paying)
+        node.until(lambda: "taken" in node.out)
+        node.process.send_signal(signal.SIGINT)
+        time.sleep(2 * ONE_SIGNAL)
+        assert node.process.poll() is None
+        node.process.send_signal(signal.SIGINT)
+        code = node.process.wait(20)
+        error = json.loads(node.out.splitlines()[-1])["error"]
+
+    assert asked.error["code"] == "request_pending"
+    assert code == 130
+    assert "Served again, it answers what is open" in error["hint"]
 
 
 def test_another_account_cannot_serve_it(documented: Network) -> None:

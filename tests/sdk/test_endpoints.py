@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ape_dtn import DtnSession
+from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.errors import ChainUnreachable, RpcRefused, SessionAlreadyClosed, SessionNotFound
@@ -47,6 +47,16 @@ def test_answers_of_a_batch_may_come_in_any_order(through: Through, network: Loc
 
     with through(reversed_) as ai:
         assert ai.contracts() == network.ai.contracts()
+
+
+def test_a_chain_without_a_first_block_is_none(through: Through, network: LocalNetwork) -> None:
+    def without_it(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+        if b"eth_getBlockByNumber" not in body or b'"0x0"' not in body:
+            return ask(body)
+        return json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "result": None}).encode()
+
+    with through(without_it), pytest.raises(RpcRefused, match="the chain's first block"):
+        DtnAi()
 
 
 def test_an_error_of_null_is_none(through: Through, network: LocalNetwork) -> None:

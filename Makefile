@@ -68,7 +68,7 @@ mutants: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(SLITHER) ## change the contracts in 
 	@$(run) ape compile >/dev/null
 	@$(run) .tools/analysis/bin/python -m audit.mutants $(ARGS)
 
-audit: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## all of it, long: slither, layouts, documents, gas, proofs, invariants
+audit: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## all that machines say of the contracts: slither to invariants, but for mutants
 	@$(run) audit/run.sh
 
 crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random moments: KILLS=600, SEED=number to repeat

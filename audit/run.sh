@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # All that machines can say of the contracts: each part with what came of it, and how long it took.
+# But for `make mutants`, which takes hours.
 # What a part has said stays in .tools/audit. `make audit` runs it.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,6 +22,8 @@ part() {
 part slither make slither
 part layouts python -m audit.layouts
 part documents ape test tests/contracts/test_natspec.py -q
+part sources make verify
+part hostile ape test tests/contracts/test_hostile_*.py -q
 part gas ape test tests/contracts/test_*gas*.py -q
 part proofs make proofs
 part invariants make invariants

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ape_dtn.chain.abi import Function, Router, SessionManager
 from ape_dtn.errors import CallbackGasMissing
 from tests.conftest import Cast
 
-from .conftest import FAILURE, SUCCESS, Net, refused, storage_at
+from .conftest import FAILURE, NODE_ID, SUCCESS, Ask, Net, refused, storage_at
 
 GET_RESERVED = Function("getReserved(uint256)", "uint256")
 
@@ -110,3 +111,59 @@ def test_what_a_callback_reverts_with_is_told(net: Net, cast: Cast) -> None:
     (failed,) = Router.success_callback_failed.find(net.reply(request).logs)
 
     assert failed == {"requestId": request, "data": bytes.fromhex("deadbeef")}
+
+
+def told(net: Net, receipt: sends.Receipt) -> list[tuple[str, dict[str, Any]]]:
+    """What the network says in a transaction, in order: the token's own events are left out."""
+    events = (
+        SessionManager.session_started,
+        SessionManager.session_charged,
+        SessionManager.session_closed,
+        Router.request_created,
+        Router.response_received,
+        Router.request_completed,
+    )
+    return [
+        (event.name, fields)
+        for log in receipt.logs
+        for event in events
+        for fields in event.find([log])
+    ]
+
+
+@pytest.mark.parametrize("status", [SUCCESS, FAILURE])
+def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
+    net.deposit(cast.customer, 1_000)
+    start = net.send(cast.customer, net.router, Router.start_user_session)
+    ((_, started),) = found = told(net, start)
+    session = started["sessionId"]
+    assert found == [
+        (
+            "SessionStarted",
+            {"sessionId": session, "owner": cast.customer.address, "balance": 1_000},
+        )
+    ]
+
+    ask = Ask(most=1_000, fee_asked=1, fee_answered=1, user=str(cast.stranger.address))
+    asked = net.send(cast.customer, net.router, Router.request, *ask.arguments(session))
+    ((_, created),) = found = told(net, asked)
+    request = created["requestId"]
+    assert found == [
+        (
+            "RequestCreated",
+            {"requestId": request, "sessionId": session, "user": cast.stranger.address},
+        )
+    ]
+
+    answered = net.reply(request, status=status, asked=20, answered=30)
+    assert told(net, answered) == [
+        (
+            "SessionCharged",
+            {"sessionId": session, "amount": 50, "to": cast.worker.address},
+        ),
+        ("ResponseReceived", {"requestId": request, "nodeId": NODE_ID, "status": status}),
+        ("RequestCompleted", {"requestId": request, "status": status}),
+    ]
+
+    closed = net.close(cast.customer, session)
+    assert told(net, closed) == [("SessionClosed", {"sessionId": session, "remainingBalance": 950})]

@@ -233,7 +233,7 @@ class DtnAi:
         """
         contracts = self.contracts()
         found_models = [self.model(model, contracts)] if model else self.models(contracts)
-        serving = reads.read(
+        serving = reads.try_read(
             self.provider,
             *(
                 Call(
@@ -244,7 +244,12 @@ class DtnAi:
                 for each in found_models
             ),
         )
-        ids = list(dict.fromkeys(node_id for each in serving for node_id in each))
+        # Anybody can add to who serves a model, until no endpoint reads it any more: one such model
+        # is to hide no nodes of the others.
+        read = [each for each in serving if not isinstance(each, DtnError)]
+        if model and not read:
+            raise serving[0]
+        ids = list(dict.fromkeys(node_id for each in read for node_id in each))
         calls = [call for node_id in ids for call in node_calls(contracts.node_manager, node_id)]
         answers = iter(reads.read(self.provider, *calls)) if calls else iter(())
         names = self.names()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,10 @@ def read_terms(
     """
     config = ai.config
     model_ids = {name: id_of(name, "model") for name in models}
-    node_ids = _named_nodes(ai, models[0], options)
+    node_ids, namespaces = _named_nodes(ai, models[0], options), options.get("namespaces")
+    # Anybody can add to who serves a model, until no endpoint reads it any more: whoever names the
+    # nodes does not depend on it.
+    is_known = bool(node_ids) and not namespaces
     contracts = ai.contracts()
     answers = iter(
         reads.read(
@@ -127,7 +130,12 @@ def read_terms(
                 for each in node_ids.values()
                 for call in node_calls(contracts.node_manager, each)
             ),
-            *(call for each in model_ids.values() for call in _model_calls(contracts, each)),
+            *(
+                call
+                for each in model_ids.values()
+                for call in model_calls(contracts.model_manager, each)
+            ),
+            *(_serving(contracts, each) for each in model_ids.values() if not is_known),
         )
     )
     token = Token(contracts.fee_token, next(answers), next(answers))
@@ -135,12 +143,9 @@ def read_terms(
     if session_id is not None:
         ownership.check(ai, contracts.session_manager, session_id, owner, sender)
     nodes = {name: to_node(name, next(answers), next(answers)) for name in node_ids}
-    found, serving = {}, {}
-    for name in model_ids:
-        found[name] = to_model(ai, name, next(answers), next(answers))
-        serving[name] = next(answers)
-    namespaces = options.get("namespaces")
-    members = {} if node_ids and not namespaces else _nodes(ai, contracts, serving.values())
+    found = {name: to_model(ai, name, next(answers), next(answers)) for name in model_ids}
+    serving = {name: () if is_known else next(answers) for name in model_ids}
+    members = _nodes(ai, contracts, serving.values())
     return Terms(
         ai=ai,
         contracts=contracts,
@@ -177,11 +182,10 @@ def _named_nodes(ai: DtnAi, model: str, options: Options) -> dict[str, bytes]:
     return named
 
 
-def _model_calls(contracts: Contracts, model_id: bytes) -> Iterator[Call]:
-    """A model, and the ids of the nodes that serve it."""
-    yield from model_calls(contracts.model_manager, model_id)
+def _serving(contracts: Contracts, model_id: bytes) -> Call:
+    """The ids of the nodes that serve a model."""
     serving = NodeManager.get_nodes_serving_model
-    yield Call(contracts.node_manager, serving, (model_id,), "node manager")
+    return Call(contracts.node_manager, serving, (model_id,), "node manager")
 
 
 def _nodes(ai: DtnAi, contracts: Contracts, ids: Iterable[Sequence[bytes]]) -> dict[bytes, Node]:

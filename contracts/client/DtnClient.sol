@@ -56,6 +56,9 @@ contract DtnClient is WithDtnAi, AtomicSessions {
     /// @notice Nobody was named to send to.
     error NoRecipient();
 
+    /// @notice There was not enough gas to read an answer.
+    error TooLittleGas();
+
     /// @notice Takes coin: a network may give some back, and the owner can sweep it.
     receive() external payable {}
 
@@ -188,14 +191,17 @@ contract DtnClient is WithDtnAi, AtomicSessions {
     function answers(bytes32[] calldata requestIds) external view returns (Answer[] memory found) {
         found = new Answer[](requestIds.length);
         for (uint256 i = 0; i < requestIds.length; ++i) {
-            // Reverts as long as there is no answer, which is not to hide those that are there.
+            // Refused as long as there is no answer, which is not to hide those that are there.
             try ai.fetchResponse(requestIds[i]) returns (
                 IDtnAi.ResponseStatus status,
                 string memory message,
                 bytes memory response
             ) {
                 found[i] = Answer(status, message, response);
-            } catch {}
+            } catch (bytes memory reason) {
+                // One without a reason has run out of gas, and says nothing about the answer.
+                if (reason.length == 0) revert TooLittleGas();
+            }
         }
     }
 

@@ -11,7 +11,7 @@ import {INodeManager} from "./interfaces/INodeManager.sol";
 import {Upgradeable} from "./Upgradeable.sol";
 
 /// @title The registry of nodes, what they serve and whom they are trusted by
-/// @dev The two behaviours differ in `_signedExpiration`, see the folder `behaviour`.
+/// @dev The two behaviours differ in `_signedExpiration`, see `documented` and `deployed`.
 abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
     using EnumerableSet for EnumerableSet.Bytes32Set;
 
@@ -42,7 +42,7 @@ abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
     }
 
     /// @inheritdoc INodeManager
-    function registerUser(string calldata username, address staker) external {
+    function registerUser(string calldata username, address staker) public virtual {
         NodeStorage storage $ = _storage();
         bytes32 userId = keccak256(bytes(username));
         require($.stakers[userId] == address(0), "User already exists");

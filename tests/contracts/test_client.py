@@ -50,7 +50,7 @@ CANCEL = Function("cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)")
 
 # Where the code of version 0.1.0 is, on every chain. Another address is another contract: what is
 # in clients of this one stays there, and the SDK must go on finding it.
-PINNED = "0xbe4866C9AA14A854D17c9793AC8DfB0a57C956EF"
+PINNED = "0x61b8254119a54038FcC3E6b4D96010fE42c1E5c3"
 
 # Where it is, and what its code can do.
 

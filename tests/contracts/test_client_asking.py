@@ -216,6 +216,22 @@ def test_anybody_may_read_answers(net: Net, cast: Cast, client: Owned) -> None:
     assert answers[0][0] == SUCCESS
 
 
+def test_with_too_little_gas_an_answer_is_not_said_to_be_missing(net: Net, client: Owned) -> None:
+    """Whoever reads it in a contract may be called by somebody who chooses the gas."""
+    request = client.ask(client.start(UNITS))
+    net.reply(request, response=bytes(range(1, 256)) * 40, gas_limit=16_000_000)
+    ask = {"to": client.address, "data": "0x" + Client.answers.encode([request]).hex()}
+
+    said = []
+    for gas in (*range(25_000, 100_000, 5_000), *range(100_000, 3_000_000, 100_000)):
+        (found,) = rpc.ask(net.provider, [("eth_call", [{**ask, "gas": hex(gas)}, "latest"])])
+        is_refused = isinstance(found, rpc.Failure)
+        said.append(None if is_refused else Client.answers.decode(rpc.as_bytes(found))[0][0])
+
+    assert set(said) == {None, SUCCESS}
+    assert (said[0], said[-1]) == (None, SUCCESS)
+
+
 def test_answers_outlive_their_session(net: Net, client: Owned) -> None:
     session = client.start(UNITS)
     request = client.ask(session)

@@ -445,6 +445,34 @@ def test_all_requests_of_one_block_are_answered(documented: Net, cast: Cast) -> 
     assert [documented.fetch(each)[2] for each in (first, second)] == [b"one", b"two"]
 
 
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("", "is empty"), *((name, "has a dot") for name in (".", "alice.llama-3", "alice.", ".a"))],
+)
+def test_a_users_name_has_no_dot(documented: Net, cast: Cast, name: str, why: str) -> None:
+    """Or `node.alice.llama-3.1` would be alice's node, and also that of a user `alice.llama-3`."""
+    manager = documented.contracts.node_manager
+
+    with refused(ContractReverted, f"User name {why}"):
+        documented.send(
+            cast.stranger, manager, NodeManager.register_user, name, cast.stranger.address
+        )
+
+
+def test_a_nodes_name_may_have_dots(documented: Net, cast: Cast) -> None:
+    manager, alice = documented.contracts.node_manager, cast.customer
+    documented.send(alice, manager, NodeManager.register_user, "alice", alice.address)
+    documented.send(
+        alice, manager, NodeManager.register_node, "alice", "llama-3.1", cast.worker.address
+    )
+
+    node = documented.read(manager, NodeManager.get_node, keccak(text="node.alice.llama-3.1"))
+    assert node[0] == alice.address
+
+
 # Routing by namespace.
 
 

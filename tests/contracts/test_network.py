@@ -822,3 +822,21 @@ def test_the_test_tokens_differ_in_what_transfer_returns(any_net: Net, cast: Cas
     returned = rpc.result(any_net.provider, "eth_call", [call, "latest"])
 
     assert returned == {"USDT": "0x", "USDC": "0x" + encode(["bool"], [True]).hex()}[symbol]
+
+
+def test_an_owner_who_replaces_the_node_manager_is_paid_what_is_open(
+    documented: Net, cast: Cast
+) -> None:
+    """And nothing beyond it: an owner is to be trusted with what is asked, see SECURITY.md."""
+    session = documented.open(cast.customer, 1_000_000)
+    request = documented.ask(cast.customer, session, most=300_000)
+    before = documented.held(cast.owner)
+    takes_anybody = documented.create_raw("5f195f5260205ff3")
+    replace = Function("setManagers(address,address)")
+    models = documented.contracts.model_manager
+    documented.send(cast.owner, documented.router, replace, takes_anybody, models)
+
+    documented.reply(request, worker=cast.owner, asked=10**9, answered=0)
+
+    assert documented.held(cast.owner) == before + 300_000
+    assert documented.balance(session) == 700_000

@@ -18,7 +18,7 @@ GAS = {
         "transfer": 34_104,
         "start": 85_280,
         "request": 137_122,
-        "respond": 156_939,
+        "respond": 156_950,
         "close": 51_802,
     },
     Behaviour.DEPLOYED: {

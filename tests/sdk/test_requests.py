@@ -10,12 +10,13 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from ape_dtn import Aggregation, Callback, DtnRequest, DtnSession, Prompt, Status
+from ape_dtn import Aggregation, Callback, DtnError, DtnRequest, DtnSession, Prompt, Status
 from ape_dtn.ai import DtnAi
 from ape_dtn.asking.draft import a_user_like
 from ape_dtn.asking.model import Model
-from ape_dtn.chain import rpc, sends
+from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
+from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     CannotComplete,
     ContractReverted,
@@ -37,6 +38,7 @@ from ape_dtn.names import id_of
 from ape_dtn.serving.answering import Backend, Question
 from ape_dtn.serving.node import DtnNode
 from tests.conftest import Cast
+from tests.contracts.conftest import erc7201
 
 NewModel = Callable[..., Model]
 
@@ -215,6 +217,42 @@ def unserve(network: LocalNetwork, cast: Cast) -> None:
 
 
 def untouched(_network: LocalNetwork, _cast: Cast) -> None: ...
+
+
+@pytest.fixture
+def crowded(network: LocalNetwork) -> str:
+    """A model that so many nodes serve that an endpoint's gas is not enough to list them.
+
+    Nodes take their places in a set; here it is its length alone that is set.
+    """
+    manager, model = network.ai.contracts().node_manager, network.ai.config.model
+    nodes_of = erc7201("ape-dtn.NodeManager") + 4
+    slot = keccak(encode(["bytes32", "uint256"], [id_of(model, "model"), nodes_of]))
+    length = "0x" + (20_000).to_bytes(32, "big").hex()
+    rpc.result(network.ai.provider, "anvil_setStorageAt", [manager, "0x" + slot.hex(), length])
+    listing = Call(manager, NodeManager.get_nodes_serving_model, (id_of(model, "model"),))
+    with pytest.raises(DtnError):
+        reads.read_one(network.ai.provider, listing)
+    return model
+
+
+@pytest.mark.usefixtures("crowded")
+def test_whoever_names_nodes_asks_however_many_there_are(
+    network: LocalNetwork, funded: DtnSession
+) -> None:
+    assert all(each.problem is None for each in funded.quote("Hello?", nodes=[NODE]))
+    request = funded.request("Hello?", nodes=[NODE])
+
+    network.node.answer_pending()
+    assert str(request.answer()) == "You asked: Hello?"
+
+
+def test_nodes_of_other_models_are_listed_however_many_one_has(
+    network: LocalNetwork, crowded: str
+) -> None:
+    assert NODE in [node.name for node in network.ai.nodes()]
+    with pytest.raises(DtnError):
+        network.ai.nodes(crowded)
 
 
 @pytest.mark.parametrize(

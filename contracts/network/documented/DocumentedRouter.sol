@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-pragma solidity ^0.8.24;
+pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -65,7 +65,8 @@ contract DocumentedRouter is IRouter, Upgradeable, Sessions, Pages {
     bytes32 private constant STORAGE =
         0x9d81326ee2e45ec405e9476e2a6a86a719b4542e4c49ae2775009bf04c03fc00;
 
-    // The guard of the sessions is not held during a callback, which may start and close some.
+    // The guard of the sessions is not held during a callback, which may start and close some. It is set
+    // to false, never deleted: some compilers confuse that with deleting from storage.
     bool private transient _isResponding;
 
     /// @dev What a response does comes in one piece in the logs, and not within another's.

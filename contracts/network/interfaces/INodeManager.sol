@@ -58,7 +58,8 @@ interface INodeManager {
     /// @param staker Who stakes for the user's nodes.
     function registerUser(string calldata username, address staker) external;
 
-    /// @notice Registers a node of the calling user, and switches it on. The value sent is staked.
+    /// @notice Registers a node of the calling user, and switches it on. The value sent is staked, and
+    ///         stays here: nothing pays it out again.
     /// @param username The user's name.
     /// @param nodeName The node's name.
     /// @param worker The account that answers.

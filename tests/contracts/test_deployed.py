@@ -10,6 +10,7 @@ from eth_abi.packed import encode_packed
 from eth_utils import keccak
 
 from ape_dtn import artifacts
+from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import Function, NodeManager, Router, SessionManager
 from ape_dtn.errors import (
     CallbackGasMissing,
@@ -30,6 +31,7 @@ from .conftest import (
     FAILURE,
     IPFS,
     MODEL,
+    NA,
     NOBODY,
     NODE_ID,
     RANK,
@@ -38,6 +40,7 @@ from .conftest import (
     VOTE,
     Ask,
     Net,
+    Reply,
     refused,
     storage_at,
 )
@@ -146,6 +149,28 @@ def test_line_3_of_two_requests_of_one_id_only_one_is_answered(deployed: Net, ca
     deployed.reply(request)
 
     with refused(ContractReverted, "Request already completed"):
+        deployed.reply(request)
+
+
+def test_line_3_a_request_that_was_answered_in_its_block_is_overwritten_too(
+    deployed: Net, cast: Cast
+) -> None:
+    session, at = deployed.open(cast.customer), deployed.time + 60
+    kinds = ["uint256", "uint256", "address", "address"]
+    request = keccak(encode_packed(kinds, [at, session, NOBODY, cast.customer.address]))
+    asking = (cast.customer, deployed.router, Router.request, Ask().arguments(session))
+    reply = Reply().arguments(request)
+    rpc.result(deployed.provider, "evm_setNextBlockTimestamp", [at])
+
+    asked, answered, again = deployed.send_in_one_block(
+        asking, (cast.worker, deployed.router, Router.respond_to_request, reply), asking
+    )
+
+    assert [int(each["status"], 16) for each in (asked, answered, again)] == [1, 1, 1]
+    record = deployed.record(request)
+    nothing_of_it = (NA, "", b"", b"\0" * 32, 0)
+    assert (record[2], record[-1]) == (False, nothing_of_it)
+    with refused(ContractReverted, "Node already responded"):  # which is still remembered
         deployed.reply(request)
 
 

@@ -26,19 +26,18 @@ def gathered() -> str:
     import ape
     from ape import compilers
 
-    project = ape.Project(ROOT)
     solidity: Any = compilers.get_compiler("solidity")
-    paths = [
-        path for path in sorted((ROOT / "contracts").rglob("*.sol")) if ".cache" not in path.parts
-    ]
-    homes = {
-        name: str(path.relative_to(ROOT))
-        for path in paths
-        for name in _CONTRACT.findall(path.read_text())
-    }
-    # All that is compiled together, also what a contract does not use: the compiler numbers
-    # everything that it reads, and what it makes of a contract can depend on the numbers.
-    ((version, whole),) = solidity.get_standard_input_json(paths, project=project).items()
+    # In a copy: Ape puts OpenZeppelin's sources among the contracts, and then finds them there.
+    with ape.Project(ROOT).isolate_in_tempdir() as project:
+        paths = sorted(project.contracts_folder.rglob("*.sol"))
+        homes = {
+            name: str(path.relative_to(project.path))
+            for path in paths
+            for name in _CONTRACT.findall(path.read_text())
+        }
+        # All that is compiled together, also what a contract does not use: the compiler numbers
+        # everything that it reads, and what it makes of a contract can depend on the numbers.
+        ((version, whole),) = solidity.get_standard_input_json(paths, project=project).items()
     settings = {key: whole["settings"][key] for key in whole["settings"] if key != _CHOICE}
     kept = {
         "compiler": str(version),

@@ -169,7 +169,7 @@ def test_line_3_a_request_that_was_answered_in_its_block_is_overwritten_too(
     assert [int(each["status"], 16) for each in (asked, answered, again)] == [1, 1, 1]
     record = deployed.record(request)
     nothing_of_it = (NA, "", b"", b"\0" * 32, 0)
-    assert (record[2], record[-1]) == (False, nothing_of_it)
+    assert (record[2], record[-2:]) == (False, (0, nothing_of_it))
     with refused(ContractReverted, "Node already responded"):  # which is still remembered
         deployed.reply(request)
 

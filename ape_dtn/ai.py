@@ -25,6 +25,7 @@ from ape_dtn.errors import (
     NoAccount,
     NoContractAtAddress,
     NodeNotFound,
+    NodesNotListed,
     NoNetwork,
 )
 from ape_dtn.names import Names, id_of, is_name
@@ -230,26 +231,24 @@ class DtnAi:
 
         Raises:
             ModelNotFound: The model is not registered.
+            NodesNotListed: More nodes serve the model than can be read. Where all models are asked
+                for, that is a warning, and the nodes of the others are there.
         """
+        from ape.logging import logger
+
         contracts = self.contracts()
         found_models = [self.model(model, contracts)] if model else self.models(contracts)
-        serving = reads.try_read(
-            self.provider,
-            *(
-                Call(
-                    contracts.node_manager,
-                    NodeManager.get_nodes_serving_model,
-                    (each.id,),
-                )
-                for each in found_models
-            ),
-        )
-        # Anybody can add to who serves a model, until no endpoint reads it any more: one such model
-        # is to hide no nodes of the others.
-        read = [each for each in serving if not isinstance(each, DtnError)]
-        if model and not read:
-            raise serving[0]
-        ids = list(dict.fromkeys(node_id for each in read for node_id in each))
+        serving: list[Sequence[bytes]] = []
+        calls = [serving_call(contracts, each.id) for each in found_models]
+        results = reads.try_read(self.provider, *calls)
+        for each, result in zip(found_models, results, strict=True):
+            try:
+                serving.append(to_serving(each.name, result))
+            except NodesNotListed as err:
+                if model:
+                    raise
+                logger.warning(str(err))
+        ids = list(dict.fromkeys(node_id for some in serving for node_id in some))
         calls = [call for node_id in ids for call in node_calls(contracts.node_manager, node_id)]
         answers = iter(reads.read(self.provider, *calls)) if calls else iter(())
         names = self.names()
@@ -422,6 +421,25 @@ def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
         Call(manager, NodeManager.get_node, (node_id,), contract="node manager"),
         Call(manager, NodeManager.get_node_models, (node_id,), contract="node manager"),
     )
+
+
+def serving_call(contracts: Contracts, model_id: bytes) -> Call:
+    """The ids of the nodes that serve a model: of a list that anybody can add to."""
+    serving = NodeManager.get_nodes_serving_model
+    return Call(contracts.node_manager, serving, (model_id,), contract="node manager")
+
+
+def to_serving(model: str, result: Sequence[bytes] | DtnError) -> Sequence[bytes]:
+    """The ids, of the result of :func:`serving_call`.
+
+    Raises:
+        NodesNotListed: The list has grown beyond what the endpoint has gas for.
+    """
+    if isinstance(result, ContractReverted):
+        raise NodesNotListed(model) from result
+    if isinstance(result, DtnError):
+        raise result
+    return result
 
 
 def to_node(name: str, data: tuple[Any, ...], models: tuple[bytes, ...]) -> Node | None:

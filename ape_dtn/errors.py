@@ -908,6 +908,18 @@ class NodeNotFound(Refused):
         self.hint = "List the nodes: `ape dtn nodes`."
 
 
+class NodesNotListed(Refused):
+    """More nodes serve a model than the endpoint lists: anybody can register some."""
+
+    model: str
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"So many nodes serve {model} that the endpoint does not list them.", model=model
+        )
+        self.hint = "Name those that you trust: --node, nodes=[…], or `dtn: nodes:`."
+
+
 class CannotComplete(Refused):
     """A request that the deployment accepts, is paid gas for, and never completes."""
 

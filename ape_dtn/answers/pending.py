@@ -145,14 +145,12 @@ def nodes_of(ai: DtnAi, now: Now, records: Iterable[Record]) -> dict[bytes, Node
     manager = now.contracts.node_manager
     records = list(records)
     models = {record.model_id for record in records if record.namespaces}
-    # Anybody can add to who serves a model, until no endpoint reads it any more.
-    serving = reads.try_read(
+    serving = reads.read(
         ai.provider,
         *(Call(manager, NodeManager.get_nodes_serving_model, (each,)) for each in models),
     )
-    read = (node_id for each in serving if not isinstance(each, DtnError) for node_id in each)
     named = [node_id for record in records for node_id in record.nodes]
-    ids = list(dict.fromkeys([*named, *read]))
+    ids = list(dict.fromkeys([*named, *(node_id for each in serving for node_id in each)]))
     calls = [call for node_id in ids for call in node_calls(manager, node_id)]
     answers = iter(reads.read(ai.provider, *calls))
     return {each: to_node(as_hex(each), next(answers), next(answers)) for each in ids}

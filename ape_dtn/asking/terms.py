@@ -13,17 +13,17 @@ from ape_dtn.ai import (
     Node,
     model_calls,
     node_calls,
+    serving_call,
     to_model,
     to_node,
+    to_serving,
     token_calls,
 )
 from ape_dtn.amount import Amount, AmountLike, Token
 from ape_dtn.asking import routing
 from ape_dtn.asking.routing import Aggregation, Routing
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import NodeManager
 from ape_dtn.chain.networks import is_local
-from ape_dtn.chain.reads import Call
 from ape_dtn.errors import NobodyTrusted
 from ape_dtn.names import id_of
 
@@ -111,6 +111,7 @@ def read_terms(
     Raises:
         InvalidName, InvalidAmount: Something given is wrong.
         NobodyTrusted: No nodes are named on a public network.
+        NodesNotListed: No nodes are named, and more serve a model than can be read.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
     """
     config = ai.config
@@ -120,31 +121,28 @@ def read_terms(
     # nodes does not depend on it.
     is_known = bool(node_ids) and not namespaces
     contracts = ai.contracts()
-    answers = iter(
-        reads.read(
-            ai.provider,
-            *token_calls(contracts.fee_token),
-            ownership.session_call(contracts.session_manager, session_id or 0),
-            *(
-                call
-                for each in node_ids.values()
-                for call in node_calls(contracts.node_manager, each)
-            ),
-            *(
-                call
-                for each in model_ids.values()
-                for call in model_calls(contracts.model_manager, each)
-            ),
-            *(_serving(contracts, each) for each in model_ids.values() if not is_known),
-        )
-    )
+    calls = [
+        *token_calls(contracts.fee_token),
+        ownership.session_call(contracts.session_manager, session_id or 0),
+        *(call for each in node_ids.values() for call in node_calls(contracts.node_manager, each)),
+        *(
+            call
+            for each in model_ids.values()
+            for call in model_calls(contracts.model_manager, each)
+        ),
+    ]
+    lists = [] if is_known else [serving_call(contracts, each) for each in model_ids.values()]
+    results = reads.try_read(ai.provider, *calls, *lists)
+    answers = iter(reads.expect_all(results[: len(calls)]))
     token = Token(contracts.fee_token, next(answers), next(answers))
     owner, balance = next(answers)
     if session_id is not None:
         ownership.check(ai, contracts.session_manager, session_id, owner, sender)
     nodes = {name: to_node(name, next(answers), next(answers)) for name in node_ids}
     found = {name: to_model(ai, name, next(answers), next(answers)) for name in model_ids}
-    serving = {name: () if is_known else next(answers) for name in model_ids}
+    serving: dict[str, Sequence[bytes]] = dict.fromkeys(model_ids, ())
+    for name, result in zip(model_ids, results[len(calls) :], strict=False):
+        serving[name] = to_serving(name, result)
     members = _nodes(ai, contracts, serving.values())
     return Terms(
         ai=ai,
@@ -180,12 +178,6 @@ def _named_nodes(ai: DtnAi, model: str, options: Options) -> dict[str, bytes]:
     if not (named or options.get("namespaces") or is_local(ai.provider)):
         raise NobodyTrusted(model)
     return named
-
-
-def _serving(contracts: Contracts, model_id: bytes) -> Call:
-    """The ids of the nodes that serve a model."""
-    serving = NodeManager.get_nodes_serving_model
-    return Call(contracts.node_manager, serving, (model_id,), "node manager")
 
 
 def _nodes(ai: DtnAi, contracts: Contracts, ids: Iterable[Sequence[bytes]]) -> dict[bytes, Node]:

@@ -337,6 +337,7 @@ class Client:
     wrong_value = Error("WrongValue(uint256 required, uint256 sent)")
     permit_failed = Error("PermitFailed(bytes reason)")
     no_recipient = Error("NoRecipient()")
+    too_little_gas = Error("TooLittleGas()")
     not_a_router = Error("NotARouter(address router)")
     reentrant_call = Error("ReentrancyGuardReentrantCall()")
     token_failed = Error("SafeERC20FailedOperation(address token)")

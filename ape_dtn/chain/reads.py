@@ -59,17 +59,25 @@ def read(provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOT
     Raises:
         DtnError: The error of the first call that failed; see :mod:`ape_dtn.chain.reverts`.
     """
-    results = try_read(provider, *calls, about=about)
-    for result in results:
-        if isinstance(result, DtnError):
-            raise result
-    return results
+    return expect_all(try_read(provider, *calls, about=about))
 
 
 def read_one(provider: ProviderAPI, call: Call, about: reverts.About = reverts.NOTHING) -> Any:
     """Makes one view call; see :func:`read`."""
     (result,) = read(provider, call, about=about)
     return result
+
+
+def expect_all(results: list[Any]) -> list[Any]:
+    """The results of :func:`try_read`, where none may have failed.
+
+    Raises:
+        DtnError: The first of them that is one.
+    """
+    for result in results:
+        if isinstance(result, DtnError):
+            raise result
+    return results
 
 
 def try_read(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -272,7 +271,6 @@ def send_each(
     """
     waiting = list(range(len(transactions)))
     flying: dict[str, int] = {}
-    signed_in_vain: Counter[int] = Counter()
     deadline = _deadline(provider)
     most = 1 if _runs_code(provider, str(account.address)) else MOST_IN_FLIGHT
     try:
@@ -282,21 +280,13 @@ def send_each(
                 del waiting[: len(places)]
                 window = {place: transactions[place] for place in places}
                 try:
-                    overtaken = _send_window(
-                        provider, account, window, about, flying, told, on_signed
-                    )
+                    _send_window(provider, account, window, about, flying, told, on_signed)
                 except DtnError as err:  # of these, nothing was sent
-                    if len(places) + len(waiting) == len(transactions):
+                    if places[0] == 0:
                         raise
                     for place in (*places, *waiting):
                         told(place, err)
-                    waiting, overtaken = [], {}
-                signed_in_vain.update(overtaken.keys())
-                for place, failure in overtaken.items():
-                    if signed_in_vain[place] == NONCE_ATTEMPTS:
-                        told(place, failure)
-                    else:
-                        waiting.append(place)
+                    waiting = []
                 deadline = _deadline(provider)
             landed = _mined(provider, list(flying))
             for transaction_hash, raw in landed.items():
@@ -419,25 +409,23 @@ def may_be_mined(provider: ProviderAPI, signed: Sequence[Signed]) -> bool:
 
 
 def _overtaken(provider: ProviderAPI, signed: Sequence[Signed]) -> list[str]:
-    """Those that never will be mined, of some whose nonces are used.
+    """Those that never will be mined, of some whose nonces are used."""
+    return [each.hash for each in signed if _is_overtaken(provider, each)]
 
-    One HTTP request asks both whether they are and whether it knows of those nonces: what one node
-    says of the one, and another of the other, would not say it.
+
+def _is_overtaken(provider: ProviderAPI, signed: Signed) -> bool:
+    """Whether another transaction was mined with the nonce of one.
+
+    One HTTP request asks both whether it is mined and whether its nonce is used: what one node says
+    of the one, and another of the other, would not say it. So it is two calls, which hardly any
+    endpoint takes apart, and not those of many transactions.
     """
-    if not signed:
-        return []
-    receipts: list[rpc.Request] = [("eth_getTransactionReceipt", [each.hash]) for each in signed]
-    counts: list[rpc.Request] = [
-        ("eth_getTransactionCount", [each.sender, "latest"]) for each in signed
+    questions: list[rpc.Request] = [
+        ("eth_getTransactionReceipt", [signed.hash]),
+        ("eth_getTransactionCount", [signed.sender, "latest"]),
     ]
-    answers = [rpc.expect(each) for each in rpc.ask(provider, receipts + counts)]
-    return [
-        each.hash
-        for each, receipt, count in zip(
-            signed, answers[: len(signed)], answers[len(signed) :], strict=True
-        )
-        if receipt is None and rpc.as_int(count) > each.nonce
-    ]
+    receipt, count = (rpc.expect(each) for each in rpc.ask(provider, questions))
+    return receipt is None and rpc.as_int(count) > signed.nonce
 
 
 def _as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
@@ -780,19 +768,14 @@ def _send_window(
     flying: dict[str, int],
     told: Callable[[int, Receipt | DtnError], None],
     on_signed: OnSigned,
-) -> dict[int, DtnError]:
+) -> None:
     """Sends many at once, adds the place of each that was sent to `flying`, tells of the others.
-
-    Returns:
-        Why those were refused that may be signed anew, by their places: something else was mined
-        with their nonces. Of these nothing is told.
 
     Raises:
         DtnError: Nothing of it was sent, and nothing told.
     """
     sender = str(account.address)
     failed: dict[int, DtnError] = {}
-    overtaken: dict[int, DtnError] = {}
     if not signs_raw(account):
         for place, transaction in window.items():
 
@@ -803,7 +786,7 @@ def _send_window(
                 told(place, send(provider, account, transaction, about, on_its))
             except DtnError as err:
                 told(place, err)
-        return overtaken
+        return
     with nonces.turn(provider, sender):
         market, limits = _market(provider, sender, list(window.values()), about)
         limited: dict[int, tuple[Transaction, int]] = {}
@@ -818,18 +801,34 @@ def _send_window(
             on_signed(signed)
             flying |= {txn.hash: place for place, txn in signed.items()}
             refused = _send_at_once(provider, sender, list(signed.values()))
-            void: list[str] = []
-            with suppress(DtnError):  # what is not known to be void is not signed anew
-                void = _overtaken(provider, [txn for txn in signed.values() if txn.hash in refused])
-            for transaction_hash, refusal in refused.items():
-                reason = overtaken if transaction_hash in void else failed
-                reason[flying.pop(transaction_hash)] = _refusal(refusal, about)
-            holes = refused.keys() - void
-            _fill_holes(provider, account, market, list(signed.values()), holes)
+            not_taken = [txn for txn in signed.values() if txn.hash in refused]
+            free, void = _free_and_void(provider, sender, not_taken)
+            for transaction_hash in free | void:  # the others may have been taken all the same
+                place = flying.pop(transaction_hash)
+                failed[place] = _refusal(refused[transaction_hash], about)
+            taken = [txn.nonce for txn in signed.values() if txn.hash not in refused]
+            holes = [txn for txn in not_taken if txn.hash in free]
+            _fill_holes(provider, account, market, taken, holes)
     # Not before: whoever is told may want to send, and would wait for the turn that is held here.
     for place, failure in failed.items():
         told(place, failure)
-    return overtaken
+
+
+def _free_and_void(
+    provider: ProviderAPI, sender: str, refused: Sequence[Signed]
+) -> tuple[set[str], set[str]]:
+    """Of those that were refused: whose nonces nobody has used, and which never will be mined.
+
+    An endpoint can refuse a transaction and take it all the same: the others may be on their way.
+    """
+    if not refused:
+        return set(), set()
+    try:
+        void = set(_overtaken(provider, refused))
+        pending = _count(provider, sender, "pending")
+    except DtnError:  # then nothing is known
+        return set(), set()
+    return {txn.hash for txn in refused if txn.nonce >= pending}, void
 
 
 def _send_at_once(
@@ -894,13 +893,12 @@ def _fill_holes(
     provider: ProviderAPI,
     account: AccountAPI,
     market: _Market,
-    signed: Sequence[Signed],
-    refused: Set[str],
+    taken: Sequence[int],
+    refused: Sequence[Signed],
 ) -> None:
     """Uses up the nonces of what was refused, where something was taken that waits behind it."""
-    taken = [txn.nonce for txn in signed if txn.hash not in refused]
-    for txn in signed:
-        if txn.hash in refused and taken and txn.nonce < max(taken):
+    for txn in refused:
+        if taken and txn.nonce < max(taken):
             nothing = Transaction(str(account.address), b"", gas_limit=EMPTY_GAS)
             at = replace(market, nonce=txn.nonce)
             with suppress(DtnError):  # what waits behind it then stays pending

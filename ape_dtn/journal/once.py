@@ -386,8 +386,8 @@ def _found(
     refused = [each for each in entry.signed if isinstance(followed[each.hash], TransactionRefused)]
     if refused:
         return _Found(None, min(refused, key=lambda each: each.nonce))
-    if None in followed.values():  # without it, what was to come after it could only fail
-        return _NOTHING
+    if entry.kind == operations.START and None in followed.values():
+        return _NOTHING  # without it, what was to come after it could only fail
     for each in followed.values():
         if isinstance(each, DtnError):
             each.before = tuple(receipts)

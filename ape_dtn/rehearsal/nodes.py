@@ -73,7 +73,7 @@ def _made(ai: DtnAi, fork: Fork, name: str, model: bytes) -> Node:
     if node is None:
         if not is_name(name, "node"):
             raise NodeNotFound(name)
-        _, user, own_name = name.rsplit(".", 2)
+        _, user, own_name = name.split(".", 2)
         _send(fork, OWNER, sends.call(manager, NodeManager.register_user, user, OWNER))
         _send(fork, OWNER, sends.call(manager, NodeManager.register_node, user, own_name, WORKER))
         node = _read(ai, manager, name)

@@ -222,13 +222,17 @@ def test_with_too_little_gas_an_answer_is_not_said_to_be_missing(net: Net, clien
     net.reply(request, response=bytes(range(1, 256)) * 40, gas_limit=16_000_000)
     ask = {"to": client.address, "data": "0x" + Client.answers.encode([request]).hex()}
 
-    said = []
+    said, reverted_with = [], set()
     for gas in (*range(25_000, 100_000, 5_000), *range(100_000, 3_000_000, 100_000)):
         (found,) = rpc.ask(net.provider, [("eth_call", [{**ask, "gas": hex(gas)}, "latest"])])
         is_refused = isinstance(found, rpc.Failure)
         said.append(None if is_refused else Client.answers.decode(rpc.as_bytes(found))[0][0])
 
+        if is_refused:
+            reverted_with.add(found.data)
+
     assert set(said) == {None, SUCCESS}
+    assert Client.too_little_gas.selector in reverted_with
     assert (said[0], said[-1]) == (None, SUCCESS)
 
 

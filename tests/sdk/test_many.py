@@ -18,11 +18,13 @@ from ape_dtn import DtnRequest, DtnSession, Status
 from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import ERC20, Router
 from ape_dtn.errors import (
+    ContractReverted,
     DtnError,
     EmptyPrompt,
     InsufficientFunds,
     InvalidOption,
     RpcRefused,
+    TransactionPending,
     TransactionRefused,
 )
 from ape_dtn.local import LocalNetwork, fund
@@ -258,7 +260,7 @@ def use_nonces(network: LocalNetwork, cast: Cast, how_many: int) -> None:
     rpc.result(ask, "evm_mine", [])
 
 
-def test_those_whose_nonces_another_program_used_are_signed_anew(
+def test_those_whose_nonces_another_program_used_are_told_and_can_be_asked_again(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     sent: list[int] = []
@@ -271,31 +273,50 @@ def test_those_whose_nonces_another_program_used_are_signed_anew(
         return chain(body)
 
     with through(use_three_first) as ai:
-        requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
+        session = DtnSession(ai, funded.id, cast.customer)
+        requests = session.request_many(PROMPTS, idempotency_key="ten")
+        assert [type(each) for each in requests[:3]] == [TransactionRefused] * 3
+        assert sent == [10]
+        assert len(network.node.answer_pending()) == 7
+        requests = session.request_many(PROMPTS, idempotency_key="ten")
 
     assert sent == [10, 3]
-    network.node.answer_pending()
+    assert len(network.node.answer_pending()) == 3
     assert texts(network, requests) == [f"You asked: {prompt}" for prompt in PROMPTS]
 
 
-def test_one_whose_nonces_are_always_used_is_told_and_takes_no_other_with_it(
+def test_one_of_many_that_was_taken_late_is_not_told_to_be_refused(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    sent: list[int] = []
+    """The endpoint refuses it, knows nothing of it, and takes it all the same."""
+    late: list[str] = []
+    taken: list[str] = []
 
-    def use_the_first(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
-        if b"eth_sendRawTransaction" in body:
-            use_nonces(network, cast, 1)
-            sent.append(body.count(b"eth_sendRawTransaction"))
-        return chain(body)
+    def take_the_last_late(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        calls = json.loads(body)
+        calls = calls if isinstance(calls, list) else [calls]
+        sent = [call for call in calls if call["method"] == "eth_sendRawTransaction"]
+        if not late and len(sent) == 10:
+            late.append(sent[-1]["params"][0])
+        answers = []
+        for call in calls:
+            if late and not taken and call["params"][:1] == late:
+                error = {"code": -32000, "message": "request timed out"}
+                answers.append({"jsonrpc": "2.0", "id": call["id"], "error": error})
+            else:
+                answers.append(json.loads(chain(json.dumps(call).encode())))
+        if late and not taken and calls[0]["method"] == "eth_getTransactionByHash":
+            taken.append(late[0])  # after it was said that nobody knows it
+            send = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": late}
+            assert "result" in json.loads(chain(json.dumps(send).encode()))
+        return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
 
-    with through(use_the_first) as ai:
-        first, *others = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
+    with through(take_the_last_late) as ai:
+        requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
 
-    assert sent == [10, 1, 1, 1, 1]
-    assert isinstance(first, TransactionRefused)
-    network.node.answer_pending()
-    assert texts(network, others) == [f"You asked: {prompt}" for prompt in PROMPTS[1:]]
+    assert taken
+    assert all(isinstance(request, DtnRequest) for request in requests)
+    assert len(network.node.answer_pending()) == 10
 
 
 def test_balances_are_as_they_were_asked(
@@ -437,7 +458,8 @@ def test_what_befell_one_is_told_although_nobody_knows_why(
         monkeypatch.setattr(type(ai.provider.network), "transaction_acceptance_timeout", 1)
         outcomes = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS[:3])
 
-    assert all(isinstance(outcome, DtnError) for outcome in outcomes)
+    kinds = [TransactionPending, ContractReverted, ContractReverted]
+    assert [type(outcome) for outcome in outcomes] == kinds
 
 
 def test_an_impersonated_account_asks(network: LocalNetwork, accounts: Any, cast: Cast) -> None:

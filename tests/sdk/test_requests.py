@@ -28,6 +28,7 @@ from ape_dtn.errors import (
     InvalidPrompt,
     NoAccount,
     NodeNotFound,
+    NodesNotListed,
     NodeUnavailable,
     RequestPending,
     RequestReplaced,
@@ -251,8 +252,18 @@ def test_nodes_of_other_models_are_listed_however_many_one_has(
     network: LocalNetwork, crowded: str
 ) -> None:
     assert NODE in [node.name for node in network.ai.nodes()]
-    with pytest.raises(DtnError):
+    with pytest.raises(NodesNotListed, match=crowded):
         network.ai.nodes(crowded)
+
+
+@pytest.mark.usefixtures("nothing_moves")
+def test_whoever_trusts_any_of_too_many_nodes_is_told_to_name_some(
+    funded: DtnSession, crowded: str
+) -> None:
+    with pytest.raises(NodesNotListed, match=crowded) as raised:
+        funded.request("Hello?", any_node=True)
+
+    assert "--node" in (raised.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,18 @@ def test_a_permit_for_less_is_refused(net: Net, client: Owned, usdc: str) -> Non
         client.call(Client.start_with_permit, net.router, UNITS, FOREVER, *signature)
 
 
+@pytest.mark.parametrize("allowance", [UNITS, 2 * UNITS])
+def test_an_allowance_makes_up_for_a_permit_that_is_refused(
+    net: Net, client: Owned, usdc: str, allowance: int
+) -> None:
+    _, _, _, *signature = permit(client, UNITS - 1)
+    client.approve(allowance)
+
+    receipt = client.call(Client.start_with_permit, net.router, UNITS, FOREVER, *signature)
+
+    assert net.balance(started(receipt)) == UNITS
+
+
 def test_a_token_without_permits_says_so(net: Net, client: Owned) -> None:
     client.approve(0)
 

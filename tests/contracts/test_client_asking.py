@@ -10,6 +10,7 @@ from eth_abi import encode
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import Client, Function, Router, SessionManager
 from ape_dtn.errors import DtnError, SessionNotFound
+from ape_dtn.local import Behaviour, LocalNetwork
 from tests.conftest import Cast
 
 from .client import (
@@ -204,6 +205,21 @@ def test_answers_are_read_together(net: Net, client: Owned) -> None:
         (NA, "", b""),
         (FAILURE, "P0011", b""),
     )
+
+
+def test_answers_are_those_of_the_network_that_was_asked_last(
+    local_networks: dict[Behaviour, LocalNetwork], cast: Cast, client: Owned
+) -> None:
+    both = [Net(each, cast) for each in local_networks.values()]
+
+    for there in (*both, *both):
+        asking = Owned(there, client.address, client.owner)
+        asking.approve(0)  # as USDT wants it
+        asking.approve(UNITS)
+        request = asking.ask(asking.start(UNITS))
+        there.reply(request)
+        assert client.read(Client.ai) == there.router
+        assert client.read(Client.answers, [request])[0][0] == SUCCESS
 
 
 def test_anybody_may_read_answers(net: Net, cast: Cast, client: Owned) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.networks import data_folder, is_local
+from ape_dtn.chain.networks import FIRST_BLOCK, data_folder, first_hash, is_local
 from ape_dtn.chain.networks import name as network_name
-from ape_dtn.errors import InvalidAddress, RpcRefused, UnknownChain, WrongChain
+from ape_dtn.errors import InvalidAddress, UnknownChain, WrongChain
+from ape_dtn.files import write_whole
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -112,6 +113,11 @@ def _of(known: Deployment, remembered: Deployment | None) -> Deployment:
     return remembered if remembered and remembered.router == known.router else known
 
 
+def is_fork(provider: ProviderAPI) -> bool:
+    """Whether the chain is one's own copy of another, as ``ape dtn devnet --fork`` makes them."""
+    return bool(provider.network.is_fork) or (is_local(provider) and provider.chain_id in PUBLIC)
+
+
 def remember(provider: ProviderAPI, deployment: Deployment) -> None:
     """Keeps a local deployment for later commands.
 
@@ -119,17 +125,12 @@ def remember(provider: ProviderAPI, deployment: Deployment) -> None:
     taken for the one before. The in-process chain does not outlive the process: it is kept in
     memory alone.
     """
-    key = _genesis(provider)
-    _in_this_process[key] = deployment
+    path = _path(provider)
+    _in_this_process[path.stem] = deployment
     if provider.http_uri is None:
         return
-    path = _path(provider)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(path.read_text()) if path.is_file() else {}
-    kept[key] = vars(deployment)
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(kept, indent=2))
-    draft.replace(path)
+    write_whole(path, json.dumps(vars(deployment), indent=2))
 
 
 _in_this_process: dict[str, Deployment] = {}
@@ -139,22 +140,16 @@ def recall(provider: ProviderAPI) -> Deployment | None:
     """What was remembered of the connected chain, if it is a local one."""
     if not is_local(provider):
         return None
-    key = _genesis(provider)
-    if key in _in_this_process:
-        return _in_this_process[key]
     path = _path(provider)
-    kept = json.loads(path.read_text()).get(key) if path.is_file() else None
-    if kept is None:
+    if path.stem in _in_this_process:
+        return _in_this_process[path.stem]
+    if not path.is_file():
         return None
+    kept = json.loads(path.read_text())
     return Deployment(**{**kept, **{name: tuple(kept.get(name, ())) for name in _NAMED}})
 
 
-def _genesis(provider: ProviderAPI) -> str:
-    block = rpc.result(provider, "eth_getBlockByNumber", ["0x0", False])
-    if block is None:
-        raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
-    return "0x" + rpc.as_bytes(block["hash"]).hex()
-
-
 def _path(provider: ProviderAPI) -> Path:
-    return data_folder(provider) / "deployments.json"
+    """A file for each chain, so that nobody writes over what others keep of other chains."""
+    (first_block,) = rpc.ask(provider, [FIRST_BLOCK])
+    return data_folder(provider) / "deployments" / f"{first_hash(first_block)}.json"

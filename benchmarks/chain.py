@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import ERC20, Router
+from ape_dtn.devnet.anvil import free_port
 from ape_dtn.starting.methods import START_GAS
 
 if TYPE_CHECKING:
@@ -39,14 +40,6 @@ def own_anvil(*options: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ape_dtn.errors import NotConnected
+from ape_dtn.chain import rpc
+from ape_dtn.errors import NotConnected, RpcRefused
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
+
+# Asks for a chain's first block: whose hash tells the chain from all others, forks aside.
+FIRST_BLOCK: rpc.Request = ("eth_getBlockByNumber", ["0x0", False])
+
+
+def first_hash(first_block: Any) -> str:
+    """The hash of a chain's first block, of the answer to :data:`FIRST_BLOCK`, without a prefix.
+
+    Raises:
+        RpcRefused: The endpoint does not have it.
+    """
+    block = rpc.expect(first_block)
+    if block is None:
+        raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
+    return rpc.as_bytes(block["hash"]).hex()
 
 
 def connected() -> ProviderAPI:

@@ -17,6 +17,7 @@ from ape_dtn.chain.networks import name as network_name
 from ape_dtn.chain.sends import Receipt, Signed
 from ape_dtn.deploying.plan import Plan, Terms, plan
 from ape_dtn.errors import DeploymentDiffers, DeploymentUnusable
+from ape_dtn.files import write_whole
 from ape_dtn.local import Behaviour
 
 if TYPE_CHECKING:
@@ -99,10 +100,8 @@ class Record:
 
     def write(self) -> None:
         """Writes the file, whole or not at all."""
-        draft = self.path.with_name(self.path.name + ".draft")
         try:
-            draft.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
-            draft.replace(self.path)
+            write_whole(self.path, json.dumps(self.as_dict(), indent=2) + "\n")
         except OSError as err:
             raise DeploymentUnusable(self.path, str(err)) from err
 

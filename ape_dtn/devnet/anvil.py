@@ -10,6 +10,7 @@ import ctypes
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,8 +25,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from ape_dtn.errors import AnvilFailed, AnvilMissing, PortTaken, StateUnusable
+from ape_dtn.files import write_whole
 
 HOST = "127.0.0.1"
+
+# Ports below those that systems give to connections. One of theirs may be given to some other
+# program's before Anvil listens on it, and cannot be listened on for a minute after that.
+PORTS = range(10_000, 32_000)
 
 # How often the chain is written to its file, in seconds: what is lost where Anvil itself is killed.
 STATE_INTERVAL = 5
@@ -154,6 +160,15 @@ def _check_free(port: int) -> None:
             raise PortTaken(port, _listener(port), reason) from err
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    while True:
+        port = random.choice(PORTS)
+        with suppress(PortTaken):
+            _check_free(port)
+            return port
+
+
 def _listener(port: int) -> str | None:
     """What the program on a port says that it is, if it speaks JSON-RPC."""
     import httpx
@@ -184,9 +199,7 @@ def _prepare(state: Path) -> None:
         if len(firsts) > 1:
             first = min(firsts, key=lambda each: int(each["header"]["timestamp"], 16))
             later = [each for each in kept["blocks"] if each not in firsts]
-            draft = state.with_name(f"{state.name}.draft")
-            draft.write_text(json.dumps({**kept, "blocks": [first, *later]}))
-            draft.replace(state)
+            write_whole(state, json.dumps({**kept, "blocks": [first, *later]}))
     except (OSError, ValueError, KeyError, TypeError) as err:
         reason = err.strerror if isinstance(err, OSError) else "what it holds is no chain of Anvil"
         copy = str(copy_of(state)) if copy_of(state).exists() else None

@@ -7,13 +7,12 @@ and two that write the same block write the same. What is read is compared with 
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from ape_dtn.files import write_whole
 from ape_dtn.ipfs import unixfs
 
 if TYPE_CHECKING:
@@ -66,16 +65,7 @@ class Blocks:
         if path.is_file() and path.read_bytes() == block:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(block)
-                file.flush()
-                os.fsync(handle)
-            Path(draft).replace(path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        write_whole(path, block)
 
     def get(self, cid: CID) -> bytes:
         """A block.

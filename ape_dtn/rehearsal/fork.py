@@ -6,7 +6,6 @@ sends it nothing. Ape's in-process chain cannot be copied: it is changed itself,
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -235,7 +234,7 @@ def forked(provider: ProviderAPI) -> Iterator[Fork]:
     url = provider.http_uri
     if not url:
         raise CannotFork(f"{provider.name} is not connected to it over HTTP")
-    with anvil.running(_free_port(), "--fork-url", url, *OPTIONS) as chain:
+    with anvil.running(anvil.free_port(), "--fork-url", url, *OPTIONS) as chain:
         copy = ForkProvider(
             name="rehearsal", network=provider.network, provider_settings={"url": chain.url}
         )
@@ -263,10 +262,3 @@ def _set_back(provider: Any) -> Iterator[None]:
         yield
     finally:
         provider.restore(before)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind((anvil.HOST, 0))
-        port: int = found.getsockname()[1]
-        return port

@@ -39,6 +39,7 @@ from ape_dtn.errors import (
     NoBackend,
     NotRecorded,
 )
+from ape_dtn.files import write_whole
 
 if TYPE_CHECKING:
     import pytest
@@ -137,9 +138,7 @@ class Cassette:
             key=lambda entry: (entry["model"], json.dumps(entry["inputs"])),
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(_dumped({"recordings": entries}) + "\n", encoding="utf-8")
-        draft.replace(self.path)
+        write_whole(self.path, _dumped({"recordings": entries}) + "\n")
 
     def _may_record(self) -> bool:
         if self.record is Record.ONCE:

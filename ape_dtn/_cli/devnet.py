@@ -6,12 +6,14 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ape_dtn._cli.command import dtn_command, print_json, say, table
+from ape_dtn._cli.inputs import address_of
 from ape_dtn._cli.local import behaviour_choice, token_choice
 from ape_dtn._cli.node import ONE_SIGNAL
 
@@ -44,6 +46,14 @@ if TYPE_CHECKING:
     metavar="NUMBER",
     help="How many accounts get coin and tokens; by default as many as Ape tests with, ten.",
 )
+@click.option(
+    "--fund",
+    "funded",
+    multiple=True,
+    metavar="ACCOUNT",
+    help="Give as much to an account of yours too: its alias, or any address. It need not be "
+    "unlocked.",
+)
 @behaviour_choice(default=None, note=" By default documented.")
 @token_choice(default=None, note=" By default usdt.")
 @click.option(
@@ -62,6 +72,7 @@ def devnet(
     state: Path | None,
     block_time: int | None,
     accounts: int | None,
+    funded: tuple[str, ...],
     behaviour: str | None,
     test_token: str | None,
     backend: str | None,
@@ -76,6 +87,7 @@ def devnet(
       ape dtn devnet                             and the lines to type in another terminal
       ape dtn devnet --state chain.json          goes on where it was left
       ape dtn devnet --fork base                 Base as it is now, where nothing costs anything
+      ape dtn devnet --fork base --fund alice    and your own account has coin and tokens there
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn import local
     from ape_dtn.devnet.devnet import Wish, opened, serve
@@ -90,6 +102,7 @@ def devnet(
         state,
         block_time,
         accounts,
+        _addresses(funded),
         local.Behaviour[behaviour.upper()] if behaviour else None,
         local.FeeToken[test_token.upper()] if test_token else None,
         backend,
@@ -102,6 +115,17 @@ def devnet(
         serve(running, signals.stopping)
         signals.ignore()
     click.echo("All of it is stopped.", err=True)
+
+
+def _addresses(funded: Sequence[str]) -> dict[str, str]:
+    """What else gets funds, by its address: what it was called."""
+    from ape_dtn.errors import InvalidAddress
+
+    try:
+        return {address_of(each): each for each in funded}
+    except InvalidAddress as err:
+        err.hint = "--fund takes an alias that `ape accounts list` shows, or an address."
+        raise
 
 
 class Signals:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,8 @@ class Wish:
         port: Where its chain listens.
         state: The file that keeps its chain; None to forget it.
         block_time: Seconds between blocks; None for a block as soon as there is a transaction.
-        accounts: How many accounts get funds; None for as many as Ape's tests have.
+        accounts: How many accounts of Ape's tests get funds; None for as many as there are.
+        funded: What else gets funds, by its address: what it is called.
         behaviour: How the network behaves; None for as documented, or as the kept chain has it.
         fee_token: What it is paid in; None for USDT, or as the kept chain has it.
         backend: What the node answers with; None for what is configured, or else the echo.
@@ -58,6 +59,7 @@ class Wish:
     state: Path | None = None
     block_time: int | None = None
     accounts: int | None = None
+    funded: Mapping[str, str] = field(default_factory=dict)
     behaviour: local.Behaviour | None = None
     fee_token: local.FeeToken | None = None
     backend: str | None = None
@@ -110,7 +112,7 @@ class Devnet:
             "models": list(self.models),
             "ipfs_gateways": list(self.ai.deployment.gateways),
             "accounts": [
-                {"alias": alias, "address": self.cast.addresses[alias], "funds": amount.as_dict()}
+                {"alias": alias, "address": self.cast.funded[alias], "funds": amount.as_dict()}
                 for alias, amount in held.items()
             ],
             "environment": self.environment,
@@ -149,7 +151,7 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
             ai = network.of_fork(provider, cast)
         else:
             ai = network.of(provider, cast, wish.behaviour, wish.fee_token, say)
-        say("Giving tokens to the accounts")
+        say("Giving coin and tokens to the accounts")
         token = network.fund(ai, cast, forked=bool(wish.fork))
         name = network.FORK_NODE if wish.fork else local.NODE
         models = tuple(model.name for model in ai.models() if _answers(backends, model))
@@ -204,7 +206,8 @@ def _cast(wish: Wish) -> Cast:
         accounts.mnemonic, _number_of_accounts(wish), hd_path=accounts.hd_path
     )
     addresses = {f"TEST::{place}": str(each.address) for place, each in enumerate(known)}
-    return Cast(accounts[0], accounts[1], addresses)
+    own = {name: each for each, name in wish.funded.items() if each not in addresses.values()}
+    return Cast(accounts[0], accounts[1], addresses, own)
 
 
 def _number_of_accounts(wish: Wish) -> int:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from ape_dtn.amount import Amount, Token
 
-# What each account gets, in whole tokens.
+# What each account gets, in whole tokens, and in wei, as Anvil gives it to its own.
 FUNDS = "1000"
+COIN = 10_000 * 10**18
 
 # On a fork, beside the nodes that are registered there and do not know of it.
 FORK_NODE = "node.devnet.local"
@@ -33,12 +34,19 @@ class Cast:
     Attributes:
         owner: Who deploys the network, and owns the node.
         worker: The account that the node answers from.
-        addresses: All that get funds, by their aliases.
+        addresses: The accounts of Ape's tests, by their aliases. Everybody has their keys.
+        own: Others that get funds, by what they are called: accounts of the user's.
     """
 
     owner: AccountAPI
     worker: AccountAPI
     addresses: dict[str, str]
+    own: dict[str, str]
+
+    @property
+    def funded(self) -> dict[str, str]:
+        """All that get funds."""
+        return {**self.addresses, **self.own}
 
 
 def of(
@@ -98,15 +106,27 @@ def of_fork(provider: ProviderAPI, cast: Cast) -> DtnAi:
 
 
 def fund(ai: DtnAi, cast: Cast, *, forked: bool) -> Token:
-    """Gives tokens to each account that has none: minted, or on a fork written into the token."""
-    token = ai.token()
-    held = balances(ai, token, cast)
+    """Gives coin and tokens to each account that has none, or on a fork less than it is to get.
+
+    Tokens are minted, or on a fork written into the token.
+    """
+    token, provider = ai.token(), ai.provider
     units = token.amount(FUNDS).units
-    poor = [cast.addresses[alias] for alias, amount in held.items() if not amount.units]
+    least_coin, least_units = (COIN, units) if forked else (1, 1)
+    addresses = list(cast.funded.values())
+    coins = rpc.ask(provider, [("eth_getBalance", [each, "latest"]) for each in addresses])
+    given: list[rpc.Request] = [
+        ("anvil_setBalance", [address, hex(COIN)])
+        for address, coin in zip(addresses, coins, strict=True)
+        if rpc.as_int(rpc.expect(coin)) < least_coin
+    ]
+    held = balances(ai, token, cast)
+    poor = [cast.funded[name] for name, amount in held.items() if amount.units < least_units]
     if forked:
-        dealt = [("anvil_dealERC20", [address, token.address, hex(units)]) for address in poor]
-        for answer in rpc.ask(ai.provider, dealt):
-            rpc.expect(answer)
+        given += [("anvil_dealERC20", [each, token.address, hex(units)]) for each in poor]
+    for answer in rpc.ask(provider, given):
+        rpc.expect(answer)
+    if forked:
         return token
 
     def told(_: int, outcome: sends.Receipt | DtnError) -> None:
@@ -115,15 +135,15 @@ def fund(ai: DtnAi, cast: Cast, *, forked: bool) -> Token:
 
     mint = Function("mint(address,uint256)")
     minted = [sends.call(token.address, mint, address, units) for address in poor]
-    sends.send_each(ai.provider, cast.owner, minted, reverts.NOTHING, told)
+    sends.send_each(provider, cast.owner, minted, reverts.NOTHING, told)
     return token
 
 
 def balances(ai: DtnAi, token: Token, cast: Cast) -> dict[str, Amount]:
-    """What the accounts hold of the fee token, by their aliases."""
-    calls = [Call(token.address, ERC20.balance_of, (each,)) for each in cast.addresses.values()]
+    """What the accounts hold of the fee token, by what they are called."""
+    calls = [Call(token.address, ERC20.balance_of, (each,)) for each in cast.funded.values()]
     held = reads.read(ai.provider, *calls)
-    return {alias: token.units(units) for alias, units in zip(cast.addresses, held, strict=True)}
+    return {alias: token.units(units) for alias, units in zip(cast.funded, held, strict=True)}
 
 
 def remember(ai: DtnAi, name: str, models: Sequence[str], gateways: Sequence[str]) -> DtnAi:

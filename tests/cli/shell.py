@@ -6,7 +6,6 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from typing import Any
 
 import requests
 from eth_account import Account
+
+from ape_dtn.devnet.anvil import free_port
 
 FOUNDRY = "ethereum:local:foundry"
 CUSTOMER, STRANGER = "TEST::2", "TEST::3"
@@ -215,12 +216,6 @@ def is_there(chain: Chain) -> bool:
         return bool(chain.rpc("eth_chainId"))
     except requests.ConnectionError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from .shell import FOUNDRY, Shell, free_port
+from ape_dtn.devnet.anvil import free_port
+
+from .shell import FOUNDRY, Shell
 
 HERE = ()
 ON_ANVIL = ("--network", FOUNDRY)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .shell import FOUNDRY, Chain, Shell, anvil, free_port, is_there
+from ape_dtn.devnet.anvil import free_port
+
+from .shell import FOUNDRY, Chain, Shell, anvil, is_there
 
 
 def test_ctrl_c_ends_the_node_and_leaves_nothing_behind(shell: Shell) -> None:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
 from ape_dtn.devnet import anvil as child
+from ape_dtn.devnet.anvil import free_port
 from ape_dtn.devnet.forking import endpoint
 from ape_dtn.errors import AnvilFailed, AnvilMissing, BadInput, PortTaken, StateUnusable
 from tests.backends.servers import KEY, aimock
@@ -31,11 +33,16 @@ from .shell import (
     Running,
     Shell,
     anvil,
-    free_port,
     parsed,
 )
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+# Accounts of the user's: one with a key file, and ones that are only known by their addresses.
+ALIAS, PASSPHRASE = "alice", "correct horse battery staple"
+NEWCOMER = "0x00000000000000000000000000000000C0FFEE01"
+RUNS_CODE, CODE = "0x00000000000000000000000000000000C0ffee02", "0xef0100" + "5a" * 20
+COIN = 10_000 * 10**18
+
 FIXTURES = [
     {"match": {"userMessage": "two and two"}, "response": {"content": "Four."}},
     {
@@ -75,7 +82,7 @@ def processes_of(port: int) -> list[str]:
 
 
 def check_nothing_is_left(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + child.STOP_TIMEOUT
     while found := processes_of(port):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
@@ -136,16 +143,23 @@ def test_it_tells_what_there_is(kept: Kept) -> None:
 
 
 def test_it_goes_on_where_it_was_left_also_when_killed(shell: Shell, kept: Kept) -> None:
-    with devnet(shell, "--state", str(kept.state), "--block-time", "1") as up:
+    funded = ("--fund", CUSTOMER_ADDRESS, "--fund", NEWCOMER, "--fund", NEWCOMER.lower())
+    with devnet(shell, "--state", str(kept.state), "--block-time", "1", *funded) as up:
         answer = up.shell.dtn("answer", kept.request, "--json")
         nonce = up.chain.nonce(OWNER_ADDRESS)
+        coin = int(up.chain.rpc("eth_getBalance", NEWCOMER, "latest"), 16)
         before = int(up.chain.rpc("eth_blockNumber"), 16)
-        up.running.until(lambda: int(up.chain.rpc("eth_blockNumber"), 16) > before + 1, 10)
+        up.running.until(lambda: int(up.chain.rpc("eth_blockNumber"), 16) > before + 1)
         up.running.process.kill()
         check_nothing_is_left(up.port)
 
     assert up.shown["router"] == kept.shown["router"]
-    assert nonce == kept.nonce + 1  # the echo serves other models; nothing is deployed anew
+    # The echo serves other models, and the newcomer gets tokens; nothing is deployed anew.
+    assert nonce == kept.nonce + 2
+    assert int(up.shown["accounts"][2]["funds"]["units"]) < 10**9  # what is spent stays spent
+    assert [each["address"] for each in up.shown["accounts"][10:]] == [NEWCOMER]
+    assert up.shown["accounts"][10]["funds"]["text"] == "1000.00 USDT"
+    assert coin == COIN
     assert answer.json["answer"] == "Four."
     # Where its parent is killed, Anvil writes its chain all the same.
     assert json.loads(kept.state.read_text())["best_block_number"] > before
@@ -164,30 +178,59 @@ def test_a_chain_that_is_kept_stays_what_it_is(shell: Shell, kept: Kept) -> None
 def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
     home = Shell(tmp_path)
     whoever = home.having(APE_DATA_FOLDER=str(tmp_path / "whoever"))
+    alice = Account.create()
+    home.keep_key(ALIAS, alice.key.hex().removeprefix("0x"), PASSPHRASE)
     with anvil(home, "--chain-id", "8453") as base:
         deployed = whoever.having(APE_FOUNDRY_HOST=base.url).dtn(
             "deploy", "--behaviour", "deployed", "--token", "usdc", "--network", FOUNDRY, "--json"
         )
         # Accounts whose keys everybody knows run code on public chains, which takes what they get.
         base.rpc("anvil_setCode", CUSTOMER_ADDRESS, "0xef0100" + "5e" * 20)
+        base.rpc("anvil_setCode", RUNS_CODE, CODE)
+        # What is there already is less than what all get.
+        base.rpc("anvil_setBalance", alice.address, "0x1")
+        token = deployed.json["token"]
+        base.send(OWNER_ADDRESS, token, f"0x40c10f19{alice.address[2:]:0>64}{1:064x}")
         height = base.rpc("eth_blockNumber")
         (home.here / "ape-config.yaml").write_text(
             f"node: {{base: {{mainnet: {{uri: 'http://somebody:secret@{base.url[7:]}'}}}}}}\n"
             f"dtn: {{routers: {{8453: '{deployed.json['router']}'}}}}\n"
         )
-        with devnet(home, "--fork", "base") as up:
+        with devnet(home, "--fork", "base", "--fund", ALIAS, "--fund", RUNS_CODE) as up:
             asked = up.shell.dtn("ask", "On Base?", "--account", CUSTOMER, "-y", "--json")
+            coins = [
+                int(up.chain.rpc("eth_getBalance", each["address"], "latest"), 16)
+                for each in up.shown["accounts"][10:]
+            ]
+            code = up.chain.rpc("eth_getCode", RUNS_CODE, "latest")
+            unlocking = up.shell.having(**{f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE": PASSPHRASE})
+            by_alice = unlocking.dtn("ask", "Is it mine?", "--account", ALIAS, "-y", "--json")
             up.running.process.send_signal(signal.SIGTERM)
-            code = up.running.process.wait(30)
+            ended = up.running.process.wait(30)
             check_nothing_is_left(up.port)
         assert base.rpc("eth_blockNumber") == height
 
-    assert (code, up.shown["chain_id"], up.shown["symbol"]) == (0, 8453, "USDC")
+    assert (ended, up.shown["chain_id"], up.shown["symbol"]) == (0, 8453, "USDC")
     assert up.shown["router"] == deployed.json["router"]
     assert up.shown["node"] == "node.devnet.local"
     assert {each["funds"]["text"] for each in up.shown["accounts"]} == {"1000.00 USDC"}
     assert asked.json["answer"] == "You asked: On Base?"
+    own = [(each["alias"], each["address"]) for each in up.shown["accounts"][10:]]
+    assert own == [(ALIAS, alice.address), (RUNS_CODE, RUNS_CODE)]
+    assert coins == [COIN, COIN]
+    assert code == CODE  # it is the user's, and nobody else's key
+    assert by_alice.json["answer"] == "You asked: Is it mine?"
     assert "secret" not in up.running.out + up.running.err
+
+
+def test_its_summary_shows_whose_account_got_funds_too(shell: Shell) -> None:
+    shell.keep_key("bob", Account.create().key.hex().removeprefix("0x"), PASSPHRASE)
+    command = ("ape", "dtn", "devnet", "--port", str(free_port()), "--fund", "bob")
+    with shell.running(*command) as running:
+        running.until(lambda: "Press Ctrl-C" in running.out)
+
+    (line,) = (line for line in running.out.splitlines() if "bob" in line)
+    assert "1000.00 USDT" in line
 
 
 def test_it_ends_with_its_anvil(shell: Shell) -> None:
@@ -214,6 +257,18 @@ def test_a_port_that_is_taken(shell: Shell) -> None:
     assert (done.code, done.error["code"]) == (2, "port_taken")
     assert done.error["message"].startswith(f"Port {port} cannot be used: anvil/v")
     assert "--port" in done.error["hint"]
+
+
+@pytest.mark.parametrize("fork", [(), ("--fork", "base")])
+def test_an_account_that_is_not_there(shell: Shell, fork: tuple[str, ...]) -> None:
+    port = str(free_port())
+    done = shell.dtn("devnet", *fork, "--fund", "nobody", "--port", port, "--json")
+
+    assert (done.code, done.error["code"]) == (2, "invalid_address")
+    assert done.error["message"] == "'nobody' is not an address."
+    assert "ape accounts list" in done.error["hint"]
+    assert "Starting" not in done.err
+    check_nothing_is_left(int(port))
 
 
 def test_a_fork_is_of_what_is_there(shell: Shell, tmp_path: Path) -> None:
@@ -250,10 +305,13 @@ def test_an_anvil_that_cannot_fork() -> None:
     assert "secret" not in failed.value.message
 
 
-def test_half_a_chain(tmp_path: Path) -> None:
+def test_half_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "STATE_INTERVAL", 1)
     state = tmp_path / "chain.json"
-    with child.running(free_port(), state=state):
-        pass
+    with child.running(free_port(), state=state) as up:
+        while not state.exists():  # one that has only begun to run ends without a word
+            up.check()
+            time.sleep(0.05)
     whole = state.read_bytes()
     with child.running(free_port(), state=state):
         pass

@@ -238,17 +238,18 @@ class DtnAi:
 
         contracts = self.contracts()
         found_models = [self.model(model, contracts)] if model else self.models(contracts)
-        serving: list[Sequence[bytes]] = []
+        serving: list[bytes] = []
         calls = [serving_call(contracts, each.id) for each in found_models]
         results = reads.try_read(self.provider, *calls)
         for each, result in zip(found_models, results, strict=True):
-            try:
-                serving.append(to_serving(each.name, result))
-            except NodesNotListed as err:
+            listed = to_serving(result)
+            if listed is None:
+                not_listed = NodesNotListed(each.name)
                 if model:
-                    raise
-                logger.warning(str(err))
-        ids = list(dict.fromkeys(node_id for some in serving for node_id in some))
+                    raise not_listed
+                logger.warning(str(not_listed))
+            serving += listed or ()
+        ids = list(dict.fromkeys(serving))
         calls = [call for node_id in ids for call in node_calls(contracts.node_manager, node_id)]
         answers = iter(reads.read(self.provider, *calls)) if calls else iter(())
         names = self.names()
@@ -429,14 +430,13 @@ def serving_call(contracts: Contracts, model_id: bytes) -> Call:
     return Call(contracts.node_manager, serving, (model_id,), contract="node manager")
 
 
-def to_serving(model: str, result: Sequence[bytes] | DtnError) -> Sequence[bytes]:
+def to_serving(result: Sequence[bytes] | DtnError) -> Sequence[bytes] | None:
     """The ids, of the result of :func:`serving_call`.
 
-    Raises:
-        NodesNotListed: The list has grown beyond what the endpoint has gas for.
+    None where the list has grown beyond what the endpoint has gas for.
     """
     if isinstance(result, ContractReverted):
-        raise NodesNotListed(model) from result
+        return None
     if isinstance(result, DtnError):
         raise result
     return result

@@ -321,7 +321,7 @@ class JournalUnusable(DtnError):
         where = f" at {path}" if path else ""
         super().__init__(f"The journal{where} cannot be used: {reason}.", path=path, reason=reason)
         self.hint = (
-            "Nothing that moves money is sent before it is written there. Look at the disk; "
+            "Nothing is started, asked or closed before it is written there. Look at the disk; "
             "APE_DATA_FOLDER says where it is."
         )
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "tokens",
     multiple=True,
     metavar="ADDRESS",
-    help="A token that may be in your client contract, besides the network's own.",
+    help="A token to be swept from your client contract, besides the network's own.",
 )
 @skip_confirmation_option(help="With --do, ask nothing: not before sending, nor before signing.")
 def rescue(

@@ -11,6 +11,7 @@ import click
 from ape.cli import account_option
 
 from ape_dtn._cli.command import dtn_command, json_lines, print_json, say
+from ape_dtn.files import write_whole
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -112,9 +113,7 @@ def _save(cursor: Path | None, text: str | None) -> None:
     """Saves the cursor, all of it or nothing."""
     if cursor is None or text is None:
         return
-    draft = cursor.with_name(f".{cursor.name}.draft")
     try:
-        draft.write_text(text)
-        draft.replace(cursor)
+        write_whole(cursor, text)
     except OSError as err:
         raise click.FileError(str(cursor), err.strerror) from err

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from ape_dtn.errors import CallbackFailed
+from ape_dtn.files import write_whole
 from ape_dtn.names import as_hex
 
 # How files of each kind begin, where a notebook can show them.
@@ -97,16 +97,7 @@ class Answer:
         if path.exists() and not (path.is_file() or path.is_dir()):
             path.write_bytes(bytes(self))
             return path
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(bytes(self))
-            os.umask(mask := os.umask(0))
-            Path(draft).chmod(0o666 & ~mask)  # as any other file: the draft's is for us alone
-            Path(draft).replace(path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        write_whole(path, bytes(self))
         return path
 
     def as_dict(self) -> dict[str, Any]:

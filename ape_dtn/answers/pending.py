@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ape_dtn.ai import Contracts, DtnAi, Node, node_calls, to_node, token_calls
+from ape_dtn.ai import (
+    Contracts,
+    DtnAi,
+    Node,
+    node_calls,
+    serving_call,
+    to_node,
+    to_serving,
+    token_calls,
+)
 from ape_dtn.amount import Token
 from ape_dtn.answers.answer import Status
 from ape_dtn.answers.record import Record, read_records, record_call, to_record
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import NodeManager, Router, SessionManager
-from ape_dtn.chain.reads import Call
+from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.errors import (
     DtnError,
     NodeState,
@@ -110,8 +118,8 @@ def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
     records = [to_record(each) for each in raw]
     known = [record for record in records if record]
     closed = _closed(ai, now, {record.session_id for record in known})
-    nodes = nodes_of(ai, now, known)
-    activity = _activity(ai, now, list(nodes))
+    found = candidates(ai, now, known)
+    activity = _activity(ai, now, list(found.nodes))
 
     def of(request: DtnRequest, record: Record | None) -> DtnError:
         if record is None:
@@ -119,11 +127,11 @@ def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
         if record.status is Status.PENDING and record.session_id in closed:
             return RequestStranded(request.id, record.session_id)
         states = [
-            _state(ai, each, nodes[each], record.model_id, activity)
-            for each in nodes
-            if may_answer(each, nodes[each], record, now)
+            _state(ai, each, node, record.model_id, activity)
+            for each, node in found.trusted(record, now).items()
         ]
-        error = RequestPending(request.id, waited, states, _offer(record, token))
+        told = states if states or found.are_all(record) else None
+        error = RequestPending(request.id, waited, told, _offer(record, token))
         if record.status is not Status.PENDING:
             error.hint = f"An answer has landed, and is not confirmed yet. {error.hint}"
         return error
@@ -140,20 +148,46 @@ def _closed(ai: DtnAi, now: Now, sessions: Iterable[int]) -> set[int]:
     return {each for each, owner in zip(sessions, owners, strict=True) if not exists(owner)}
 
 
-def nodes_of(ai: DtnAi, now: Now, records: Iterable[Record]) -> dict[bytes, Node | None]:
-    """The nodes that could be meant by the requests, by their ids; None if not registered."""
+@dataclass(frozen=True)
+class Candidates:
+    """The nodes that could be meant by some requests.
+
+    Attributes:
+        nodes: The nodes by their ids; None for one that is not registered.
+        unlisted: Models that more nodes serve than can be listed: anybody can register some. Of
+            those, ``nodes`` has the ones that are named.
+    """
+
+    nodes: Mapping[bytes, Node | None]
+    unlisted: frozenset[bytes]
+
+    def trusted(self, record: Record, now: Now) -> dict[bytes, Node | None]:
+        """Those that a request's routing trusts (``Router._isTrusted``)."""
+        return {
+            each: node for each, node in self.nodes.items() if may_answer(each, node, record, now)
+        }
+
+    def are_all(self, record: Record) -> bool:
+        """Whether no other nodes could be meant by a request."""
+        return not record.namespaces or record.model_id not in self.unlisted
+
+
+def candidates(ai: DtnAi, now: Now, records: Iterable[Record]) -> Candidates:
+    """Reads the nodes that could be meant by the requests, in two HTTP requests."""
     manager = now.contracts.node_manager
     records = list(records)
-    models = {record.model_id for record in records if record.namespaces}
-    serving = reads.read(
-        ai.provider,
-        *(Call(manager, NodeManager.get_nodes_serving_model, (each,)) for each in models),
-    )
+    models = list({record.model_id for record in records if record.namespaces})
+    results = reads.try_read(ai.provider, *(serving_call(now.contracts, each) for each in models))
+    serving = {each: to_serving(result) for each, result in zip(models, results, strict=True)}
     named = [node_id for record in records for node_id in record.nodes]
-    ids = list(dict.fromkeys([*named, *(node_id for each in serving for node_id in each)]))
+    listed = [node_id for ids in serving.values() for node_id in ids or ()]
+    ids = list(dict.fromkeys([*named, *listed]))
     calls = [call for node_id in ids for call in node_calls(manager, node_id)]
     answers = iter(reads.read(ai.provider, *calls))
-    return {each: to_node(as_hex(each), next(answers), next(answers)) for each in ids}
+    return Candidates(
+        nodes={each: to_node(as_hex(each), next(answers), next(answers)) for each in ids},
+        unlisted=frozenset(each for each, ids in serving.items() if ids is None),
+    )
 
 
 def may_answer(node_id: bytes, node: Node | None, record: Record, now: Now) -> bool:

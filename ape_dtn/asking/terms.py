@@ -24,7 +24,7 @@ from ape_dtn.asking import routing
 from ape_dtn.asking.routing import Aggregation, Routing
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.networks import is_local
-from ape_dtn.errors import NobodyTrusted
+from ape_dtn.errors import NobodyTrusted, NodesNotListed
 from ape_dtn.names import id_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Terms:
         contracts: What is behind the router.
         options: What was said of the requests.
         models: The models by their names; None for one that is not registered.
-        serving: Where nobody is named or a namespace is, the nodes that serve each model.
+        serving: Where nobody is named or a namespace is, the nodes that serve each model; None
+            where they are too many to be listed.
         node_ids: Ids of the nodes that are trusted by their names.
         nodes: These nodes; None for one that is not registered.
         now: The time of the latest block, in seconds, where it matters.
@@ -56,7 +57,7 @@ class Terms:
     contracts: Contracts
     options: Options
     models: Mapping[str, Model | None]
-    serving: Mapping[str, Sequence[Node]]
+    serving: Mapping[str, Sequence[Node] | None]
     node_ids: Mapping[str, bytes]
     nodes: Mapping[str, Node | None]
     now: int
@@ -72,13 +73,16 @@ class Terms:
         Raises:
             NodeNotFound, NodeUnavailable, CannotComplete: Nobody could, or not so that it
                 completes the request; see :func:`ape_dtn.asking.routing.check`.
+            NodesNotListed: It depends on the nodes that serve the model, and they are too many.
         """
         options, serving = self.options, self.serving[model.name]
         may_never_complete = options.get("may_never_complete", False)
         namespaces = tuple(options.get("namespaces") or ())
+        if serving is None and not (namespaces and may_never_complete):
+            raise NodesNotListed(model.name)
         nodes, ids = tuple(node for node in self.nodes.values() if node), self.node_ids.values()
         if not (ids or namespaces):
-            nodes = tuple(node for node in serving if node.is_active or may_never_complete)
+            nodes = tuple(node for node in serving or () if node.is_active or may_never_complete)
             ids = {node.name: node.id for node in nodes}.values()
         route = Routing(
             nodes=nodes,
@@ -88,7 +92,7 @@ class Terms:
             aggregation=Aggregation(options.get("aggregation", Aggregation.ANY)),
         )
         if not may_never_complete:
-            routing.check(route, self.nodes, serving, model, self.now)
+            routing.check(route, self.nodes, serving or (), model, self.now)
         return route
 
 
@@ -111,7 +115,6 @@ def read_terms(
     Raises:
         InvalidName, InvalidAmount: Something given is wrong.
         NobodyTrusted: No nodes are named on a public network.
-        NodesNotListed: No nodes are named, and more serve a model than can be read.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
     """
     config = ai.config
@@ -140,17 +143,18 @@ def read_terms(
         ownership.check(ai, contracts.session_manager, session_id, owner, sender)
     nodes = {name: to_node(name, next(answers), next(answers)) for name in node_ids}
     found = {name: to_model(ai, name, next(answers), next(answers)) for name in model_ids}
-    serving: dict[str, Sequence[bytes]] = dict.fromkeys(model_ids, ())
-    for name, result in zip(model_ids, results[len(calls) :], strict=False):
-        serving[name] = to_serving(name, result)
-    members = _nodes(ai, contracts, serving.values())
+    serving: dict[str, Sequence[bytes] | None] = dict.fromkeys(model_ids, ())
+    if not is_known:
+        listed = [to_serving(each) for each in results[len(calls) :]]
+        serving = dict(zip(model_ids, listed, strict=True))
+    members = _nodes(ai, contracts, [ids for ids in serving.values() if ids])
     return Terms(
         ai=ai,
         contracts=contracts,
         options=options,
         models=found,
         serving={
-            name: [members[each] for each in ids if each in members]
+            name: None if ids is None else [members[each] for each in ids if each in members]
             for name, ids in serving.items()
         },
         node_ids=node_ids,

@@ -15,6 +15,7 @@ from typing import Any
 from eth_abi import encode
 from eth_abi.codec import ABIDecoder
 from eth_abi.decoding import StringDecoder
+from eth_abi.exceptions import DecodingError
 from eth_abi.grammar import TupleType, parse
 from eth_abi.registry import registry
 from eth_utils import keccak, to_checksum_address
@@ -29,7 +30,19 @@ def _lenient_decoder() -> ABIDecoder:
     return ABIDecoder(lenient)
 
 
-decode = _lenient_decoder().decode
+_DECODER = _lenient_decoder()
+
+
+def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """The values in data.
+
+    Raises:
+        eth_abi.exceptions.DecodingError: It does not hold them.
+    """
+    try:
+        return tuple(_DECODER.decode(types, data))
+    except OverflowError as err:  # it says to be longer than anything can be
+        raise DecodingError(str(err)) from err
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ Request: TypeAlias = "tuple[str, list[Any]]"
 # Larger batches are refused by some public endpoints.
 BATCH_LIMIT = 1000
 
+# Sends a transaction that is signed.
+SEND = "eth_sendRawTransaction"
+
 # What it says besides is about the client, and not about the size of a batch.
 TOO_MANY_REQUESTS = 429
 
@@ -102,6 +105,8 @@ class _NoAnswer(Exception):
 def _ask_endpoint(endpoint: Any, requests: Sequence[Request]) -> list[Any]:
     """Over HTTP, a web socket or a pipe, whichever web3's provider stands for."""
     responses: Any
+    if any(method == SEND for method, _ in requests):
+        endpoint = _sending_once(endpoint)
     if len(requests) == 1:
         responses = [_responses(lambda: endpoint.make_request(*requests[0]))]
     else:
@@ -117,6 +122,20 @@ def _ask_endpoint(endpoint: Any, requests: Sequence[Request]) -> list[Any]:
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as err:
         raise _NoAnswer("what it says is no JSON-RPC") from err
+
+
+def _sending_once(endpoint: Any) -> Any:
+    """An endpoint by which web3 does not send again by itself where an answer is lost.
+
+    Who sends has to know that it was: the endpoint may refuse the same the next time, although it
+    has taken it.
+    """
+    # What web3's AutoProvider has found to work. By itself it asks everything twice.
+    endpoint = getattr(endpoint, "_active_provider", None) or endpoint
+    retries = getattr(endpoint, "exception_retry_configuration", None)
+    if retries is not None and SEND in retries.method_allowlist:
+        retries.method_allowlist = [each for each in retries.method_allowlist if each != SEND]
+    return endpoint
 
 
 def _responses(send: Callable[[], Any]) -> Any:

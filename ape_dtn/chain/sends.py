@@ -6,6 +6,7 @@ hash is known before it is sent. Nothing here needs traces: what happened is rea
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -51,6 +52,14 @@ MOST_IN_FLIGHT = 64
 
 # How often the same signed transaction is sent to an endpoint that refuses it, as when it is busy.
 SEND_ATTEMPTS = 5
+
+# How endpoints say that they have a transaction already, each in its own words.
+_HAD = re.compile(
+    r"already[ _]?(known|imported|exists)|\bknown transaction|existing tx with same hash"
+    r"|\balready in (the )?(mem|tx)?pool\b",
+    re.IGNORECASE,
+)
+_NOT_HAD = re.compile(r"nonce|account|\bunknown\b", re.IGNORECASE)
 
 # How often a transaction is signed anew because another program has used its nonce.
 NONCE_ATTEMPTS = 5
@@ -132,7 +141,7 @@ class Signed:
     @property
     def sending(self) -> rpc.Request:
         """What sends it."""
-        return "eth_sendRawTransaction", [self.raw]
+        return rpc.SEND, [self.raw]
 
 
 # Told of what was signed, by its place among all, before any of it is sent.
@@ -214,7 +223,7 @@ def send_together(
                     break
         else:
             what = f"another program sends from {sender}"
-            raise TransactionRefused("eth_sendRawTransaction", what)
+            raise TransactionRefused(rpc.SEND, what)
         return _receipts(provider, sender, sent, transactions, about)
     except (KeyboardInterrupt, SystemExit):
         if sent:
@@ -343,6 +352,7 @@ def follow(
     found: dict[str, Receipt | DtnError | None] = {}
     deadline = _deadline(provider)
     while True:
+        is_last = time.monotonic() > deadline
         for transaction_hash, raw in _mined(provider, list(left)).items():
             if transaction := _as_sent(provider, transaction_hash):
                 sender = left.pop(transaction_hash).sender
@@ -376,10 +386,10 @@ def follow(
                 if is_late and _count(provider, first.sender, "pending") <= left[refused].nonce:
                     del left[refused]
                     what = "it does not take what was signed before"
-                    found[refused] = TransactionRefused("eth_sendRawTransaction", what)
-        elif left and time.monotonic() > deadline:
+                    found[refused] = TransactionRefused(rpc.SEND, what)
+        if left and is_last:
             raise TransactionPending(*left)
-        elif left:
+        if left:
             time.sleep(_pause(provider))
 
 
@@ -410,22 +420,46 @@ def may_be_mined(provider: ProviderAPI, signed: Sequence[Signed]) -> bool:
 
 def _overtaken(provider: ProviderAPI, signed: Sequence[Signed]) -> list[str]:
     """Those that never will be mined, of some whose nonces are used."""
-    return [each.hash for each in signed if _is_overtaken(provider, each)]
+    if not signed:
+        return []
+    head = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+    # As deep as a receipt has to be: a block above that may go again, and its transactions with it.
+    block = max(head - provider.network.required_confirmations, 0)
+    return [each.hash for each in signed if _is_overtaken(provider, each, block)]
 
 
-def _is_overtaken(provider: ProviderAPI, signed: Signed) -> bool:
-    """Whether another transaction was mined with the nonce of one.
+def _is_overtaken(provider: ProviderAPI, signed: Signed, block: int) -> bool:
+    """Whether another transaction was mined with the nonce of one, by a block that there is.
 
     One HTTP request asks both whether it is mined and whether its nonce is used: what one node says
     of the one, and another of the other, would not say it. So it is two calls, which hardly any
-    endpoint takes apart, and not those of many transactions.
+    endpoint takes apart, and not those of many transactions. The nonce is asked as of a block from
+    before: the one that mines it may come between the two.
     """
     questions: list[rpc.Request] = [
         ("eth_getTransactionReceipt", [signed.hash]),
-        ("eth_getTransactionCount", [signed.sender, "latest"]),
+        ("eth_getTransactionCount", [signed.sender, hex(block)]),
     ]
-    receipt, count = (rpc.expect(each) for each in rpc.ask(provider, questions))
-    return receipt is None and rpc.as_int(count) > signed.nonce
+    receipt, count = rpc.ask(provider, questions)
+    if rpc.expect(receipt) is not None or isinstance(count, rpc.Failure):
+        return False  # a node that does not have the block yet does not know
+    return rpc.as_int(count) > signed.nonce
+
+
+def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
+    """Whether the endpoint has the receipt of the first transaction in blocks of some time ago.
+
+    True where there is none in them.
+    """
+    found = rpc.ask(provider, [("eth_getBlockByNumber", [hex(each), False]) for each in blocks])
+    for answer in found:
+        block = rpc.expect(answer)
+        if block is None:
+            return False
+        if block["transactions"]:
+            first = block["transactions"][0]
+            return rpc.result(provider, "eth_getTransactionReceipt", [first]) is not None
+    return True
 
 
 def _as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
@@ -839,9 +873,12 @@ def _send_at_once(
     Returns:
         Why those were refused that the endpoint does not know in the end, by their hash. Of the
         others some may be unknown too, where it did not say: what became of them shows later.
+        What it has left unanswered once, or says that it has, is not refused, whatever another
+        node behind it says.
     """
     left = {txn.hash: txn for txn in signed}
     refused: dict[str, rpc.Failure] = {}
+    perhaps_taken: set[str] = set()
     for attempt in range(SEND_ATTEMPTS):
         if attempt:
             time.sleep(min(_pause(provider) * 2**attempt, LONGEST_POLL))
@@ -853,6 +890,9 @@ def _send_at_once(
         doubtful = [
             each for each, answer in answers.items() if answer is None or _is_failure(answer)
         ]
+        perhaps_taken |= {
+            each for each in doubtful if answers[each] is None or says_to_have_it(answers[each])
+        }
         known = dict(zip(doubtful, _are_known(provider, doubtful), strict=True)) if doubtful else {}
         refused |= {
             each: answers[each]
@@ -871,7 +911,7 @@ def _send_at_once(
             left = _not_overtaken(provider, sender, left)
         if not left:
             break
-    return refused
+    return {each: why for each, why in refused.items() if each not in perhaps_taken}
 
 
 def _not_overtaken(
@@ -887,6 +927,12 @@ def _not_overtaken(
 
 def _is_failure(answer: Any) -> bool:
     return isinstance(answer, rpc.Failure)
+
+
+def says_to_have_it(failure: rpc.Failure) -> bool:
+    """Whether an endpoint refuses a transaction because it has it."""
+    says = failure.message
+    return _HAD.search(says) is not None and _NOT_HAD.search(says) is None
 
 
 def _fill_holes(

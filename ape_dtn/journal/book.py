@@ -60,6 +60,9 @@ create index if not exists by_state on entries (chain, state);
 create index if not exists by_spending on entries (chain, token, day);
 """
 
+# What this process is at. The file may say so still of what it could not write down that it left.
+_at_work: set[tuple[Path | None, int]] = set()
+
 
 class Step(Enum):
     """How far something has come, between what was meant and what is known to have happened."""
@@ -188,6 +191,7 @@ class Journal:
         """
         with self._writing() as database:
             entries = [self._begin(database, each) for each in many]
+            _at_work.update((self.path, each.id) for each in entries)
         log.debug(Step.NOTED.value)
         return entries
 
@@ -232,7 +236,7 @@ class Journal:
         """Writes down what came of it. Nobody is at it any more."""
         if state is State.DONE:
             log.debug(Step.SENT.value)
-        with self._writing() as database:
+        with self._leaving(entry) as database:
             _check_there(database, entry)
             database.execute(
                 "update entries set state = ?, outcome = ?, worker = null where id = ?",
@@ -260,22 +264,35 @@ class Journal:
 
         None where another process is at it that is still alive, or where it has ended.
         """
-        if entry.worker is not None and self._is_alive(entry.worker):
-            return None
-        with self._writing() as database:
-            taken = database.execute(
-                "update entries set worker = ? where id = ? and worker is ? and state = 'open'",
-                (self._me(), entry.id, entry.worker),
-            )
-            return _entry(database, entry.id) if taken.rowcount == 1 else None
+        found: Entry | None = None
+        try:
+            with self._writing() as database:
+                if self.is_taken(entry):  # asked here, where no other thread takes it besides
+                    return None
+                taken = database.execute(
+                    "update entries set worker = ? where id = ? and worker is ? and state = 'open'",
+                    (self._me(), entry.id, entry.worker),
+                )
+                if taken.rowcount == 1:
+                    found = _entry(database, entry.id)
+                    _at_work.add((self.path, entry.id))
+        except BaseException:
+            if found is not None:
+                self.let_go(found)
+            raise
+        return found
 
     def leave(self, entry: Entry) -> None:
         """Leaves it as it is, for whoever takes it next."""
-        with self._writing() as database:
+        with self._leaving(entry) as database:
             database.execute(
                 "update entries set worker = null where id = ? and worker = ?",
                 (entry.id, self._me()),
             )
+
+    def let_go(self, entry: Entry) -> None:
+        """Leaves it, where that cannot be written down."""
+        _at_work.discard((self.path, entry.id))
 
     def entry(self, entry_id: int) -> Entry:
         """An entry as it is now."""
@@ -292,6 +309,8 @@ class Journal:
 
     def is_taken(self, entry: Entry) -> bool:
         """Whether a process that is alive is at it."""
+        if entry.worker == self._me():
+            return (self.path, entry.id) in _at_work
         return entry.worker is not None and self._is_alive(entry.worker)
 
     def unsettled(self) -> list[Entry]:
@@ -424,6 +443,20 @@ class Journal:
                     database.execute("rollback")
                 raise
             database.execute("commit")
+
+    @contextmanager
+    def _leaving(self, entry: Entry) -> Iterator[sqlite3.Connection]:
+        """Writes that this process is not at it any more, which is so also where that fails.
+
+        It is so before others can see it: whoever takes it then is at it.
+        """
+        try:
+            with self._writing() as database:
+                yield database
+                self.let_go(entry)
+        except BaseException:
+            self.let_go(entry)
+            raise
 
 
 _in_memory: dict[None, sqlite3.Connection] = {}

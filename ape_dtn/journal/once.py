@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ape_dtn.ai import DtnAi
 from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.networks import data_folder
+from ape_dtn.chain.networks import FIRST_BLOCK, data_folder, first_hash, is_local
 from ape_dtn.chain.sends import Receipt
 from ape_dtn.errors import (
     DepositTaken,
@@ -31,7 +31,7 @@ from ape_dtn.errors import (
 from ape_dtn.journal import operations
 from ape_dtn.journal.book import Entry, Journal, Meant, Spending, State
 from ape_dtn.journal.operations import Ready
-from ape_dtn.journal.settling import reopen_forgotten, settle
+from ape_dtn.journal.settling import REORGANISED_BLOCKS, is_recent, reopen_forgotten, settle
 from ape_dtn.starting import two_step
 from ape_dtn.starting.methods import Plan
 
@@ -44,8 +44,9 @@ _T = TypeVar("_T")
 # How long to wait between two looks at what another process is at, in seconds.
 PAUSE = 0.1
 
-# In how many of the latest blocks a reorganisation is looked for.
-REORGANISED_BLOCKS = 64
+
+# In how many blocks it is looked whether the endpoint remembers any transactions of that time.
+BLOCKS_LOOKED_AT = 16
 
 
 @dataclass(frozen=True)
@@ -232,11 +233,7 @@ def unfinished(ai: DtnAi, account: AccountAPI | str) -> list[Entry]:
     What was done and the chain has forgotten since, by a reorganisation, is taken for begun.
     """
     journal = journal_of(ai, account)
-    latest = [
-        each
-        for each in journal.entries(State.DONE)
-        if each.outcome and int(each.outcome["block"]) > journal.head - REORGANISED_BLOCKS
-    ]
+    latest = [each for each in journal.entries(State.DONE) if is_recent(journal, each)]
     reopen_forgotten(ai, journal, latest)
     return [each for each in journal.entries(State.OPEN) if not journal.is_taken(each)]
 
@@ -372,7 +369,10 @@ def _found(
     followed = sends.follow(ai.provider, account, entry.signed, about) if entry.signed else {}
     receipts += [each for each in followed.values() if isinstance(each, Receipt)]
     logs = [log for each in receipts for log in each.logs]
-    outcome = operations.happened(entry, logs) or operations.claimed(ai, entry, logs)
+    outcome = operations.happened(entry, logs)
+    if outcome is None and logs:
+        outcome = operations.happened_under_another(ai, entry, logs)
+    outcome = outcome or operations.claimed(ai, entry, logs)
     if outcome is not None:
         return _Found(outcome)
     others = [each for each in journal.entries(*State) if each.id != entry.id]
@@ -383,6 +383,8 @@ def _found(
     }
     if outcome := operations.happened_elsewhere(ai, entry, theirs):
         return _Found(outcome)
+    if None in followed.values():
+        _check_remembered(ai, journal, entry)
     refused = [each for each in entry.signed if isinstance(followed[each.hash], TransactionRefused)]
     if refused:
         return _Found(None, min(refused, key=lambda each: each.nonce))
@@ -393,6 +395,22 @@ def _found(
             each.before = tuple(receipts)
             raise each
     return _NOTHING
+
+
+def _check_remembered(ai: DtnAi, journal: Journal, entry: Entry) -> None:
+    """Checks that an endpoint that does not have a transaction would have it.
+
+    Raises:
+        RpcRefused: It has forgotten others of that time, too.
+    """
+    first = entry.details["from_block"]
+    if first > journal.head - REORGANISED_BLOCKS:
+        return
+    if not sends.remembers(ai.provider, range(first, first + BLOCKS_LOOKED_AT)):
+        what = f"it has no transactions of block {first} and after any more"
+        refused = RpcRefused("eth_getTransactionReceipt", what)
+        refused.hint = "Name an endpoint that has them all, an archive node: --network."
+        raise refused
 
 
 def _send(
@@ -471,8 +489,11 @@ def _leave(journal: Journal, entry: Entry) -> None:
     """
     try:
         now = journal.entry(entry.id)
-    except JournalUnusable:  # what it was left for matters more
-        return
+    except BaseException as err:
+        journal.let_go(entry)
+        if isinstance(err, JournalUnusable):  # what it was left for matters more
+            return
+        raise
     if now.state is not State.OPEN:
         return
     if now.signed or not now.details["is_sent_here"]:
@@ -484,12 +505,8 @@ def _leave(journal: Journal, entry: Entry) -> None:
 
 def _chain_and_head(provider: ProviderAPI) -> tuple[str, int]:
     """What tells the chain from others, and its latest block, in one HTTP request."""
-    first, head = rpc.ask(
-        provider, [("eth_getBlockByNumber", ["0x0", False]), ("eth_blockNumber", [])]
-    )
-    # A fork has the first block of the chain that it was taken of.
-    fork = "fork of " if provider.network.is_fork else ""
-    if rpc.expect(first) is None:
-        raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
-    genesis = rpc.as_bytes(first["hash"]).hex()
-    return f"{fork}{provider.chain_id}:{genesis}", rpc.as_int(rpc.expect(head))
+    first, head = rpc.ask(provider, [FIRST_BLOCK, ("eth_blockNumber", [])])
+    # A fork has the id and the first block of the chain that it was taken of: what is signed for
+    # the one could be sent to the other.
+    own = "own " if is_local(provider) else ""
+    return f"{own}{provider.chain_id}:{first_hash(first)}", rpc.as_int(rpc.expect(head))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from ape_dtn.ai import DtnAi
 from ape_dtn.chain import reads, reverts, rpc, sends
 from ape_dtn.chain.abi import ERC20, Event, Log, Router, SessionManager
 from ape_dtn.chain.reads import topic
-from ape_dtn.chain.sends import Transaction
+from ape_dtn.chain.sends import Signed, Transaction
+from ape_dtn.errors import RpcRefused
 from ape_dtn.starting import two_step
 
 if TYPE_CHECKING:
@@ -131,17 +132,32 @@ def happened_elsewhere(ai: DtnAi, entry: Entry, known: Iterable[str]) -> dict[st
     elsewhere = set(known)
     logs = [log for log in logs if log.transaction not in elsewhere]
     if entry.details["is_sent_here"]:
-        logs = list(_sent_by(ai, logs, {(each.sender, each.nonce) for each in entry.signed}))
+        logs = _sent_as(ai, logs, entry.signed)
     return happened(entry, logs)
 
 
-def _sent_by(ai: DtnAi, logs: Sequence[Log], signed: set[tuple[str, int]]) -> Iterator[Log]:
-    """The logs of transactions with one of these senders and nonces."""
+def _sent_as(ai: DtnAi, logs: Sequence[Log], signed: Sequence[Signed]) -> list[Log]:
+    """The logs of transactions that were signed, or of others with the same senders and nonces.
+
+    Raises:
+        RpcRefused: It is not known of one whose it is.
+    """
+    # Endpoints keep the logs of transactions that they have forgotten themselves.
+    hashes = {each.hash for each in signed}
+    own = [log for log in logs if log.transaction in hashes]
+    if own or not logs:
+        return own
+    nonces = {(each.sender, each.nonce) for each in signed}
     asked: list[rpc.Request] = [("eth_getTransactionByHash", [log.transaction]) for log in logs]
-    for log, answer in zip(logs, rpc.ask(ai.provider, asked) if asked else [], strict=True):
+    found = []
+    for log, answer in zip(logs, rpc.ask(ai.provider, asked), strict=True):
         raw = rpc.expect(answer)
-        if raw and (to_checksum_address(raw["from"]), rpc.as_int(raw["nonce"])) in signed:
-            yield log
+        if raw is None:  # of a node that is behind: it may be the one that is looked for
+            what = f"it has a log of transaction {log.transaction}, and not the transaction"
+            raise RpcRefused("eth_getTransactionByHash", what)
+        if (to_checksum_address(raw["from"]), rpc.as_int(raw["nonce"])) in nonces:
+            found.append(log)
+    return found
 
 
 @dataclass(frozen=True)
@@ -188,8 +204,7 @@ def _is_deposited_elsewhere(ai: DtnAi, entry: Entry) -> bool:
         [ERC20.transferred.topic, *parties],
         from_block=entry.details["from_block"],
     )
-    nonces = {(each.sender, each.nonce) for each in entry.signed}
-    return any(True for _ in _sent_by(ai, logs, nonces))
+    return bool(_sent_as(ai, logs, entry.signed))
 
 
 def about(ai: DtnAi, entry: Entry) -> reverts.About:

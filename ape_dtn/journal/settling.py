@@ -15,6 +15,10 @@ from ape_dtn.journal.book import Entry, Journal, State
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
 
+# In how many of the latest blocks a reorganisation is looked for: an hour of Base's, which are
+# final after twenty minutes. Endpoints remember transactions for longer.
+REORGANISED_BLOCKS = 1_800
+
 
 def reopen_forgotten(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> bool:
     """Takes back that entries were done whose transactions the chain does not have any more.
@@ -22,20 +26,31 @@ def reopen_forgotten(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> b
     After a reorganisation they may come again, and are open. But what is gone from a local chain
     was set back on purpose, as tests do, and is void.
 
+    Elsewhere only what :func:`is_recent` is taken back: of what is older, it is the endpoint that
+    has forgotten it.
+
     Returns:
         Whether there were any.
     """
+    is_own = is_local(ai.provider)
+    entries = [each for each in entries if is_own or is_recent(journal, each)]
     hashes = [each.outcome["transaction"] for each in entries if each.outcome]
     asked: list[rpc.Request] = [("eth_getTransactionReceipt", [each]) for each in hashes]
     answers = [rpc.expect(each) for each in rpc.ask(ai.provider, asked)] if asked else []
     gone = [each for each, receipt in zip(entries, answers, strict=True) if receipt is None]
     for entry in gone:
-        if is_local(ai.provider):
+        if is_own:
             set_back = {"error": "set_back", "message": "The chain was set back."}
             journal.end(entry, State.VOID, set_back)
         else:
             journal.reopen(entry)
     return bool(gone)
+
+
+def is_recent(journal: Journal, done: Entry) -> bool:
+    """Whether a reorganisation may still take back what was done."""
+    assert done.outcome is not None
+    return int(done.outcome["block"]) > journal.head - REORGANISED_BLOCKS
 
 
 def settle(ai: DtnAi, journal: Journal) -> bool:

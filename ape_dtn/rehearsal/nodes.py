@@ -7,11 +7,11 @@ from dataclasses import replace
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.ai import DtnAi, Node, node_calls, to_node
-from ape_dtn.answers.pending import Now, may_answer, nodes_of
+from ape_dtn.answers.pending import Now, candidates, may_answer
 from ape_dtn.answers.record import Record
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import NodeManager
-from ape_dtn.errors import NobodyCanAnswer, NodeNotFound
+from ape_dtn.errors import NobodyCanAnswer, NodeNotFound, NodesNotListed
 from ape_dtn.names import as_hex, id_of, is_name
 from ape_dtn.rehearsal.fork import Fork
 
@@ -35,6 +35,7 @@ def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: st
 
     Raises:
         NobodyCanAnswer: No node could, or the request's routing does not trust this one.
+        NodesNotListed: None of those that are named could, and more are trusted than can be listed.
         DtnError: The contracts do not let the node be registered.
     """
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
@@ -47,11 +48,16 @@ def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: st
         raise NobodyCanAnswer(as_hex(request_id), {as_node: reason})
     reasons = {}
     names = ai.names()
-    for node_id, found in nodes_of(ai, now, [record]).items():
+    could = candidates(ai, now, [record])
+    for node_id, found in could.nodes.items():
         why_not = _why_not(node_id, found, record, now)
         if found is not None and why_not is None:
             return replace(found, name=names.of(node_id))
         reasons[names.of(node_id)] = str(why_not)
+    if not could.are_all(record):
+        error = NodesNotListed(names.of(record.model_id))
+        error.hint = "Name the one that is to be played: --as-node NAME, or as_node=…."
+        raise error
     raise NobodyCanAnswer(as_hex(request_id), reasons)
 
 

@@ -23,6 +23,8 @@ class Kind(Enum):
     """Somebody else started a session with it."""
     CLIENT_TOKENS = "tokens in client"
     CLIENT_COIN = "coin in client"
+    UNKNOWN_TOKENS = "unknown tokens in client"
+    """Anybody can send some that they have made themselves."""
     PENDING_REQUEST = "pending request"
     HOPELESS_REQUEST = "hopeless request"
     """No answer to it can come, as things are."""

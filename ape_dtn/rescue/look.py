@@ -1,7 +1,7 @@
 """All that the chain tells of an account and its client, as of one block.
 
-However many sessions and requests there are, it takes 14 HTTP requests at most; more only as the
-endpoint limits ranges of blocks and batches.
+However many sessions and requests there are, it takes 16 HTTP requests at most; more only as the
+endpoint limits ranges of blocks and batches, and by one for each hundred tokens that others sent.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ape_dtn.ai import DtnAi, Node, token_calls
+from ape_dtn.ai import DtnAi, token_calls
 from ape_dtn.amount import Amount, Token
 from ape_dtn.answers.answer import Status
-from ape_dtn.answers.pending import Now, nodes_of
+from ape_dtn.answers.pending import Candidates, Now, candidates
 from ape_dtn.answers.record import Record, record_call, to_record
 from ape_dtn.asking.gas import coin, simulation
 from ape_dtn.billing import lives
@@ -21,10 +21,20 @@ from ape_dtn.billing.lives import Life, chunks, order, sure
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import ERC20, Function, Log, Router, SessionManager
 from ape_dtn.chain.reads import Call, topic
-from ape_dtn.errors import NothingDeposited
+from ape_dtn.errors import NoNetwork, NothingDeposited
 from ape_dtn.names import as_hex
 from ape_dtn.ownership import exists, session_call
 from ape_dtn.starting.client import client_of
+
+# How many topics the transfer of an ERC-20 has, where that of an ERC-721 has one more.
+ERC20_TOPICS = 3
+
+# Of how many tokens, the latest that were sent to a client, it is looked whether it has some; of
+# how many in one HTTP request; and what gas each may use for it.
+MOST_STRAYS = 500
+STRAYS_TOGETHER = 100
+BALANCE_GAS = 100_000
+BALANCE_BYTES = 32
 
 # As OpenZeppelin's contracts have it.
 OWNER = Function("owner()", "address")
@@ -96,11 +106,12 @@ class Seen:
             session managers.
         network_owner: Who can put another session manager behind the router, where it tells.
         asked: The requests of open sessions, and of those closed lately.
-        nodes: The nodes that could answer what is pending, by their ids; None if not registered.
+        candidates: The nodes that could answer what is pending.
         deposits: Bare deposits of the account and its client.
         waiting: What waits at the fee target; None where something does and the endpoint does not
             tell how much.
         held: What the client has of each token, and of the chain's coin.
+        strays: Other tokens that it has some of.
         allowance: What the client may take of the account's.
     """
 
@@ -115,10 +126,11 @@ class Seen:
     uncertain: Sequence[Log]
     network_owner: str | None
     asked: Sequence[Asked]
-    nodes: Mapping[bytes, Node | None]
+    candidates: Candidates
     deposits: Sequence[Deposit]
     waiting: Amount | None
     held: Sequence[Amount]
+    strays: Sequence[str]
     allowance: Amount
 
 
@@ -169,10 +181,11 @@ def look(ai: DtnAi, account: str, since: int | None, lately: int, tokens: Sequen
         uncertain=[log for log in started if log.address in doubtful],
         network_owner=state.network_owner,
         asked=asked,
-        nodes=nodes_of(ai, now, pending),
+        candidates=candidates(ai, now, pending),
         deposits=_deposits(ai, now, mine, holders, targets, state.tokens),
         waiting=state.waiting,
         held=state.held,
+        strays=_strays(ai, now, holders[1], state.tokens),
         allowance=state.allowance,
     )
 
@@ -278,6 +291,48 @@ def _waiting(token: Token, manager: str, started: Any, simulated: Any) -> Amount
     logs = [reads.to_log(raw) for block in simulated for raw in block["calls"][0]["logs"]]
     opened = SessionManager.session_started.find(logs, manager)
     return token.units(opened[0]["balance"]) if opened else None
+
+
+def _strays(ai: DtnAi, now: Now, client: str, known: Mapping[str, Token]) -> list[str]:
+    """Tokens that the client has besides those that are known, of all that were ever sent to it.
+
+    They are contracts of anybody: nothing that they say, or do not say, may hinder a rescue.
+    """
+    try:
+        return _look_for_strays(ai, now, client, known)
+    except NoNetwork:  # somebody has made more of them than an endpoint tells of
+        return []
+
+
+def _look_for_strays(ai: DtnAi, now: Now, client: str, known: Mapping[str, Token]) -> list[str]:
+    moved = reads.logs(
+        ai.provider,
+        None,
+        [ERC20.transferred.topic, None, _topic(client)],
+        ai.deployment.first_block,
+        now.block,
+    )
+    sent = dict.fromkeys(log.address for log in moved if len(log.topics) == ERC20_TOPICS)
+    others = [each for each in sent if each not in known][-MOST_STRAYS:]
+    found = []
+    for start in range(0, len(others), STRAYS_TOGETHER):
+        some = others[start : start + STRAYS_TOGETHER]
+        held = rpc.ask(ai.provider, [_balance_of(each, client, now) for each in some])
+        found += [each for each, answer in zip(some, held, strict=True) if _is_some(answer)]
+    return found
+
+
+def _balance_of(token: str, client: str, now: Now) -> rpc.Request:
+    method, (call, block) = Call(token, ERC20.balance_of, (client,), block=now.block).request
+    return method, [{**call, "gas": hex(BALANCE_GAS)}, block]
+
+
+def _is_some(balance: Any) -> bool:
+    """Whether what a contract says to be a balance is one, and not zero."""
+    if isinstance(balance, rpc.Failure):
+        return False
+    data = rpc.as_bytes(balance)
+    return len(data) == BALANCE_BYTES and any(data)
 
 
 def _asked(ai: DtnAi, now: Now, told: Sequence[Life], found: Sequence[Life]) -> list[Asked]:

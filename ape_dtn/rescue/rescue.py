@@ -58,13 +58,13 @@ class DtnRescue:
         """All that there is, money first; see :class:`~ape_dtn.rescue.finding.Kind`.
 
         What is open is told, however old it is. What is over, as the requests of a closed session,
-        is told of the latest blocks. It takes 14 HTTP requests at most, however much there is,
+        is told of the latest blocks. It takes 16 HTTP requests at most, however much there is,
         unless the endpoint limits ranges of blocks and batches.
 
         Args:
             since: The block from which on what is over is told; by default :data:`LATELY` ago.
-            tokens: Addresses of tokens that may be in the client, besides those that sessions are
-                paid with.
+            tokens: Addresses of tokens to be swept from the client, besides those that sessions
+                are paid with. Others that it has are told, and not swept.
 
         Raises:
             InvalidAddress: A token's address is none.

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from ape_dtn.ai import Node
 from ape_dtn.answers import callbacks
 from ape_dtn.answers.answer import Status
-from ape_dtn.answers.pending import may_answer
 from ape_dtn.answers.record import Record
 from ape_dtn.asking.gas import COIN_ADDRESS
 from ape_dtn.asking.routing import REDUNDANCY, Aggregation
@@ -27,6 +26,7 @@ def tell(seen: Seen) -> list[Finding]:
         *_uncertain(seen),
         *_deposits(seen),
         *_in_client(seen),
+        *_strays(seen),
         *_requests(seen),
         *_allowance(seen),
     ]
@@ -178,6 +178,19 @@ def _in_client(seen: Seen) -> Iterator[Finding]:
             )
 
 
+def _strays(seen: Seen) -> Iterator[Finding]:
+    for token in seen.strays:
+        yield Finding(
+            Kind.UNKNOWN_TOKENS,
+            f"Your client contract {seen.client} holds some of the token {token}. If you know that "
+            f"it is worth something: `ape dtn rescue --token {token}` tells how much, and sweeps "
+            "it. Anybody can make a token and send it, and what it does when it is moved is up to "
+            "them.",
+            holder=seen.client,
+            contract=token,
+        )
+
+
 def _allowance(seen: Seen) -> Iterator[Finding]:
     if seen.allowance:
         yield Finding(
@@ -266,11 +279,9 @@ def _why_never(seen: Seen, asked: Asked) -> str | None:
 
 
 def _why_nobody(seen: Seen, record: Record) -> str | None:
-    trusted = {
-        each: node for each, node in seen.nodes.items() if may_answer(each, node, record, seen.now)
-    }
+    trusted = seen.candidates.trusted(record, seen.now)
     reasons = {each: _why_not(node, record) for each, node in trusted.items()}
-    if any(why is None for why in reasons.values()):
+    if any(why is None for why in reasons.values()) or not seen.candidates.are_all(record):
         return None
     if not reasons:
         return "no node that serves the model is trusted by its routing"

@@ -19,6 +19,7 @@ from ape_dtn.chain.abi import ERC20, Client, Delegate, Router
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.chain.sends import Transaction
+from ape_dtn.deployments import is_fork
 from ape_dtn.errors import (
     DtnError,
     InsufficientFunds,
@@ -286,7 +287,7 @@ def _wanted(ai: DtnAi, method: Method | str | None, unsafe_two_step: bool) -> Me
     asked = method or ai.config.method
     if asked is not None:
         return Method(asked)
-    is_own = is_local(ai.provider) and not ai.provider.network.is_fork
+    is_own = is_local(ai.provider) and not is_fork(ai.provider)
     return Method.TWO_STEP if is_own else None
 
 

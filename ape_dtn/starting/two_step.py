@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.amount import Amount, Token
-from ape_dtn.chain import reads
+from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import ERC20, Log, Router, SessionManager
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
@@ -20,6 +20,7 @@ from ape_dtn.errors import (
     Refused,
     TransactionPending,
 )
+from ape_dtn.starting.methods import Method
 
 if TYPE_CHECKING:
     from ape_dtn.ai import DtnAi
@@ -47,7 +48,10 @@ def explained(ai: DtnAi, entry: Entry, failed: DtnError, receipts: Sequence[Rece
         return failed
     deposit = deposit_of(entry)
     if isinstance(failed, PartlySent):
-        return DepositWaiting(deposit, failed.sent[0])
+        is_bare = entry.details["method"] == Method.TWO_STEP.value
+        # Where it is not mined, it may not even have been taken.
+        is_there = is_bare and _is_mined(ai, failed.sent[0])
+        return DepositWaiting(deposit, failed.sent[0]) if is_there else failed
     logs = [log for each in (*receipts, *failed.before) for log in each.logs]
     deposited = deposit_among(logs, entry)
     if deposited is None:
@@ -69,6 +73,13 @@ def explained(ai: DtnAi, entry: Entry, failed: DtnError, receipts: Sequence[Rece
     if isinstance(outcome, Refused):
         return failed
     return DepositWaiting(deposit, deposited.transaction)
+
+
+def _is_mined(ai: DtnAi, transaction: str) -> bool:
+    try:
+        return rpc.result(ai.provider, "eth_getTransactionReceipt", [transaction]) is not None
+    except NoNetwork:
+        return False
 
 
 def short(ai: DtnAi, planned: Plan, session: DtnSession, done: Done) -> DepositTaken:

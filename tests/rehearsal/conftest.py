@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +55,14 @@ class Puppet:
         gas: int = ENOUGH,
         call: bytes | None = None,
         call_type: int = DIRECT,
+        namespaces: Sequence[bytes] = (),
     ) -> tuple[str, int, bytes]:
         """A call that asks, with the puppet as the target of the callback."""
         inputs = encode(["string[]"], [["Hello?"]]) if call is None else call
         data = Router.request.encode(
             self.session,
             id_of(MODEL, "model"),
-            ([], [id_of(node, "node")], 1, 8, 0),
+            (list(namespaces), [id_of(node, "node")], 1, 8, 0),
             (inputs, b"", call_type, FEE, FEE, MOST),
             (PLAYED, PLAYED, self.address),
             self.address,

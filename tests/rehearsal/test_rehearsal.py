@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from eth_abi import encode
+from eth_utils import keccak
 
 from ape_dtn import DtnRehearsal, Status
 from ape_dtn.asking import gas
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import NodeManager
+from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import (
     AnvilFailed,
     CallbackFailed,
@@ -23,6 +25,7 @@ from ape_dtn.errors import (
     InvalidOption,
     NobodyCanAnswer,
     NodeFailure,
+    NodesNotListed,
     NoMoneyForGas,
 )
 from ape_dtn.local import NODE, Behaviour, LocalNetwork
@@ -30,10 +33,9 @@ from ape_dtn.names import id_of
 from ape_dtn.rehearsal.fork import forked
 from ape_dtn.rehearsal.report import Rehearsed
 from ape_dtn.serving.answering import NOT_PARSABLE
-from benchmarks.chain import free_port
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
-from tests.sdk.conftest import Through, through
+from tests.sdk.conftest import Through, crowd, through
 
 from .conftest import ENOUGH, FEE, IPFS, MOST, TOO_LITTLE, Puppet
 
@@ -206,6 +208,19 @@ def test_a_node_that_is_not_there_can_be_played(rehearsal: DtnRehearsal, puppet:
     rehearsal.as_node = "node.alice.first"
     shown = rehearsal.run(puppet.contract.act, calls, value=ENOUGH).check()
     assert shown.requests[0].answer == "four"
+
+
+def test_where_nodes_are_too_many_to_be_listed_one_can_be_played(
+    rehearsal: DtnRehearsal, network: LocalNetwork, puppet: Puppet
+) -> None:
+    crowded = crowd(network)
+    calls = [puppet.asking(node="node.alice.first", namespaces=[keccak(text="namespace.any")])]
+    (failure,) = rehearsal.run(puppet.contract.act, calls, value=ENOUGH).failures
+    assert isinstance(failure, NodesNotListed)
+    assert crowded in failure.message
+    assert "--as-node" in (failure.hint or "")
+    rehearsal.as_node = "node.alice.first"
+    assert rehearsal.run(puppet.contract.act, calls, value=ENOUGH).check().requests
 
 
 def test_failures_are_answered_as_told(network: LocalNetwork, consumer: Any, cast: Cast) -> None:

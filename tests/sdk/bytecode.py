@@ -12,12 +12,15 @@ def deploying(code: bytes) -> bytes:
     return start + code
 
 
-def emitting(topics: Sequence[str], data: bytes) -> bytes:
-    """Code that emits a log. As creation code, it does so while it creates an empty contract."""
+def emitting(topics: Sequence[str], data: bytes, leaving: bytes = b"") -> bytes:
+    """Code that emits a log. As creation code, it does so while it creates a contract with this."""
     words = [data[start : start + 32] for start in range(0, len(data), 32)]
     stored = "".join(f"7f{word.hex()}60{32 * place:02x}52" for place, word in enumerate(words))
     pushed = "".join(f"7f{topic[2:]}" for topic in reversed(topics))
-    return bytes.fromhex(f"{stored}{pushed}60{len(data):02x}5fa{len(topics)}00")
+    code = bytes.fromhex(f"{stored}{pushed}60{len(data):02x}5fa{len(topics)}")
+    place = len(code) + 0x0D
+    copied = f"61{len(leaving):04x}61{place:04x}5f3961{len(leaving):04x}5ff3"
+    return code + bytes.fromhex(copied) + leaving
 
 
 def reverting(data: bytes) -> bytes:

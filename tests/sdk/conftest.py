@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi import encode
+from eth_utils import keccak
 
 from ape_dtn import DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.chain import sends
+from ape_dtn.ai import serving_call, to_serving
+from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import Router
 from ape_dtn.chain.sends import Receipt
 from ape_dtn.local import LocalNetwork
@@ -18,6 +21,7 @@ from ape_dtn.names import id_of
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Balances, Cast
+from tests.contracts.conftest import erc7201
 
 DEPOSIT = "25.00"
 
@@ -75,6 +79,26 @@ def closed(network: LocalNetwork, cast: Cast) -> DtnSession:
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai)
     session.close()
     return session
+
+
+@pytest.fixture
+def crowded(network: LocalNetwork) -> str:
+    """A model that so many nodes serve that an endpoint's gas is not enough to list them."""
+    return crowd(network)
+
+
+def crowd(network: LocalNetwork) -> str:
+    """Has too many nodes serve a model: they are a set, and it is its length alone that is set."""
+    contracts, model = network.ai.contracts(), network.ai.config.model
+    nodes_of = erc7201("ape-dtn.NodeManager") + 4
+    slot = keccak(encode(["bytes32", "uint256"], [id_of(model, "model"), nodes_of]))
+    length = "0x" + (20_000).to_bytes(32, "big").hex()
+    where = [contracts.node_manager, "0x" + slot.hex(), length]
+    rpc.result(network.ai.provider, "anvil_setStorageAt", where)
+    listing = serving_call(contracts, id_of(model, "model"))
+    (result,) = reads.try_read(network.ai.provider, listing)
+    assert to_serving(result) is None
+    return model
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ class Job:
         after: After how many seconds it is killed; None for never.
         signal: The signal; :data:`LOST` where its connection is lost from there on.
         router: The network.
+        safe: The Safe of the customer's that does it; none where the customer does.
         mines: Whether the chain mines only when receipts were asked for and not there.
         patience: For how many seconds a transaction is waited for; None for as long as is usual.
         behind: What the account's nonce is to a node behind the endpoint that lags, and gives every
@@ -69,6 +70,7 @@ class Job:
     after: float | None = None
     signal: int = signal.SIGKILL
     router: str = ""
+    safe: str = ""
     mines: bool = False
     patience: float | None = None
     behind: int | None = None
@@ -175,13 +177,15 @@ class Stage:
         nursery.rpc("anvil_setBlockTimestampInterval", 1)
         deploy = Job("deploy_network", self.folder, {"behaviour": behaviour.value}, mines=mines)
         self.router = nursery.here(deploy)
+        self.safe = ""
         for work in ("look", "plan"):
             nursery.here(self.job(work))
 
     def job(
         self, work: str, at: int | None = None, after: float | None = None, **given: Any
     ) -> Job:
-        return Job(work, self.folder, given, at, after, router=self.router, mines=self.mines)
+        known: Any = {"router": self.router, "safe": self.safe, "mines": self.mines}
+        return Job(work, self.folder, given, at, after, **known)
 
     def run(self, *jobs: Job) -> list[Told]:
         """Does all at once; none of them fails."""
@@ -198,6 +202,15 @@ class Stage:
     def several(self, *works: Work) -> list[Did]:
         """One after the other, in a process that nobody kills."""
         return [Did(*each) for each in self.do("several", works=works)]
+
+    @contextmanager
+    def by_safe(self) -> Iterator[None]:
+        """What is done in the context is done by a Safe, which the customer owns."""
+        self.safe = self.do("create_safe")
+        try:
+            yield
+        finally:
+            self.safe = ""
 
     @contextmanager
     def taken_back(self) -> Iterator[None]:
@@ -335,12 +348,14 @@ class Scene:
 
     Attributes:
         ai: The network; None until there is one.
-        account: The customer.
+        account: The customer, or the customer's Safe.
+        sender: The customer, who sends what either does.
         sent: The hashes of the transactions that were sent so far.
     """
 
     ai: Any
     account: Any
+    sender: Any
     sent: Sequence[str]
 
 
@@ -367,11 +382,23 @@ def _scene(
     log = logging.getLogger("ape_dtn.journal")
     log.setLevel(logging.DEBUG)
     log.handlers = [_Steps(point)]
+    customer = ape.accounts.test_accounts[CUSTOMER]
     return Scene(
         ai=DtnAi(job.router, provider) if job.router else None,
-        account=ape.accounts.test_accounts[CUSTOMER],
+        account=_safe(job) if job.safe else customer,
+        sender=customer,
         sent=sent,
     )
+
+
+def _safe(job: Job) -> Any:
+    """A Safe as an account of Ape."""
+    from ape_safe.accounts import SafeAccount
+
+    file = Path(job.folder) / "safe.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"address": job.safe, "deployed_chain_ids": []}))
+    return SafeAccount(account_file_path=file)
 
 
 class _Steps(logging.Handler):
@@ -460,6 +487,33 @@ def start(scene: Scene, method: str | None = None, key: str | None = None) -> in
 
     given: Any = {"method": method, "idempotency_key": key}
     return DtnSession.start(DEPOSIT, scene.account, scene.ai, **given).id
+
+
+def run_executor(scene: Scene) -> None:
+    """The account runs a contract that batches calls for it (EIP-7702)."""
+    import ape
+
+    from ape_dtn.chain import sends
+
+    from . import safe
+
+    provider, owner = scene.ai.provider, ape.accounts.test_accounts[0]
+    safe.run_as(provider, scene.account, sends.create(provider, owner, safe.batching_code()))
+
+
+def create_safe(scene: Scene) -> str:
+    """A Safe of the customer's, in which there is 1,000, and what it batches with; its address."""
+    import ape
+
+    from ape_dtn.local import fund
+
+    from . import safe
+
+    provider, owner = scene.ai.provider, ape.accounts.test_accounts[0]
+    safe.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
+    created = safe.create_safe(provider, owner, [scene.sender], 1)
+    fund(provider, owner, scene.ai.contracts().fee_token, created, 1_000_000_000)
+    return created
 
 
 def deposit(scene: Scene) -> None:
@@ -622,7 +676,7 @@ def look(scene: Scene) -> dict[str, Any]:
     nonce, code, client_code = rpc.ask(
         provider,
         [
-            ("eth_getTransactionCount", [account, "latest"]),
+            ("eth_getTransactionCount", [str(scene.sender.address), "latest"]),
             ("eth_getCode", [account, "latest"]),
             ("eth_getCode", [client, "latest"]),
         ],
@@ -677,7 +731,7 @@ def transact(
     """
     from ape_dtn.chain import rpc
 
-    account, provider = scene.account, scene.ai.provider
+    account, provider = scene.sender, scene.ai.provider
     txn = provider.network.ecosystem.create_transaction(
         type=2,
         chain_id=provider.chain_id,
@@ -707,6 +761,8 @@ WORK: Mapping[str, Callable[..., Any]] = {
         deploy_network,
         plan,
         start,
+        run_executor,
+        create_safe,
         deposit,
         claim,
         request,

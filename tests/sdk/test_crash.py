@@ -7,7 +7,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from signal import SIGINT
 from typing import Any
@@ -32,11 +32,13 @@ class Operation:
         work: What it is; see :data:`tests.sdk.crash.WORK`.
         arguments: What it takes.
         before: What is done before it; the first is the start of the session that it takes.
+        by_safe: Whether a Safe of the customer's does it.
     """
 
     work: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     before: Sequence[Work] = ()
+    by_safe: bool = False
 
 
 DIRECT: Work = "start", {"method": "two-step"}
@@ -49,6 +51,9 @@ OPERATIONS = {
     "start by allowance": Operation("start", {"method": "allowance"}),
     "start by delegate": Operation("start", {"method": "delegate"}),
     "start by authorization": Operation("start", {"method": "authorization"}),
+    "start by permit": Operation("start", {"method": "permit"}),
+    "start by batch": Operation("start", {"method": "batch"}, [("run_executor", {})]),
+    "start by batch of a Safe": Operation("start", {"method": "batch"}, by_safe=True),
     "claim": Operation("claim", before=[("deposit", {})]),
     "request": Operation("request", {"session": 1}, [DIRECT]),
     "request by client": Operation("request", {"session": 1}, [CLIENT]),
@@ -89,7 +94,7 @@ class Uninterrupted:
 @contextmanager
 def set_for(stage: Stage, operation: Operation) -> Iterator[None]:
     """With all that is there before an operation."""
-    with stage.taken_back():
+    with stage.taken_back(), stage.by_safe() if operation.by_safe else nullcontext():
         for work, given in operation.before:
             stage.do(work, **given)
         yield

@@ -623,8 +623,7 @@ def test_of_sessions_left_out_the_requests_are_told(
 def test_deployments_that_were_remembered_before_have_none(
     network: LocalNetwork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    kept = tmp_path / "deployments.json"
-    monkeypatch.setattr(deployments, "_path", lambda _: kept)
+    monkeypatch.setenv("APE_DTN_LOCAL_FOLDER", str(tmp_path))
     provider, known = network.ai.provider, (network.ai.router,)
     deployment = replace(network.ai.deployment, session_managers=known)
     monkeypatch.setattr(deployments, "_in_this_process", {})
@@ -632,9 +631,10 @@ def test_deployments_that_were_remembered_before_have_none(
     monkeypatch.setattr(deployments, "_in_this_process", {})
 
     assert deployments.find(provider, deployment.router) == deployment
-    ((genesis, written),) = json.loads(kept.read_text()).items()
+    (kept,) = (tmp_path / "dtn" / "deployments").iterdir()
+    written = json.loads(kept.read_text())
     del written["session_managers"]
-    kept.write_text(json.dumps({genesis: written}))
+    kept.write_text(json.dumps(written))
     old = replace(deployment, session_managers=())
     assert deployments.find(provider, deployment.router) == old
 

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +311,7 @@ def test_a_nonce_that_something_else_used_is_not_waited_for(
 def test_what_a_wallet_has_replaced_has_happened(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    """The same call with the same nonce and a higher fee, as a wallet's "speed up" sends it."""
+    """The same call with the same nonce, as a wallet's "speed up" sends it."""
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key="sped up")
@@ -318,7 +319,9 @@ def test_what_a_wallet_has_replaced_has_happened(
         (sent,) = entry.signed
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
     transaction = once.operations.to_transaction(entry.details["transaction"])
-    replaced = sends.send(network.ai.provider, cast.customer, transaction)
+    other = replace(transaction, gas_limit=2_000_000)
+    replaced = sends.send(network.ai.provider, cast.customer, other)
+    assert replaced.transaction != sent.hash
     nonce = nonce_of(network, cast.customer)
 
     request = funded.request(PROMPT, idempotency_key="sped up")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,31 @@ def test_one_that_is_wrong_stops_all_before_the_first(
         funded.request_many([*PROMPTS, " "])
 
 
+def calls_in(body: bytes) -> list[dict[str, Any]]:
+    """The JSON-RPC calls of an HTTP request."""
+    calls = json.loads(body)
+    return calls if isinstance(calls, list) else [calls]
+
+
+def sent_in(body: bytes) -> list[str]:
+    """The signed transactions that an HTTP request sends."""
+    return [
+        call["params"][0] for call in calls_in(body) if call["method"] == "eth_sendRawTransaction"
+    ]
+
+
+def but_for(refused: list[str], why: str, body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+    """What the chain answers to each call by itself, but for those with a transaction refused."""
+    answers = []
+    for call in calls_in(body):
+        if refused and call["params"][:1] == refused:
+            error = {"code": -32000, "message": why}
+            answers.append({"jsonrpc": "2.0", "id": call["id"], "error": error})
+        else:
+            answers.append(json.loads(chain(json.dumps(call).encode())))
+    return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
+
+
 def test_one_that_the_endpoint_refuses_takes_no_other_with_it(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
@@ -80,19 +106,10 @@ def test_one_that_the_endpoint_refuses_takes_no_other_with_it(
     refused: list[str] = []
 
     def refuse_the_third(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
-        calls = json.loads(body)
-        calls = calls if isinstance(calls, list) else [calls]
-        sent = [call for call in calls if call["method"] == "eth_sendRawTransaction"]
+        sent = sent_in(body)
         if not refused and len(sent) == 10:
-            refused.append(sent[2]["params"][0])
-        answers = []
-        for call in calls:
-            if refused and call["params"][:1] == refused:
-                error = {"code": -32000, "message": "txpool is full"}
-                answers.append({"jsonrpc": "2.0", "id": call["id"], "error": error})
-            else:
-                answers.append(json.loads(chain(json.dumps(call).encode())))
-        return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
+            refused.append(sent[2])
+        return but_for(refused, "txpool is full", body, chain)
 
     with through(refuse_the_third) as ai:
         requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
@@ -293,28 +310,52 @@ def test_one_of_many_that_was_taken_late_is_not_told_to_be_refused(
     taken: list[str] = []
 
     def take_the_last_late(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
-        calls = json.loads(body)
-        calls = calls if isinstance(calls, list) else [calls]
-        sent = [call for call in calls if call["method"] == "eth_sendRawTransaction"]
+        sent = sent_in(body)
         if not late and len(sent) == 10:
-            late.append(sent[-1]["params"][0])
-        answers = []
-        for call in calls:
-            if late and not taken and call["params"][:1] == late:
-                error = {"code": -32000, "message": "request timed out"}
-                answers.append({"jsonrpc": "2.0", "id": call["id"], "error": error})
-            else:
-                answers.append(json.loads(chain(json.dumps(call).encode())))
-        if late and not taken and calls[0]["method"] == "eth_getTransactionByHash":
+            late.append(sent[-1])
+        answered = but_for([] if taken else late, "request timed out", body, chain)
+        if late and not taken and calls_in(body)[0]["method"] == "eth_getTransactionByHash":
             taken.append(late[0])  # after it was said that nobody knows it
             send = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": late}
             assert "result" in json.loads(chain(json.dumps(send).encode()))
-        return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
+        return answered
 
     with through(take_the_last_late) as ai:
         requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
 
     assert taken
+    assert all(isinstance(request, DtnRequest) for request in requests)
+    assert len(network.node.answer_pending()) == 10
+
+
+def test_one_of_many_that_is_mined_while_it_is_looked_for_is_not_told_to_be_refused(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """The endpoint answers two calls of one HTTP request from before a block and from after it."""
+    late: list[str] = []
+    mined: list[str] = []
+
+    def result(chain: Callable[[bytes], bytes], method: str, params: list[str]) -> Any:
+        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return json.loads(chain(json.dumps(call).encode()))["result"]
+
+    def mine_between(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        sent, calls = sent_in(body), calls_in(body)
+        if not late and len(sent) == 10:
+            late.append(sent[-1])
+        methods = [each["method"] for each in calls]
+        if mined or methods != ["eth_getTransactionReceipt", "eth_getTransactionCount"]:
+            return but_for([] if mined else late, "request timed out", body, chain)
+        receipt = json.loads(chain(json.dumps(calls[0]).encode()))
+        mined.append(result(chain, "eth_sendRawTransaction", late))
+        while result(chain, "eth_getTransactionReceipt", mined) is None:
+            time.sleep(0.01)
+        return json.dumps([receipt, json.loads(chain(json.dumps(calls[1]).encode()))]).encode()
+
+    with through(mine_between) as ai:
+        requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
+
+    assert mined
     assert all(isinstance(request, DtnRequest) for request in requests)
     assert len(network.node.answer_pending()) == 10
 

@@ -10,13 +10,12 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from ape_dtn import Aggregation, Callback, DtnError, DtnRequest, DtnSession, Prompt, Status
+from ape_dtn import Aggregation, Callback, DtnRequest, DtnSession, Prompt, Status
 from ape_dtn.ai import DtnAi
 from ape_dtn.asking.draft import a_user_like
 from ape_dtn.asking.model import Model
-from ape_dtn.chain import reads, rpc, sends
+from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function, ModelManager, NodeManager
-from ape_dtn.chain.reads import Call
 from ape_dtn.errors import (
     CannotComplete,
     ContractReverted,
@@ -34,12 +33,11 @@ from ape_dtn.errors import (
     RequestReplaced,
 )
 from ape_dtn.journal.once import Done
-from ape_dtn.local import NODE, Behaviour, LocalNetwork
+from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
 from ape_dtn.names import id_of
 from ape_dtn.serving.answering import Backend, Question
 from ape_dtn.serving.node import DtnNode
 from tests.conftest import Cast
-from tests.contracts.conftest import erc7201
 
 NewModel = Callable[..., Model]
 
@@ -220,23 +218,6 @@ def unserve(network: LocalNetwork, cast: Cast) -> None:
 def untouched(_network: LocalNetwork, _cast: Cast) -> None: ...
 
 
-@pytest.fixture
-def crowded(network: LocalNetwork) -> str:
-    """A model that so many nodes serve that an endpoint's gas is not enough to list them.
-
-    Nodes take their places in a set; here it is its length alone that is set.
-    """
-    manager, model = network.ai.contracts().node_manager, network.ai.config.model
-    nodes_of = erc7201("ape-dtn.NodeManager") + 4
-    slot = keccak(encode(["bytes32", "uint256"], [id_of(model, "model"), nodes_of]))
-    length = "0x" + (20_000).to_bytes(32, "big").hex()
-    rpc.result(network.ai.provider, "anvil_setStorageAt", [manager, "0x" + slot.hex(), length])
-    listing = Call(manager, NodeManager.get_nodes_serving_model, (id_of(model, "model"),))
-    with pytest.raises(DtnError):
-        reads.read_one(network.ai.provider, listing)
-    return model
-
-
 @pytest.mark.usefixtures("crowded")
 def test_whoever_names_nodes_asks_however_many_there_are(
     network: LocalNetwork, funded: DtnSession
@@ -264,6 +245,31 @@ def test_whoever_trusts_any_of_too_many_nodes_is_told_to_name_some(
         funded.request("Hello?", any_node=True)
 
     assert "--node" in (raised.value.hint or "")
+
+
+def test_whoever_trusts_members_of_a_namespace_asks_however_many_nodes_there_are(
+    funded: DtnSession, crowded: str
+) -> None:
+    namespaces = ["namespace.nobody.in"]
+    with pytest.raises(NodesNotListed, match=crowded):
+        funded.request("Hello?", namespaces=namespaces)
+
+    request = funded.request("Hello?", namespaces=namespaces, may_never_complete=True)
+
+    assert request.record.namespaces == (keccak(text=namespaces[0]),)
+
+
+def test_a_model_that_too_many_nodes_serve_leaves_the_quotes_of_others(
+    funded: DtnSession, crowded: str
+) -> None:
+    others = [each for each in NODE_MODELS if each != crowded]
+
+    quotes = funded.quote("Hello?", models=[crowded, *others], any_node=True)
+
+    assert {quote.model for quote in quotes} == {crowded, *others}
+    failed = {quote.model for quote in quotes if isinstance(quote.problem, NodesNotListed)}
+    assert failed == {crowded}
+    assert any(quote.problem is None for quote in quotes)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ape_dtn.amount import Token
 from ape_dtn.billing import lives
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import ERC20, Function, NodeManager
+from ape_dtn.chain.reads import topic
 from ape_dtn.errors import (
     ConsentMissing,
     InvalidAddress,
@@ -420,6 +421,20 @@ def test_a_request_that_nobody_can_answer_any_more_is_hopeless(
     assert why in only(rescuing.findings(), Kind.HOPELESS_REQUEST).explanation
 
 
+@pytest.mark.usefixtures("crowded")
+def test_where_nodes_are_too_many_to_be_listed_a_request_is_not_hopeless(
+    funded: DtnSession, rescuing: DtnRescue, token: Token
+) -> None:
+    """Anybody can register nodes, and so has no say in what others get back."""
+    namespaces = ["namespace.nobody.in"]
+    request = funded.request(PROMPT, namespaces=namespaces, may_never_complete=True)
+
+    found = rescuing.findings()
+
+    assert only(found, Kind.PENDING_REQUEST).request_id == request.id
+    assert rescuing.apply(only(found, Kind.OPEN_SESSION), force=True) == token.amount("25")
+
+
 def test_a_request_whose_id_another_took_is_hopeless(
     local_networks: dict[Behaviour, LocalNetwork], cast: Cast
 ) -> None:
@@ -572,13 +587,40 @@ def test_what_is_in_the_client_comes_home(
         "0.000005 USDC",
         "1.000000000000000001 ETH",
     ]
-    assert kinds(rescuing.findings()) == [Kind.CLIENT_TOKENS, Kind.CLIENT_COIN]
+    unnamed = rescuing.findings()
+    assert kinds(unnamed) == [Kind.CLIENT_TOKENS, Kind.CLIENT_COIN, Kind.UNKNOWN_TOKENS]
+    stray = unnamed[-1]
+    assert (stray.contract, stray.amount, stray.remedy) == (other, None, None)
+    assert f"--token {other}" in stray.explanation
     coin_before = coin_of(network, rescuing.owner)
     assert [rescuing.apply(each) for each in found] == [each.amount for each in found]
     assert balances.of(cast.customer) == before
     assert coin_before + 10**18 - coin_of(network, rescuing.owner) < 10**17  # less gas
     assert coin_of(network, rescuing.client) == 0
     assert rescuing.findings(tokens=[other]) == []
+
+
+def test_what_others_made_to_look_like_tokens_hinders_nothing(
+    rescuing: DtnRescue, network: LocalNetwork, cast: Cast, funded: DtnSession
+) -> None:
+    """A transfer to the client that no token has made, and a token that is no ERC-20."""
+    endless = Function("Error(string)").selector + encode(["uint256"] * 2, [32, 2**255])
+    parties = (bytes(12) + bytes.fromhex(each[2:]) for each in (rescuing.owner, rescuing.client))
+    topics = [ERC20.transferred.topic, *(topic(each) for each in parties)]
+    for forged in (
+        bytecode.emitting(topics, encode(["uint256"], [7])),
+        bytecode.emitting([*topics, topic(7)], b""),
+        # Reverts with a reason that is said to be longer than anything can be; uses up all gas.
+        *(
+            bytecode.emitting(topics, encode(["uint256"], [1]), leaving=code)
+            for code in (bytecode.reverting(endless), bytes.fromhex("5b5f56"))
+        ),
+    ):
+        sends.create(network.ai.provider, cast.stranger, forged)
+
+    (finding,) = rescuing.findings()
+
+    assert (finding.kind, finding.session_id) == (Kind.OPEN_SESSION, funded.id)
 
 
 def test_what_is_no_token_is_refused(rescuing: DtnRescue, cast: Cast) -> None:
@@ -680,8 +722,8 @@ def test_a_hundred_sessions_take_as_many_http_requests_as_one(
         with counter.counting() as count:
             found = rescuing.findings()
 
-    assert count.http == 11
-    assert count.methods["eth_getLogs"] == 5
+    assert count.http == 12
+    assert count.methods["eth_getLogs"] == 6
     open_ones = [each for each in found if each.kind is Kind.OPEN_SESSION]
     assert [each.session_id for each in open_ones] == [session.id for session, _ in sessions]
     assert {len(each.requests) for each in open_ones} == {1}

@@ -6,8 +6,6 @@ ordered by fee. A deposit and a start in two transactions it takes.
 
 from __future__ import annotations
 
-import random
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +23,7 @@ from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import reads, rpc, sends
 from ape_dtn.chain.abi import ERC20, Router, SessionManager
 from ape_dtn.chain.reads import Call
+from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import DepositTaken, NothingDeposited
 from ape_dtn.local import Behaviour, FeeToken, deploy, fund
 from ape_dtn.starting import client, methods
@@ -94,15 +93,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, accounts: Any) -> Iterator[P
                 sends.send(provider, owner, creation)
         settings = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
         yield Place(chain, settings, routers, targets)
-
-
-def free_port() -> int:
-    """Below those that connections are given."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
 
 
 @pytest.fixture

@@ -553,6 +553,22 @@ def test_members_of_a_trusted_namespace_may_answer(
         request.wait(timeout=0)
 
 
+@pytest.mark.usefixtures("crowded")
+def test_where_nodes_are_too_many_to_be_listed_those_named_are_told(funded: DtnSession) -> None:
+    members = {"namespaces": ["namespace.nobody.in"], "may_never_complete": True}
+    of_members, of_one_more = (
+        funded.request(PROMPT, nodes=nodes, **members) for nodes in ([], [NODE])
+    )
+
+    with pytest.raises(RequestPending) as raised:
+        of_members.wait(timeout=0)
+    assert raised.value.nodes is None
+    assert "No node may" not in raised.value.message
+
+    with pytest.raises(RequestPending, match=f"{NODE} is active and serves the model"):
+        of_one_more.wait(timeout=0)
+
+
 def test_a_request_that_is_not_there_is_not_pending(network: LocalNetwork) -> None:
     nothing = DtnRequest(network.ai, b"\7" * 32)
 

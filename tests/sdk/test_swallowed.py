@@ -1,0 +1,391 @@
+"""Endpoints that forget transactions, swallow them, or refuse what they take: paid is once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import ape
+import pytest
+
+from ape_dtn import DtnAi, DtnSession, deployments
+from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.rpc import SEND
+from ape_dtn.errors import DepositWaiting, PartlySent, RpcRefused, TransactionPending
+from ape_dtn.journal import once, settling
+from ape_dtn.journal.book import State
+from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.starting.methods import Method
+from tests.conftest import Balances, Cast
+
+from .conftest import DEPOSIT, Answer, Through
+from .test_journal import impatient, nonce_of, pending_start, sends_created, unmined
+from .test_many import calls_in
+
+pytestmark = pytest.mark.usefixtures("own_journal")
+
+PROMPT = "Hello?"
+
+# More blocks than endpoints are expected to remember.
+LONG = settling.REORGANISED_BLOCKS + 10
+
+
+def each_call(told: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answer:
+    """An endpoint that answers each call by itself: `told` gives its answer, or an rpc error."""
+
+    def opinion(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+        answers = []
+        for call in calls_in(body):
+
+            def really(call: dict[str, Any] = call) -> Any:
+                return json.loads(chain(json.dumps(call).encode()))
+
+            found = told(call, really)
+            answers.append({"jsonrpc": "2.0", "id": call["id"], **found})
+        return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
+
+    return opinion
+
+
+def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
+    """An endpoint that has forgotten all transactions so far, and perhaps their logs."""
+    horizon = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+
+    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        answer = really()
+        found = answer.get("result")
+        if call["method"] in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
+            is_old = found and rpc.as_int(found["blockNumber"]) <= horizon
+            return {"result": None} if is_old else answer
+        return {"result": []} if call["method"] == "eth_getLogs" and not has_logs else answer
+
+    return each_call(told)
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has set the chain back on purpose."""
+    monkeypatch.setattr(settling, "is_local", lambda _: False)
+
+
+def pass_time(network: LocalNetwork) -> None:
+    rpc.result(network.ai.provider, "anvil_mine", [hex(LONG)])
+
+
+@pytest.mark.usefixtures("public")
+@pytest.mark.parametrize("has_logs", [True, False])
+def test_what_was_done_long_ago_is_not_done_again(
+    network: LocalNetwork, cast: Cast, balances: Balances, through: Through, has_logs: bool
+) -> None:
+    first = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="long ago")
+    pass_time(network)
+    nonce, held = nonce_of(network, cast.customer), balances.of(cast.customer)
+
+    with through(forgetting(network, has_logs)) as ai:
+        again = DtnSession.start(DEPOSIT, cast.customer, ai, idempotency_key="long ago")
+        assert once.unfinished(ai, cast.customer) == []
+
+    assert again.id == first.id
+    assert (nonce_of(network, cast.customer), balances.of(cast.customer)) == (nonce, held)
+
+
+@pytest.mark.usefixtures("public")
+def test_what_was_sent_long_ago_is_found_by_its_logs(
+    network: LocalNetwork, cast: Cast, balances: Balances, through: Through
+) -> None:
+    pending_start(network, cast.customer, idempotency_key="long ago")
+    pass_time(network)
+    nonce, held = nonce_of(network, cast.customer), balances.of(cast.customer)
+
+    with through(forgetting(network, has_logs=True)) as ai:
+        session = DtnSession.start(DEPOSIT, cast.customer, ai, idempotency_key="long ago")
+
+    ((only, _),) = DtnSession.list(cast.customer, network.ai)
+    assert session.id == only.id
+    assert (nonce_of(network, cast.customer), balances.of(cast.customer)) == (nonce, held)
+
+
+@pytest.mark.usefixtures("public")
+def test_where_nothing_tells_what_was_sent_long_ago_nothing_is_sent(
+    network: LocalNetwork, cast: Cast, balances: Balances, through: Through
+) -> None:
+    pending_start(network, cast.customer, idempotency_key="long ago")
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    pass_time(network)
+    nonce, held = nonce_of(network, cast.customer), balances.of(cast.customer)
+
+    with (
+        through(forgetting(network, has_logs=False)) as ai,
+        pytest.raises(RpcRefused, match="any more") as raised,
+    ):
+        DtnSession.start(DEPOSIT, cast.customer, ai, idempotency_key="long ago")
+
+    assert "archive" in (raised.value.hint or "")
+    assert once.journal_of(network.ai, cast.customer).entry(entry.id).state is State.OPEN
+    assert (nonce_of(network, cast.customer), balances.of(cast.customer)) == (nonce, held)
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="long ago")
+    assert nonce_of(network, cast.customer) == nonce
+    assert str(session.balance) == "25.00 USDT"
+
+
+def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    pending_start(network, cast.customer, slice(2))
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    sent: list[str] = []
+
+    def swallow(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND:
+            return really()
+        sent.append(call["params"][0])
+        return {"result": next(each.hash for each in entry.signed if each.raw == sent[-1])}
+
+    with through(each_call(swallow)) as ai, impatient():
+        ((_, found),) = once.resume(ai, cast.customer, [entry])
+
+    assert isinstance(found, TransactionPending)
+    assert set(sent) == {each.raw for each in entry.signed}
+    assert len(sent) < 200
+
+
+@pytest.mark.parametrize(
+    ("is_lost", "why"),
+    [
+        (True, "txpool is full"),
+        (False, "already known"),
+        (False, "ALREADY_EXISTS: known transaction"),
+    ],
+)
+def test_what_may_be_on_its_way_is_not_told_to_be_refused(
+    network: LocalNetwork,
+    funded: DtnSession,
+    cast: Cast,
+    through: Through,
+    is_lost: bool,
+    why: str,
+) -> None:
+    """One node has it and has not answered, or says so; the others know nothing of it."""
+    first: list[str] = []
+
+    def refuse(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND:
+            return really()
+        if not first:
+            first.append(call["params"][0])
+            if is_lost:
+                raise OSError("the connection dropped")
+        return {"error": {"code": -32000, "message": why}}
+
+    with through(each_call(refuse)) as ai, impatient(), pytest.raises(TransactionPending):
+        DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key="on its way")
+    rpc.result(network.ai.provider, SEND, first)
+    nonce = nonce_of(network, cast.customer)
+
+    request = funded.request(PROMPT, idempotency_key="on its way")
+
+    assert nonce_of(network, cast.customer) == nonce
+    assert request.record.session_id == funded.id
+
+
+def test_a_deposit_that_may_not_have_been_taken_is_not_told_to_wait(
+    network: LocalNetwork, cast: Cast, through: Through, balances: Balances
+) -> None:
+    """Nobody is told to claim what may be a stranger's."""
+    sent: list[str] = []
+
+    def lose(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND:
+            return really()
+        sent.append(call["params"][0])
+        if len(sent) == 1:
+            raise OSError("the connection dropped")
+        return {"error": {"code": -32000, "message": "txpool is full"}}
+
+    options: Any = {"idempotency_key": "perhaps", "method": Method.TWO_STEP}
+    with through(each_call(lose)) as ai, impatient(), pytest.raises(PartlySent):
+        DtnSession.start(DEPOSIT, cast.customer, ai, **options)
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **options)
+    assert balances.of_network == session.balance
+    assert nonce_of(network, cast.customer) == 2
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "unknown transaction type: 4",
+        "nonce already in use",
+        "a transaction with the same nonce is already in the pool",
+        "account already exists",
+        "txpool is full",
+    ],
+)
+def test_what_is_refused_for_another_reason_is_refused(why: str) -> None:
+    failure = rpc.Failure(SEND, why, None)
+
+    assert not sends.says_to_have_it(failure)
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "already known",
+        "AlreadyKnown",
+        "ALREADY_EXISTS: already known",
+        "TRANSACTION_ALREADY_KNOWN",
+        "Known transaction",
+        "known transaction: 0x12",
+        "transaction already imported",
+        "Transaction with the same hash was already imported.",
+        "transaction already exists in the mempool",
+        "already in mempool",
+        "INTERNAL_ERROR: existing tx with same hash",
+    ],
+)
+def test_what_is_had_already_is_not_refused(why: str) -> None:
+    assert sends.says_to_have_it(rpc.Failure(SEND, why, None))
+
+
+def test_where_web3_finds_the_endpoint_by_itself_an_answer_that_is_lost_is_known_to_be(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    """As Ape's own node provider has it: web3's AutoProvider asks a second time what was lost."""
+    from .conftest import Endpoint
+
+    sent: list[str] = []
+
+    def lose(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND:
+            return really()
+        sent.append(call["params"][0])
+        if len(sent) == 1:
+            raise OSError("the connection dropped")
+        return {"error": {"code": -32000, "message": "txpool is full"}}
+
+    endpoint = Endpoint(str(network.ai.provider.http_uri))
+    with (
+        endpoint,
+        ape.networks.parse_network_choice(endpoint.url) as provider,
+    ):
+        session = DtnSession(DtnAi(network.ai.router, provider), funded.id, cast.customer)
+        assert session.balance == funded.balance  # web3 has found the endpoint by now
+        endpoint.opinion = each_call(lose)
+        with impatient(), pytest.raises(TransactionPending):
+            session.request(PROMPT, nodes=[NODE], idempotency_key="lost")
+        endpoint.opinion = None
+        rpc.result(network.ai.provider, SEND, sent[:1])
+        nonce = nonce_of(network, cast.customer)
+
+        request = session.request(PROMPT, nodes=[NODE], idempotency_key="lost")
+
+        assert nonce_of(network, cast.customer) == nonce
+        assert request.record.session_id == funded.id
+    assert set(sent) == {sent[0]}
+
+
+def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does_not_have(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """The log is there, and not yet the transaction that tells whose it is."""
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            funded.request(PROMPT, idempotency_key="sped up")
+        (entry,) = once.unfinished(network.ai, cast.customer)
+        (sent,) = entry.signed
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
+    transaction = once.operations.to_transaction(entry.details["transaction"])
+    other = replace(transaction, gas_limit=2_000_000)
+    replaced = sends.send(network.ai.provider, cast.customer, other)
+    assert replaced.transaction != sent.hash
+    nonce = nonce_of(network, cast.customer)
+
+    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        is_it = call["params"] == [replaced.transaction]
+        is_asked = call["method"] == "eth_getTransactionByHash"
+        return {"result": None} if is_it and is_asked else really()
+
+    with through(each_call(behind)) as ai, pytest.raises(RpcRefused, match="not the transaction"):
+        DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key="sped up")
+
+    assert nonce_of(network, cast.customer) == nonce
+    request = funded.request(PROMPT, idempotency_key="sped up")
+    assert [request.id] == sends_created(network, replaced)
+
+
+def test_a_preparation_that_was_sent_is_no_deposit(
+    network: LocalNetwork, cast: Cast, through: Through, balances: Balances
+) -> None:
+    """Who is told to claim a deposit that was never sent would take those of others."""
+    refused: list[str] = []
+
+    def refuse_the_second(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND:
+            return really()
+        if refused == [call["params"][0]] or (
+            not refused and nonce_of(network, cast.customer) == nonce + 1
+        ):
+            refused[:] = call["params"]
+            return {"error": {"code": -32000, "message": "txpool is full"}}
+        return really()
+
+    nonce = nonce_of(network, cast.customer)
+    options: Any = {"idempotency_key": "partly", "method": Method.ALLOWANCE}
+    with through(each_call(refuse_the_second)) as ai, pytest.raises(PartlySent) as raised:
+        DtnSession.start(DEPOSIT, cast.customer, ai, **options)
+
+    assert not isinstance(raised.value, DepositWaiting)
+    assert "ape dtn resume" in (raised.value.hint or "")
+    assert balances.of_network.units == 0
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **options)
+    assert balances.of_network == session.balance
+
+
+def test_what_is_done_on_a_copy_is_not_done_on_the_original(
+    network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork has the id and the first block of its original: what it signs is valid on both."""
+    DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="november")
+    assert once.journal_of(network.ai, cast.customer).of_key("november")
+
+    monkeypatch.setattr(once, "is_local", lambda _: False)
+
+    assert once.journal_of(network.ai, cast.customer).entries(*State) == []
+
+
+def test_on_a_copy_sessions_are_started_as_on_the_original(
+    network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert DtnSession.plan("1", cast.customer, network.ai).method is Method.TWO_STEP
+    original = deployments.Deployment("chain:original", network.ai.router)
+    monkeypatch.setitem(deployments.PUBLIC, network.ai.provider.chain_id, original)
+
+    assert DtnSession.plan("1", cast.customer, network.ai).is_atomic
+
+
+def test_what_could_not_be_written_down_is_not_waited_for(
+    network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full: the file says still that this process is at it."""
+    journal = once.journal_of(network.ai, cast.customer)
+    pending_start(network, cast.customer, idempotency_key="full")
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    taken = journal.take(entry)
+    assert taken is not None
+    assert journal.is_taken(taken)
+
+    journal.let_go(taken)
+
+    stale = journal.entry(entry.id)
+    assert stale.worker == taken.worker
+    with ThreadPoolExecutor(8) as pool:
+        again = [each for each in pool.map(journal.take, [stale] * 8) if each]
+    assert len(again) == 1
+    assert journal.is_taken(stale)
+    journal.leave(again[0])
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="full")
+    assert str(session.balance) == "25.00 USDT"
+    assert sends.mined(network.ai.provider, entry.signed)

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.ai import DtnAi
 from ape_dtn.answers.answer import Status
-from ape_dtn.chain import reverts, rpc, sends
+from ape_dtn.answers.record import record_call, to_record
+from ape_dtn.chain import reads, reverts, rpc, sends
 from ape_dtn.chain.abi import SessionManager
 from ape_dtn.chain.sends import Receipt, Signed
 from ape_dtn.errors import (
     DtnError,
     NoMoneyForGas,
     NoNetwork,
+    RequestNotFound,
+    RpcRefused,
     TransactionPending,
     TransactionRefused,
 )
@@ -45,8 +48,14 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 TIMEOUT = 120.0
 
-# For how many seconds a request is left alone that another process of the node is at.
+# For how many seconds a request is left alone that another process of the node is at, and one that
+# not every node behind the endpoint has yet.
 ASIDE = 2.0
+NOT_YET = 0.5
+
+# How often an endpoint may refuse a response, for reasons of its own or since the chain does not
+# have the request any more, until it is given up.
+MOST_REFUSALS = 12
 
 # What is asked of the contracts in place of a response that is not known yet.
 NOTHING_YET = failure("")
@@ -61,6 +70,7 @@ class Answered:
         result: The response.
         signed: The response as it was signed last, which may still be mined.
         attempts: How often it could not be sent.
+        refusals: How often of these it was the endpoint that did not take it.
         trouble: Why it could not be the last time.
     """
 
@@ -68,6 +78,7 @@ class Answered:
     result: Result
     signed: Signed | None = None
     attempts: int = 0
+    refusals: int = 0
     trouble: DtnError | None = None
 
 
@@ -186,7 +197,8 @@ class DtnNode:
         """Takes open requests, unless another process of the node is at them.
 
         The contracts are asked first whether they would take a response: not where the session is
-        closed, the node has responded already, or its namespace's trust has expired.
+        closed, the node has responded already, or its namespace's trust has expired. What is asked
+        of a node of the chain that does not have the request yet is asked again later.
 
         Returns:
             The requests, and what is kept of each from before.
@@ -203,9 +215,16 @@ class DtnNode:
         self._leave_to_others([task for task in found if task.request_id not in claimed], now)
         mine = [task for task in found if task.request_id in claimed]
         fresh = [task for task in mine if claimed[task.request_id].signed is None]
-        for task, refusal in self._refusals(fresh).items():
-            self._give_up(task, refusal)
-            mine.remove(task)
+        for task in self._doubtful(fresh):
+            try:
+                refused = self._refused(task, NOTHING_YET)
+            except RequestNotFound as err:
+                self._leave_for_later(task, err)
+                mine.remove(task)
+                continue
+            if refused:
+                self._give_up(task, refused[1])
+                mine.remove(task)
         self._in_hand |= {task.request_id for task in mine}
         self.count()
         return {task: claimed[task.request_id] for task in mine}
@@ -222,25 +241,49 @@ class DtnNode:
         is sent in its place: whoever asked would wait for ever.
 
         Returns:
-            Those that have to be sent again, as when the chain cannot be reached.
+            Those that have to be sent again, as when the chain cannot be reached, or when not every
+            node behind its endpoint has the request yet.
         """
-        fresh, again = self._followed(answers, told)
-        failed: list[Answered] = []
+        fresh, again = self._followed([each for each in answers if self.is_asked(each.task)], told)
+        refused: list[tuple[Answered, DtnError]] = []
 
         def on_told(each: Answered, outcome: Receipt | DtnError) -> None:
             if isinstance(outcome, TransactionRefused):  # and so will never be mined
                 again.append(_once_more(replace(each, signed=None), outcome))
             elif isinstance(outcome, NoNetwork | TransactionPending | NoMoneyForGas):
                 again.append(_once_more(each, outcome))
-            elif isinstance(outcome, DtnError) and each.result.status == Status.SUCCESS:
-                failed.append(replace(each, result=failure(CANNOT_BE_SENT), signed=None))
-                self.ledger.answered(each.task.request_id, failed[-1].result)
+            elif isinstance(outcome, DtnError):
+                refused.append((replace(each, signed=None), outcome))
             else:
                 told(each, outcome)
 
-        self._send_each(fresh, on_told, again)
-        self._send_each(failed, on_told, again)
+        while fresh:  # twice at most: nothing is sent in place of a failure
+            self._send_each(fresh, on_told, again)
+            fresh = []
+            for each, outcome in refused:
+                try:
+                    instead = self._instead(each, outcome)
+                except DtnError as err:
+                    again.append(_once_more(each, err))
+                    continue
+                if isinstance(instead, DtnError):
+                    told(each, instead)
+                else:
+                    fresh.append(instead)
+            refused.clear()
         return again
+
+    def is_asked(self, task: Task) -> bool:
+        """Whether a request is still the one that was taken.
+
+        A reorganisation can give its id to another question. That is open, and taken anew.
+        """
+        now = self.work.open.get(task.request_id)
+        if now is None or now.asked == task.asked:
+            return True
+        self.ledger.remove([task.request_id])
+        self._in_hand.discard(task.request_id)
+        return False
 
     def came_of(self, each: Answered, outcome: Receipt | DtnError) -> bool:
         """Notes what became of a response; whether it is on the chain."""
@@ -293,23 +336,73 @@ class DtnNode:
             else:
                 self._aside[task.request_id] = now + ASIDE
 
-    def _refusals(self, tasks: Sequence[Task]) -> dict[Task, DtnError]:
-        """Why the contracts would take no response of this node, for the requests where it is so.
+    def _leave_for_later(self, task: Task, why: DtnError) -> None:
+        """Leaves a request alone for a moment, which stays open; told once however often it is."""
+        if task.request_id not in self._aside:
+            self.tell(Kind.RETRIED, request=as_hex(task.request_id), reason=why.message)
+        self._aside[task.request_id] = time.monotonic() + NOT_YET
+
+    def _responding(self, task: Task, result: Result) -> sends.Transaction:
+        return responding(self.ai.router, self.id, task.request_id, task.record, result)
+
+    def _doubtful(self, tasks: Sequence[Task]) -> list[Task]:
+        """The requests to which no response would be taken, by what one node of the chain says.
 
         Raises:
             NoNetwork: The chain cannot be read.
         """
         if not tasks:
-            return {}
-        calls = []
+            return []
+        calls: list[rpc.Request] = []
         for task in tasks:
-            given = responding(self.ai.router, self.id, task.request_id, task.record, NOTHING_YET)
+            given = self._responding(task, NOTHING_YET)
             calls.append(("eth_call", [given.as_call(str(self.worker.address)), "latest"]))
-        found = {}
-        for task, answered in zip(tasks, rpc.ask(self.ai.provider, calls), strict=True):
-            if isinstance(answered, rpc.Failure) and answered.data is not None:
-                found[task] = reverts.failure_error(answered)
-        return found
+        answers = zip(tasks, rpc.ask(self.ai.provider, calls), strict=True)
+        return [task for task, answered in answers if _is_revert(answered)]
+
+    def _refused(self, task: Task, result: Result) -> tuple[Status, DtnError] | None:
+        """Where a request stands, and why the contracts take no such response; None where they do.
+
+        Of the nodes behind an endpoint one may be behind the others, and refuse a response only
+        since it does not have the request yet. So one HTTP request asks for both, and for the
+        request first: a block may come between. It is two calls, which hardly any endpoint takes
+        apart, and not those of many requests.
+
+        Raises:
+            NoNetwork: The chain cannot be read.
+            RequestNotFound: The node that refuses it does not have the request.
+        """
+        given, record = self._responding(task, result), record_call(self.ai, task.request_id)
+        # As before it is sent: a mere call may use more gas than there is in a block.
+        estimate = "eth_estimateGas", [given.as_call(str(self.worker.address))]
+        found, estimated = rpc.ask(self.ai.provider, [record.request, estimate])
+        if not _is_revert(estimated):
+            return None
+        (raw,) = reads.expect_all(reads.decode_all([record], [found]))
+        there = to_record(raw)
+        if there is None:
+            raise RequestNotFound(as_hex(task.request_id))
+        return there.status, reverts.failure_error(estimated)
+
+    def _instead(self, each: Answered, outcome: DtnError) -> Answered | DtnError:
+        """The failure that is sent in place of a response, or why nothing is.
+
+        Raises:
+            DtnError: It is not known that the contracts refuse the response: as it is, it has to be
+                sent again.
+        """
+        status = Status.PENDING
+        if outcome.revert and not outcome.revert.transaction:  # not mined: one node's word
+            found = self._refused(each.task, each.result)
+            if found is not None:
+                status, outcome = found
+            elif each.refusals < MOST_REFUSALS:  # by a node that is not behind the one before
+                raise RequestNotFound(as_hex(each.task.request_id))
+        if status is not Status.PENDING or each.result.status != Status.SUCCESS:
+            return outcome
+        failed = replace(each, result=failure(CANNOT_BE_SENT))
+        self.ledger.answered(each.task.request_id, failed.result)
+        return failed
 
     def _give_up(self, task: Task, why: DtnError) -> None:
         self.ledger.remove([task.request_id])
@@ -347,10 +440,7 @@ class DtnNode:
     def _send_each(self, answers: Sequence[Answered], told: Told, again: list[Answered]) -> None:
         """Sends responses that were not signed yet; fewer where the coin is not enough for all."""
         current = list(answers)
-        responses = [
-            responding(self.ai.router, self.id, each.task.request_id, each.task.record, each.result)
-            for each in answers
-        ]
+        responses = [self._responding(each.task, each.result) for each in answers]
 
         def on_signed(signed: Mapping[int, Signed]) -> None:
             for place, each in signed.items():
@@ -393,5 +483,12 @@ class DtnNode:
         return tally
 
 
+def _is_revert(answered: Any) -> bool:
+    """Whether it is a contract that refuses a call, and not the endpoint."""
+    return isinstance(answered, rpc.Failure) and answered.data is not None
+
+
 def _once_more(each: Answered, trouble: DtnError) -> Answered:
-    return replace(each, attempts=each.attempts + 1, trouble=trouble)
+    is_refused = isinstance(trouble, RpcRefused | RequestNotFound)
+    refusals = each.refusals + is_refused
+    return replace(each, attempts=each.attempts + 1, refusals=refusals, trouble=trouble)

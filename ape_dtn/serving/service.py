@@ -17,15 +17,22 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ape_dtn.answers.answer import Status
-from ape_dtn.errors import BackendUnavailable, DtnError, LedgerUnusable, RpcRefused
+from ape_dtn.errors import (
+    BackendUnavailable,
+    DtnError,
+    LedgerUnusable,
+    RequestNotFound,
+    RpcRefused,
+)
 from ape_dtn.names import as_hex
 from ape_dtn.serving.answering import CANNOT_BE_SENT, failure
+from ape_dtn.serving.node import MOST_REFUSALS, Answered
 from ape_dtn.serving.tally import Kind
 
 if TYPE_CHECKING:
     from ape_dtn.chain.sends import Receipt, Signed
     from ape_dtn.serving.answering import Result
-    from ape_dtn.serving.node import Answered, DtnNode
+    from ape_dtn.serving.node import DtnNode
     from ape_dtn.serving.work import Task
 
 # Bounds of the time between looks at the chain, in seconds, and how many there are in a block's.
@@ -39,9 +46,6 @@ LONGEST_WAIT = 0.25
 # The first and the longest pause before something is tried again, in seconds.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-
-# How often an endpoint may refuse a response, for reasons of its own, until it is given up.
-MOST_REFUSALS = 12
 
 # For how many seconds a stop waits for backends that are asked.
 GRACE = 5.0
@@ -169,9 +173,10 @@ class Service:
         task = asking.task
         if self._asking.get(task.request_id) is not asking:  # it came too late
             return
-        self.node.ledger.answered(task.request_id, result)
+        if self.node.is_asked(task):
+            self.node.ledger.answered(task.request_id, result)
+            self._respond(task, result)
         del self._asking[task.request_id]
-        self._respond(task, result)
 
     def _time_out(self) -> None:
         now = time.monotonic()
@@ -204,8 +209,6 @@ class Service:
             self._unnoted.append(what)
 
     def _respond(self, task: Task, result: Result, signed: Signed | None = None) -> None:
-        from ape_dtn.serving.node import Answered
-
         with self._changed:
             self._ready.append((0.0, Answered(task, result, signed)))
             self._changed.notify()
@@ -248,13 +251,18 @@ class Service:
         """Sends a response again later, or a failure where the endpoint does not take it ever."""
         trouble = each.trouble
         assert trouble is not None
-        if isinstance(trouble, RpcRefused) and each.attempts >= MOST_REFUSALS:
+        if isinstance(trouble, RpcRefused) and each.refusals >= MOST_REFUSALS and not each.signed:
             if each.result.status == Status.SUCCESS:
                 result = failure(CANNOT_BE_SENT)
                 self.node.ledger.answered(each.task.request_id, result)
                 self._respond(each.task, result)
             else:
                 self._inbox.put(lambda: self._on_outcome(each, trouble))
+            return
+        is_open = each.task.request_id in self.node.work.open
+        if isinstance(trouble, RequestNotFound) and not is_open and each.refusals >= MOST_REFUSALS:
+            # Not a node that is behind the others: a reorganisation has taken the request.
+            self._inbox.put(lambda: self._on_outcome(each, trouble))
             return
         self._inbox.put(lambda: self._on_trouble(trouble))
         pause = min(FIRST_PAUSE * 2 ** min(each.attempts, 10), LONGEST_PAUSE)

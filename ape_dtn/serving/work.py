@@ -237,7 +237,7 @@ class Work:
 
     def mark(self, registration: Registration) -> bytes:
         """What the node takes now, in short."""
-        ids = [*sorted(registration.node.models), b"", *sorted(registration.node.namespaces)]
+        ids = [*sorted(registration.models), b"", *sorted(registration.node.namespaces)]
         terms = (self.terms, registration.node.is_active)
         return sha256(repr(terms).encode() + b"".join(ids)).digest()
 

@@ -93,20 +93,24 @@ class DtnTestNode(Telling):
 
     def _chosen(self, tasks: Sequence[Task]) -> list[tuple[Task, Rule | None]]:
         """The rule of each request; None for one whose time has not come."""
-        chosen: list[tuple[Task, Rule | None]] = []
+        chosen: list[tuple[Task, Rule]] = []
         for task in tasks:
             rule = self._rule_for(task)
             if rule is None:
-                for _, used in chosen:
-                    if used is not None:
-                        used.used -= 1
                 raise AssertionError(
                     f"{task}, and nothing was told for it. The node was told:{_listed(self.rules)}"
                 )
-            is_due = not rule.blocks or self._age(task.request_id) >= rule.blocks
-            rule.used += is_due
-            chosen.append((task, rule if is_due else None))
-        return chosen
+            rule.taken.add(task.request_id)
+            chosen.append((task, rule))
+        return [(task, rule if self._is_due(task, rule) else None) for task, rule in chosen]
+
+    def _is_due(self, task: Task, rule: Rule) -> bool:
+        """Whether a request's time has come; its rule then has applied."""
+        if rule.blocks and self._age(task.request_id) < rule.blocks:
+            return False
+        rule.taken.remove(task.request_id)
+        rule.used += 1
+        return True
 
     def _rule_for(self, task: Task) -> Rule | None:
         if task.question is None:  # as the deployed node software does

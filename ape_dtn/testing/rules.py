@@ -217,6 +217,7 @@ class Rule(Telling):
         conditions: What a request has to be like.
         times: How often it applies; None for always.
         used: How often it has applied.
+        taken: The requests that are left to it and that it has not applied to yet.
         result: Gives what is responded.
         blocks: How many blocks have to pass first.
         is_ignored: Whether nothing is responded.
@@ -232,6 +233,7 @@ class Rule(Telling):
     conditions: list[Callable[[Task], bool]] = field(default_factory=list)
     times: int | None = None
     used: int = 0
+    taken: set[bytes] = field(default_factory=set)
     result: Callable[[Task, Store], Result] = _echoed
     blocks: int = 0
     is_ignored: bool = False
@@ -273,8 +275,9 @@ class Rule(Telling):
             self.told.append(f"[times {times}]")
 
     def matches(self, task: Task) -> bool:
-        """Whether it applies to a request, after it has applied so often."""
-        is_left = self.times is None or self.used < self.times
+        """Whether it applies to a request, after it has applied so often, and will to others."""
+        others = self.taken - {task.request_id}
+        is_left = self.times is None or self.used + len(others) < self.times
         return is_left and all(condition(task) for condition in self.conditions)
 
     @property

@@ -292,6 +292,30 @@ def test_an_answer_that_a_reorganisation_has_taken_is_sent_again_and_not_asked_f
     assert len(heard.of(Kind.REORGANISED)) == 1
 
 
+def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own_answer(
+    paying: DtnSession, node_of: Nodes, heard: Listening
+) -> None:
+    """Under the documented behaviour an id is a place in a list."""
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(question: Question) -> Any:
+        if question.text == "first":
+            is_asked.set()
+            may_answer.wait(20)
+        return echo(question)
+
+    provider = paying.ai.provider
+    before = rpc.result(provider, "evm_snapshot", [])
+    with at_work(node_of(backend=slow)):
+        paying.request("first")
+        assert is_asked.wait(20)
+        rpc.result(provider, "evm_revert", [before])
+        second = paying.request("second")
+        heard.wait_for(Kind.REORGANISED)
+        may_answer.set()
+        assert str(second.wait(timeout=20)) == "You asked: second"
+
+
 def test_a_chain_that_was_set_back_is_read_from_its_start(
     paying: DtnSession, node_of: Nodes
 ) -> None:

@@ -12,16 +12,19 @@ from typing import Any
 import pytest
 from eth_abi import encode
 
-from ape_dtn import DtnNode, DtnSession, Status
+from ape_dtn import DtnAi, DtnNode, DtnSession, Status
+from ape_dtn.chain.abi import Router
 from ape_dtn.errors import BackendFailed
 from ape_dtn.local import NODE, Behaviour, LocalNetwork
 from ape_dtn.serving import work
 from ape_dtn.serving.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
 from ape_dtn.serving.backends.echo import echo
 from ape_dtn.serving.ledger import Ledger
-from ape_dtn.serving.registering import changing_models, changing_status, take
+from ape_dtn.serving.registering import changing_models, changing_status, registering, take
 from ape_dtn.serving.tally import Kind
 from ape_dtn.serving.work import Terms
+from benchmarks.chain import connected_to
+from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
 
 from .conftest import Listening, at_work, on_one
@@ -94,6 +97,39 @@ def test_a_price_that_cannot_be_counted_is_answered(
             assert request.cost().units == request.record.most_it_may_cost
         else:
             assert failure_of(request) == CANNOT_BE_SENT
+    assert not heard.of(Kind.REFUSED)
+
+
+def test_a_request_that_trusts_only_another_node_is_left_alone(
+    network: LocalNetwork, paying: DtnSession, cast: Cast, node_of: Nodes, heard: Listening
+) -> None:
+    asked: list[str] = []
+    tried: set[str] = set()
+
+    def noting(question: Question) -> str:
+        asked.append(question.text)
+        return echo(question)
+
+    def watch(method: str, given: list[Any]) -> None:
+        if method in ("eth_call", "eth_estimateGas"):
+            data = bytes.fromhex(given[0]["data"][2:])
+            if data.startswith(Router.respond_to_request.selector):
+                tried.add("0x" + data[4:36].hex())
+
+    model, another = network.ai.config.model, "node.tester.first"
+    worker = str(cast.stranger.address)
+    take(
+        network.ai, cast.customer, registering(network.ai, cast.customer, another, worker, [model])
+    )
+    paying.request("theirs", nodes=[another])
+    mine = paying.request("mine", nodes=[NODE])
+    endpoint = RpcCounter(str(network.ai.provider.http_uri), before=watch)
+
+    with endpoint, connected_to(endpoint.url) as provider:
+        node = node_of(ai=DtnAi(network.ai.router, provider), backend=noting)
+        assert node.answer_pending() == [mine.id]
+
+    assert (asked, tried) == (["mine"], {mine.id})
     assert not heard.of(Kind.REFUSED)
 
 

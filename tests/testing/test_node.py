@@ -206,6 +206,22 @@ def test_it_answers_after_a_delay_of_blocks(
     assert consumer.answer(request) == "late"
 
 
+def test_an_answer_that_is_put_off_leaves_other_questions_to_other_rules(
+    consumer: Consumer, dtn_node: DtnTestNode
+) -> None:
+    dtn_node.reply("late", times=1).delay(blocks=2)
+    dtn_node.reply("now")
+    first, second = consumer.ask("One?"), consumer.ask("Two?")
+
+    assert [each.outcome for each in dtn_node.answer()] == [Outcome.DELAYED, Outcome.RESPONDED]
+    assert (consumer.answer(first), consumer.answer(second)) == ("", "now")
+
+    third = consumer.ask("Three?")
+    dtn_node.answer()
+    assert (consumer.answer(first), consumer.answer(third)) == ("late", "now")
+    dtn_node.assert_all_used()
+
+
 def test_it_never_answers(consumer: Consumer, dtn_node: DtnTestNode, chain: Any) -> None:
     dtn_node.ignore()
     request = consumer.ask("Hello?")

@@ -13,7 +13,7 @@ import pytest
 
 from ape_dtn import DtnSession
 from ape_dtn.chain.networks import data_folder
-from benchmarks.chain import free_port
+from ape_dtn.devnet.anvil import free_port
 
 PROJECT = Path(__file__).with_name("users_project")
 
@@ -134,8 +134,8 @@ def users_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("options", "passed"),
     [
-        (("--network", "ethereum:local:test", "tests/test_b_oracle.py"), 5),
-        (("--network", "ethereum:local:foundry", "--dtn-behaviour", "both"), 15),
+        (("--network", "ethereum:local:test", "-k", "test_b_"), 13),
+        (("--network", "ethereum:local:foundry", "--dtn-behaviour", "both"), 31),
     ],
     ids=["in-process", "anvil"],
 )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.chain import free_port
+from ape_dtn.devnet.anvil import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ape_dtn.devnet.anvil import free_port
+
 from .shell import (
     CUSTOMER,
     CUSTOMER_ADDRESS,
@@ -17,7 +19,6 @@ from .shell import (
     STRANGER_ADDRESS,
     Done,
     Network,
-    free_port,
 )
 
 BAD_INPUT, NO_NETWORK, REFUSED = 2, 3, 4

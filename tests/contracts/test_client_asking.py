@@ -241,11 +241,11 @@ def test_with_too_little_gas_an_answer_is_not_said_to_be_missing(net: Net, clien
     said, reverted_with = [], set()
     for gas in (*range(25_000, 100_000, 5_000), *range(100_000, 3_000_000, 100_000)):
         (found,) = rpc.ask(net.provider, [("eth_call", [{**ask, "gas": hex(gas)}, "latest"])])
-        is_refused = isinstance(found, rpc.Failure)
-        said.append(None if is_refused else Client.answers.decode(rpc.as_bytes(found))[0][0])
-
-        if is_refused:
+        if isinstance(found, rpc.Failure):
+            said.append(None)
             reverted_with.add(found.data)
+        else:
+            said.append(Client.answers.decode(rpc.as_bytes(found))[0][0])
 
     assert set(said) == {None, SUCCESS}
     assert Client.too_little_gas.selector in reverted_with

@@ -113,7 +113,7 @@ def test_what_a_callback_reverts_with_is_told(net: Net, cast: Cast) -> None:
     assert failed == {"requestId": request, "data": bytes.fromhex("deadbeef")}
 
 
-def told(net: Net, receipt: sends.Receipt) -> list[tuple[str, dict[str, Any]]]:
+def told(receipt: sends.Receipt) -> list[tuple[str, dict[str, Any]]]:
     """What the network says in a transaction, in order: the token's own events are left out."""
     events = (
         SessionManager.session_started,
@@ -135,7 +135,7 @@ def told(net: Net, receipt: sends.Receipt) -> list[tuple[str, dict[str, Any]]]:
 def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
     net.deposit(cast.customer, 1_000)
     start = net.send(cast.customer, net.router, Router.start_user_session)
-    ((_, started),) = found = told(net, start)
+    ((_, started),) = found = told(start)
     session = started["sessionId"]
     assert found == [
         (
@@ -146,7 +146,7 @@ def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
 
     ask = Ask(most=1_000, fee_asked=1, fee_answered=1, user=str(cast.stranger.address))
     asked = net.send(cast.customer, net.router, Router.request, *ask.arguments(session))
-    ((_, created),) = found = told(net, asked)
+    ((_, created),) = found = told(asked)
     request = created["requestId"]
     assert found == [
         (
@@ -156,7 +156,7 @@ def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
     ]
 
     answered = net.reply(request, status=status, asked=20, answered=30)
-    assert told(net, answered) == [
+    assert told(answered) == [
         (
             "SessionCharged",
             {"sessionId": session, "amount": 50, "to": cast.worker.address},
@@ -166,4 +166,4 @@ def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
     ]
 
     closed = net.close(cast.customer, session)
-    assert told(net, closed) == [("SessionClosed", {"sessionId": session, "remainingBalance": 950})]
+    assert told(closed) == [("SessionClosed", {"sessionId": session, "remainingBalance": 950})]

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are not installed
 
+from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import InvalidOption
 from ape_dtn.scaffold.project import project
-from tests.cli.shell import Shell, free_port
+from tests.cli.shell import Shell
 
 from .conftest import Ape
 

@@ -72,7 +72,7 @@ audit: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## all that machine
 	@$(run) audit/run.sh
 
 crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random moments: KILLS=600, SEED=number to repeat
-	@$(run) KILLS=$(KILLS) SEED=$(SEED) ape test tests/sdk/test_crash.py -k killed_at -s $(ARGS)
+	@$(run) KILLS=$(KILLS) SEED=$(SEED) tools/test.sh tests/sdk/test_crash.py -k killed_at -s $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py

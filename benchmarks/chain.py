@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.abi import ERC20, Router
-from ape_dtn.devnet.anvil import free_port
+from ape_dtn.devnet import anvil
 from ape_dtn.starting.methods import START_GAS
 
 if TYPE_CHECKING:
@@ -32,14 +30,8 @@ HIGH_GAS_PRICE = 1000 * 10**9
 @contextmanager
 def own_anvil(*options: str) -> Iterator[str]:
     """Starts an Anvil on a free port, with the accounts that Ape tests with, and gives its URL."""
-    port = free_port()
-    process = subprocess.Popen(["anvil", "--silent", "--port", str(port), *options])
-    try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    with anvil.running(anvil.free_port(), *options) as chain:
+        yield chain.url
 
 
 @contextmanager
@@ -104,16 +96,3 @@ def _mine_until_mined(provider: ProviderAPI, hashes: Sequence[str]) -> None:
         asked = rpc.ask(provider, [("eth_getTransactionReceipt", [each]) for each in hashes])
         receipts = [rpc.expect(answer) for answer in asked]
     assert all(rpc.as_int(receipt["status"]) == 1 for receipt in receipts)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError as err:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"Anvil did not start on port {port}") from err
-            time.sleep(0.02)
-        else:
-            return

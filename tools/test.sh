@@ -4,9 +4,15 @@
 #   tools/test.sh [pytest arguments]
 set -euo pipefail
 
-# Anvil gets a port below those that connections are given: one that was lately in use for a
-# connection cannot be listened on.
-tests() { APE_FOUNDRY_HOST=http://127.0.0.1:$((20000 + RANDOM % 12000)) ape test "$@"; }
+# Anvil leaves the states of old blocks in the home of whoever runs it: gigabytes, so not in yours.
+home=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$home"' EXIT
+
+# It gets a port below those that connections are given: one that was lately in use for a connection
+# cannot be listened on.
+tests() {
+    HOME=$home APE_FOUNDRY_HOST=http://127.0.0.1:$((20000 + RANDOM % 12000)) ape test "$@"
+}
 
 if (($#)); then
     tests "$@"
@@ -16,8 +22,7 @@ fi
 # As long as all the others together; the durations tell when that is so no more.
 half=(tests/cli tests/deploying tests/scaffold tests/contracts)
 slow=(--durations=25 --durations-min=5)
-told=$(mktemp)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$told"' EXIT
+told=$home/told
 
 ape compile >"$told" 2>&1 || { cat "$told" >&2; exit 1; } # once, and not by both at the same time
 tests "${slow[@]}" "${half[@]}" >"$told" 2>&1 &

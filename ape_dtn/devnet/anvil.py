@@ -76,6 +76,8 @@ class Anvil:
 def running(port: int, *options: str, state: Path | None = None) -> Iterator[Anvil]:
     """Runs an Anvil until the context ends.
 
+    The states of old blocks, which it keeps in files and leaves there, are gone then too.
+
     Args:
         port: Where it listens on this machine.
         options: More of Anvil's own.
@@ -96,7 +98,11 @@ def running(port: int, *options: str, state: Path | None = None) -> Iterator[Anv
     if state is not None:
         _prepare(state)
         command += ["--state", str(state), "--state-interval", str(STATE_INTERVAL)]
-    with tempfile.TemporaryFile() as output, _process(command, output) as process:
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryDirectory(prefix="anvil-") as history,
+        _process([*command, "--cache-path", history], output) as process,
+    ):
         anvil = Anvil(f"http://{HOST}:{port}", process, output)
         _wait_until_it_listens(anvil, port)
         yield anvil

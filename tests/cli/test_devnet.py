@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -335,6 +336,19 @@ def test_a_chain_keeps_its_first_block_however_often_it_is_started(tmp_path: Pat
         time.sleep(0.5)  # another second, for another block
 
     assert len(firsts) == 1
+
+
+def test_of_a_long_chain_no_old_states_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with child.running(free_port()) as up:
+        Chain(up.url).rpc("anvil_mine", hex(600))  # of 500 it has the states in memory
+        kept = [each for each in tmp_path.rglob("*") if each.is_file()]
+
+    assert len(kept) >= 100
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_chain_in_a_folder_that_is_not_there(tmp_path: Path) -> None:

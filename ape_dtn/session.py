@@ -28,7 +28,7 @@ from ape_dtn.chain import reads, sends
 from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError, InvalidOption, RequestsPending, SessionAlreadyClosed
-from ape_dtn.journal import once, operations
+from ape_dtn.journal import once, operations, settling
 from ape_dtn.journal.book import Meant
 from ape_dtn.journal.once import Done
 from ape_dtn.ownership import Holder, session_call
@@ -519,12 +519,15 @@ class DtnSession:
         Returns:
             The contracts, the token, and whose the session is on the chain.
         """
-        caller = str(self._signer(account).address)
+        signer = self._signer(account)
+        caller = str(signer.address)
         contracts, token, owner, _ = self._look()
         manager = contracts.session_manager
         ownership.check(self.ai, manager, self.id, owner, caller)
-        if not force and (pending := pending_on(self.ai, manager, self.id)):
-            raise RequestsPending(self.id, pending)
+        if not force:
+            known = settling.unanswered(self.ai, once.journal_of(self.ai, signer), self.id)
+            if pending := pending_on(self.ai, manager, self.id, known):
+                raise RequestsPending(self.id, pending)
         return contracts, token, owner
 
     def _signer(self, account: AccountAPI | None) -> AccountAPI:

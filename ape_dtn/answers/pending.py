@@ -18,7 +18,7 @@ from ape_dtn.ai import (
 )
 from ape_dtn.amount import Token
 from ape_dtn.answers.answer import Status
-from ape_dtn.answers.record import Record, read_records, record_call, to_record
+from ape_dtn.answers.record import Record, record_call, to_record
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.errors import (
@@ -68,13 +68,15 @@ def why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
         return [RequestPending(request.id, waited) for request in requests]
 
 
-def pending_on(ai: DtnAi, manager: str, session_id: int) -> list[str]:
+def pending_on(ai: DtnAi, manager: str, session_id: int, known: Mapping[str, int]) -> list[str]:
     """The requests of an open session that have no answer.
 
     Args:
         ai: The network.
         manager: Its session manager. Another one may have had a session of the same id before.
         session_id: The session.
+        known: Requests that were sent, and the blocks they are in, also where the endpoint does not
+            have them yet.
 
     Raises:
         RpcRefused: The endpoint does not serve the events that tell of them.
@@ -85,9 +87,11 @@ def pending_on(ai: DtnAi, manager: str, session_id: int) -> list[str]:
         [Router.request_created.topic, None, reads.topic(session_id)],
         from_block=ai.deployment.first_block,
     )
-    ids = list(dict.fromkeys(log.topics[1] for log in created))
-    records = zip(ids, read_records(ai, ids), strict=True)
-    pending = [each for each, record in records if record.status is Status.PENDING]
+    asked = {log.topics[1]: log.block_number for log in created}
+    asked |= {id_of(each, "request"): block for each, block in known.items()}
+    raw = reads.read(ai.provider, *(record_call(ai, each) for each in asked))
+    records = zip(asked, (to_record(each) for each in raw), strict=True)
+    pending = [each for each, record in records if is_pending(record)]
     if not pending:
         return []
     started = reads.events(
@@ -97,9 +101,13 @@ def pending_on(ai: DtnAi, manager: str, session_id: int) -> list[str]:
         reads.topic(session_id),
         from_block=ai.deployment.first_block,
     )
-    since = max(log.block_number for log, _ in started)
-    asked_since = {log.topics[1] for log in created if log.block_number >= since}
-    return [as_hex(each) for each in pending if each in asked_since]
+    since = max((log.block_number for log, _ in started), default=0)
+    return [as_hex(each) for each in pending if asked[each] >= since]
+
+
+def is_pending(record: Record | None) -> bool:
+    """Whether a request has no answer; one that the endpoint does not have yet has none either."""
+    return record is None or record.status is Status.PENDING
 
 
 def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:

@@ -53,6 +53,21 @@ def is_recent(journal: Journal, done: Entry) -> bool:
     return int(done.outcome["block"]) > journal.head - REORGANISED_BLOCKS
 
 
+def unanswered(ai: DtnAi, journal: Journal, session_id: int) -> dict[str, int]:
+    """Requests of a session that are not known to be answered here, and the blocks they are in.
+
+    A node of the endpoint may be behind the one that told of them. A local chain has only one, and
+    may have been set back.
+    """
+    if is_local(ai.provider):
+        return {}
+    return {
+        each.outcome["request"]: int(each.outcome["block"])
+        for each in journal.unsettled()
+        if each.outcome and each.meant["session"] == str(session_id)
+    }
+
+
 def settle(ai: DtnAi, journal: Journal) -> bool:
     """Replaces what requests may have cost by what they have cost, where they were answered.
 

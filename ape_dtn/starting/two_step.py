@@ -63,8 +63,11 @@ def explained(ai: DtnAi, entry: Entry, failed: DtnError, receipts: Sequence[Rece
         )
     if not isinstance(failed, Refused):
         return failed
-    start = Call(ai.router, Router.start_user_session, (), "router", entry.account)
     try:
+        # A node behind the one that told of the deposit may not have it yet.
+        head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
+        block = max(head, deposited.block_number)
+        start = Call(ai.router, Router.start_user_session, (), "router", entry.account, block)
         (outcome,) = reads.try_read(ai.provider, start)
     except NoNetwork:
         return DepositWaiting(deposit, deposited.transaction)

@@ -13,11 +13,20 @@ import pytest
 
 from ape_dtn import DtnAi, DtnSession, deployments
 from ape_dtn.chain import rpc, sends
+from ape_dtn.chain.abi import Router
 from ape_dtn.chain.rpc import SEND
-from ape_dtn.errors import DepositWaiting, PartlySent, RpcRefused, TransactionPending
+from ape_dtn.errors import (
+    DepositWaiting,
+    NothingDeposited,
+    PartlySent,
+    RequestsPending,
+    RpcRefused,
+    TransactionPending,
+)
 from ape_dtn.journal import once, settling
 from ape_dtn.journal.book import State
 from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.starting import two_step
 from ape_dtn.starting.methods import Method
 from tests.conftest import Balances, Cast
 
@@ -314,6 +323,65 @@ def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does
     assert nonce_of(network, cast.customer) == nonce
     request = funded.request(PROMPT, idempotency_key="sped up")
     assert [request.id] == sends_created(network, replaced)
+
+
+def test_a_deposit_that_a_node_behind_does_not_have_is_not_told_to_be_taken(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    height = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+    sent: list[str] = []
+
+    def take_one(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] == SEND:
+            sent.append(call["params"][0])
+        is_next = sent and call["method"] == SEND and sent[0] != call["params"][0]
+        return {"error": {"code": -32000, "message": "busy"}} if is_next else really()
+
+    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if Router.start_user_session.selector.hex() not in json.dumps(call["params"]):
+            return really()
+        if call["method"] == "eth_call" and call["params"][1] != "latest":
+            assert int(call["params"][1], 16) > height
+            return {"error": {"code": -32000, "message": "header not found"}}
+        call["params"] = [call["params"][0], hex(height)]
+        return really()
+
+    with through(each_call(take_one)) as ai, pytest.raises(DepositWaiting):
+        DtnSession.start(DEPOSIT, cast.customer, ai)
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    receipts = sends.mined(network.ai.provider, entry.signed)
+    with through(each_call(behind)) as ai:
+        explained = two_step.explained(ai, entry, NothingDeposited(), receipts)
+
+    assert isinstance(explained, DepositWaiting)
+    assert str(DtnSession.claim(cast.customer, network.ai).balance) == "25.00 USDT"
+
+
+@pytest.mark.usefixtures("public")
+def test_a_session_is_not_closed_over_a_request_that_a_node_behind_does_not_have(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    height = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+    request = funded.request(PROMPT, nodes=[NODE])
+    asks_for_it = Router.get_request.selector.hex()
+
+    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] == "eth_getLogs":
+            call["params"][0]["toBlock"] = hex(height)
+        if call["method"] == "eth_call" and asks_for_it in json.dumps(call["params"]):
+            call["params"][1] = hex(height)
+        return really()
+
+    with through(each_call(behind)) as ai:
+        session = DtnSession(ai, funded.id, cast.customer)
+        with pytest.raises(RequestsPending) as raised:
+            session.close()
+        assert raised.value.requests == [request.id]
+        assert funded.is_open
+
+        session.close(force=True)
+
+    assert not funded.is_open
 
 
 def test_a_preparation_that_was_sent_is_no_deposit(

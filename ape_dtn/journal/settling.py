@@ -82,8 +82,10 @@ def settle(ai: DtnAi, journal: Journal) -> bool:
         except (NoNetwork, SessionNotFound):  # the most that it may have cost stays
             continue
         for request, _ in requests:
-            if request.state is not RequestState.PENDING:
-                paid = (response.charge for response in request.responses)
+            paid = [response.charge for response in request.responses]
+            # Each response is charged for. Where that is not shown yet, the most stays, too.
+            is_over = request.state not in (RequestState.PENDING, RequestState.REPLACED)
+            if is_over and None not in paid:
                 costs[request.id] = sum(charge.amount.units for charge in paid if charge)
     journal.settle(costs)
     return changed or bool(costs)

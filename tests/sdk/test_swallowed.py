@@ -13,11 +13,12 @@ import pytest
 
 from ape_dtn import DtnAi, DtnSession, deployments
 from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Router
+from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.chain.rpc import SEND
 from ape_dtn.errors import (
     DepositWaiting,
     NothingDeposited,
+    OverLimit,
     PartlySent,
     RequestsPending,
     RpcRefused,
@@ -382,6 +383,26 @@ def test_a_session_is_not_closed_over_a_request_that_a_node_behind_does_not_have
         session.close(force=True)
 
     assert not funded.is_open
+
+
+def test_an_answer_whose_charge_a_node_behind_does_not_have_may_have_cost_the_most(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    request = funded.request(PROMPT, nodes=[NODE], account_limit="0.50")
+    network.node.answer_pending()
+    limit = request.cost() + network.ai.token().amount("0.25")
+    charged = SessionManager.session_charged.topic
+
+    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        answer = really()
+        if call["method"] == "eth_getLogs":
+            answer["result"] = [each for each in answer["result"] if each["topics"][0] != charged]
+        return answer
+
+    with through(each_call(behind)) as ai, pytest.raises(OverLimit):
+        DtnSession(ai, funded.id, cast.customer).request(PROMPT, nodes=[NODE], account_limit=limit)
+
+    funded.request(PROMPT, nodes=[NODE], account_limit=limit)
 
 
 def test_a_preparation_that_was_sent_is_no_deposit(

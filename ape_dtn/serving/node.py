@@ -244,7 +244,14 @@ class DtnNode:
             Those that have to be sent again, as when the chain cannot be reached, or when not every
             node behind its endpoint has the request yet.
         """
-        fresh, again = self._followed([each for each in answers if self.is_asked(each.task)], told)
+        meant = [each for each in answers if not self.is_replaced(each.task)]
+        found, again = self._followed(meant, told)
+        fresh = []
+        for each in found:
+            if each.task.request_id in self.work.open:
+                fresh.append(each)
+            else:  # it may come again, and its id then stand for another question
+                again.append(_once_more(each, RequestNotFound(as_hex(each.task.request_id))))
         refused: list[tuple[Answered, DtnError]] = []
 
         def on_told(each: Answered, outcome: Receipt | DtnError) -> None:
@@ -273,17 +280,17 @@ class DtnNode:
             refused.clear()
         return again
 
-    def is_asked(self, task: Task) -> bool:
-        """Whether a request is still the one that was taken.
+    def is_replaced(self, task: Task) -> bool:
+        """Whether another question has the id of a request that was taken.
 
-        A reorganisation can give its id to another question. That is open, and taken anew.
+        A reorganisation can give it away. The other is open, and taken anew.
         """
         now = self.work.open.get(task.request_id)
         if now is None or now.asked == task.asked:
-            return True
+            return False
         self.ledger.remove([task.request_id])
         self._in_hand.discard(task.request_id)
-        return False
+        return True
 
     def came_of(self, each: Answered, outcome: Receipt | DtnError) -> bool:
         """Notes what became of a response; whether it is on the chain."""

@@ -92,6 +92,8 @@ class Service:
         self._changed = threading.Condition()
         self._is_closing = False
         self._next_look = 0.0
+        # When a response was mined the last time.
+        self._sent_at = 0.0
         self._troubles: dict[str, str] = {}
         self._sender = threading.Thread(target=self._deliver, name="responses", daemon=True)
 
@@ -173,7 +175,7 @@ class Service:
         task = asking.task
         if self._asking.get(task.request_id) is not asking:  # it came too late
             return
-        if self.node.is_asked(task):
+        if not self.node.is_replaced(task):
             self.node.ledger.answered(task.request_id, result)
             self._respond(task, result)
         del self._asking[task.request_id]
@@ -216,6 +218,7 @@ class Service:
     def _deliver(self) -> None:
         """Sends what is ready, until it is closed and nothing is left."""
         while batch := self._due():
+            begun = time.monotonic()
             try:
                 again = self.node.send(
                     batch,
@@ -229,9 +232,9 @@ class Service:
                 ]
             for each in again:
                 try:
-                    self._put_off(each)
+                    self._put_off(each, begun)
                 except LedgerUnusable as err:
-                    self._put_off(replace(each, trouble=err))
+                    self._put_off(replace(each, trouble=err), begun)
 
     def _due(self) -> list[Answered]:
         """Waits for responses that may be sent now; none when it is closed."""
@@ -247,8 +250,13 @@ class Service:
                 soonest = min((when for when, _ in self._ready), default=None)
                 self._changed.wait(None if soonest is None else soonest - now)
 
-    def _put_off(self, each: Answered) -> None:
-        """Sends a response again later, or a failure where the endpoint does not take it ever."""
+    def _put_off(self, each: Answered, begun: float) -> None:
+        """Sends a response again later, or a failure where the endpoint does not take it ever.
+
+        Args:
+            each: The response.
+            begun: When it was tried.
+        """
         trouble = each.trouble
         assert trouble is not None
         if isinstance(trouble, RpcRefused) and each.refusals >= MOST_REFUSALS and not each.signed:
@@ -264,17 +272,19 @@ class Service:
             # Not a node that is behind the others: a reorganisation has taken the request.
             self._inbox.put(lambda: self._on_outcome(each, trouble))
             return
-        self._inbox.put(lambda: self._on_trouble(trouble))
+        self._inbox.put(lambda: self._on_trouble(trouble, begun))
         pause = min(FIRST_PAUSE * 2 ** min(each.attempts, 10), LONGEST_PAUSE)
         with self._changed:
             self._ready.append((time.monotonic() + pause, each))
 
     def _on_outcome(self, each: Answered, outcome: Receipt | DtnError) -> None:
         if self.node.came_of(each, outcome):
+            self._sent_at = time.monotonic()
             self._recover("sending")
 
-    def _on_trouble(self, err: DtnError) -> None:
-        self._trouble("sending", err)
+    def _on_trouble(self, err: DtnError, begun: float) -> None:
+        if begun > self._sent_at:  # else it may be over: another response has got through since
+            self._trouble("sending", err)
 
     def _trouble(self, where: str, err: DtnError) -> None:
         """Tells what is wrong, once however long it lasts."""

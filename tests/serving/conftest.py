@@ -65,10 +65,10 @@ def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def at_work(node: DtnNode) -> Iterator[None]:
+def at_work(node: DtnNode, poll: float | None = None) -> Iterator[None]:
     """Serves in a thread of its own, which has to end by itself when it is told to."""
     told = threading.Event()
-    thread = threading.Thread(target=node.serve, args=(told.is_set,), daemon=True)
+    thread = threading.Thread(target=node.serve, args=(told.is_set, poll), daemon=True)
     thread.start()
     try:
         yield

@@ -292,8 +292,9 @@ def test_an_answer_that_a_reorganisation_has_taken_is_sent_again_and_not_asked_f
     assert len(heard.of(Kind.REORGANISED)) == 1
 
 
+@pytest.mark.parametrize("is_read", [True, False], ids=["is read", "is there"])
 def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own_answer(
-    paying: DtnSession, node_of: Nodes, heard: Listening
+    paying: DtnSession, node_of: Nodes, heard: Listening, is_read: bool
 ) -> None:
     """Under the documented behaviour an id is a place in a list."""
     is_asked, may_answer = threading.Event(), threading.Event()
@@ -306,12 +307,16 @@ def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own
 
     provider = paying.ai.provider
     before = rpc.result(provider, "evm_snapshot", [])
-    with at_work(node_of(backend=slow)):
+    with at_work(node_of(backend=slow), poll=None if is_read else 1):
         paying.request("first")
         assert is_asked.wait(20)
         rpc.result(provider, "evm_revert", [before])
-        second = paying.request("second")
-        heard.wait_for(Kind.REORGANISED)
+        if is_read:
+            second = paying.request("second")
+            heard.wait_for(Kind.REORGANISED)
+        else:
+            heard.wait_for(Kind.REORGANISED)
+            second = paying.request("second")  # before the node looks the next time
         may_answer.set()
         assert str(second.wait(timeout=20)) == "You asked: second"
 

@@ -29,7 +29,7 @@ from ape_dtn.chain.abi import Router, SessionManager
 from ape_dtn.chain.reads import Call
 from ape_dtn.errors import DtnError, InvalidOption, RequestsPending, SessionAlreadyClosed
 from ape_dtn.journal import once, operations, settling
-from ape_dtn.journal.book import Meant
+from ape_dtn.journal.book import Journal, Meant
 from ape_dtn.journal.once import Done
 from ape_dtn.ownership import Holder, session_call
 from ape_dtn.starting import methods, two_step
@@ -489,7 +489,8 @@ class DtnSession:
         if refund is not None:
             return refund
         signer = self._signer(account)
-        contracts, token, owner = self.check_close(account, force=force)
+        journal = once.journal_of(self.ai, signer)
+        contracts, token, owner = self.check_close(account, force=force, journal=journal)
         close = Holder(str(signer.address), owner).close(self.ai.router, self.id)
         details = {
             "transaction": operations.from_transaction(close),
@@ -497,7 +498,7 @@ class DtnSession:
         }
         meant = Meant(operations.CLOSE, {"session": str(self.id)}, details, idempotency_key)
         with ownership.explained(self.ai, self.id, str(signer.address)):
-            done = once.once(self.ai, signer, meant)
+            done = once.once(self.ai, signer, meant, journal=journal)
         self.receipt = done.receipt
         return token.units(int(done.outcome["refund"]))
 
@@ -512,9 +513,18 @@ class DtnSession:
         return self.ai.token().units(int(done.outcome["refund"])) if done else None
 
     def check_close(
-        self, account: AccountAPI | None = None, *, force: bool = False
+        self,
+        account: AccountAPI | None = None,
+        *,
+        force: bool = False,
+        journal: Journal | None = None,
     ) -> tuple[Contracts, Token, str]:
         """Checks all that :meth:`close` checks before it sends anything.
+
+        Args:
+            account: See :meth:`close`.
+            force: See :meth:`close`.
+            journal: The account's, where it is open already.
 
         Returns:
             The contracts, the token, and whose the session is on the chain.
@@ -525,7 +535,8 @@ class DtnSession:
         manager = contracts.session_manager
         ownership.check(self.ai, manager, self.id, owner, caller)
         if not force:
-            known = settling.unanswered(self.ai, once.journal_of(self.ai, signer), self.id)
+            journal = journal or once.journal_of(self.ai, signer)
+            known = settling.unanswered(self.ai, journal, self.id)
             if pending := pending_on(self.ai, manager, self.id, known):
                 raise RequestsPending(self.id, pending)
         return contracts, token, owner

@@ -120,7 +120,13 @@ def known(
     return _known(ai, account, journal_of(ai, account), kind, meant, key)
 
 
-def once(ai: DtnAi, account: AccountAPI, meant: Meant, planned: Plan | None = None) -> Done:
+def once(
+    ai: DtnAi,
+    account: AccountAPI,
+    meant: Meant,
+    planned: Plan | None = None,
+    journal: Journal | None = None,
+) -> Done:
     """Does something, unless it was done under its key before.
 
     Args:
@@ -128,13 +134,14 @@ def once(ai: DtnAi, account: AccountAPI, meant: Meant, planned: Plan | None = No
         account: Who signs.
         meant: What is meant.
         planned: For the start of a session, how that is done.
+        journal: The account's, where it is open already.
 
     Raises:
         KeyReused: Its key was given to something else.
         OverLimit: It could cost more than a limit allows.
         DtnError: See :func:`ape_dtn.chain.sends.send_together`.
     """
-    journal = journal_of(ai, account)
+    journal = journal or journal_of(ai, account)
     while True:
         if done := _known(ai, account, journal, meant.kind, meant.meant, meant.key):
             return done

@@ -95,11 +95,17 @@ def _known_errors(target: str) -> Iterator[ErrorABI]:
 
 
 def blocks_of(ai: DtnAi, time: int) -> tuple[int, int]:
-    """The blocks that a time could be the time of."""
+    """The blocks that a time could be the time of.
+
+    Raises:
+        RpcRefused: The endpoint does not have one of the blocks that it should have.
+    """
     head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
 
     def time_of(block: int) -> int:
         found = rpc.result(ai.provider, "eth_getBlockByNumber", [hex(block), False])
+        if found is None:  # of a node that is behind
+            raise RpcRefused("eth_getBlockByNumber", f"it does not have block {block}")
         return rpc.as_int(found["timestamp"])
 
     blocks = range(ai.deployment.first_block, head + 1)

@@ -168,9 +168,14 @@ class Landings:
     @property
     def is_over(self) -> bool:
         """Whether all is given out, and nothing can land any more."""
-        if self._from is None or self._landed:
+        if not self.is_begun or self._landed:
             return False
         return self._is_closed or (self._requests is not None and not self._asked)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there was a look; none where it has started over since."""
+        return self._from is not None
 
     @property
     def cursor(self) -> str | None:

@@ -242,6 +242,9 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
         if not self._read:
             self._landings.look()
             self._read = self._landings.read()
+            if not self._landings.is_begun:  # and no other look may follow
+                self._landings.look()
+                self._read = self._landings.read()
         self._is_decoding = True
         try:
             while self._read:

@@ -100,7 +100,7 @@ def running(port: int, *options: str, state: Path | None = None) -> Iterator[Anv
         command += ["--state", str(state), "--state-interval", str(STATE_INTERVAL)]
     with (
         tempfile.TemporaryFile() as output,
-        tempfile.TemporaryDirectory(prefix="anvil-") as history,
+        tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True) as history,
         _process([*command, "--cache-path", history], output) as process,
     ):
         anvil = Anvil(f"http://{HOST}:{port}", process, output)

@@ -244,14 +244,8 @@ class DtnNode:
             Those that have to be sent again, as when the chain cannot be reached, or when not every
             node behind its endpoint has the request yet.
         """
-        meant = [each for each in answers if not self.is_replaced(each.task)]
-        found, again = self._followed(meant, told)
-        fresh = []
-        for each in found:
-            if each.task.request_id in self.work.open:
-                fresh.append(each)
-            else:  # it may come again, and its id then stand for another question
-                again.append(_once_more(each, RequestNotFound(as_hex(each.task.request_id))))
+        found, again = self._followed(answers, told)
+        fresh = self._still_asked(found, again)
         refused: list[tuple[Answered, DtnError]] = []
 
         def on_told(each: Answered, outcome: Receipt | DtnError) -> None:
@@ -279,18 +273,6 @@ class DtnNode:
                     fresh.append(instead)
             refused.clear()
         return again
-
-    def is_replaced(self, task: Task) -> bool:
-        """Whether another question has the id of a request that was taken.
-
-        A reorganisation can give it away. The other is open, and taken anew.
-        """
-        now = self.work.open.get(task.request_id)
-        if now is None or now.asked == task.asked:
-            return False
-        self.ledger.remove([task.request_id])
-        self._in_hand.discard(task.request_id)
-        return True
 
     def came_of(self, each: Answered, outcome: Receipt | DtnError) -> bool:
         """Notes what became of a response; whether it is on the chain."""
@@ -418,6 +400,36 @@ class DtnNode:
         self.tally.refused += 1
         self.count()
         self.tell(Kind.REFUSED, request=as_hex(task.request_id), reason=why.message)
+
+    def _still_asked(self, answers: Sequence[Answered], again: list[Answered]) -> list[Answered]:
+        """Those of the responses whose requests are the ones that were taken.
+
+        A reorganisation can take a request, which may come again, and give its id to another
+        question, which is then open, and taken anew. So the chain is asked for what is not known to
+        be open as it was.
+        """
+        fresh: list[Answered] = []
+        doubtful: list[Answered] = []
+        for each in answers:
+            known = self.work.open.get(each.task.request_id)
+            is_known = known is not None and known.asked == each.task.asked
+            (fresh if is_known else doubtful).append(each)
+        calls = [record_call(self.ai, each.task.request_id) for each in doubtful]
+        try:
+            records = [to_record(raw) for raw in reads.read(self.ai.provider, *calls)]
+        except DtnError as err:
+            again += [_once_more(each, err) for each in doubtful]
+            return fresh
+        for each, record in zip(doubtful, records, strict=True):
+            request_id = each.task.request_id
+            if record is None:
+                again.append(_once_more(each, RequestNotFound(as_hex(request_id))))
+            elif replace(each.task, record=record).asked == each.task.asked:
+                fresh.append(each)
+            else:
+                self.ledger.remove([request_id])
+                self._in_hand.discard(request_id)
+        return fresh
 
     def _followed(
         self, answers: Sequence[Answered], told: Told

@@ -92,7 +92,7 @@ class Service:
         self._changed = threading.Condition()
         self._is_closing = False
         self._next_look = 0.0
-        # When a response was mined the last time.
+        # When it was noted the last time that a response was mined.
         self._sent_at = 0.0
         self._troubles: dict[str, str] = {}
         self._sender = threading.Thread(target=self._deliver, name="responses", daemon=True)
@@ -175,9 +175,8 @@ class Service:
         task = asking.task
         if self._asking.get(task.request_id) is not asking:  # it came too late
             return
-        if not self.node.is_replaced(task):
-            self.node.ledger.answered(task.request_id, result)
-            self._respond(task, result)
+        self.node.ledger.answered(task.request_id, result)
+        self._respond(task, result)
         del self._asking[task.request_id]
 
     def _time_out(self) -> None:

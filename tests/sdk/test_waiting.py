@@ -43,6 +43,7 @@ from tests.conftest import Cast, on_deployed, replace_manager
 
 from .bytecode import deploying
 from .conftest import Respond, Through
+from .test_swallowed import each_call
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMPT, ANSWER = "Hello?", "You asked: Hello?"
@@ -233,7 +234,7 @@ def test_waiting_does_not_keep_an_event_loop_from_other_work(
     answer, ticks = asyncio.run(wait())
 
     assert answer.text == ANSWER
-    assert ticks > 50
+    assert ticks >= 50
 
 
 def test_many_are_awaited_asynchronously(
@@ -382,9 +383,9 @@ def test_an_endpoint_that_hangs_does_not_hold_a_wait(
     start = time.monotonic()
 
     with later(0.5, lambda: endpoint.plan.append("hangs")), pytest.raises(NoNetwork) as raised:
-        request.wait(timeout=2)
+        request.wait(timeout=4)
 
-    assert time.monotonic() - start < 9
+    assert time.monotonic() - start < 20
     assert "says nothing" in raised.value.message
 
 
@@ -395,8 +396,8 @@ def test_what_was_found_is_not_lost_with_the_connection(
     answered, pending = [DtnRequest.load(funded.request(PROMPT).id, ai) for _ in range(2)]
     respond(answered, HERE)
 
-    with later(1.5, lambda: endpoint.plan.extend(["dropped"] * 1000)):
-        found = wait_all([answered, pending], timeout=3)
+    with later(4, lambda: endpoint.plan.extend(["dropped"] * 1000)):
+        found = wait_all([answered, pending], timeout=7)
 
     assert str(found[0]) == "Here."
     assert isinstance(found[1], ChainUnreachable)
@@ -696,6 +697,24 @@ def test_only_requests_with_a_callback_pay_for_looking_for_its_failure(
         assert queries == []
         assert DtnRequest.load(with_callback.id, ai).wait(timeout=0).callback_error is not None
         assert len(queries) == 1
+
+
+def test_an_answer_is_given_also_where_a_node_behind_does_not_have_its_block(
+    funded: DtnSession, respond: Respond, through: Through, reverting: Callable[[bytes], Callback]
+) -> None:
+    request = funded.request(PROMPT, callback=reverting(b""))
+    respond(request, HERE)
+
+    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        is_block = call["method"] == "eth_getBlockByNumber"
+        is_one_of_them = is_block and call["params"][0] not in ("0x0", "latest")
+        return {"result": None} if is_one_of_them else really()
+
+    with through(each_call(behind)) as ai:
+        answer = DtnRequest.load(request.id, ai).wait(timeout=0)
+
+    assert str(answer) == "Here."
+    assert answer.callback_error is None  # a warning says that it is not known
 
 
 def test_where_all_failed_to_be_sent_nobody_is_asked() -> None:

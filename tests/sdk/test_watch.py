@@ -588,6 +588,7 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     respond(asked, HERE)
     owned = Watch(network.ai, owner=cast.customer, timeout=30)
     watched = Watch(network.ai, session=funded, timeout=4)
+    end = time.monotonic() + 4
     assert [next(owned).request.id, next(watched).request.id] == [asked.id] * 2
 
     respond(asked_too, HERE)  # and nobody looks before it is replaced
@@ -599,6 +600,7 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     respond(new, HERE)
 
     assert ids(islice(owned, 2)) == [asked_too.id, new.id]
+    time.sleep(max(end - time.monotonic(), 0))  # one look is left
     assert ids(watched) == [asked_too.id]
     with pytest.raises(InvalidCursor):
         landed(network.ai, session=funded, since=watched.cursor)
@@ -663,7 +665,7 @@ def test_a_look_is_two_calls_however_much_is_awaited(
     with noting(through) as (ai, noted):
         for what in ({"requests": requests}, {"session": funded.id}, {"owner": funded.owner}):
             noted.clear()
-            watch = Watch(ai, timeout=2, **what)
+            watch = Watch(ai, timeout=3, **what)
             assert list(watch) == []
             first, *others = [methods for _, methods in noted]
             looks = [methods for methods in others if "eth_getLogs" in methods and len(methods) > 1]
@@ -673,7 +675,7 @@ def test_a_look_is_two_calls_however_much_is_awaited(
             # The first look is more; after it, there are these alone.
             assert len(others) - len(looks) <= 6
             # Block time 0, and no block comes at all.
-            assert 4 <= len(looks) <= 2 / 0.1 + 1
+            assert 4 <= len(looks) <= 3 / 0.1 + 1
 
 
 def test_200_answers_are_read_together(
@@ -698,14 +700,16 @@ def test_pauses_follow_the_blocks_that_come(
 ) -> None:
     """Whatever the configuration says: here, that blocks take no time."""
     with noting(through) as (ai, noted):
-        watch = Watch(ai, session=funded, timeout=4)
+        watch = Watch(ai, session=funded, timeout=6)
         with later(1, lambda: mine(network)):  # blocks of one second
             assert list(watch) == []
     looks = [at for at, methods in noted if methods == LOOK]
     pauses = [after - before for before, after in pairwise(looks)]
 
     assert min(pauses[:5]) >= 0.1
-    assert 0.4 < sorted(pauses[-5:-1])[1] < 0.8
+    shortest, second, *_ = sorted(pauses[-5:-1])
+    assert shortest < 0.8
+    assert second > 0.4
 
 
 def test_ranges_that_are_refused_are_split(

@@ -111,7 +111,7 @@ def test_a_backend_that_is_not_there_yet_is_asked_again(
             raise BackendUnavailable("It is starting")
         return echo(question)
 
-    with at_work(node_of(backend=starting, timeout=4.0, at_once=1)):
+    with at_work(node_of(backend=starting, timeout=7.0, at_once=1)):
         assert str(paying.request("soon").wait(timeout=20)) == "You asked: soon"
         assert asked == ["soon"] * 3
         assert failure_of(paying.request("never")) == "It is starting"
@@ -195,12 +195,12 @@ def test_a_session_that_is_closed_while_the_backend_thinks_stops_nothing(
 
     def slow(question: Question) -> str:
         asked.set()
-        closed.wait(10)
+        closed.wait(60)
         return echo(question)
 
     paying.request("stranded")
     with at_work(node_of(backend=slow)):
-        assert asked.wait(10)
+        assert asked.wait(60)
         paying.close(force=True)
         closed.set()
         heard.wait_for(Kind.REFUSED)
@@ -289,7 +289,7 @@ def test_an_answer_that_a_reorganisation_has_taken_is_sent_again_and_not_asked_f
 
     assert str(request.wait(timeout=5)) == "1"
     assert asked == ["What?"]
-    assert len(heard.of(Kind.REORGANISED)) == 1
+    assert heard.of(Kind.REORGANISED)
 
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["is read", "is there"])
@@ -307,7 +307,7 @@ def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own
 
     provider = paying.ai.provider
     before = rpc.result(provider, "evm_snapshot", [])
-    with at_work(node_of(backend=slow), poll=None if is_read else 1):
+    with at_work(node_of(backend=slow), poll=None if is_read else 3):
         paying.request("first")
         assert is_asked.wait(20)
         rpc.result(provider, "evm_revert", [before])

@@ -193,7 +193,7 @@ def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(10)
+        go.wait(60)
         return echo(question)
 
     def set_active(is_active: bool) -> None:
@@ -201,7 +201,7 @@ def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is
 
     request = paying.request("What?")
     with at_work(node_of(backend=slow)):
-        assert asked.wait(10)
+        assert asked.wait(60)
         set_active(False)
         go.set()
         heard.wait_for(Kind.REFUSED)
@@ -218,7 +218,7 @@ def test_a_disk_that_cannot_be_written_stops_nothing_and_is_told_once(
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(10)
+        go.wait(60)
         return echo(question)
 
     def be_writable(is_writable: bool) -> None:
@@ -227,7 +227,7 @@ def test_a_disk_that_cannot_be_written_stops_nothing_and_is_told_once(
 
     with at_work(node_of(backend=slow, ledger=ledger)):
         first = paying.request("first")
-        assert asked.wait(10)
+        assert asked.wait(60)
         be_writable(False)
         go.set()
         heard.wait_for(Kind.RETRIED)

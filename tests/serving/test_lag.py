@@ -125,7 +125,7 @@ def test_in_place_of_an_answer_that_another_was_faster_than_nothing_is_sent(
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(10)
+        go.wait(60)
         return echo(question)
 
     request = paying.request("What?")
@@ -133,7 +133,7 @@ def test_in_place_of_an_answer_that_another_was_faster_than_nothing_is_sent(
     endpoint = with_one_behind(network.ai.provider, "AAAB", blocks=0)
 
     with through(endpoint) as ai, at_work(node_of(ai=ai, backend=slow)):
-        assert asked.wait(10)
+        assert asked.wait(60)
         assert network.node.answer_pending() == [request.id]
         sent = cast.worker.nonce
         go.set()
@@ -151,14 +151,14 @@ def test_an_answer_whose_request_a_reorganisation_has_taken_is_given_up(
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(10)
+        go.wait(60)
         return echo(question)
 
     provider = paying.ai.provider
     before = rpc.result(provider, "evm_snapshot", [])
     paying.request("What?")
     with at_work(node_of(backend=slow)):
-        assert asked.wait(10)
+        assert asked.wait(60)
         rpc.result(provider, "evm_revert", [before])
         rpc.result(provider, "evm_mine", [])
         heard.wait_for(Kind.REORGANISED)

@@ -88,7 +88,7 @@ def _not_mining(provider: ProviderAPI) -> Iterator[None]:
 
 
 def _mine_until_mined(provider: ProviderAPI, hashes: Sequence[str]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     receipts: list[Any] = []
     while not receipts or not all(receipts):
         assert time.monotonic() < deadline, "the transactions are not mined"

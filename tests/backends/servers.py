@@ -115,7 +115,7 @@ def in_turn(*answers: Answer) -> Answer:
 
 def at_once(count: int, then: Answer) -> Answer:
     """Answers nobody before so many have asked."""
-    barrier = Barrier(count, timeout=10)
+    barrier = Barrier(count, timeout=60)
 
     def answer(server: Server, visit: Visit) -> Said | None:
         barrier.wait()

@@ -35,7 +35,7 @@ def is_alive(pid: int) -> bool:
 
 
 def eventually_dead(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not is_alive(pid)
@@ -136,11 +136,11 @@ def test_a_command_that_reads_nothing() -> None:
 def test_all_of_a_group_is_killed_when_time_is_over(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     # What it starts holds its output open when it is gone itself.
-    slow = shell(f"sleep 60 & echo $! > {pid}; exit 0", timeout=0.5)
+    slow = shell(f"sleep 60 & echo $! > {pid}; exit 0", timeout=2)
     began = time.monotonic()
-    with pytest.raises(BackendUnavailable, match=r"No answer within 0\.5 s"):
+    with pytest.raises(BackendUnavailable, match="No answer within 2 s"):
         slow(text("Is it?"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert eventually_dead(int(pid.read_text()))
 
 

@@ -93,7 +93,7 @@ def test_images_and_texts_of_a_server_with_both(tmp_path: Path, key_from: str) -
 def test_a_busy_server_of_others(tmp_path: Path, key_from: str) -> None:
     fixtures = [{"match": {"userMessage": "?"}, "response": {"content": "Yes."}}]
     with aimock(tmp_path, fixtures, "--chaos-ratelimit", "1") as url:
-        backend = OpenAi(url=url, model="any", key_from=key_from, timeout=0.5)
+        backend = OpenAi(url=url, model="any", key_from=key_from, timeout=0.9)
         with pytest.raises(BackendUnavailable, match="429") as refused:
             backend(text("Are you there?"))
     assert refused.value.retry_after >= 0.5
@@ -194,23 +194,23 @@ def test_many_ask_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answer", "timeout", "message"),
     [
-        (says(429, {"error": {"message": f"Quota of {KEY}"}}), "busy or broken (429)"),
-        (says(500, b"Oops"), "busy or broken (500)"),
-        (says(503, {}, Retry_After="3600"), "busy or broken (503)"),
-        (drops, "cannot be reached"),
-        (hangs, "No answer within 0.3 s"),
-        (trickles, "No answer within 0.3 s"),
+        (says(429, {"error": {"message": f"Quota of {KEY}"}}), 20, "busy or broken (429)"),
+        (says(500, b"Oops"), 20, "busy or broken (500)"),
+        (says(503, {}, Retry_After="3600"), 20, "busy or broken (503)"),
+        (drops, 20, "cannot be reached"),
+        (hangs, 0.3, "No answer within 0.3 s"),
+        (trickles, 0.3, "No answer within 0.3 s"),
     ],
 )
-def test_what_may_be_better_later(answer: Answer, message: str) -> None:
+def test_what_may_be_better_later(answer: Answer, timeout: float, message: str) -> None:
     with Server(answer) as server:
         began = time.monotonic()
         with pytest.raises(BackendUnavailable) as failed:
-            openai(server, timeout=0.3)(text("Is it?"))
+            openai(server, timeout=timeout)(text("Is it?"))
         assert message in failed.value.message
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert len(server.asked) == 1
 
 

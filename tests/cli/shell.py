@@ -179,7 +179,7 @@ class Chain:
 
     def rpc(self, method: str, *params: Any) -> Any:
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answered = requests.post(self.url, json=asked, timeout=10).json()
+        answered = requests.post(self.url, json=asked, timeout=60).json()
         assert "error" not in answered, answered
         return answered["result"]
 
@@ -189,7 +189,7 @@ class Chain:
     def send(self, sender: str, to: str, data: str) -> None:
         """Sends from an account whose key Anvil has."""
         sent = self.rpc("eth_sendTransaction", {"from": sender, "to": to, "data": data})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (receipt := self.rpc("eth_getTransactionReceipt", sent)) is None:
             assert time.monotonic() < deadline, "it is not mined"
             time.sleep(0.02)
@@ -214,7 +214,7 @@ def _end_with_parent() -> None:
 def is_there(chain: Chain) -> bool:
     try:
         return bool(chain.rpc("eth_chainId"))
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

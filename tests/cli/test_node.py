@@ -68,7 +68,7 @@ def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(documented: Ne
         asked = documented.dtn("ask", "What?", "--node", name, *paying)
         node.until(lambda: "taken" in node.out)
         node.process.send_signal(signal.SIGINT)
-        time.sleep(2 * ONE_SIGNAL)
+        time.sleep(5 * ONE_SIGNAL)  # it takes a moment to get there
         assert node.process.poll() is None
         node.process.send_signal(signal.SIGINT)
         code = node.process.wait(20)

@@ -43,6 +43,7 @@ def test_answers_are_lines_from_cursor_to_cursor(
         watching.until(lambda: "Two?" in watching.out)
         done = watching.interrupt()
     third = ask(network, session, "Three?")
+    network.dtn("answer", third)  # it is there by now
     again = network.dtn(*watch, "--timeout", "2")
     then = network.dtn(*watch, "--timeout", "0")
 
@@ -59,11 +60,11 @@ def test_since_now_is_remembered_without_an_answer(
 ) -> None:
     cursor = tmp_path / "cursor.json"
     watch = ("watch", "--account", CUSTOMER, "--cursor", str(cursor), "--since", "now", "--json")
-    ask(network, session, "Before?")
-    network.dtn("watch", "--session", session, "--timeout", "1")  # it is answered by now
+    network.dtn("answer", ask(network, session, "Before?"))
 
     done = network.dtn(*watch, "--timeout", "1")
     request = ask(network, session, "While nobody watches?")
+    network.dtn("answer", request)
     again = network.dtn(*watch, "--timeout", "2")
 
     assert (done.code, done.out) == (0, "")
@@ -85,8 +86,8 @@ def test_failures_are_lines_too(network: Network, session: str) -> None:
 
 def test_a_session_that_is_closed_ends_it(network: Network, session: str) -> None:
     request = ask(network, session, "Hello?")
-    network.dtn("watch", "--session", session, "--timeout", "1")
-    network.dtn("session", "close", session, "--account", CUSTOMER, "-y")
+    network.dtn("answer", request)
+    assert network.dtn("session", "close", session, "--account", CUSTOMER, "-y").code == 0
 
     done = network.dtn("watch", "--session", session, "--json")
 

@@ -175,7 +175,7 @@ def send_with_delegations(
     signed = Account.from_key(sender.private_key).sign_transaction(transaction)
     raw = "0x" + bytes(signed.raw_transaction).hex()
     sent = rpc.result(net.provider, "eth_sendRawTransaction", [raw])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (receipt := rpc.result(net.provider, "eth_getTransactionReceipt", [sent])):
         assert time.monotonic() < deadline, "the transaction is not mined"
         time.sleep(0.02)

@@ -40,7 +40,7 @@ LAG = 16
 LOST = 0
 
 # For how many seconds a process may be at its work.
-PATIENCE = 120
+PATIENCE = 600
 
 
 @dataclass(frozen=True)

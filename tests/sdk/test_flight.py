@@ -38,7 +38,7 @@ def test_waiting_takes_two_calls_a_poll(flown: dict[str, Any]) -> None:
     answers = methods.pop("eth_call")
 
     assert methods["eth_getLogs"] * 2 <= sum(methods.values()) <= 2 * flown["waiting"]["http"]
-    assert answers <= 2 * HOW_MANY + 20
+    assert answers <= 2 * HOW_MANY + flown["waiting"]["http"]
 
 
 def test_reading_a_thousand_takes_one_http_request(flown: dict[str, Any]) -> None:

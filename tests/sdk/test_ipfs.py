@@ -331,14 +331,14 @@ def test_every_failure_is_told(serve: Serve) -> None:
         "(received 99 bytes, expected 100)",
         redirects(""): "more than 5 redirects",
         endless(): f"more than {fetching.MAX_BLOCK} bytes, and no block has as many",
-        hangs: "not done within 2 s",
+        hangs: "not done within 5 s",
     }
     gateways = serve(imported.blocks, *behaviours)
     with Gateway({}) as gone:
         pass
 
     with pytest.raises(ContentUnavailable) as caught:
-        fetch(imported.cid, *gateways, gone, timeout=2)
+        fetch(imported.cid, *gateways, gone, timeout=5)
 
     told = [*behaviours.values(), "All connection attempts failed"]
     assert caught.value.reasons == dict(

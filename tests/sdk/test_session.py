@@ -69,7 +69,7 @@ def between(network: LocalNetwork, balances: Balances) -> Through:
             nonlocal sent
             sent += method == "eth_sendRawTransaction"
             if method == "eth_sendRawTransaction" and sent == 2:
-                deadline = time.monotonic() + 5
+                deadline = time.monotonic() + 30
                 while balances.of_network == before:
                     assert time.monotonic() < deadline, "the deposit does not arrive"
                 intervene(proxy)

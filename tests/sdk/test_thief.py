@@ -41,7 +41,7 @@ STARTS = 200
 # How many bare deposits have to be taken, and of how many at most: with bad luck, both transactions
 # come to the end of the same block before the thief could do anything.
 THEFTS = 4
-BARE_STARTS = 20
+BARE_STARTS = 60
 
 # Seconds from one block to the next.
 BLOCK_TIME = 0.1

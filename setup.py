@@ -7,7 +7,16 @@ from setuptools import find_packages, setup
 solidity = ["ape-solidity>=0.8.6"]
 safe = ["ape-safe>=0.8.23"]
 node = ["prometheus-client"]
-test = [*solidity, *safe, *node, "hypothesis", "pytest"]
+test = [
+    *solidity,
+    *safe,
+    *node,
+    "hypothesis",
+    "pytest",
+    "pytest-randomly",
+    "pytest-timeout",
+    "pytest-xdist",
+]
 dev = [
     *test,
     "build",

@@ -18,8 +18,9 @@ from ape_dtn.amount import Amount, Token
 from ape_dtn.chain import rpc, sends
 from ape_dtn.chain.abi import Function
 from ape_dtn.local import NODE, Behaviour, FeeToken, LocalNetwork, create_token, deploy, fund
+from ape_dtn.testing import workers
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.processor_time"]
 
 # What only these contracts let happen: the session manager is replaced, or an answer is not the
 # only one that is wanted.
@@ -52,16 +53,25 @@ def cast(accounts: Any) -> Cast:
     return Cast(*accounts[:4])
 
 
-@pytest.fixture(scope="session", autouse=True)
-def local_networks(
-    pytestconfig: pytest.Config, networks: Any, cast: Cast
-) -> dict[Behaviour, LocalNetwork]:
-    """Both, on one chain, whose every block is a second after the one before.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deploys the networks before the first test, if any test uses them.
 
-    Always there, since Ape takes back whatever comes after a test's first fixture.
+    Ape takes back whatever a fixture of the session sends after that. A test of nothing but Python
+    does not wait for them.
     """
-    if pytestconfig.getoption("--dtn-target"):
-        return {}
+    if hasattr(config, "workerinput"):
+        workers.separate()
+    functions = [item for item in items if isinstance(item, pytest.Function)]
+    if any(local_networks.__name__ in item.fixturenames for item in functions):
+        for item in functions:
+            if local_networks.__name__ not in item.fixturenames:
+                item.fixturenames.insert(0, local_networks.__name__)
+
+
+@pytest.fixture(scope="session")
+def local_networks(networks: Any, cast: Cast) -> dict[Behaviour, LocalNetwork]:
+    """Both, on one chain, whose every block is a second after the one before."""
     provider = networks.active_provider
     if provider.http_uri:
         # Blocks of one second would share request ids on the deployed behaviour.

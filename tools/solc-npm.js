@@ -3,6 +3,7 @@
 // py-solc-x uses: `--version`, and `--standard-json` on standard input.
 "use strict";
 
+const crypto = require("node:crypto");
 const fs = require("node:fs");
 const path = require("node:path");
 
@@ -63,13 +64,53 @@ function version() {
   }
 }
 
+// Compiling takes a minute here and depends on nothing but the input and the files that it imports:
+// what was compiled before is kept in the checkout, by the hash of the one and with those of the others.
+const KEPT = path.join(__dirname, "..", ".tools", "compiled");
+
+function hash(text) {
+  return crypto.createHash("sha256").update(text).digest("hex");
+}
+
+function compile(input, read) {
+  const kept = path.join(KEPT, `${hash(`${version()}\n${input}`)}.json`);
+  const current = (name) => hash(JSON.stringify(read(name)));
+  try {
+    const { imported, output } = JSON.parse(fs.readFileSync(kept, "utf8"));
+    if (Object.entries(imported).every(([name, was]) => current(name) === was)) return output;
+  } catch {
+    // Not compiled before.
+  }
+  const imported = {};
+  const output = require("solc").compile(input, {
+    import: (name) => {
+      imported[name] = current(name);
+      return read(name);
+    },
+  });
+  keep(kept, JSON.stringify({ imported, output }));
+  return output;
+}
+
+// Written beside its place first: another process may read it at any time.
+function keep(file, text) {
+  const beside = `${file}.${process.pid}`;
+  try {
+    fs.mkdirSync(KEPT, { recursive: true });
+    fs.writeFileSync(beside, text);
+    fs.renameSync(beside, file);
+  } catch {
+    // A read-only folder only costs time.
+  }
+}
+
 const options = parse(process.argv.slice(2));
 if (options["--version"]) {
   const name = "solc, the solidity compiler commandline interface";
   process.stdout.write(`${name}\nVersion: ${version()}\n`);
 } else if (options["--standard-json"]) {
   const input = fs.readFileSync(0, "utf8");
-  const output = require("solc").compile(input, { import: reader(options) });
+  const output = compile(input, reader(options));
   const pretty = options["--pretty-json"];
   fs.writeFileSync(1, (pretty ? JSON.stringify(JSON.parse(output), null, 2) : output) + "\n");
 } else {

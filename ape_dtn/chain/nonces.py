@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ape_dtn.chain.networks import data_folder
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -21,10 +22,9 @@ def turn(provider: ProviderAPI, sender: str) -> Iterator[None]:
     The operating system gives the turn back when its holder dies, however it does.
     """
     from ape.logging import logger
-    from ape.utils.basemodel import ManagerAccessMixin as access
     from filelock import FileLock, Timeout
 
-    folder = Path(access.config_manager.DATA_FOLDER) / "dtn" / "turns"
+    folder = data_folder(provider) / "turns"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{provider.chain_id}-{sender}.lock")
     try:

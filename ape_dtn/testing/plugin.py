@@ -32,6 +32,7 @@ _NETWORKS = "_dtn_networks"
 _wanted = pytest.StashKey[list[str]]()
 _folder = pytest.StashKey["TemporaryDirectory[str]"]()
 _uses = pytest.StashKey[bool]()
+_shared = pytest.StashKey["str | None"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,6 +93,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if wanted:
         config.stash[_wanted] = [each for each in BEHAVIOURS if each in wanted]
         config.stash[_folder] = TemporaryDirectory(prefix="dtn-")
+        if hasattr(config, "workerinput"):  # of pytest-xdist
+            from ape_dtn.testing import workers
+
+            config.stash[_shared] = workers.separate()
         for item in with_fixtures:
             if _NETWORKS not in item.fixturenames:
                 item.fixturenames.insert(0, _NETWORKS)
@@ -159,6 +164,13 @@ def _dtn_networks(pytestconfig: pytest.Config, accounts: Any) -> Iterator[Networ
         pytest.fail(
             "Fixtures of the DTN have to be named by tests or their fixtures, or by "
             "@pytest.mark.usefixtures: the network is deployed before the first test.",
+            pytrace=False,
+        )
+    if shared := pytestconfig.stash.get(_shared, None):
+        pytest.fail(
+            f"The workers of pytest-xdist would all use the chain at {shared}: unset "
+            "APE_FOUNDRY_HOST and `foundry: host:`, so that each starts an Anvil of its own, or "
+            "run the tests without -n.",
             pytrace=False,
         )
     folder = Path(pytestconfig.stash[_folder].name) / "ipfs"

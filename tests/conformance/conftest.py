@@ -88,6 +88,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         subjects = [Path(file)] if file else list(Behaviour)
         names = [each.stem if isinstance(each, Path) else each.value.lower() for each in subjects]
         metafunc.parametrize("subject", subjects, ids=names, indirect=True)
+        if not file:
+            metafunc.fixturenames.insert(0, "local_networks")  # deployed before the first test
 
 
 @pytest.fixture

@@ -65,7 +65,8 @@ def test_the_tests_of_a_new_project_pass(
 ) -> None:
     monkeypatch.setenv("APE_FOUNDRY_HOST", f"http://127.0.0.1:{free_port()}")
 
-    done = ape("test", "--network", network, folder=fresh)
+    # Each of the two has a chain of its own.
+    done = ape("test", "-n", "2", "--network", network, folder=fresh)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\b8 passed\b", done.stdout), done.stdout

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from ape_dtn import DtnSession
 from ape_dtn.chain.networks import data_folder
 from ape_dtn.devnet.anvil import free_port
+from ape_dtn.testing import workers
 
 PROJECT = Path(__file__).with_name("users_project")
 
@@ -119,6 +122,56 @@ def test_nothing_is_written_to_the_journal_of_whoever_runs_the_tests(
 ) -> None:
     assert (data_folder(dtn_session.ai.provider) / "journal.sqlite3").is_file()
     assert data_folder(dtn_session.ai.provider) != Path(ape.config.DATA_FOLDER) / "dtn"
+
+
+@pytest.fixture
+def running_chain() -> Iterator[str]:
+    """The address of something that accepts connections, as an Anvil of the user does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("alone")
+def test_workers_do_not_share_a_running_chain(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, running_chain: str
+) -> None:
+    monkeypatch.setenv("APE_FOUNDRY_HOST", running_chain)
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def accounts(): return []
+
+        def test_it(dtn): pass
+    """)
+
+    done = pytester.runpytest_subprocess(*ALONE, "-p", "xdist", "-n", "2")
+
+    told = f"*would all use the chain at {running_chain}: unset APE_FOUNDRY_HOST*without -n.*"
+    done.stdout.fnmatch_lines([told])
+    done.assert_outcomes(errors=1)
+
+
+@pytest.mark.parametrize("named", [None, "http://127.0.0.1:1", "auto"])
+def test_a_worker_has_a_chain_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    monkeypatch.delenv("APE_FOUNDRY_HOST", raising=False)
+    if named:
+        monkeypatch.setenv("APE_FOUNDRY_HOST", named)
+
+    assert workers.separate() is None
+    assert os.environ["APE_FOUNDRY_HOST"].startswith("http://127.0.0.1:")
+    assert os.environ["APE_FOUNDRY_HOST"] != named
+
+
+def test_a_chain_is_recognised_without_a_scheme(
+    monkeypatch: pytest.MonkeyPatch, running_chain: str
+) -> None:
+    named = running_chain.removeprefix("http://")
+    monkeypatch.setenv("APE_FOUNDRY_HOST", named)
+
+    assert workers.separate() == named
 
 
 # A project of a user, whose tests are run by `ape test`.

@@ -1,0 +1,115 @@
+"""How much processor time each test takes, with all processes that it starts: a pytest plugin.
+
+A run ends with the tests that take the most; ``--processor-time FILE`` writes all of them as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# How many tests a run ends with.
+SHOWN = 20
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PROPERTY = "processor_time"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "write the processor time of each test, in seconds, to this file, as JSON"
+    parser.addoption("--processor-time", metavar="FILE", help=help)
+
+
+def used() -> float:
+    """The processor time of this process and all its descendants until now, in seconds.
+
+    A process counts what its children have used once they have ended and were waited for.
+    """
+    times = os.times()
+    ended = times.user + times.system + times.children_user + times.children_system
+    return ended + sum(_used_by(pid) for pid in _descendants(Path("/proc/self")))
+
+
+def _descendants(process: Path) -> Iterator[int]:
+    """The ids of all processes below one; none where the system has no ``/proc``."""
+    for children in process.glob("task/*/children"):
+        try:
+            pids = [int(each) for each in children.read_text().split()]
+        except OSError:  # the thread has ended
+            continue
+        for pid in pids:
+            yield pid
+            yield from _descendants(Path(f"/proc/{pid}"))
+
+
+def _used_by(pid: int) -> float:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:  # it has ended
+        return 0.0
+    # From the third field on: the second is the name, which may hold spaces and parentheses.
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(each) for each in fields[11:15]) / _TICKS
+
+
+class Measuring:
+    """Measures in the process that runs tests, which may be a worker of pytest-xdist."""
+
+    def __init__(self) -> None:
+        self._before = used()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None]:
+        if call.when == "teardown":
+            now = used()
+            item.user_properties.append((_PROPERTY, now - self._before))
+            self._before = now
+        yield
+
+
+class Telling:
+    """Collects what was measured, and tells it at the end of the run."""
+
+    def __init__(self, file: str | None) -> None:
+        self._file = file
+        self._tests: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            found = dict(report.user_properties).get(_PROPERTY)
+            self._tests[report.nodeid] = float(str(found or 0))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if len(self._tests) <= SHOWN:
+            return
+        dearest = sorted(self._tests.items(), key=lambda each: each[1], reverse=True)
+        total = sum(self._tests.values())
+        terminalreporter.section(f"the {SHOWN} tests that take most of {total:.0f} s of processor")
+        for name, seconds in dearest[:SHOWN]:
+            terminalreporter.write_line(f"{seconds:7.2f} s  {name}")
+        if self._file:
+            document = {
+                "seconds": round(time.monotonic() - self._began, 1),
+                "processor_seconds": round(total, 1),
+                "tests": {name: round(seconds, 3) for name, seconds in dearest},
+            }
+            Path(self._file).write_text(json.dumps(document, indent=2) + "\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker:
+        file = config.getoption("--processor-time")
+        config.pluginmanager.register(Telling(file), "processor-time-telling")
+    is_controller = not is_worker and getattr(config.option, "dist", "no") != "no"
+    if not is_controller:
+        config.pluginmanager.register(Measuring(), "processor-time")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ape_dtn.local import Behaviour
+from tests.once import once_a_run
 
 ROOT = Path(__file__).parents[2]
 CALLS = 5_000  # 50 runs of 100, as the profile says
@@ -23,8 +24,12 @@ LEAST = 5
 
 
 @pytest.fixture(scope="module")
-def played() -> Any:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What Forge reports of a game on each behaviour."""
+    return once_a_run(tmp_path_factory, "invariants", _play)[1]
+
+
+def _play(_: Path) -> Any:
     forge = subprocess.run(
         ["forge", "test", "--json"],
         cwd=ROOT / "invariants",

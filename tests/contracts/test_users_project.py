@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,8 +19,11 @@ from ape_dtn.chain import sends
 from ape_dtn.chain.abi import Function
 from ape_dtn.errors import ContractReverted
 from tests.conftest import Cast
+from tests.wheel import python, run, wheel
 
 from .conftest import ANY, DIRECT, NO_CALLBACK, Net, raw, refused
+
+__all__ = ["python", "wheel"]
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = {"IDtnAi.sol", "WithDtnAi.sol", "WithDtnAiUpgradeable.sol", "DtnDefaults.sol"}
@@ -114,39 +113,6 @@ ROUTING = "(bytes32[],bytes32[],uint32,uint8,uint8)"
 REQUEST = "(bytes,bytes,uint8,uint256,uint256,uint256)"
 
 
-def run(*command: str | Path, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return str(done.stdout + done.stderr)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment with pip and setuptools alone."""
-    path = tmp_path_factory.mktemp("environment")
-    bundled = ("--no-download", "--pip", "bundle", "--setuptools", "bundle")
-    run(sys.executable, "-m", "virtualenv", "--quiet", *bundled, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def wheel(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: a build leaves things behind where it happens."""
-    place = tmp_path_factory.mktemp("wheel")
-    source = place / "source"
-    source.mkdir()
-    for file in ROOT.iterdir():
-        if file.is_file():
-            shutil.copy(file, source)
-    for folder in ("ape_dtn", "contracts", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", ".cache")
-        shutil.copytree(ROOT / folder, source / folder, ignore=ignored)
-    options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", place)
-    run(environment / "bin" / "pip", "wheel", *options, source)
-    (built,) = place.glob("*.whl")
-    return built
-
-
 @pytest.fixture(scope="module")
 def version(wheel: Path) -> str:
     return wheel.name.split("-")[1]
@@ -157,17 +123,6 @@ def files(wheel: Path) -> set[str]:
     """The names of the files in the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
-
-
-@pytest.fixture(scope="module")
-def python(environment: Path, wheel: Path) -> Path:
-    """The Python of an environment with the wheel installed, which sees this one's Ape."""
-    executable = environment / "bin" / "python"
-    run(executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
-    where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    packages = Path(run(executable, "-c", where).strip())
-    (packages / "ape.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return executable
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 # A project finds the Solidity library in an installed package, and not in a checkout.
-from tests.contracts.test_users_project import environment, python, wheel
+from tests.wheel import python
 
-__all__ = ["environment", "python", "wheel"]
+__all__ = ["python"]
 
 APE = "import sys; from ape._cli import cli; sys.argv[0] = 'ape'; cli()"
 
 Ape = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ape(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Ape:
     """Runs `ape` of the wheel's environment in a folder."""
     home = tmp_path_factory.mktemp("home")

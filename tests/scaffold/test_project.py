@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import InvalidOption
 from ape_dtn.scaffold.project import project
 from tests.cli.shell import Shell
+from tests.once import once_a_run
 
 from .conftest import Ape
 
@@ -45,18 +47,29 @@ def alone(tmp_path: Path) -> Shell:
     return Shell(tmp_path, {"APE_FOUNDRY_HOST": "http://127.0.0.1:1"})
 
 
-@pytest.fixture(scope="module")
-def fresh(ape: Ape, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new project, with another contract."""
-    folder = tmp_path_factory.mktemp("users")
-    done = ape("dtn", "init", "oracle", folder=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    done = ape(
-        *("dtn", "generate", *AGE_CHECK, "--api", "string[] -> string"), folder=folder / "oracle"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "oracle" / "tests" / "test_client.py").write_text(IMPORTS_ITS_CLIENT)
+@pytest.fixture(scope="session")
+def compiled(ape: Ape, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project with another contract, which is compiled."""
+
+    def make(folder: Path) -> None:
+        written = ape("dtn", "init", "oracle", folder=folder)
+        assert written.returncode == 0, written.stdout + written.stderr
+        project = folder / "oracle"
+        generate = ("dtn", "generate", *AGE_CHECK, "--api", "string[] -> string")
+        generated = ape(*generate, folder=project)
+        assert generated.returncode == 0, generated.stdout + generated.stderr
+        (project / "tests" / "test_client.py").write_text(IMPORTS_ITS_CLIENT)
+        done = ape("compile", folder=project)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    folder, _ = once_a_run(tmp_path_factory, "project", make)
     return folder / "oracle"
+
+
+@pytest.fixture
+def fresh(compiled: Path, tmp_path: Path) -> Path:
+    """A copy of the project for one test."""
+    return Path(shutil.copytree(compiled, tmp_path / "oracle"))
 
 
 @pytest.mark.parametrize("network", ["ethereum:local:test", "ethereum:local:foundry"])
@@ -73,12 +86,10 @@ def test_the_tests_of_a_new_project_pass(
     assert "failed" not in done.stdout
 
 
-def test_all_contracts_of_a_project_compile_together(ape: Ape, fresh: Path) -> None:
-    done = ape("compile", folder=fresh)
+def test_all_contracts_of_a_project_compile_together(fresh: Path) -> None:
+    found = json.loads((fresh / ".build" / "__local__.json").read_text())["contractTypes"]
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    compiled = json.loads((fresh / ".build" / "__local__.json").read_text())["contractTypes"]
-    assert {"Asker", "AgeCheck", "IERC20"} <= compiled.keys()
+    assert {"Asker", "AgeCheck", "IERC20"} <= found.keys()
 
 
 def test_a_new_project_is_written_without_a_network(alone: Shell) -> None:

@@ -67,7 +67,10 @@ OPERATIONS = {
 # `make crash` takes its time.
 EVERY_POINT = bool(os.environ.get("KILLS"))
 
-each_operation = pytest.mark.parametrize("name", OPERATIONS)
+
+def operations(*names: str) -> pytest.MarkDecorator:
+    """Runs a test with some of the operations only."""
+    return pytest.mark.parametrize("scene", names, indirect=True, scope="module")
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,21 @@ def uninterrupted(stage: Stage, operation: Operation) -> Uninterrupted:
     assert after != before
     assert after["waiting"] == 0
     return Uninterrupted(told.points, before, after, told.result, len(entries), told.seconds)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A chain with all that is there before an operation, and one run of it.
+
+    Attributes:
+        stage: Where the operation is done.
+        operation: What is interrupted.
+        whole: The run that nobody interrupted; it was taken back.
+    """
+
+    stage: Stage
+    operation: Operation
+    whole: Uninterrupted
 
 
 @dataclass(frozen=True)
@@ -186,6 +204,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(nursery, Behaviour.DEPLOYED, True, tmp_path_factory.mktemp("crash"))
 
 
+@pytest.fixture(scope="module", params=OPERATIONS)
+def scene(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """Each operation in turn, set up once for all tests of it."""
+    operation = OPERATIONS[request.param]
+    with set_for(stage, operation):
+        yield Scene(stage, operation, uninterrupted(stage, operation))
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A chain that mines ten times a second, whatever happens."""
@@ -196,23 +222,18 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 # Kills.
 
 
-@each_operation
-def test_killed_at_any_point(stage: Stage, name: str) -> None:
+def test_killed_at_any_point(scene: Scene) -> None:
     """At each step of the journal, and before and after HTTP requests: each, or each fourth."""
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        assert set(whole.points) >= STEPS
-        for at, point in enumerate(whole.points):
-            if not (EVERY_POINT or point in STEPS or at % 4 == 0):
-                continue
-            with stage.taken_back(), about(f"killed at {at}, {point}"):
-                told = interrupt(stage, operation, at)
-                assert told.killed
-                assert told.points == list(whole.points[: at + 1])
-                finish(
-                    stage, operation, whole, resumes=bool(at // 4 % 2 if at % 4 == 0 else at % 2)
-                )
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    assert set(whole.points) >= STEPS
+    for at, point in enumerate(whole.points):
+        if not (EVERY_POINT or point in STEPS or at % 4 == 0):
+            continue
+        with stage.taken_back(), about(f"killed at {at}, {point}"):
+            told = interrupt(stage, operation, at)
+            assert told.killed
+            assert told.points == list(whole.points[: at + 1])
+            finish(stage, operation, whole, resumes=bool(at // 4 % 2 if at % 4 == 0 else at % 2))
 
 
 def test_killed_at_random(quick: Stage) -> None:
@@ -245,154 +266,128 @@ def test_killed_at_random(quick: Stage) -> None:
 # Everything else.
 
 
-@pytest.mark.parametrize("name", ["start in two steps", "start by delegate", "request many"])
-def test_interrupted_at_any_point(stage: Stage, name: str) -> None:
+@operations("start in two steps", "start by delegate", "request many")
+def test_interrupted_at_any_point(scene: Scene) -> None:
     """By Ctrl-C."""
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        for at, point in enumerate(whole.points):
-            if point in STEPS or SEND in point or RECEIPT in point:
-                with stage.taken_back(), about(f"interrupted at {at}, {point}"):
-                    told = interrupt(stage, operation, at, signal=SIGINT)
-                    assert told.error in ("KeyboardInterrupt", "SystemExit")
-                    finish(stage, operation, whole, resumes=bool(at % 2))
-
-
-@each_operation
-def test_its_connection_is_lost_once_it_is_sent(stage: Stage, name: str) -> None:
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        for at, point in sendings(whole):
-            with stage.taken_back(), about(f"lost at {at}, {point}"):
-                told = interrupt(stage, operation, at, signal=LOST, patience=0.1)
-                assert told.error or told.result
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    for at, point in enumerate(whole.points):
+        if point in STEPS or SEND in point or RECEIPT in point:
+            with stage.taken_back(), about(f"interrupted at {at}, {point}"):
+                told = interrupt(stage, operation, at, signal=SIGINT)
+                assert told.error in ("KeyboardInterrupt", "SystemExit")
                 finish(stage, operation, whole, resumes=bool(at % 2))
 
 
-@each_operation
+def test_its_connection_is_lost_once_it_is_sent(scene: Scene) -> None:
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    for at, point in sendings(whole):
+        with stage.taken_back(), about(f"lost at {at}, {point}"):
+            told = interrupt(stage, operation, at, signal=LOST, patience=0.1)
+            assert told.error or told.result
+            finish(stage, operation, whole, resumes=bool(at % 2))
+
+
 @pytest.mark.parametrize("resumes", [True, False])
-def test_it_is_not_mined_in_time(stage: Stage, name: str, resumes: bool) -> None:
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        with stage.taken_back():
-            job = stage.job(operation.work, key=KEY, **operation.arguments)
-            (told,) = stage.nursery.run(replace(job, mines=False, patience=0.1))
-            assert told.error == "TransactionPending" or operation.work == "request_many"
-            finish(stage, operation, whole, resumes)
+def test_it_is_not_mined_in_time(scene: Scene, resumes: bool) -> None:
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    with stage.taken_back():
+        job = stage.job(operation.work, key=KEY, **operation.arguments)
+        (told,) = stage.nursery.run(replace(job, mines=False, patience=0.1))
+        assert told.error == "TransactionPending" or operation.work == "request_many"
+        finish(stage, operation, whole, resumes)
 
 
-@each_operation
-def test_what_was_sent_is_dropped(stage: Stage, name: str) -> None:
+def test_what_was_sent_is_dropped(scene: Scene) -> None:
     """Each of what waits to be mined, and all of it."""
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        at, point = sendings(whole)[-1]
-        for which in (0, -1, None):
-            with stage.taken_back(), about(f"dropped {which} of what was sent by {at}, {point}"):
-                waiting = waiting_after(stage, interrupt(stage, operation, at))
-                for each in waiting if which is None else [waiting[which]]:
-                    stage.nursery.rpc("anvil_dropTransaction", each["hash"])
-                finished = finish(stage, operation, whole, resumes=which == 0)
-                assert set(finished.sent) <= finished.signed | set(finished.sent_again)
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    at, point = sendings(whole)[-1]
+    for which in (0, -1, None):
+        with stage.taken_back(), about(f"dropped {which} of what was sent by {at}, {point}"):
+            waiting = waiting_after(stage, interrupt(stage, operation, at))
+            for each in waiting if which is None else [waiting[which]]:
+                stage.nursery.rpc("anvil_dropTransaction", each["hash"])
+            finished = finish(stage, operation, whole, resumes=which == 0)
+            assert set(finished.sent) <= finished.signed | set(finished.sent_again)
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "start by delegate"])
-def test_the_users_wallet_has_sped_it_up(stage: Stage, name: str) -> None:
+@operations(*(name for name in OPERATIONS if name != "start by delegate"))
+def test_the_users_wallet_has_sped_it_up(scene: Scene) -> None:
     """The same call with the same nonce and a higher fee."""
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        at, _ = sendings(whole)[-1]
-        for which in (0, -1, None):
-            with stage.taken_back(), about(f"{which} was sped up"):
-                waiting = waiting_after(stage, interrupt(stage, operation, at))
-                for each in waiting if which is None else [waiting[which]]:
-                    nonce, gas = int(each["nonce"], 16), int(each["gas"], 16)
-                    stage.do("transact", nonce=nonce, to=each["to"], data=each["input"], gas=gas)
-                finish(stage, operation, whole, resumes=which == 0)
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    at, _ = sendings(whole)[-1]
+    for which in (0, -1, None):
+        with stage.taken_back(), about(f"{which} was sped up"):
+            waiting = waiting_after(stage, interrupt(stage, operation, at))
+            for each in waiting if which is None else [waiting[which]]:
+                nonce, gas = int(each["nonce"], 16), int(each["gas"], 16)
+                stage.do("transact", nonce=nonce, to=each["to"], data=each["input"], gas=gas)
+            finish(stage, operation, whole, resumes=which == 0)
 
 
-@each_operation
-def test_the_users_wallet_has_cancelled_it(stage: Stage, name: str) -> None:
+def test_the_users_wallet_has_cancelled_it(scene: Scene) -> None:
     """Another transaction with the same nonce and a higher fee."""
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        at, _ = sendings(whole)[-1]
-        for which in (0, -1, None):
-            with stage.taken_back(), about(f"{which} was cancelled"):
-                waiting = waiting_after(stage, interrupt(stage, operation, at))
-                for each in waiting if which is None else [waiting[which]]:
-                    stage.do("transact", nonce=int(each["nonce"], 16))
-                finish(stage, operation, whole, resumes=which == 0, same_nonce=False)
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    at, _ = sendings(whole)[-1]
+    for which in (0, -1, None):
+        with stage.taken_back(), about(f"{which} was cancelled"):
+            waiting = waiting_after(stage, interrupt(stage, operation, at))
+            for each in waiting if which is None else [waiting[which]]:
+                stage.do("transact", nonce=int(each["nonce"], 16))
+            finish(stage, operation, whole, resumes=which == 0, same_nonce=False)
 
 
+@operations("start in two steps")
 @pytest.mark.parametrize("resumes", [True, False])
 def test_the_users_wallet_has_sped_up_the_deposit_and_cancelled_the_start(
-    stage: Stage, resumes: bool
+    scene: Scene, resumes: bool
 ) -> None:
-    operation = OPERATIONS["start in two steps"]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        at, _ = sendings(whole)[-1]
-        with stage.taken_back():
-            deposit, start = waiting_after(stage, interrupt(stage, operation, at))
-            nonce, gas = int(deposit["nonce"], 16), int(deposit["gas"], 16)
-            stage.do("transact", nonce=nonce, to=deposit["to"], data=deposit["input"], gas=gas)
-            stage.do("transact", nonce=int(start["nonce"], 16))
-            finish(stage, operation, whole, resumes, same_nonce=False)
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    at, _ = sendings(whole)[-1]
+    with stage.taken_back():
+        deposit, start = waiting_after(stage, interrupt(stage, operation, at))
+        nonce, gas = int(deposit["nonce"], 16), int(deposit["gas"], 16)
+        stage.do("transact", nonce=nonce, to=deposit["to"], data=deposit["input"], gas=gas)
+        stage.do("transact", nonce=int(start["nonce"], 16))
+        finish(stage, operation, whole, resumes, same_nonce=False)
 
 
-@each_operation
-def test_its_nonces_are_used_elsewhere(stage: Stage, name: str) -> None:
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        at = max(at for at, point in enumerate(whole.points) if point == Step.SIGNED.value)
-        for used in (1, 2):
-            with stage.taken_back(), about(f"{used} were used"):
-                interrupt(stage, operation, at)
-                for _ in range(used):
-                    stage.do("transact", nonce=stage.do("look")["nonce"])
-                    stage.nursery.rpc("evm_mine")
-                finish(stage, operation, whole, resumes=used == 1, same_nonce=False)
-
-
-@each_operation
-@pytest.mark.parametrize("resumes", [True, False])
-def test_a_reorganisation_takes_it_away(stage: Stage, name: str, resumes: bool) -> None:
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        with stage.taken_back():
-            before = stage.nursery.rpc("evm_snapshot")
-            stage.do(operation.work, key=KEY, **operation.arguments)
-            stage.nursery.rpc("evm_revert", before)
-            finished = finish(stage, operation, whole, resumes)
-            assert set(finished.sent) == finished.signed
-
-
-@each_operation
-@pytest.mark.parametrize("first", [True, False])
-def test_a_node_behind_the_endpoint_lags(stage: Stage, name: str, first: bool) -> None:
-    """Some answers are of the chain as it was before."""
-    operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        done = max(at for at, point in enumerate(whole.points) if point == Step.DONE.value)
-        for at in (sendings(whole)[-1][0], done - 1, done):
-            with stage.taken_back(), about(f"killed at {at}, {whole.points[at]}"):
-                interrupt(stage, operation, at)
+def test_its_nonces_are_used_elsewhere(scene: Scene) -> None:
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    at = max(at for at, point in enumerate(whole.points) if point == Step.SIGNED.value)
+    for used in (1, 2):
+        with stage.taken_back(), about(f"{used} were used"):
+            interrupt(stage, operation, at)
+            for _ in range(used):
+                stage.do("transact", nonce=stage.do("look")["nonce"])
                 stage.nursery.rpc("evm_mine")
-                behind = whole.before["nonce"]
-                resume = replace(stage.job("resume"), behind=behind, first=first, patience=2.0)
-                (told,) = stage.nursery.run(resume)
-                assert not {each for each in told.sent if each not in signed_on(stage)}
-                finish(stage, operation, whole, resumes=True)
+            finish(stage, operation, whole, resumes=used == 1, same_nonce=False)
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_reorganisation_takes_it_away(scene: Scene, resumes: bool) -> None:
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    with stage.taken_back():
+        before = stage.nursery.rpc("evm_snapshot")
+        stage.do(operation.work, key=KEY, **operation.arguments)
+        stage.nursery.rpc("evm_revert", before)
+        finished = finish(stage, operation, whole, resumes)
+        assert set(finished.sent) == finished.signed
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_node_behind_the_endpoint_lags(scene: Scene, first: bool) -> None:
+    """Some answers are of the chain as it was before."""
+    stage, operation, whole = scene.stage, scene.operation, scene.whole
+    done = max(at for at, point in enumerate(whole.points) if point == Step.DONE.value)
+    for at in (sendings(whole)[-1][0], done - 1, done):
+        with stage.taken_back(), about(f"killed at {at}, {whole.points[at]}"):
+            interrupt(stage, operation, at)
+            stage.nursery.rpc("evm_mine")
+            behind = whole.before["nonce"]
+            resume = replace(stage.job("resume"), behind=behind, first=first, patience=2.0)
+            (told,) = stage.nursery.run(resume)
+            assert not {each for each in told.sent if each not in signed_on(stage)}
+            finish(stage, operation, whole, resumes=True)
 
 
 def signed_on(stage: Stage) -> set[str]:

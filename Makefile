@@ -49,7 +49,7 @@ test: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## run the tests; AR
 # Without Ape's isolation: somebody else's chain is not to be set back.
 conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=choice, see README.md
 	@test -n "$(TARGET)" || { echo "Which network? make conformance TARGET=file, see README.md" >&2; exit 2; }
-	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --disable-isolation \
+	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --disable-isolation --timeout 0 \
 		--dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
 
 invariants: $(DEV) $(FORGE) $(SOLC) ## play with the contracts at random: 100,000 calls on each behaviour
@@ -72,7 +72,7 @@ audit: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## all that machine
 	@$(run) audit/run.sh
 
 crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random moments: KILLS=600, SEED=number to repeat
-	@$(run) KILLS=$(KILLS) SEED=$(SEED) tools/test.sh tests/sdk/test_crash.py -k killed_at -s $(ARGS)
+	@$(run) KILLS=$(KILLS) SEED=$(SEED) tools/test.sh tests/sdk/test_crash.py -k killed_at -s --timeout 0 $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py

@@ -55,6 +55,14 @@ def deployed(sepolia: Sepolia, safe: str) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def taken_back(sepolia: Sepolia, deployed: dict[str, Any]) -> Iterator[None]:
+    """What a test does to the network is taken back."""
+    before = sepolia.chain.rpc("evm_snapshot")
+    yield
+    assert sepolia.chain.rpc("evm_revert", before)
+
+
 def status(sepolia: Sepolia) -> dict[str, Any]:
     done = sepolia.dtn("deployment", "status", FILE, "--json")
     assert done.code == 0, done.err

@@ -6,7 +6,10 @@ from setuptools import find_packages, setup
 
 solidity = ["ape-solidity>=0.8.6"]
 safe = ["ape-safe>=0.8.23"]
-node = ["prometheus-client"]
+node = [
+    "prometheus-client",
+    "python-multipart>=0.0.13",  # the first that does not call its module `multipart`
+]
 test = [
     *solidity,
     *safe,
@@ -44,10 +47,12 @@ setup(
     install_requires=[
         "eth-ape>=0.8.51,<0.9",
         "ape-foundry>=0.8.12",
+        # eth-keys signs with it in place of pure Python. 21 is the first that needs no other
+        # package; it has wheels for Python 3.10 to 3.13.
+        "coincurve>=21; python_version < '3.14'",
         "filelock",
         "httpx",
         "multiformats",
-        "python-multipart>=0.0.13",  # the first that does not call its module `multipart`
     ],
     extras_require={"solidity": solidity, "safe": safe, "node": node, "test": test, "dev": dev},
     entry_points={

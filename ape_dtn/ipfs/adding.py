@@ -12,6 +12,7 @@ from io import BufferedIOBase, BytesIO
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from ape_dtn.errors import MissingExtra
 from ape_dtn.ipfs import unixfs
 from ape_dtn.ipfs.blocks import Blocks
 
@@ -75,12 +76,16 @@ def add(
         For each file its name, its CID, and how many bytes its blocks have together.
 
     Raises:
+        MissingExtra: The parser of multipart bodies is not installed.
         Malformed: The body is no multipart, or not all of it, or holds what is no file.
         OSError: A file cannot be written.
     """
-    from python_multipart import FormParser
-    from python_multipart.exceptions import FormParserError
-    from python_multipart.multipart import parse_options_header
+    try:
+        from python_multipart import FormParser
+        from python_multipart.exceptions import FormParserError
+        from python_multipart.multipart import parse_options_header
+    except ImportError as err:
+        raise MissingExtra("node", "uploads to the IPFS store (/api/v0/add)") from err
 
     added: list[tuple[str, CID, int]] = []
     ends: list[bool] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.asking.values import read_json
@@ -47,13 +48,17 @@ def call(
     except (httpx.HTTPError, httpx.InvalidURL) as err:
         raise StoreRefused(where, "its address is impossible") from err
     if response.status_code >= 300:
-        is_passing = response.status_code >= 500 or response.status_code in (408, 425, 429)
-        kind = StoreUnavailable if is_passing else StoreRefused
+        kind = StoreUnavailable if _is_transient(response.status_code) else StoreRefused
         raise kind(where, f"HTTP {response.status_code}{_said(body)}")
     try:
         return [dict(read_json(line)) for line in _documents(body)]
     except (ValueError, TypeError) as err:
         raise StoreRefused(where, "the answer is no JSON") from err
+
+
+def _is_transient(status: int) -> bool:
+    """Whether the same request may succeed later. A service without the feature answers 501."""
+    return status in (408, 425, 429) or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED)
 
 
 def _body(response: httpx.Response, where: str, deadline: float) -> bytes:

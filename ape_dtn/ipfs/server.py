@@ -22,6 +22,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from ape_dtn.errors import MissingExtra
 from ape_dtn.ipfs import adding, unixfs
 from ape_dtn.ipfs.blocks import Blocks, Missing, log
 
@@ -113,6 +114,8 @@ class _Visit(BaseHTTPRequestHandler):
             work()
         except _Refused as err:
             self._say_error(err.status, str(err))
+        except MissingExtra as err:
+            self._say_error(HTTPStatus.NOT_IMPLEMENTED, f"{err.message} {err.hint}")
         except (adding.Malformed, unixfs.Unusable) as err:
             self._say_error(HTTPStatus.BAD_REQUEST, str(err))
         except Missing as err:

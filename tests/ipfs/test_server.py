@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ape_dtn.errors import ContentUnavailable
-from ape_dtn.ipfs import fetching, server, unixfs
+from ape_dtn.errors import ContentUnavailable, StoreRefused
+from ape_dtn.ipfs import fetching, kubo, server, unixfs
 from ape_dtn.ipfs.blocks import Blocks
 from tests.ipfs import importer
 from tests.ipfs.forge import cid_of
@@ -230,6 +233,46 @@ def test_what_holds_no_file_is_refused(
     for sent in (body, iter([body])):  # of a known length, and in chunks
         answer = gateway.post("/api/v0/add", headers=headers, content=sent)
         assert (answer.status_code, answer.json()["Type"]) == (400, "error")
+
+
+# As on a machine where the package was installed without its extra `node`.
+WITHOUT_EXTRA = """
+import sys
+
+sys.modules["python_multipart"] = None
+
+from pathlib import Path
+from ape_dtn.ipfs import server
+from ape_dtn.ipfs.blocks import Blocks
+
+with server.serving(Blocks(Path(sys.argv[1]))) as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_without_the_extra_an_upload_says_what_to_install(blocks: Blocks) -> None:
+    cid, _ = blocks.add(BytesIO(CONTENT))
+    command = [sys.executable, "-c", WITHOUT_EXTRA, str(blocks.folder)]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ran,
+        httpx.Client() as client,
+    ):
+        assert ran.stdin
+        assert ran.stdout
+        try:
+            url = ran.stdout.readline().strip()
+
+            # Also where all of it does not fit into the connection before the answer is read.
+            for content in (b"content", bytes(2**24)):
+                answer = client.post(f"{url}/api/v0/add", files={"file": content})
+                assert (answer.status_code, answer.json()["Type"]) == (501, "error")
+                assert "pip install 'ape-dtn[node]'" in answer.json()["Message"]
+            with pytest.raises(StoreRefused, match=re.escape("pip install 'ape-dtn[node]'")):
+                kubo.add(client, url, b"content", timeout=10)  # and not again: it would not help
+            assert fetching.fetch(str(cid), [url], limit=2**26, timeout=10) == CONTENT
+        finally:
+            ran.stdin.close()
 
 
 def test_a_file_comes_in_chunks_too(gateway: httpx.Client) -> None:

@@ -20,6 +20,7 @@ from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.chain import nonces, reads, reverts, rpc, safes
 from ape_dtn.chain.abi import Function, Log
+from ape_dtn.chain.serialization import serialize
 from ape_dtn.errors import (
     ContractReverted,
     DtnError,
@@ -674,8 +675,7 @@ def _signed(account: AccountAPI, txn: TransactionAPI) -> Signed:
     signed = account.sign_transaction(txn)
     if signed is None:
         raise SigningDeclined(str(account.address))
-    # Once: Ape recovers the signer each time, and would do it again for the hash.
-    raw = bytes(signed.serialize_transaction())
+    raw = serialize(account, signed)
     transaction_hash = "0x" + keccak(raw).hex()
     return Signed(transaction_hash, str(account.address), signed.nonce or 0, "0x" + raw.hex())
 

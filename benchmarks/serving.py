@@ -1,10 +1,17 @@
-"""Measures how many requests a node answers in a second, beside what the chain alone would take.
+"""Measures how many requests a node answers per second, with coincurve and in pure Python.
 
-``python benchmarks/serving.py`` prints, as JSON for both behaviours of the network and for 1, 20
-and 200 requests in flight, the answers per second of a node process with the echo backend, and of
-the same transactions signed beforehand and sent to the same chain, up to 64 in one HTTP request.
-Time counts from when the requests are on the chain until the last of them is completed. It needs
-Anvil on the PATH, and starts one of its own and a node in a process of its own.
+``python benchmarks/serving.py`` prints, as JSON, for each implementation of signing in eth-keys:
+
+- the milliseconds of processor time that signing and serializing one transaction takes;
+- for both behaviours of the network, and for 1, 20 and 200 requests in flight, the answers per
+  second of a node process with the echo backend, and of the same transactions signed beforehand and
+  sent to the same chain, up to 64 in one HTTP request;
+- on Linux, the milliseconds of processor time that the node took for each answer, without its
+  start.
+
+Only the node uses the implementation: what asks it is the same each time. Time counts from when the
+requests are on the chain until the last of them is completed. It needs Anvil on the PATH, and
+starts one of its own and a node in a process of its own.
 """
 
 from __future__ import annotations
@@ -40,6 +47,12 @@ if TYPE_CHECKING:
     from ape_dtn import DtnAi
     from ape_dtn.local import LocalNetwork
 
+# What eth-keys takes from ECC_BACKEND_CLASS.
+IMPLEMENTATIONS = {
+    "coincurve": "eth_keys.backends.coincurve.CoinCurveECCBackend",
+    "pure Python": "eth_keys.backends.native.main.NativeECCBackend",
+}
+
 # How many requests are in flight, and how often that is measured.
 FLIGHTS = {1: 7, 20: 3, 200: 1}
 
@@ -60,8 +73,41 @@ with networks.parse_network_choice("ethereum:local:foundry"):
     DtnNode(DtnAi(sys.argv[1]), NODE, accounts.test_accounts[1]).serve()
 """
 
+# The first signature is left out: Ape recovers its signer.
+SIGNATURES = 200
+SIGNING = """
+import sys, time
+from ape import networks
+from ape_dtn.chain.sends import _signed
+from ape_test.accounts import TestAccount
+from eth_account import Account
 
-def measure(behaviour: Behaviour, in_flight: int, times: int) -> dict[str, float]:
+key = bytes([1] * 32)
+address = Account.from_key(key).address
+account = TestAccount(index=0, address_str=address, private_key="0x" + key.hex())
+unsigned = networks.ethereum.create_transaction(
+    type=2, chain_id=1, sender=address, receiver=address, nonce=0, gas_limit=450_000,
+    max_fee=10**9, max_priority_fee=1, data=bytes(500),
+)
+_signed(account, unsigned)
+begun = time.process_time()
+for _ in range(int(sys.argv[1])):
+    _signed(account, unsigned)
+print(time.process_time() - begun)
+"""
+
+
+def sign(implementation: str) -> float:
+    """Milliseconds of processor time that signing and serializing one transaction takes."""
+    command = [sys.executable, "-c", SIGNING, str(SIGNATURES)]
+    environment = _environment(implementation)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return round(1000 * float(ran.stdout) / SIGNATURES, 3)
+
+
+def measure(
+    implementation: str, behaviour: Behaviour, in_flight: int, times: int
+) -> dict[str, float]:
     """Answers per second of the node and of the bare chain, in turn on a chain that is new.
 
     Anvil grows slower with all that it keeps.
@@ -75,15 +121,33 @@ def measure(behaviour: Behaviour, in_flight: int, times: int) -> dict[str, float
         network = deploy(owner, worker, behaviour)
         fund(provider, owner, network.token, str(customer.address), 1_000_000_000)
         session = DtnSession.start("1000", customer, network.ai)
-        node = stack.enter_context(_node(chain, network.ai.router))
+        environment = {**_environment(implementation), "APE_FOUNDRY_HOST": chain}
+        node = stack.enter_context(_node(environment, network.ai.router))
         # It has started when it has answered.
         _until_completed(network.ai, _completed(network.ai), len(_asked(session, 1)))
         node.send_signal(signal.SIGSTOP)
         seconds: dict[str, list[float]] = {"node": [], "bare chain": []}
+        used_before = _processor_seconds(node)
         for _ in range(times):
             seconds["bare chain"].append(_bare(session, network, worker, in_flight))
             seconds["node"].append(_by_node(session, node, in_flight))
-        return {who: round(in_flight / median(each), 1) for who, each in seconds.items()}
+        found = {who: round(in_flight / median(each), 1) for who, each in seconds.items()}
+        if used := _processor_seconds(node) - used_before:
+            found["node's processor ms"] = round(1000 * used / (in_flight * times), 1)
+        return found
+
+
+def _environment(implementation: str) -> dict[str, str]:
+    return {**os.environ, "ECC_BACKEND_CLASS": IMPLEMENTATIONS[implementation]}
+
+
+def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Seconds of processor time that a process has used so far; 0 where only Linux would say."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        return 0
+    after_name = stat.read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in after_name[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 def _by_node(session: DtnSession, node: subprocess.Popen[bytes], how_many: int) -> float:
@@ -159,9 +223,8 @@ def _until_completed(ai: DtnAi, before: int, how_many: int) -> None:
 
 
 @contextmanager
-def _node(chain: str, router: str) -> Iterator[subprocess.Popen[bytes]]:
+def _node(environment: dict[str, str], router: str) -> Iterator[subprocess.Popen[bytes]]:
     """A node that answers from a process of its own, until the context ends."""
-    environment = {**os.environ, "APE_FOUNDRY_HOST": chain}
     process = subprocess.Popen(
         [sys.executable, "-c", NODE, router], env=environment, stdout=subprocess.DEVNULL
     )
@@ -175,10 +238,17 @@ def _node(chain: str, router: str) -> Iterator[subprocess.Popen[bytes]]:
 def main() -> None:
     """Prints the measurement."""
     found = {
-        each.value.lower(): {
-            str(in_flight): measure(each, in_flight, times) for in_flight, times in FLIGHTS.items()
+        implementation: {
+            "signing ms": sign(implementation),
+            **{
+                behaviour.value.lower(): {
+                    str(in_flight): measure(implementation, behaviour, in_flight, times)
+                    for in_flight, times in FLIGHTS.items()
+                }
+                for behaviour in Behaviour
+            },
         }
-        for each in Behaviour
+        for implementation in IMPLEMENTATIONS
     }
     print(json.dumps(found, indent=2))
 

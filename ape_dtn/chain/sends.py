@@ -610,6 +610,8 @@ def _created(
     most = sum(transaction.value + limit * market.max_fee for transaction, limit in limited)
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
+    # Ape would build its whole configuration anew for each transaction to find it.
+    confirmations = provider.network.required_confirmations
     return [
         provider.network.ecosystem.create_transaction(
             **_kind(account, transaction, market.chain_id, nonce),
@@ -622,6 +624,7 @@ def _created(
             max_priority_fee=market.tip,
             value=transaction.value,
             data=transaction.data,
+            required_confirmations=confirmations,
         )
         for nonce, (transaction, limit) in enumerate(limited, market.nonce)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
@@ -323,18 +324,54 @@ def _not_connected(err: Exception) -> NoNetwork:
 
 @contextlib.contextmanager
 def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
-    """Keeps standard output for what was asked for, whoever else may want to write to it."""
+    """Keeps standard output for what was asked for, whoever else may want to write to it.
+
+    All is as it was afterwards: a command may run in a process that goes on.
+    """
     ctx.meta.update({_STDOUT: sys.stdout, _AS_JSON: as_json, _MAY_ASK: False, _INDENT: 2})
-    for handler in logging.getLogger("ape").handlers:
-        # Ape means to log to standard error, and looks it up under keys that are not there. It
-        # still logs when the command is over and the process it started is stopped.
-        if hasattr(handler, "echo_kwargs"):
-            levels = ("debug", "info", "success", "warning", "error")
-            handler.echo_kwargs = {level: {"err": True} for level in levels}
-    with contextlib.redirect_stdout(sys.stderr), Path(os.devnull).open() as nobody:
+    stdin = sys.stdin
+    with (
+        _logging_to_standard_error(),
+        contextlib.redirect_stdout(sys.stderr),
+        Path(os.devnull).open() as nobody,
+    ):
         # Where it is closed, whoever asks shall find the end of input instead of nothing at all.
         sys.stdin = sys.stdin or nobody
+        try:
+            yield
+        finally:
+            sys.stdin = stdin
+
+
+@contextlib.contextmanager
+def _logging_to_standard_error() -> Iterator[None]:
+    """Ape means to log to standard error, and looks it up under keys that are not there."""
+    before = _log_to_standard_error()
+    try:
         yield
+    finally:
+        for handler, echo_kwargs in before.items():
+            handler.echo_kwargs = echo_kwargs
+        _log_to_standard_error_at_exit()
+
+
+def _log_to_standard_error() -> dict[Any, Any]:
+    """Returns what each handler was told before."""
+    handlers = [each for each in logging.getLogger("ape").handlers if hasattr(each, "echo_kwargs")]
+    before = {handler: handler.echo_kwargs for handler in handlers}
+    for handler in handlers:
+        levels = ("debug", "info", "success", "warning", "error")
+        handler.echo_kwargs = {level: {"err": True} for level in levels}
+    return before
+
+
+@functools.cache
+def _log_to_standard_error_at_exit() -> None:
+    """Ape still logs when Python ends and the processes that it started are stopped.
+
+    What is registered last is called first: this has to be after Ape has started them.
+    """
+    atexit.register(_log_to_standard_error)
 
 
 def _print_json(file: Any, result: Any, indent: int | None = 2) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,10 @@ def devnet(
         backend,
         fork,
     )
-    signals = Signals()
-    with opened(wish, say) as running:
+    with Signals() as signals, opened(wish, say) as running:
         _show(running)
-        _log_to_terminal()
-        serve(running, signals.stopping)
+        with _logging_to_terminal():
+            serve(running, signals.stopping)
         signals.ignore()
     click.echo("All of it is stopped.", err=True)
 
@@ -141,8 +141,16 @@ class Signals:
             self._numbers.remove(signal.SIGHUP)
         self._are_waited_for = self._have_come = False
         self._first = 0.0
-        for number in self._numbers:
-            signal.signal(number, self._on_signal)
+        self._before = {each: signal.signal(each, self._on_signal) for each in self._numbers}
+
+    def __enter__(self) -> Signals:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._have_come:  # this process is about to end, and others may still come
+            return
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def stopping(self) -> bool:
         """Whether one has come. From now on they are waited for."""
@@ -166,14 +174,22 @@ class Signals:
             sys.exit(128 + number)
 
 
-def _log_to_terminal() -> None:
-    """What the node does, a line for each thing."""
+@contextlib.contextmanager
+def _logging_to_terminal() -> Iterator[None]:
+    """Tells what the node does, a line for each thing."""
     log = logging.getLogger("ape_dtn.node")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def _show(running: Devnet) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,18 +85,28 @@ def watch(
         timeout=timeout,
     )
     click.echo("Watching. Press Ctrl-C to stop it.", err=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as services are stopped
     printed = None
+    with _ending_on_sigterm():
+        try:
+            for outcome in watching:
+                _print(outcome)
+                printed = outcome
+                _save(cursor, watching.cursor)
+        except (KeyboardInterrupt, SystemExit):  # Ape turns Ctrl-C into SystemExit
+            pass
+        finally:
+            if watching.latest is printed:  # and not interrupted just before it could be printed
+                _save(cursor, watching.cursor)
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Ends as by Ctrl-C also on the signal that services are stopped with."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        for outcome in watching:
-            _print(outcome)
-            printed = outcome
-            _save(cursor, watching.cursor)
-    except (KeyboardInterrupt, SystemExit):  # Ape turns Ctrl-C into SystemExit
-        pass
+        yield
     finally:
-        if watching.latest is printed:  # and not interrupted just before it could be printed
-            _save(cursor, watching.cursor)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _print(outcome: Outcome) -> None:

@@ -140,7 +140,7 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
         store = stack.enter_context(keeping.opened(settings.ipfs_store or IPFS))
         say(f"Starting Anvil{' on a fork' if wish.fork else ''}")
         chain = stack.enter_context(anvil.running(wish.port, *_options(wish), state=wish.state))
-        os.environ[APE_HOST] = chain.url  # it goes before the configuration of Ape
+        stack.enter_context(_ape_connects_to(chain.url))
         provider = stack.enter_context(
             access.network_manager.ethereum.local.use_provider(
                 "foundry", provider_settings={"manage_process": False}, disconnect_after=True
@@ -163,6 +163,20 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
         if wish.block_time:
             rpc.result(provider, "evm_setIntervalMining", [wish.block_time])
         yield Devnet(chain, ai, node, models, backends.complaints(models), token, cast)
+
+
+@contextmanager
+def _ape_connects_to(url: str) -> Iterator[None]:
+    """Has Ape connect to this Anvil meanwhile, whatever its configuration says."""
+    before = os.environ.get(APE_HOST)
+    os.environ[APE_HOST] = url
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[APE_HOST]
+        else:
+            os.environ[APE_HOST] = before
 
 
 def serve(devnet: Devnet, stop: Callable[[], bool]) -> None:

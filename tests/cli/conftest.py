@@ -1,58 +1,125 @@
-"""Both behaviours, each on an Anvil of its own, deployed and served by `ape dtn deploy --serve`."""
+"""Where commands are run: on the chain of the tests, and at a home of the test's own."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn import deployments
+from ape_dtn.answers.answer import Status
+from ape_dtn.chain.abi import Router
+from ape_dtn.local import Behaviour, LocalNetwork
+from ape_dtn.names import id_of
+from tests.serving.conftest import at_work
 
-from .shell import FOUNDRY, Network, Shell, anvil, parsed
+from .in_process import InProcess
+from .shell import FOUNDRY, OWNER_ADDRESS, Chain, Done
 
-Networks = Callable[[Behaviour], Network]
+# Seconds between two looks of the node for something to answer.
+POLL = 0.05
 
 
-@pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+@dataclass(frozen=True)
+class Network:
+    """A network of the chain that the tests are connected to, and a shell that finds it there."""
+
+    local: LocalNetwork
+    chain: Chain
+    shell: InProcess
+
+    def dtn(self, *command: str, answers: str | None = None) -> Done:
+        return self.shell.dtn(*command, answers=answers)
+
+    @property
+    def router(self) -> str:
+        return self.local.ai.router
+
+    @property
+    def token(self) -> str:
+        return self.local.token
+
+    @property
+    def node(self) -> str:
+        return self.local.node.name
+
+    @property
+    def worker(self) -> str:
+        return str(self.local.node.worker.address)
+
+    def held_by(self, address: str) -> int:
+        """Its tokens, asked for as plainly as can be."""
+        data = "0x70a08231" + address[2:].rjust(64, "0")  # balanceOf(address)
+        return int(self.chain.rpc("eth_call", {"to": self.token, "data": data}, "latest"), 16)
+
+    def mint(self, address: str, units: int) -> None:
+        data = f"0x40c10f19{address[2:]:0>64}{units:064x}"  # mint(address,uint256)
+        self.chain.send(OWNER_ADDRESS, self.token, data)
+
+    def fail(self, request: str, reason: str) -> None:
+        """Answers as the node does when it fails."""
+        given: tuple[Any, ...] = (bytes.fromhex(request[2:]), Status.FAILURE, reason, b"")
+        data = Router.respond_to_request.encode(*given, id_of(self.node, "node"), 0, 0)
+        self.chain.send(self.worker, self.router, "0x" + data.hex())
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Its node is at work meanwhile; at other times nothing is answered."""
+        with at_work(self.local.node, POLL):
+            yield
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> InProcess:
+    """A shell of somebody who has nothing yet."""
     if shutil.which("ape") is None or shutil.which("anvil") is None:
         pytest.fail("`ape` and `anvil` have to be on PATH: use `make test`")
-    return Shell(tmp_path_factory.mktemp("home"))
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return InProcess(folder)
 
 
-@pytest.fixture(scope="session")
-def _networks(shell: Shell) -> Iterator[Networks]:
-    found: dict[Behaviour, Network] = {}
-    with ExitStack() as running:
-
-        def network(behaviour: Behaviour) -> Network:
-            if behaviour not in found:
-                chain = running.enter_context(anvil(shell))
-                here = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
-                deploy = ("deploy", "--serve", "--json", "--behaviour", behaviour.name.lower())
-                node = running.enter_context(here.running("ape", "dtn", *deploy))
-                deployed = node.until(lambda: parsed(node.out))
-                found[behaviour] = Network(chain, here, node, deployed)
-            return found[behaviour]
-
-        yield network
+@pytest.fixture
+def connected(shell: InProcess, networks: Any) -> InProcess:
+    """The shell, connected to the chain of the tests."""
+    url = str(networks.active_provider.http_uri)
+    return shell.having(APE_FOUNDRY_HOST=url, APE_DTN_NETWORK=FOUNDRY)
 
 
-@pytest.fixture(scope="module", params=list(Behaviour), ids=lambda each: each.name.lower())
-def network(_networks: Networks, request: pytest.FixtureRequest) -> Network:
-    """A network of each behaviour in turn, with an Anvil and a node of its own."""
-    return _networks(request.param)
+@pytest.fixture
+def network_of(
+    local_networks: dict[Behaviour, LocalNetwork], connected: InProcess
+) -> Callable[[Behaviour], Network]:
+    """Has the shell find the network of a behaviour, as where `ape dtn deploy` has put it."""
+
+    def network_of(behaviour: Behaviour) -> Network:
+        local = local_networks[behaviour]
+        local.node.forget()  # what other tests asked, Ape has taken back
+        with connected.at_home():
+            deployments.remember(local.ai.provider, local.ai.deployment)
+        return Network(local, Chain(str(local.ai.provider.http_uri)), connected)
+
+    return network_of
 
 
-@pytest.fixture(scope="module")
-def documented(_networks: Networks) -> Network:
+@pytest.fixture
+def network(network_of: Callable[[Behaviour], Network], behaviour: Behaviour) -> Network:
+    """A network of each behaviour in turn."""
+    return network_of(behaviour)
+
+
+@pytest.fixture
+def reference(network_of: Callable[[Behaviour], Network]) -> Network:
     """Where the behaviour makes no difference."""
-    return _networks(Behaviour.DOCUMENTED)
+    return network_of(Behaviour.DOCUMENTED)
 
 
-@pytest.fixture(scope="module")
-def deployed(_networks: Networks) -> Network:
+@pytest.fixture
+def live(network_of: Callable[[Behaviour], Network]) -> Network:
     """As the network is on public chains."""
-    return _networks(Behaviour.DEPLOYED)
+    return network_of(Behaviour.DEPLOYED)

@@ -98,6 +98,11 @@ class Shell:
         return {**inherited, **home, **self.variables}
 
     @property
+    def data_folder(self) -> Path:
+        """Where Ape keeps what it has to remember."""
+        return Path(self.environment["APE_DATA_FOLDER"])
+
+    @property
     def here(self) -> Path:
         """The folder that commands run in, which is no project."""
         found = self.folder / "here"
@@ -106,7 +111,7 @@ class Shell:
 
     def keep_key(self, alias: str, key: str, passphrase: str) -> None:
         """Keeps an account's key where Ape looks for it, as `ape accounts import` does."""
-        folder = self.folder / ".ape" / "accounts"
+        folder = self.data_folder / "accounts"
         folder.mkdir(parents=True, exist_ok=True)
         keyfile = Account.encrypt(bytes.fromhex(key), passphrase, kdf="pbkdf2", iterations=1000)
         (folder / f"{alias}.json").write_text(json.dumps(keyfile))
@@ -195,6 +200,16 @@ class Chain:
             time.sleep(0.02)
         assert int(receipt["status"], 16) == 1
 
+    @contextmanager
+    def unmined(self) -> Iterator[None]:
+        """Nothing that is sent is mined meanwhile."""
+        self.rpc("evm_setAutomine", False)
+        try:
+            yield
+        finally:
+            self.rpc("evm_setAutomine", True)
+            self.rpc("evm_mine")
+
 
 @contextmanager
 def anvil(shell: Shell, *options: str) -> Iterator[Chain]:
@@ -216,38 +231,6 @@ def is_there(chain: Chain) -> bool:
         return bool(chain.rpc("eth_chainId"))
     except requests.RequestException:
         return False
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network that `ape dtn deploy --serve --json` has deployed and serves."""
-
-    chain: Chain
-    shell: Shell
-    node: Running
-    deployed: dict[str, Any]
-
-    def dtn(self, *command: str, answers: str | None = None) -> Done:
-        return self.shell.dtn(*command, answers=answers)
-
-    def held_by(self, address: str) -> int:
-        """Its tokens, asked for as plainly as can be."""
-        data = "0x70a08231" + address[2:].rjust(64, "0")  # balanceOf(address)
-        call = {"to": self.deployed["token"], "data": data}
-        return int(self.chain.rpc("eth_call", call, "latest"), 16)
-
-    def mint(self, address: str, units: int) -> None:
-        data = f"0x40c10f19{address[2:]:0>64}{units:064x}"  # mint(address,uint256)
-        self.chain.send(OWNER_ADDRESS, self.deployed["token"], data)
-
-    @contextmanager
-    def node_asleep(self) -> Iterator[None]:
-        """Nothing is answered meanwhile."""
-        self.node.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.node.process.send_signal(signal.SIGCONT)
 
 
 def parsed(text: str) -> Any:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .shell import CUSTOMER, CUSTOMER_ADDRESS, Done, Network
+from .conftest import Network
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, Done
 
 WORST_CASE = "worst case  0.25 USDT, and gas"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def asked(network: Network) -> Done:
     """A question on a session of its own."""
     before = network.held_by(CUSTOMER_ADDRESS)
-    done = network.dtn("ask", "What is it?", "--account", CUSTOMER, "-y", "--json")
+    with network.answering():
+        done = network.dtn("ask", "What is it?", "--account", CUSTOMER, "-y", "--json")
     assert done.code == 0
     assert network.held_by(CUSTOMER_ADDRESS) == before - int(done.json["cost"]["units"])
     return done
 
 
-@pytest.fixture(scope="module")
-def session(network: Network) -> dict[str, Any]:
+@pytest.fixture
+def opened(network: Network) -> str:
+    """An open session of the customer, with 25 USDT."""
     done = network.dtn("session", "start", "25", "--account", CUSTOMER, "-y", "--json")
-    found: dict[str, Any] = done.json
-    return found
+    return str(done.json["session"])
 
 
 def test_the_answer_as_json(asked: Done) -> None:
@@ -54,25 +55,23 @@ def test_the_answer_is_there_for_other_processes(network: Network, asked: Done) 
     }
 
 
-def test_on_a_session_the_answer_is_all_of_the_output(
-    network: Network, session: dict[str, Any]
-) -> None:
-    mine = str(session["session"])
-
-    done = network.dtn("ask", "Hello?", "--session", mine, "--account", CUSTOMER, "-y")
+def test_on_a_session_the_answer_is_all_of_the_output(network: Network, opened: str) -> None:
+    with network.answering():
+        done = network.dtn("ask", "Hello?", "--session", opened, "--account", CUSTOMER, "-y")
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
-    assert f"session {mine}, which has 25.00 USDT" in done.err
+    assert f"session {opened}, which has 25.00 USDT" in done.err
     assert WORST_CASE in done.err
     assert "It cost 0.00256 USDT." in done.err
-    shown = network.dtn("session", "show", mine, "--json")
+    shown = network.dtn("session", "show", opened, "--json")
     assert shown.json["balance"]["text"] == "24.99744 USDT"
 
 
-def test_on_a_new_session_the_answer_is_all_of_the_output(documented: Network) -> None:
+def test_on_a_new_session_the_answer_is_all_of_the_output(reference: Network) -> None:
     options = ("--cap", "0.1", "--deposit", "2", "--fee-per-byte", "0", "--account", CUSTOMER)
 
-    done = documented.dtn("ask", "Hello?", *options, "-y")
+    with reference.answering():
+        done = reference.dtn("ask", "Hello?", *options, "-y")
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
     assert "worst case  0.10 USDT, and gas" in done.err
@@ -80,20 +79,22 @@ def test_on_a_new_session_the_answer_is_all_of_the_output(documented: Network) -
     assert done.err.endswith("is closed. Refunded: 2.00 USDT.\n")
 
 
-def test_the_answer_alone(documented: Network) -> None:
-    kept = documented.dtn("ask", "Hello?", "--keep", "--account", CUSTOMER, "-y", "--json")
+def test_the_answer_alone(reference: Network) -> None:
+    with reference.answering():
+        kept = reference.dtn("ask", "Hello?", "--keep", "--account", CUSTOMER, "-y", "--json")
 
-    done = documented.dtn("answer", kept.json["request"])
+    done = reference.dtn("answer", kept.json["request"])
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
     assert "refund" not in kept.json
 
 
-def test_several_lines_with_placeholders(documented: Network) -> None:
+def test_several_lines_with_placeholders(reference: Network) -> None:
     lines = ("Is {0:address} older than {1:uint8}?", "Say {2}.")
     values = ("--value", CUSTOMER_ADDRESS.lower(), "--value", "26", "--value", "yes")
 
-    done = documented.dtn("ask", *lines, *values, "--account", CUSTOMER, "-y")
+    with reference.answering():
+        done = reference.dtn("ask", *lines, *values, "--account", CUSTOMER, "-y")
 
     assert (done.code, done.out) == (
         0,
@@ -102,16 +103,20 @@ def test_several_lines_with_placeholders(documented: Network) -> None:
 
 
 def test_session_zero_is_a_session_of_its_own(network: Network) -> None:
-    done = network.dtn("ask", "Hello?", "--session", "0", "--account", CUSTOMER, "-y", "--json")
+    own = ("--session", "0", "--account", CUSTOMER, "-y", "--json")
+
+    with network.answering():
+        done = network.dtn("ask", "Hello?", *own)
 
     assert done.code == 0
     assert "refund" in done.json
 
 
-def test_the_answer_in_a_file(documented: Network, tmp_path: Path) -> None:
+def test_the_answer_in_a_file(reference: Network, tmp_path: Path) -> None:
     file = tmp_path / "answer.txt"
 
-    done = documented.dtn("ask", "Hello?", "-o", str(file), "--account", CUSTOMER, "-y")
+    with reference.answering():
+        done = reference.dtn("ask", "Hello?", "-o", str(file), "--account", CUSTOMER, "-y")
 
     assert (done.code, done.out) == (0, f"Written to {file}: 17 bytes.\n")
     assert file.read_text() == "You asked: Hello?"
@@ -137,19 +142,21 @@ def test_what_cannot_be_asked(network: Network, options: tuple[str, ...], code: 
     assert network.chain.nonce(CUSTOMER_ADDRESS) == before
 
 
-def test_a_node_that_stores_nothing(documented: Network) -> None:
-    done = documented.dtn("ask", "Hello?", "--ipfs", "--account", CUSTOMER, "-y", "--json")
+def test_a_node_that_stores_nothing(reference: Network) -> None:
+    with reference.answering():
+        done = reference.dtn("ask", "Hello?", "--ipfs", "--account", CUSTOMER, "-y", "--json")
 
     assert (done.code, done.error["code"]) == (6, "node_failure")
     assert "stores nothing on IPFS" in done.error["reason"]
 
 
-def test_many_at_once(network: Network, session: dict[str, Any], tmp_path: Path) -> None:
+def test_many_at_once(network: Network, opened: str, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n".join(f"What is {place}?" for place in range(20)) + "\n\n")
-    mine = ("--session", str(session["session"]), "--account", CUSTOMER)
+    mine = ("--session", opened, "--account", CUSTOMER)
 
-    done = network.dtn("ask-many", str(prompts), *mine, "-y", "--json")
+    with network.answering():
+        done = network.dtn("ask-many", str(prompts), *mine, "-y", "--json")
 
     assert done.code == 0
     assert [each["answer"] for each in done.json] == [
@@ -159,18 +166,14 @@ def test_many_at_once(network: Network, session: dict[str, Any], tmp_path: Path)
     assert "worst case  5.00 USDT for 20 requests, and gas" in done.err
 
 
-def test_many_of_which_none_is_answered_in_time(
-    documented: Network, session: dict[str, Any]
-) -> None:
-    started = documented.dtn("session", "start", "2", "--account", CUSTOMER, "-y", "--json")
-    mine = ("--session", str(started.json["session"]), "--account", CUSTOMER)
-    with documented.node_asleep():
-        done = documented.dtn(
-            "ask-many", "-", *mine, "--timeout", "1", "-y", "--json", answers="One?\nTwo?\n"
-        )
+def test_many_of_which_none_is_answered_in_time(network: Network, opened: str) -> None:
+    mine = ("--session", opened, "--account", CUSTOMER, "-y", "--json")
+
+    done = network.dtn("ask-many", "-", *mine, "--timeout", "0.2", answers="One?\nTwo?\n")
 
     assert done.code == 5
     assert [each["error"]["code"] for each in done.json] == ["request_pending"] * 2
-    for each in done.json:
-        later = documented.dtn("answer", each["request"])
+    with network.answering():
+        answered = [network.dtn("answer", each["request"]) for each in done.json]
+    for each, later in zip(done.json, answered, strict=True):
         assert (later.code, later.out) == (0, f"You asked: {each['prompt']}\n")

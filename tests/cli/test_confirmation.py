@@ -6,36 +6,37 @@ from collections.abc import Iterator
 
 import pytest
 
-from .shell import CUSTOMER, CUSTOMER_ADDRESS, Network
+from .conftest import Network
+from .shell import CUSTOMER, CUSTOMER_ADDRESS
 
 WORST_CASE, QUESTION = "worst case  0.25 USDT, and gas", "Send it? [y/N]:"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_sent(documented: Network) -> Iterator[None]:
-    before = documented.chain.nonce(CUSTOMER_ADDRESS)
+def _nothing_is_sent(reference: Network) -> Iterator[None]:
+    before = reference.chain.nonce(CUSTOMER_ADDRESS)
     yield
-    assert documented.chain.nonce(CUSTOMER_ADDRESS) == before
+    assert reference.chain.nonce(CUSTOMER_ADDRESS) == before
 
 
-def test_without_a_terminal_it_has_to_be_confirmed_beforehand(documented: Network) -> None:
-    done = documented.dtn("ask", "Hello?", "--account", CUSTOMER, "--json")
+def test_without_a_terminal_it_has_to_be_confirmed_beforehand(reference: Network) -> None:
+    done = reference.dtn("ask", "Hello?", "--account", CUSTOMER, "--json")
 
     assert done.code == 2
     assert done.error["code"] == "not_confirmed"
     assert "confirm with -y" in done.err
 
 
-def test_no_means_no_to_the_worst_case_that_was_shown(documented: Network) -> None:
-    done = documented.dtn("ask", "Hello?", "--account", CUSTOMER, answers="n\n")
+def test_no_means_no_to_the_worst_case_that_was_shown(reference: Network) -> None:
+    done = reference.dtn("ask", "Hello?", "--account", CUSTOMER, answers="n\n")
 
     assert (done.code, done.out) == (1, "")
     assert "ERROR: Aborted." in done.err
     assert done.err.index(WORST_CASE) < done.err.index(QUESTION)
 
 
-def test_the_account_can_be_chosen_when_it_is_not_named(documented: Network) -> None:
-    done = documented.dtn("session", "start", "2", answers=f"{CUSTOMER}\nn\n")
+def test_the_account_can_be_chosen_when_it_is_not_named(reference: Network) -> None:
+    done = reference.dtn("session", "start", "2", answers=f"{CUSTOMER}\nn\n")
 
     assert (done.code, done.out) == (1, "")
     assert f"Deposit 2.00 USDT of {CUSTOMER_ADDRESS} on ethereum:local:foundry?" in done.err

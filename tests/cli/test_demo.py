@@ -8,23 +8,19 @@ import pytest
 
 from ape_dtn.devnet.anvil import free_port
 
-from .shell import FOUNDRY, Shell
+from .in_process import InProcess
+from .shell import FOUNDRY
 
 HERE = ()
 ON_ANVIL = ("--network", FOUNDRY)
 
 
-@pytest.fixture(scope="module")
-def newcomer(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Nothing in the folder, nothing at home."""
-    unused = f"http://127.0.0.1:{free_port()}"
-    return Shell(tmp_path_factory.mktemp("empty")).having(APE_FOUNDRY_HOST=unused)
-
-
 @pytest.mark.parametrize("where", [HERE, ON_ANVIL], ids=["in-process", "anvil"])
 @pytest.mark.parametrize("behaviour", ["documented", "deployed"])
-def test_it_reconciles_to_the_unit(newcomer: Shell, behaviour: str, where: tuple[str, ...]) -> None:
-    done = newcomer.dtn("demo", "--behaviour", behaviour, "--json", *where)
+def test_it_reconciles_to_the_unit(
+    connected: InProcess, behaviour: str, where: tuple[str, ...]
+) -> None:
+    done = connected.dtn("demo", "--behaviour", behaviour, "--json", *where)
 
     assert done.code == 0
     assert done.json["answer"] == "You asked: What is a deep trust network?"
@@ -35,8 +31,10 @@ def test_it_reconciles_to_the_unit(newcomer: Shell, behaviour: str, where: tuple
     assert deposit == cost + refund
 
 
-def test_it_tells_the_whole_story(newcomer: Shell) -> None:
-    done = newcomer.dtn("demo", "--prompt", "Who are you?", *ON_ANVIL)
+def test_it_tells_the_whole_story_and_nothing_of_its_anvil(shell: InProcess) -> None:
+    newcomer = shell.having(APE_FOUNDRY_HOST=f"http://127.0.0.1:{free_port()}")
+
+    done = newcomer.run("ape", "dtn", "demo", "--prompt", "Who are you?", *ON_ANVIL)
 
     assert done.code == 0
     steps = (
@@ -52,6 +50,7 @@ def test_it_tells_the_whole_story(newcomer: Shell) -> None:
         r"25\.00 USDT deposited = 0\.00256 USDT charged \+ 24\.99744 USDT refunded",
     )
     assert re.search(".*".join(steps), done.out, re.DOTALL), done.out
-    # What Ape has to say of its Anvil stays out of it.
+    # What Ape has to say of its Anvil stays out of it, also when it is stopped at the very end.
     assert "INFO" not in done.out
+    assert "INFO" in done.err
     assert list(newcomer.here.iterdir()) == []

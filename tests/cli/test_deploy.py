@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ape_dtn.devnet.anvil import free_port
 
-from .shell import FOUNDRY, Chain, Shell, anvil, is_there
+from .in_process import InProcess
+from .shell import FOUNDRY, Chain, anvil, is_there
 
 
-def test_ctrl_c_ends_the_node_and_leaves_nothing_behind(shell: Shell) -> None:
+def test_ctrl_c_ends_the_node_and_leaves_nothing_behind(shell: InProcess) -> None:
     # Nothing listens there: Ape starts an Anvil, which has to go with it.
     chain = Chain(f"http://127.0.0.1:{free_port()}")
     deploy = ("ape", "dtn", "deploy", "--serve", "--network", FOUNDRY)
@@ -23,7 +24,7 @@ def test_ctrl_c_ends_the_node_and_leaves_nothing_behind(shell: Shell) -> None:
     assert not is_there(chain)
 
 
-def test_it_tells_what_there_is(shell: Shell) -> None:
+def test_it_tells_what_there_is(shell: InProcess) -> None:
     with anvil(shell) as chain:
         here = shell.having(APE_FOUNDRY_HOST=chain.url)
         done = here.dtn("deploy", "--token", "usdc", "--network", FOUNDRY)
@@ -34,17 +35,17 @@ def test_it_tells_what_there_is(shell: Shell) -> None:
     assert "node.local.echo is registered; with --serve, it answers." in done.out
 
 
-def test_nothing_is_deployed_to_an_anvil_that_ends_with_it(shell: Shell) -> None:
+def test_nothing_is_deployed_to_an_anvil_that_ends_with_it(shell: InProcess) -> None:
     unused = f"http://127.0.0.1:{free_port()}"
     here = shell.having(APE_FOUNDRY_HOST=unused)
 
-    done = here.dtn("deploy", "--network", FOUNDRY, "--json")
+    done = here.run("ape", "dtn", "deploy", "--network", FOUNDRY, "--json")
 
     assert done.code == 2
     assert "Start `anvil` yourself first, or add --serve." in done.error["message"]
 
 
-def test_public_networks_are_refused(shell: Shell) -> None:
+def test_public_networks_are_refused(shell: InProcess) -> None:
     with anvil(shell, "--chain-id", "8453") as base:
         done = shell.dtn("deploy", "--network", f"base:mainnet:{base.url}", "--json")
         height = base.rpc("eth_blockNumber")

@@ -25,6 +25,7 @@ from ape_dtn.devnet.forking import endpoint
 from ape_dtn.errors import AnvilFailed, AnvilMissing, BadInput, PortTaken, StateUnusable
 from tests.backends.servers import KEY, aimock
 
+from .in_process import InProcess
 from .shell import (
     CUSTOMER,
     CUSTOMER_ADDRESS,
@@ -32,7 +33,6 @@ from .shell import (
     OWNER_ADDRESS,
     Chain,
     Running,
-    Shell,
     anvil,
     parsed,
 )
@@ -59,7 +59,7 @@ class Devnet:
 
     running: Running
     shown: dict[str, Any]
-    shell: Shell
+    shell: InProcess
     chain: Chain
 
     @property
@@ -68,7 +68,7 @@ class Devnet:
 
 
 @contextmanager
-def devnet(shell: Shell, *options: str) -> Iterator[Devnet]:
+def devnet(shell: InProcess, *options: str) -> Iterator[Devnet]:
     command = ("ape", "dtn", "devnet", "--json", "--port", str(free_port()), *options)
     with shell.running(*command) as running:
         shown = running.until(lambda: parsed(running.out))
@@ -100,23 +100,11 @@ def is_free(port: int) -> bool:
         return True
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What a devnet has left in the file that keeps its chain."""
-
-    state: Path
-    shown: dict[str, Any]
-    nonce: int
-    request: str
-
-
-@pytest.fixture(scope="module")
-def kept(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """A session with a devnet, an OpenAI-compatible server behind it, and its end by Ctrl-C."""
-    folder = tmp_path_factory.mktemp("devnet")
-    state, picture = folder / "chain.json", folder / "cat.png"
+def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_path: Path) -> None:
+    """With an OpenAI-compatible server behind it, it ends by Ctrl-C, and then by a kill."""
+    state, picture = tmp_path / "chain.json", tmp_path / "cat.png"
     here = shell.having(KEY_OF_THE_DEVNET=KEY)
-    with aimock(folder, FIXTURES) as url:
+    with aimock(tmp_path, FIXTURES) as url:
         backend = f"openai:{url}?model=any&key_from=KEY_OF_THE_DEVNET"
         with devnet(here, "--backend", backend, "--state", str(state)) as up:
             assert processes_of(up.port)
@@ -128,33 +116,25 @@ def kept(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Kept:
                 *("--input", "width=64", "--input", "height=32", "--output", str(picture)),
                 *("--account", CUSTOMER, "-y"),
             )
-            nonce = up.chain.nonce(OWNER_ADDRESS)
+            first, nonce_before = up.shown, up.chain.nonce(OWNER_ADDRESS)
             done = up.running.interrupt()
             check_nothing_is_left(up.port)
 
+    assert (first["chain_id"], first["symbol"], len(first["accounts"])) == (31337, "USDT", 10)
+    assert {each["funds"]["text"] for each in first["accounts"]} == {"1000.00 USDT"}
+    assert "model.system.openai-gpt-image-1" in first["models"]
+    assert first["environment"] == {"APE_DTN_NETWORK": FOUNDRY, "APE_FOUNDRY_HOST": first["rpc"]}
     assert told.json["answer"] == "Four."
     assert painted.code == 0, painted.err
     assert picture.read_bytes() == PICTURE
-    assert (done.code, done.json) == (0, up.shown)
+    assert (done.code, done.json) == (0, first)
     assert f"answered request={told.json['request']}" in done.err
     assert "All of it is stopped." in done.err
     assert KEY not in done.out + done.err
-    return Kept(state, up.shown, nonce, told.json["request"])
 
-
-def test_it_tells_what_there_is(kept: Kept) -> None:
-    shown = kept.shown
-
-    assert (shown["chain_id"], shown["symbol"], len(shown["accounts"])) == (31337, "USDT", 10)
-    assert {each["funds"]["text"] for each in shown["accounts"]} == {"1000.00 USDT"}
-    assert "model.system.openai-gpt-image-1" in shown["models"]
-    assert shown["environment"] == {"APE_DTN_NETWORK": FOUNDRY, "APE_FOUNDRY_HOST": shown["rpc"]}
-
-
-def test_it_goes_on_where_it_was_left_also_when_killed(shell: Shell, kept: Kept) -> None:
     funded = ("--fund", CUSTOMER_ADDRESS, "--fund", NEWCOMER, "--fund", NEWCOMER.lower())
-    with devnet(shell, "--state", str(kept.state), "--block-time", "1", *funded) as up:
-        answer = up.shell.dtn("answer", kept.request, "--json")
+    with devnet(shell, "--state", str(state), "--block-time", "1", *funded) as up:
+        answer = up.shell.dtn("answer", told.json["request"], "--json")
         nonce = up.chain.nonce(OWNER_ADDRESS)
         coin = int(up.chain.rpc("eth_getBalance", NEWCOMER, "latest"), 16)
         before = int(up.chain.rpc("eth_blockNumber"), 16)
@@ -162,30 +142,28 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: Shell, kept: Kept)
         up.running.process.kill()
         check_nothing_is_left(up.port)
 
-    assert up.shown["router"] == kept.shown["router"]
+    assert up.shown["router"] == first["router"]
     # The echo serves other models, and the newcomer gets tokens; nothing is deployed anew.
-    assert nonce == kept.nonce + 2
+    assert nonce == nonce_before + 2
     assert int(up.shown["accounts"][2]["funds"]["units"]) < 10**9  # what is spent stays spent
     assert [each["address"] for each in up.shown["accounts"][10:]] == [NEWCOMER]
     assert up.shown["accounts"][10]["funds"]["text"] == "1000.00 USDT"
     assert coin == COIN
     assert answer.json["answer"] == "Four."
     # Where its parent is killed, Anvil writes its chain all the same.
-    assert json.loads(kept.state.read_text())["best_block_number"] > before
+    assert json.loads(state.read_text())["best_block_number"] > before
 
-
-def test_a_chain_that_is_kept_stays_what_it_is(shell: Shell, kept: Kept) -> None:
     port = str(free_port())
-    other = ("--behaviour", "deployed", "--state", str(kept.state), "--port", port, "--json")
-    done = shell.dtn("devnet", *other)
+    other = ("--behaviour", "deployed", "--state", str(state), "--port", port, "--json")
+    refused = shell.dtn("devnet", *other)
 
-    assert done.code == 2
-    assert "the network that this chain has kept is documented already" in done.error["message"]
+    assert refused.code == 2
+    assert "the network that this chain has kept is documented already" in refused.error["message"]
     check_nothing_is_left(int(port))
 
 
 def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
-    home = Shell(tmp_path)
+    home = InProcess(tmp_path)
     whoever = home.having(APE_DATA_FOLDER=str(tmp_path / "whoever"))
     alice = Account.create()
     home.keep_key(ALIAS, alice.key.hex().removeprefix("0x"), PASSPHRASE)
@@ -232,33 +210,32 @@ def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
     assert "secret" not in up.running.out + up.running.err
 
 
-def test_its_summary_shows_whose_account_got_funds_too(shell: Shell) -> None:
+def test_its_summary_shows_whose_account_got_funds_too_and_it_ends_with_its_anvil(
+    shell: InProcess,
+) -> None:
     shell.keep_key("bob", Account.create().key.hex().removeprefix("0x"), PASSPHRASE)
-    command = ("ape", "dtn", "devnet", "--port", str(free_port()), "--fund", "bob")
+    port = free_port()
+    command = ("ape", "dtn", "devnet", "--port", str(port), "--fund", "bob")
     with shell.running(*command) as running:
         running.until(lambda: "Press Ctrl-C" in running.out)
-
-    (line,) = (line for line in running.out.splitlines() if "bob" in line)
-    assert "1000.00 USDT" in line
-
-
-def test_it_ends_with_its_anvil(shell: Shell) -> None:
-    with devnet(shell) as up:
+        running.until(lambda: "started node=" in running.err)
+        (line,) = (line for line in running.out.splitlines() if "bob" in line)
         listed = subprocess.run(
             ["ps", "-A", "-o", "ppid=,pid="], capture_output=True, text=True, check=True
         )
         pairs = (line.split() for line in listed.stdout.splitlines())
-        (anvil_of_it,) = (pid for parent, pid in pairs if int(parent) == up.running.process.pid)
+        (anvil_of_it,) = (pid for parent, pid in pairs if int(parent) == running.process.pid)
         os.kill(int(anvil_of_it), signal.SIGKILL)
-        code = up.running.process.wait(30)
-        check_nothing_is_left(up.port)
+        code = running.process.wait(30)
+        check_nothing_is_left(port)
 
+    assert "1000.00 USDT" in line
     assert code == AnvilFailed.exit_code
-    assert "Anvil has ended: its exit status is -9" in up.running.err
-    assert "Traceback" not in up.running.err
+    assert "Anvil has ended: its exit status is -9" in running.err
+    assert "Traceback" not in running.err
 
 
-def test_a_port_that_is_taken(shell: Shell) -> None:
+def test_a_port_that_is_taken(shell: InProcess) -> None:
     with anvil(shell) as chain:
         port = chain.url.rpartition(":")[2]
         done = shell.dtn("devnet", "--port", port, "--json")
@@ -269,7 +246,7 @@ def test_a_port_that_is_taken(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("fork", [(), ("--fork", "base")])
-def test_an_account_that_is_not_there(shell: Shell, fork: tuple[str, ...]) -> None:
+def test_an_account_that_is_not_there(shell: InProcess, fork: tuple[str, ...]) -> None:
     port = str(free_port())
     done = shell.dtn("devnet", *fork, "--fund", "nobody", "--port", port, "--json")
 
@@ -280,7 +257,7 @@ def test_an_account_that_is_not_there(shell: Shell, fork: tuple[str, ...]) -> No
     check_nothing_is_left(int(port))
 
 
-def test_a_fork_is_of_what_is_there(shell: Shell, tmp_path: Path) -> None:
+def test_a_fork_is_of_what_is_there(shell: InProcess, tmp_path: Path) -> None:
     done = shell.dtn("devnet", "--fork", "base", "--state", str(tmp_path / "chain.json"), "--json")
 
     assert done.code == 2

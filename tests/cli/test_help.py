@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .shell import Shell
+from .in_process import InProcess
 
 COMMANDS = (
     "answer",
@@ -39,7 +39,7 @@ EACH = [
 ]
 
 
-def test_it_lists_all_commands(shell: Shell) -> None:
+def test_it_lists_all_commands(shell: InProcess) -> None:
     done = shell.dtn("--help")
 
     commands = done.out.partition("Commands:\n")[2]
@@ -47,20 +47,20 @@ def test_it_lists_all_commands(shell: Shell) -> None:
     assert "..." not in commands
 
 
-def test_it_teaches_what_exit_codes_mean(shell: Shell) -> None:
+def test_it_teaches_what_exit_codes_mean(shell: InProcess) -> None:
     words = " ".join(shell.dtn("--help").out.split())
 
     assert "2 when something given is wrong" in words
     assert "7 when a transaction was sent and its outcome is not known yet" in words
 
 
-def test_examples_keep_their_lines(shell: Shell) -> None:
+def test_examples_keep_their_lines(shell: InProcess) -> None:
     assert "\n    ape dtn demo    " in shell.dtn("--help").out
     assert "\n    anvil    " in shell.dtn("deploy", "--help").out
 
 
 @pytest.mark.parametrize("command", EACH, ids="-".join)
-def test_each_command_has_help(shell: Shell, command: tuple[str, ...]) -> None:
+def test_each_command_has_help(shell: InProcess, command: tuple[str, ...]) -> None:
     done = shell.dtn(*command, "--help")
 
     assert (done.code, done.err) == (0, "")
@@ -69,7 +69,7 @@ def test_each_command_has_help(shell: Shell, command: tuple[str, ...]) -> None:
     assert "\\b" not in done.out
 
 
-def test_a_command_that_is_not_there(shell: Shell) -> None:
+def test_a_command_that_is_not_there(shell: InProcess) -> None:
     done = shell.dtn("sesion")
 
     assert done.code == 2

@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from ape_dtn.starting.client import client_of
 
-from .shell import Network
+from .conftest import Network
 
 # Of nobody else here, so that what others begin is not found.
 ACCOUNT, ADDRESS = "TEST::7", "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
 BY_US = ("--account", ACCOUNT, "-y")
 
 
-@pytest.fixture(scope="module")
-def rich(network: Network) -> Network:
-    """A network in which we have tokens."""
+def with_tokens(network: Network) -> Network:
+    """The network, once we have tokens in it."""
     network.mint(ADDRESS, 100_000_000)
     return network
 
 
-@contextmanager
-def unmined(network: Network) -> Iterator[None]:
-    """Nothing that is sent is mined."""
-    network.chain.rpc("evm_setAutomine", False)
-    try:
-        yield
-    finally:
-        network.chain.rpc("evm_setAutomine", True)
-        network.chain.rpc("evm_mine")
+@pytest.fixture
+def rich(network: Network) -> Network:
+    """A network in which we have tokens."""
+    return with_tokens(network)
 
 
-def test_a_start_that_was_killed_is_resumed(rich: Network) -> None:
+def test_a_start_that_was_killed_is_resumed(live: Network) -> None:
+    rich = with_tokens(live)
     before = rich.held_by(ADDRESS)
     start = ("ape", "dtn", "session", "start", "3", *BY_US)
-    with unmined(rich), rich.shell.running(*start) as running:
+    with rich.chain.unmined(), rich.shell.running(*start) as running:
         running.until(lambda: int(rich.chain.rpc("txpool_status")["pending"], 16) == 2)
         running.process.send_signal(signal.SIGKILL)
         running.process.wait()
@@ -62,7 +54,8 @@ def test_a_start_that_was_killed_is_resumed(rich: Network) -> None:
 def test_a_question_under_a_key_is_paid_once(rich: Network) -> None:
     ask = ("ask", "Once?", *BY_US, "--json", "--idempotency-key", "once", "--deposit", "1")
 
-    first = rich.dtn(*ask)
+    with rich.answering():
+        first = rich.dtn(*ask)
     nonce, held = rich.chain.nonce(ADDRESS), rich.held_by(ADDRESS)
     again = rich.dtn(*ask)
     other = rich.dtn("ask", "Twice?", *ask[2:])
@@ -73,17 +66,35 @@ def test_a_question_under_a_key_is_paid_once(rich: Network) -> None:
     assert (rich.chain.nonce(ADDRESS), rich.held_by(ADDRESS)) == (nonce, held)
 
 
-def test_what_was_interrupted_goes_on_under_its_key(rich: Network) -> None:
+def test_what_was_interrupted_goes_on_under_its_key(reference: Network) -> None:
+    rich = with_tokens(reference)
     ask = ("ask", "Again?", *BY_US, "--json", "--idempotency-key", "again", "--deposit", "1")
     before = rich.held_by(ADDRESS)
-    with rich.node_asleep(), rich.shell.running("ape", "dtn", *ask) as running:
+    with rich.shell.running("ape", "dtn", *ask) as running:
         running.until(lambda: "is sent" in running.err)
         stopped = running.interrupt()
     nonce = rich.chain.nonce(ADDRESS)
 
-    done = rich.dtn(*ask)
+    with rich.answering():
+        done = rich.dtn(*ask)
 
     assert stopped.code == 130
+    assert done.code == 0, done.err
+    assert "You asked: Again?" in json.dumps(done.json)
+    assert rich.chain.nonce(ADDRESS) == nonce + 1  # the close alone
+    assert 0 < before - rich.held_by(ADDRESS) < 1_000_000
+
+
+def test_what_was_not_answered_in_time_goes_on_under_its_key(rich: Network) -> None:
+    ask = ("ask", "Again?", *BY_US, "--json", "--idempotency-key", "again", "--deposit", "1")
+    before = rich.held_by(ADDRESS)
+    pending = rich.dtn(*ask, "--timeout", "0")
+    nonce = rich.chain.nonce(ADDRESS)
+
+    with rich.answering():
+        done = rich.dtn(*ask)
+
+    assert (pending.code, pending.error["code"]) == (5, "request_pending")
     assert done.code == 0, done.err
     assert "You asked: Again?" in json.dumps(done.json)
     assert rich.chain.nonce(ADDRESS) == nonce + 1  # the close alone
@@ -93,10 +104,9 @@ def test_what_was_interrupted_goes_on_under_its_key(rich: Network) -> None:
 def test_a_session_with_requests_open_is_closed_only_by_force(rich: Network) -> None:
     started = rich.dtn("session", "start", "1", *BY_US, "--json").json
     session = str(started["session"])
-    with rich.node_asleep():
-        asked = rich.dtn("ask", "Who?", "--session", session, "--timeout", "0", *BY_US, "--json")
-        refused = rich.dtn("session", "close", session, *BY_US, "--json")
-        forced = rich.dtn("session", "close", session, "--force", *BY_US, "--json")
+    asked = rich.dtn("ask", "Who?", "--session", session, "--timeout", "0", *BY_US, "--json")
+    refused = rich.dtn("session", "close", session, *BY_US, "--json")
+    forced = rich.dtn("session", "close", session, "--force", *BY_US, "--json")
 
     assert asked.code == 5
     assert (refused.code, refused.error["code"]) == (4, "requests_pending")
@@ -122,12 +132,11 @@ def test_a_client_is_told_before_anything_is_sent(rich: Network) -> None:
     assert closed.json["refund"]["text"] == "1.00 USDT"
 
 
-def test_budgets_are_held_by_all_processes(rich: Network) -> None:
+def test_budgets_are_held_by_all_processes(reference: Network) -> None:
+    rich = with_tokens(reference)
     session = str(rich.dtn("session", "start", "1", *BY_US, "--json").json["session"])
-    limit = {"APE_DTN_SESSION_LIMIT": "0.50"}
-    limited: Any = rich.shell.having(**limit)
-    ask = ("ask", "More?", "--session", session, "--cap", "0.25", *BY_US, "--json")
-    with rich.node_asleep():
-        codes = [limited.dtn(*ask, "--timeout", "0").code for _ in range(3)]
+    limited = rich.shell.having(APE_DTN_SESSION_LIMIT="0.50")
+    ask = ("ask", "More?", "--session", session, "--cap", "0.25", "--timeout", "0", *BY_US)
+    codes = [limited.dtn(*ask).code, limited.run("ape", "dtn", *ask).code, limited.dtn(*ask).code]
     assert codes == [5, 5, 4]
     assert rich.dtn("session", "close", session, "--force", *BY_US).code == 0

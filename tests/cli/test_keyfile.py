@@ -5,68 +5,68 @@ from __future__ import annotations
 import pytest
 from eth_account import Account
 
-from .shell import Network, Shell
+from .conftest import Network
+from .in_process import InProcess
 
 ALIAS, PASSPHRASE = "carol", "correct horse battery staple"
 
 
-@pytest.fixture(scope="module")
-def key(documented: Network) -> str:
+@pytest.fixture
+def key(reference: Network) -> str:
     """The key of an account with coin and 10 USDT, kept where Ape looks for it."""
     account = Account.create()
-    documented.chain.rpc("anvil_setBalance", account.address, hex(10**18))
-    documented.mint(account.address, 10_000_000)
+    reference.chain.rpc("anvil_setBalance", account.address, hex(10**18))
+    reference.mint(account.address, 10_000_000)
     found: str = account.key.hex().removeprefix("0x")
-    documented.shell.keep_key(ALIAS, found, PASSPHRASE)
+    reference.shell.keep_key(ALIAS, found, PASSPHRASE)
     return found
 
 
-def unlocking(network: Network, passphrase: str) -> Shell:
+def unlocking(network: Network, passphrase: str) -> InProcess:
     return network.shell.having(**{f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE": passphrase})
 
 
-def test_it_pays_without_a_question(documented: Network, key: str) -> None:
-    done = unlocking(documented, PASSPHRASE).dtn("ask", "Hello?", "--account", ALIAS, "-y")
+def test_it_pays_without_a_question_and_tells_nobody_its_secrets(
+    reference: Network, key: str
+) -> None:
+    ask = ("ape", "-v", "DEBUG", "dtn", "ask", "Hello?", "--account", ALIAS, "-y")
+
+    with reference.answering():
+        done = unlocking(reference, PASSPHRASE).run(*ask)
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
+    assert "is open with 0.25 USDT." in done.err
     assert "is closed. Refunded: 0.24744 USDT." in done.err
     assert "[y/N]" not in done.err
-
-
-def test_its_secrets_are_told_to_nobody(documented: Network, key: str) -> None:
-    start = ("ape", "-v", "DEBUG", "dtn", "session", "start", "1", "--account", ALIAS, "-y")
-
-    done = unlocking(documented, PASSPHRASE).run(*start, "--json")
-
-    assert done.code == 0
-    assert done.json["balance"]["text"] == "1.00 USDT"
     told = f"{done.out}{done.err}".lower()
     assert "debug" in told
     assert PASSPHRASE not in told
     assert key not in told
 
 
-def test_the_passphrase_is_missed_by_its_name(documented: Network, key: str) -> None:
-    done = documented.dtn("session", "start", "1", "--account", ALIAS, "-y", "--json")
+def test_the_passphrase_is_missed_by_its_name(reference: Network, key: str) -> None:
+    start = ("ape", "dtn", "session", "start", "1", "--account", ALIAS, "-y", "--json")
+
+    done = reference.shell.run(*start)
 
     assert done.code == 2
     assert done.error["code"] == "account_locked"
     assert f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE unlocks it" in done.err
 
 
-def test_a_wrong_passphrase_is_bad_input(documented: Network, key: str) -> None:
+def test_a_wrong_passphrase_is_bad_input(reference: Network, key: str) -> None:
     start = ("session", "start", "1", "--account", ALIAS, "-y", "--json")
 
-    done = unlocking(documented, "incorrect horse").dtn(*start)
+    done = unlocking(reference, "incorrect horse").dtn(*start)
 
     assert (done.code, done.error["message"]) == (2, "Invalid password")
     assert "incorrect horse" not in done.err
 
 
-def test_nothing_spins_over_what_the_account_asks(documented: Network, key: str) -> None:
+def test_nothing_spins_over_what_the_account_asks(reference: Network, key: str) -> None:
     start = ("ape", "dtn", "session", "start", "1", "--account", ALIAS)
 
-    done = documented.shell.on_terminal(*start, answers="y\nn\n")
+    done = reference.shell.on_terminal(*start, answers="y\nn\n")
 
     assert done.code == 4
     question, _, afterwards = done.out.partition("Sign:")

@@ -10,30 +10,31 @@ import requests
 
 from ape_dtn._cli.node import ONE_SIGNAL
 
-from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS, Network
+from .conftest import Network
+from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS
 
 MODEL = "model.system.openai-gpt-5-nano"
 MINE = "node.tester.first"
 WORKER = "TEST::5"
 
 
-def test_a_node_is_registered_served_and_paid(documented: Network) -> None:
+def test_a_node_is_registered_served_and_paid(reference: Network) -> None:
     register = ("node", "register", MINE, "--worker", WORKER, "--model", MODEL)
-    nobody = documented.dtn(*register, "--account", STRANGER, "--json")
+    nobody = reference.dtn(*register, "--account", STRANGER, "--json")
     assert (nobody.code, nobody.error["code"]) == (2, "not_confirmed")
-    registered = documented.dtn(*register, "--account", STRANGER, "-y", "--json").json
+    registered = reference.dtn(*register, "--account", STRANGER, "-y", "--json").json
     assert len(registered["transactions"]) == 3
     assert (registered["owner"], registered["models"]) == (STRANGER_ADDRESS, [MODEL])
-    before = documented.chain.nonce(STRANGER_ADDRESS)
-    again = documented.dtn(*register, "--account", STRANGER, "-y", "--json").json
+    before = reference.chain.nonce(STRANGER_ADDRESS)
+    again = reference.dtn(*register, "--account", STRANGER, "-y", "--json").json
     assert again["transactions"] == []
-    assert documented.chain.nonce(STRANGER_ADDRESS) == before
+    assert reference.chain.nonce(STRANGER_ADDRESS) == before
 
     serve = ("ape", "dtn", "node", "serve", MINE, "--worker", WORKER, "--backend", "echo")
-    with documented.shell.running(*serve, "--json", "--metrics", "0") as node:
+    with reference.shell.running(*serve, "--json", "--metrics", "0") as node:
         address = node.until(lambda: node.err.partition("Metrics are at ")[2].split("\n")[0])
         node.until(lambda: "started" in node.out)
-        asked = documented.dtn(
+        asked = reference.dtn(
             "ask", "What?", "--node", MINE, "--account", CUSTOMER, "-y", "--json"
         ).json
         node.until(lambda: "answered" in node.out)
@@ -52,20 +53,20 @@ def test_a_node_is_registered_served_and_paid(documented: Network) -> None:
     assert metrics["dtn_node_gas_spent_wei_total"] == events[2]["gas"]
     assert metrics["dtn_node_in_flight"] == metrics["dtn_node_lag_requests"] == 0
 
-    status = documented.dtn("node", "status", MINE, "--json").json
+    status = reference.dtn("node", "status", MINE, "--json").json
     assert status["earned"]["units"] == asked["cost"]["units"]
     assert (status["pending"], status["is_active"]) == (0, True)
 
 
-def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(documented: Network) -> None:
+def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(reference: Network) -> None:
     name = "node.tester.slow"
     register = ("node", "register", name, "--worker", WORKER, "--model", MODEL)
-    assert documented.dtn(*register, "--account", STRANGER, "-y", "--json").code == 0
+    assert reference.dtn(*register, "--account", STRANGER, "-y", "--json").code == 0
     serve = ("ape", "dtn", "node", "serve", name, "--worker", WORKER)
-    with documented.shell.running(*serve, "--backend", "command:sleep 60", "--json") as node:
+    with reference.shell.running(*serve, "--backend", "command:sleep 60", "--json") as node:
         node.until(lambda: "started" in node.out)
         paying = ("--account", CUSTOMER, "--keep", "--timeout", "2", "-y", "--json")
-        asked = documented.dtn("ask", "What?", "--node", name, *paying)
+        asked = reference.dtn("ask", "What?", "--node", name, *paying)
         node.until(lambda: "taken" in node.out)
         node.process.send_signal(signal.SIGINT)
         time.sleep(5 * ONE_SIGNAL)  # it takes a moment to get there
@@ -79,12 +80,12 @@ def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(documented: Ne
     assert "Served again, it answers what is open" in error["hint"]
 
 
-def test_another_account_cannot_serve_it(documented: Network) -> None:
-    serve = ("node", "serve", documented.deployed["node"], "--worker", STRANGER, "--json")
-    done = documented.dtn(*serve)
+def test_another_account_cannot_serve_it(reference: Network) -> None:
+    serve = ("node", "serve", reference.node, "--worker", STRANGER, "--json")
+    done = reference.dtn(*serve)
 
     assert (done.code, done.error["code"]) == (2, "not_the_worker")
-    assert done.error["worker"] == documented.deployed["worker"]
+    assert done.error["worker"] == reference.worker
 
 
 def sums(text: str) -> dict[str, float]:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER, Network
+from .conftest import Network
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER
 
 TEXT, NANO = "model.system.openai-gpt-5", "model.system.openai-gpt-5-nano"
 IMAGE = "model.system.openai-gpt-image-1"
 
 
-@pytest.fixture(scope="module")
-def session(network: Network) -> str:
+@pytest.fixture
+def opened(network: Network) -> str:
     """An open session of the customer, with 1 USDT."""
     done = network.dtn("session", "start", "1", "--account", CUSTOMER, "-y", "--json")
     return str(done.json["session"])
@@ -43,35 +44,35 @@ def test_a_quote_for_an_account(network: Network) -> None:
     assert after == before
 
 
-def test_a_quote_for_a_session(network: Network, session: str) -> None:
+def test_a_quote_for_a_session(network: Network, opened: str) -> None:
     """Its owner is known from the chain: no account has to be named."""
-    (found,) = quoted(network, "What is it?", "--session", session, "--direct", "--cap", "0.3")
+    (found,) = quoted(network, "What is it?", "--session", opened, "--direct", "--cap", "0.3")
 
     assert list(found["gas"]["used"]) == ["request"]
-    assert found["session"] == int(session)
+    assert found["session"] == int(opened)
     assert found["balance"]["text"] == "1.00 USDT"
     assert (found["suffices"], found["requests_at_worst"]) == (True, 3)
 
 
-def test_a_quote_for_nobody_has_no_gas(documented: Network) -> None:
-    (found,) = quoted(documented, "What is it?", "--ipfs")
+def test_a_quote_for_nobody_has_no_gas(reference: Network) -> None:
+    (found,) = quoted(reference, "What is it?", "--ipfs")
 
     assert (found["call_type"], found["gas"]) == ("ipfs", None)
     assert found["why_no_gas"] == "No account is named that would sign it."
     assert found["expected"]["symbol"] == "USDT"
 
 
-def test_the_expected_cost_follows_from_the_sizes(documented: Network) -> None:
+def test_the_expected_cost_follows_from_the_sizes(reference: Network) -> None:
     size = ("--answer-bytes", "1000", "--fee-per-byte", "0.00002")
 
-    (found,) = quoted(documented, "What is it?", "--direct", *size)
+    (found,) = quoted(reference, "What is it?", "--direct", *size)
 
     assert (found["bytes_answered"], found["basis"]) == (1000, "given")
     assert found["expected"]["text"] == "0.0232 USDT"  # 160 bytes and 1,000 at 0.00002
 
 
-def test_a_table_for_people(network: Network, session: str) -> None:
-    done = network.dtn("quote", "What", "is it?", "--model", TEXT, "--session", session)
+def test_a_table_for_people(network: Network, opened: str) -> None:
+    done = network.dtn("quote", "What", "is it?", "--model", TEXT, "--session", opened)
 
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -83,27 +84,27 @@ def test_a_table_for_people(network: Network, session: str) -> None:
         assert "256 asked, " in row
         assert "0.25 USDT" in row
     assert sum("ETH" in line for line in lines) == 2
-    assert lines[-1] == f"Session {session} has 1.00 USDT, enough for 4 at the worst."
+    assert lines[-1] == f"Session {opened} has 1.00 USDT, enough for 4 at the worst."
 
 
-def test_a_session_that_is_not_enough(network: Network, session: str) -> None:
-    done = network.dtn("quote", "What is it?", "--session", session, "--cap", "2")
+def test_a_session_that_is_not_enough(network: Network, opened: str) -> None:
+    done = network.dtn("quote", "What is it?", "--session", opened, "--cap", "2")
 
     assert done.code == 0
-    assert f"Session {session} has 1.00 USDT, less than one may cost." in done.out
+    assert f"Session {opened} has 1.00 USDT, less than one may cost." in done.out
 
 
-def test_with_a_new_session_its_gas_is_told(documented: Network) -> None:
-    done = documented.dtn("quote", "What is it?", "--account", CUSTOMER)
+def test_with_a_new_session_its_gas_is_told(reference: Network) -> None:
+    done = reference.dtn("quote", "What is it?", "--account", CUSTOMER)
 
     assert done.out.endswith("The gas is that of starting a session and of the request.\n")
 
 
-def test_a_model_that_cannot_be_asked_is_a_note(documented: Network) -> None:
+def test_a_model_that_cannot_be_asked_is_a_note(reference: Network) -> None:
     both = ("--model", TEXT, "--model", IMAGE)
 
-    done = documented.dtn("quote", "What is it?", *both)
-    in_json = quoted(documented, "What is it?", "--direct", *both)
+    done = reference.dtn("quote", "What is it?", *both)
+    in_json = quoted(reference, "What is it?", "--direct", *both)
 
     assert done.code == 0
     assert f"{IMAGE} cannot be asked this: The inputs do not fit" in done.out
@@ -113,28 +114,28 @@ def test_a_model_that_cannot_be_asked_is_a_note(documented: Network) -> None:
     ]
 
 
-def test_where_no_model_can_be_asked_it_fails(documented: Network) -> None:
-    done = documented.dtn("quote", "What is it?", "--model", IMAGE, "--json")
+def test_where_no_model_can_be_asked_it_fails(reference: Network) -> None:
+    done = reference.dtn("quote", "What is it?", "--model", IMAGE, "--json")
 
     assert done.code == 2
     assert done.error["code"] == "invalid_call"
 
 
-def test_other_inputs_are_read_by_their_types(documented: Network) -> None:
+def test_other_inputs_are_read_by_their_types(reference: Network) -> None:
     def attempt(width: str) -> Any:
         size = ("--input", f"width={width}", "--input", "height=64")
-        return documented.dtn("quote", "A cat", "--model", IMAGE, *size, "--json").error
+        return reference.dtn("quote", "A cat", "--model", IMAGE, *size, "--json").error
 
     assert "width is no uint64: 'wide'" in attempt("wide")["message"]
     assert attempt("64")["code"] == "node_not_found", "they fit; nobody serves the model here"
 
 
-def test_placeholders_have_values_of_their_types(documented: Network) -> None:
-    (plain,) = quoted(documented, "Is it {it}?", "--direct")
-    (filled,) = quoted(documented, "Is it {0:uint8}?", "--value", "7", "--direct")
+def test_placeholders_have_values_of_their_types(reference: Network) -> None:
+    (plain,) = quoted(reference, "Is it {it}?", "--direct")
+    (filled,) = quoted(reference, "Is it {0:uint8}?", "--value", "7", "--direct")
 
     assert filled["bytes_asked"] == plain["bytes_asked"] + 32
-    done = documented.dtn("quote", "Is it {0:uint8}?", "--value", "much", "--json")
+    done = reference.dtn("quote", "Is it {0:uint8}?", "--value", "much", "--json")
     assert (done.code, done.error["code"]) == (2, "invalid_prompt")
 
 
@@ -147,21 +148,21 @@ def test_placeholders_have_values_of_their_types(documented: Network) -> None:
         (("Hello?", "--answer-bytes", "-1"), "-1 is not in the range x>=0."),
     ],
 )
-def test_what_is_typed_wrongly(documented: Network, command: tuple[str, ...], message: str) -> None:
-    done = documented.dtn("quote", *command, "--json")
+def test_what_is_typed_wrongly(reference: Network, command: tuple[str, ...], message: str) -> None:
+    done = reference.dtn("quote", *command, "--json")
 
     assert done.code == 2
     assert message in done.error["message"]
 
 
-def test_somebody_elses_session(network: Network, session: str) -> None:
-    done = network.dtn("quote", "Hello?", "--session", session, "--account", STRANGER, "--json")
+def test_somebody_elses_session(network: Network, opened: str) -> None:
+    done = network.dtn("quote", "Hello?", "--session", opened, "--account", STRANGER, "--json")
 
     assert (done.code, done.error["code"]) == (4, "not_session_owner")
 
 
-def test_a_configured_limit_is_told(documented: Network) -> None:
-    limited = documented.shell.having(APE_DTN_REQUEST_LIMIT="0.1")
+def test_a_configured_limit_is_told(reference: Network) -> None:
+    limited = reference.shell.having(APE_DTN_REQUEST_LIMIT="0.1")
 
     done = limited.dtn("quote", "What is it?", "--direct")
     in_json = limited.dtn("quote", "What is it?", "--direct", "--json")

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ape_dtn.devnet.anvil import free_port
-
-from .shell import (
-    CUSTOMER,
-    CUSTOMER_ADDRESS,
-    FOUNDRY,
-    OWNER_ADDRESS,
-    STRANGER,
-    STRANGER_ADDRESS,
-    Done,
-    Network,
-)
+from .conftest import Network
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, FOUNDRY, OWNER_ADDRESS, STRANGER, STRANGER_ADDRESS
 
 BAD_INPUT, NO_NETWORK, REFUSED = 2, 3, 4
 NOTHING = "0x000000000000000000000000000000000000dEaD"
-NOWHERE = f"http://127.0.0.1:{free_port()}"
+NOWHERE = "http://127.0.0.1:1"
 UNKNOWN_REQUEST = "0x" + "5e" * 32
 BY_CUSTOMER = ("--account", CUSTOMER, "-y")
 BY_STRANGER = ("--account", STRANGER, "-y")
@@ -196,32 +185,8 @@ CASES = [
 ]
 
 
-@dataclass(frozen=True)
-class Refusals:
-    before: Any
-    results: dict[str, Done]
-    after: Any
-
-
-@pytest.fixture(scope="module")
-def refusals(documented: Network) -> Refusals:
-    """All of them, run at once: they share nothing but what they may not change."""
-    started = documented.dtn("session", "start", "25", *BY_CUSTOMER, "--json")
-    mine = str(started.json["session"])
-
-    def run(case: Case) -> Done:
-        words = [mine if word == "OPEN" else word for word in case.command]
-        options = next((at for at, word in enumerate(words) if word[:1] == "-"), len(words))
-        return documented.dtn(*words[:options], "--json", *words[options:])
-
-    before = state(documented)
-    with ThreadPoolExecutor(3) as pool:
-        results = dict(zip((case.name for case in CASES), pool.map(run, CASES), strict=True))
-    return Refusals(before, results, state(documented))
-
-
 def state(network: Network) -> Any:
-    accounts = (OWNER_ADDRESS, CUSTOMER_ADDRESS, STRANGER_ADDRESS, network.deployed["worker"])
+    accounts = (OWNER_ADDRESS, CUSTOMER_ADDRESS, STRANGER_ADDRESS, network.worker)
     return (
         [network.held_by(address) for address in accounts],
         [network.chain.nonce(address) for address in accounts],
@@ -229,37 +194,27 @@ def state(network: Network) -> Any:
     )
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
-def refused(request: pytest.FixtureRequest, refusals: Refusals) -> tuple[Case, Done]:
-    return request.param, refusals.results[request.param.name]
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_it_is_refused_with_its_cause_and_nothing_moves(reference: Network, case: Case) -> None:
+    words = case.command
+    if "OPEN" in words:
+        started = reference.dtn("session", "start", "25", *BY_CUSTOMER, "--json")
+        words = tuple(str(started.json["session"]) if each == "OPEN" else each for each in words)
+    options = next((at for at, word in enumerate(words) if word[:1] == "-"), len(words))
+    before = state(reference)
 
-
-def test_it_exits_with_the_code_of_its_class(refused: tuple[Case, Done]) -> None:
-    case, done = refused
+    done = reference.dtn(*words[:options], "--json", *words[options:])
 
     assert done.code == case.exit_code
-
-
-def test_the_json_is_the_error(refused: tuple[Case, Done]) -> None:
-    case, done = refused
-
     assert done.error["code"] == case.code
     assert case.says in f"{done.error['message']} {done.error['hint']}"
-
-
-def test_people_are_told_without_a_traceback(refused: tuple[Case, Done]) -> None:
-    case, done = refused
-
     assert case.says in done.err
     assert "Traceback" not in done.err
+    assert state(reference) == before
 
 
-def test_nothing_moved(refusals: Refusals) -> None:
-    assert refusals.after == refusals.before
-
-
-def test_a_wrong_configuration_is_told(documented: Network) -> None:
-    here = documented.shell.having(APE_DTN_METHOD="foo")
+def test_a_wrong_configuration_is_told(reference: Network) -> None:
+    here = reference.shell.having(APE_DTN_METHOD="foo")
 
     done = here.dtn(*start("1"), "--json")
 

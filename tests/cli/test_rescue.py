@@ -10,7 +10,8 @@ import pytest
 from ape_dtn.chain.abi import ERC20
 from ape_dtn.starting.client import client_of
 
-from .shell import CUSTOMER_ADDRESS, Network
+from .conftest import Network
+from .shell import CUSTOMER_ADDRESS
 
 # Of nobody else here, so that what others leave open is not found.
 ACCOUNT, ADDRESS = "TEST::6", "0x976EA74026E726554dB657fA54763abd0C3a0aa9"
@@ -34,9 +35,9 @@ def start(network: Network, amount: str, *more: str) -> int:
 
 def deposit(network: Network, units: int) -> None:
     """A transfer to the fee target that no start follows."""
-    target = network.dtn("info", "--json").json["fee_target"]
+    target = network.local.ai.contracts().fee_target
     transfer = ERC20.transfer.encode(target, units)
-    network.chain.send(ADDRESS, network.deployed["token"], "0x" + transfer.hex())
+    network.chain.send(ADDRESS, network.token, "0x" + transfer.hex())
 
 
 def by_remedy(done: Any, remedy: str) -> Any:
@@ -87,33 +88,32 @@ def test_all_is_shown_and_comes_home(network: Network) -> None:
     assert network.held_by(ADDRESS) == before + 7
 
 
-def test_it_asks_before_each_thing_and_goes_on_after_a_no(documented: Network) -> None:
-    before = rich(documented).held_by(ADDRESS)
-    kept, closed = start(documented, "2.5"), start(documented, "1.5")
+def test_it_asks_before_each_thing_and_goes_on_after_a_no(reference: Network) -> None:
+    before = rich(reference).held_by(ADDRESS)
+    kept, closed = start(reference, "2.5"), start(reference, "1.5")
 
-    done = documented.dtn(*DO, answers="n\ny\ny\n")
+    done = reference.dtn(*DO, answers="n\ny\ny\n")
     assert done.code == 0, done.err
     assert f"Close session {kept}, which has 2.50 USDT?" in done.err
     assert f"Refunded: 1.50 USDT (session {closed})." in done.out
     assert f"(session {kept})" not in done.out
-    assert documented.held_by(ADDRESS) == before - 2_500_000
+    assert reference.held_by(ADDRESS) == before - 2_500_000
 
-    nobody = documented.dtn(*DO, "--json")
+    nobody = reference.dtn(*DO, "--json")
     assert (nobody.code, nobody.error["code"]) == (2, "not_confirmed")
-    assert documented.held_by(ADDRESS) == before - 2_500_000
-    assert documented.dtn(*DO, "-y").code == 0
-    assert documented.held_by(ADDRESS) == before
+    assert reference.held_by(ADDRESS) == before - 2_500_000
+    assert reference.dtn(*DO, "-y").code == 0
+    assert reference.held_by(ADDRESS) == before
 
 
-def test_with_requests_pending_it_takes_force(deployed: Network) -> None:
-    before = rich(deployed).held_by(ADDRESS)
-    session = start(deployed, "2.5")
+def test_with_requests_pending_it_takes_force(live: Network) -> None:
+    before = rich(live).held_by(ADDRESS)
+    session = start(live, "2.5")
     never = ("--redundancy", "2", "--may-never-complete", "--timeout", "0")
-    with deployed.node_asleep():
-        asked = deployed.dtn("ask", "Hello?", "--session", str(session), *never, *BY_US)
-        request = asked.error["request_id"]
-        refused = deployed.dtn(*DO, "-y", "--json")
-        forced = deployed.dtn(*DO, "-y", "--force", "--json")
+    asked = live.dtn("ask", "Hello?", "--session", str(session), *never, *BY_US)
+    request = asked.error["request_id"]
+    refused = live.dtn(*DO, "-y", "--json")
+    forced = live.dtn(*DO, "-y", "--force", "--json")
 
     assert refused.code == 4
     error = by_remedy(refused.json, "close")["error"]
@@ -124,22 +124,23 @@ def test_with_requests_pending_it_takes_force(deployed: Network) -> None:
         "about": f"session {session}",
         "result": {"units": "2500000", "decimals": 6, "symbol": "USDT", "text": "2.50 USDT"},
     }
-    assert deployed.held_by(ADDRESS) == before
+    assert live.held_by(ADDRESS) == before
 
 
-def test_answers_are_printed(documented: Network) -> None:
-    session = start(rich(documented), "2.5")
-    asked = documented.dtn("ask", "Anybody here?", "--session", str(session), *BY_US)
+def test_answers_are_printed(reference: Network) -> None:
+    session = start(rich(reference), "2.5")
+    with reference.answering():
+        asked = reference.dtn("ask", "Anybody here?", "--session", str(session), *BY_US)
     request = asked.json["request"]
 
-    done = documented.dtn(*DO, "-y")
+    done = reference.dtn(*DO, "-y")
 
     assert done.code == 0
     assert f"{request}\n  You asked: Anybody here?\n" in done.out
 
 
-def test_who_has_nothing(documented: Network) -> None:
-    done = documented.dtn("rescue", "--owner", "0x" + os.urandom(20).hex())
+def test_who_has_nothing(reference: Network) -> None:
+    done = reference.dtn("rescue", "--owner", "0x" + os.urandom(20).hex())
 
     assert done.code == 0
     assert done.out.rstrip().endswith(": none")
@@ -154,8 +155,8 @@ def test_who_has_nothing(documented: Network) -> None:
         (("--owner", ADDRESS, "--token", CUSTOMER_ADDRESS), 3, "There is no token at"),
     ],
 )
-def test_what_is_refused(documented: Network, given: tuple[str, ...], code: int, says: str) -> None:
-    done = documented.dtn("rescue", *given)
+def test_what_is_refused(reference: Network, given: tuple[str, ...], code: int, says: str) -> None:
+    done = reference.dtn("rescue", *given)
 
     assert done.code == code
     assert says in done.err

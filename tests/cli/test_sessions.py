@@ -1,4 +1,4 @@
-"""A session from the shell, each step in a process of its own."""
+"""A session from the shell, step by step."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done, Network
+from .conftest import Network
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def opened(network: Network) -> dict[str, Any]:
     """What starting a session with 25 USDT gave."""
     before = network.held_by(CUSTOMER_ADDRESS)
@@ -22,7 +23,7 @@ def opened(network: Network) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def closings(network: Network) -> tuple[int, Done, Done]:
     """A session that was closed, and closed again."""
     started = network.dtn("session", "start", "3.5", "--account", CUSTOMER, "-y", "--json")
@@ -69,15 +70,15 @@ def test_it_is_closed_but_once(closings: tuple[int, Done, Done]) -> None:
     assert f"ERROR: Session {closed} is already closed." in again.err
 
 
-def test_start_teaches_the_next_step(documented: Network) -> None:
-    done = documented.dtn("session", "start", "1.25 usdt", "--account", CUSTOMER, "-y")
+def test_start_teaches_the_next_step(reference: Network) -> None:
+    done = reference.dtn("session", "start", "1.25 usdt", "--account", CUSTOMER, "-y")
 
     first, second = done.out.splitlines()
     assert first.endswith("is open with 1.25 USDT.")
     assert second.startswith('Ask on it: ape dtn ask "…" --session ')
 
 
-def test_list_for_people(documented: Network) -> None:
-    done = documented.dtn("session", "list", "--owner", STRANGER_ADDRESS.lower())
+def test_list_for_people(reference: Network) -> None:
+    done = reference.dtn("session", "list", "--owner", STRANGER_ADDRESS.lower())
 
     assert done.out == f"Open sessions of {STRANGER_ADDRESS}: none\n"

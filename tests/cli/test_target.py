@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .shell import CUSTOMER, FOUNDRY, STRANGER, Done, Network, Shell
+from .conftest import Network
+from .shell import CUSTOMER, FOUNDRY, STRANGER, Done, Shell
 
 REPOSITORY = Path(__file__).parents[2]
 PASSPHRASE = "on these tests alone"
 
 
 def conform(network: Network, shell: Shell, *options: str, **target: str) -> Done:
-    file = shell.folder / f"target-{network.chain.url[-5:]}.yaml"
-    facts = {part: network.deployed[part] for part in ("router", "token", "node")}
+    file = shell.folder / "target.yaml"
+    facts = {"router": network.router, "token": network.token, "node": network.node}
     described = {**facts, "timeout": "20", **target}
     file.write_text("".join(f'{name}: "{value}"\n' for name, value in described.items()))
     tests = ("ape", "test", "tests/conformance", "-p", "no:cacheprovider", "-q", "--tb=no")
@@ -22,24 +23,24 @@ def conform(network: Network, shell: Shell, *options: str, **target: str) -> Don
     return shell.run(*tests, *given, *options, folder=REPOSITORY)
 
 
-def test_a_network_whose_node_answers_by_itself(documented: Network) -> None:
+def test_a_network_whose_node_answers_by_itself(reference: Network) -> None:
     # A chain elsewhere takes nothing back; the node that serves it does not expect that either.
     isolation = "--disable-isolation"
 
-    done = conform(documented, documented.shell, isolation, customer=CUSTOMER, stranger=STRANGER)
+    with reference.answering():
+        done = conform(reference, reference.shell, isolation, customer=CUSTOMER, stranger=STRANGER)
 
     assert done.code == 0, done.out
     assert re.search(r"\d+ passed, 1 skipped", done.out)
 
 
-def test_a_network_whose_worker_is_ours(deployed: Network, cast: Any) -> None:
+def test_a_network_whose_worker_is_ours(live: Network, cast: Any) -> None:
     keys = {"customer": cast.customer, "stranger": cast.stranger, "worker": cast.worker}
     for name, account in keys.items():
-        deployed.shell.keep_key(name, account.private_key.removeprefix("0x"), PASSPHRASE)
+        live.shell.keep_key(name, account.private_key.removeprefix("0x"), PASSPHRASE)
     passphrases = {f"APE_ACCOUNTS_{name}_PASSPHRASE": PASSPHRASE for name in keys}
 
-    with deployed.node_asleep():
-        done = conform(deployed, deployed.shell.having(**passphrases), **{key: key for key in keys})
+    done = conform(live, live.shell.having(**passphrases), **{key: key for key in keys})
 
     assert done.code == 0, done.out
     assert re.search(r"\d+ passed", done.out)

@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
-from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done, Network
-from .test_outcomes import fail
+from .conftest import Network
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done
 
 
 @pytest.fixture
-def session(network: Network) -> str:
+def opened(network: Network) -> str:
+    """An open session of the customer."""
     done = network.dtn("session", "start", "5", "--account", CUSTOMER, "-y", "--json")
     return str(done.json["session"])
+
+
+# Seconds that a session is watched for which does not end it: anything that is more than nothing.
+A_MOMENT = "0.2"
 
 
 def ask(network: Network, session: str, prompt: str) -> str:
@@ -26,56 +31,77 @@ def ask(network: Network, session: str, prompt: str) -> str:
     return found
 
 
+def answered(network: Network, session: str, prompt: str) -> str:
+    """Asks, and returns the request's id once it is answered."""
+    with network.answering():
+        request = ask(network, session, prompt)
+        assert network.dtn("answer", request).code == 0
+    return request
+
+
 def lines(done: Done) -> list[Any]:
     return [json.loads(line) for line in done.out.splitlines()]
 
 
-def test_answers_are_lines_from_cursor_to_cursor(
-    network: Network, session: str, tmp_path: Path
-) -> None:
+def test_answers_are_lines_as_they_come_until_ctrl_c(live: Network, tmp_path: Path) -> None:
     cursor = tmp_path / "cursor.json"
-    watch = ("watch", "--session", session, "--cursor", str(cursor))
-    first = ask(network, session, "One?")
+    started = live.dtn("session", "start", "5", "--account", CUSTOMER, "-y", "--json")
+    session = str(started.json["session"])
+    watch = ("watch", "--session", session, "--cursor", str(cursor), "--json")
+    first = answered(live, session, "One?")
 
-    with network.shell.running("ape", "dtn", *watch, "--json") as watching:
+    with live.shell.running("ape", "dtn", *watch) as watching:
         watching.until(lambda: "One?" in watching.out)
-        second = ask(network, session, "Two?")
+        second = answered(live, session, "Two?")
         watching.until(lambda: "Two?" in watching.out)
         done = watching.interrupt()
-    third = ask(network, session, "Three?")
-    network.dtn("answer", third)  # it is there by now
-    again = network.dtn(*watch, "--timeout", "2")
-    then = network.dtn(*watch, "--timeout", "0")
+    third = answered(live, session, "Three?")
+    again = live.dtn(*watch, "--timeout", A_MOMENT)
 
     assert done.code == 0
     assert [line["request"] for line in lines(done)] == [first, second]
     assert lines(done)[0]["answer"] == "You asked: One?"
+    assert [line["request"] for line in lines(again)] == [third]
+
+
+def test_it_goes_on_from_cursor_to_cursor(network: Network, opened: str, tmp_path: Path) -> None:
+    cursor = tmp_path / "seen" / "cursor.json"
+    cursor.parent.mkdir()
+    watch = ("watch", "--session", opened, "--cursor", str(cursor))
+    seen = [answered(network, opened, "One?"), answered(network, opened, "Two?")]
+
+    done = network.dtn(*watch, "--timeout", A_MOMENT, "--json")
+    third = answered(network, opened, "Three?")
+    again = network.dtn(*watch, "--timeout", A_MOMENT)
+    then = network.dtn(*watch, "--timeout", "0")
+
+    assert done.code == 0
+    assert [line["request"] for line in lines(done)] == seen
+    assert lines(done)[0]["answer"] == "You asked: One?"
     assert (again.code, again.out) == (0, f"{third}  You asked: Three?\n")
     assert (then.code, then.out) == (0, "")
-    assert [file.name for file in tmp_path.iterdir()] == ["cursor.json"]
+    assert [file.name for file in cursor.parent.iterdir()] == ["cursor.json"]
 
 
 def test_since_now_is_remembered_without_an_answer(
-    network: Network, session: str, tmp_path: Path
+    network: Network, opened: str, tmp_path: Path
 ) -> None:
     cursor = tmp_path / "cursor.json"
     watch = ("watch", "--account", CUSTOMER, "--cursor", str(cursor), "--since", "now", "--json")
-    network.dtn("answer", ask(network, session, "Before?"))
+    answered(network, opened, "Before?")
 
-    done = network.dtn(*watch, "--timeout", "1")
-    request = ask(network, session, "While nobody watches?")
-    network.dtn("answer", request)
-    again = network.dtn(*watch, "--timeout", "2")
+    done = network.dtn(*watch, "--timeout", A_MOMENT)
+    request = answered(network, opened, "While nobody watches?")
+    again = network.dtn(*watch, "--timeout", A_MOMENT)
 
     assert (done.code, done.out) == (0, "")
     assert [line["request"] for line in lines(again)] == [request]
 
 
-def test_failures_are_lines_too(network: Network, session: str) -> None:
-    with network.node_asleep():
-        request = ask(network, session, "Anybody?")
-        fail(network, request, "out of tokens")
-    watch = ("watch", "--session", session, "--timeout", "0")
+def test_failures_are_lines_too(network: Network, opened: str) -> None:
+    request = ask(network, opened, "Anybody?")
+    network.fail(request, "out of tokens")
+    watch = ("watch", "--session", opened, "--timeout", "0")
 
     told, as_json = network.dtn(*watch), network.dtn(*watch, "--json")
 
@@ -84,23 +110,24 @@ def test_failures_are_lines_too(network: Network, session: str) -> None:
     assert (line["request"], line["error"]["code"]) == (request, "node_failure")
 
 
-def test_a_session_that_is_closed_ends_it(network: Network, session: str) -> None:
-    request = ask(network, session, "Hello?")
-    network.dtn("answer", request)
-    assert network.dtn("session", "close", session, "--account", CUSTOMER, "-y").code == 0
+def test_a_session_that_is_closed_ends_it(network: Network, opened: str) -> None:
+    request = answered(network, opened, "Hello?")
+    assert network.dtn("session", "close", opened, "--account", CUSTOMER, "-y").code == 0
 
-    done = network.dtn("watch", "--session", session, "--json")
+    done = network.dtn("watch", "--session", opened, "--json")
 
     assert done.code == 0
     assert [line["request"] for line in lines(done)] == [request]
 
 
-def test_owners_are_addresses_and_accounts(documented: Network) -> None:
+def test_owners_are_addresses_and_accounts(network: Network, opened: str) -> None:
     watch = ("watch", "--timeout", "0", "--json")
+    for prompt in ("One?", "Two?"):
+        answered(network, opened, prompt)
 
-    by_address = documented.dtn(*watch, "--owner", CUSTOMER_ADDRESS)
-    by_alias = documented.dtn(*watch, "--account", CUSTOMER)
-    nobody = documented.dtn(*watch, "--owner", STRANGER_ADDRESS)
+    by_address = network.dtn(*watch, "--owner", CUSTOMER_ADDRESS)
+    by_alias = network.dtn(*watch, "--account", CUSTOMER)
+    nobody = network.dtn(*watch, "--owner", STRANGER_ADDRESS)
 
     assert by_address.out == by_alias.out
     assert len(lines(by_alias)) > 1
@@ -111,27 +138,29 @@ def test_owners_are_addresses_and_accounts(documented: Network) -> None:
     "given",
     [
         (),
-        ("--session", "1", "--owner", CUSTOMER_ADDRESS),
+        ("--session", "{session}", "--owner", CUSTOMER_ADDRESS),
         ("--owner", "alice"),
-        ("--session", "1", "--confirmations", "-1"),
-        ("--session", "1", "--cursor", "{folder}/broken"),
-        ("--session", "1", "--cursor", "{folder}"),
+        ("--session", "{session}", "--confirmations", "-1"),
+        ("--session", "{session}", "--cursor", "{folder}/broken"),
+        ("--session", "{session}", "--cursor", "{folder}"),
     ],
 )
 def test_what_is_wrong_is_told_on_one_line(
-    documented: Network, tmp_path: Path, given: tuple[str, ...]
+    reference: Network, tmp_path: Path, given: tuple[str, ...]
 ) -> None:
     (tmp_path / "broken").write_text("not a cursor")
-    command = [each.format(folder=tmp_path) for each in given]
+    started = reference.dtn("session", "start", "1", "--account", CUSTOMER, "-y", "--json")
+    words = {"folder": tmp_path, "session": started.json["session"]}
+    command = [each.format(**words) for each in given]
 
-    done = documented.dtn("watch", *command, "--timeout", "0", "--json")
+    done = reference.dtn("watch", *command, "--timeout", "0", "--json")
 
     assert done.code == 2
     assert done.error["message"]
 
 
-def test_a_session_that_never_was(documented: Network) -> None:
-    done = documented.dtn("watch", "--session", "999", "--timeout", "0", "--json")
+def test_a_session_that_never_was(reference: Network) -> None:
+    done = reference.dtn("watch", "--session", "999", "--timeout", "0", "--json")
 
     assert (done.code, len(done.out.splitlines())) == (4, 1)
     assert done.error["code"] == "session_not_found"

@@ -1,0 +1,92 @@
+"""The real `ape`, run in the process of the tests: once Ape is imported, it costs next to nothing.
+
+What only a process of its own can show, :class:`tests.cli.shell.Shell` runs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from ape.api.networks import ProviderContextManager
+from ape.logging import logger
+from ape.utils.basemodel import ManagerAccessMixin as access
+
+from ape_dtn import deployments
+
+from .shell import FOUNDRY, Done, Shell
+
+
+@dataclass(frozen=True)
+class InProcess(Shell):
+    """A shell whose `ape dtn` runs in this process, and leaves nothing behind in it."""
+
+    def dtn(self, *command: str, answers: str | None = None) -> Done:
+        from ape._cli import cli
+
+        # As Python has them in a process without a terminal. Click's own runner has other prompts:
+        # they take the end of the input for an empty answer.
+        streams = [io.TextIOWrapper(io.BytesIO((answers or "").encode()), "utf-8")]
+        streams += [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+        level, code = logger.level, 1
+        with self.at_home(), pytest.MonkeyPatch.context() as patch:
+            for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+                patch.setattr(sys, name, stream)
+            try:
+                cli.main(["dtn", *command], prog_name="ape")
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+            except Exception:
+                traceback.print_exc()  # as Python does where nobody has caught it
+            finally:
+                logger.set_level(level)
+        _, out, err = (stream.buffer.getvalue().decode() for stream in streams)
+        return Done(code, out, err)
+
+    @contextmanager
+    def at_home(self) -> Iterator[None]:
+        """Has here what a new process finds: the environment, a folder, what is kept."""
+        with pytest.MonkeyPatch.context() as patch, _own_connections():
+            for name in os.environ.keys() - self.environment.keys():
+                patch.delenv(name)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            patch.chdir(self.here)
+            patch.setattr(vars(access)["local_project"], "_cache", access.Project(self.here))
+            patch.setattr(access.config_manager, "DATA_FOLDER", self.data_folder)
+            accounts = access.account_manager
+            patch.setitem(vars(accounts), "containers", type(accounts).containers.func(accounts))
+            patch.setattr(deployments, "_in_this_process", {})
+            patch.setattr(access.network_manager, "get_provider_from_choice", _provider)
+            yield
+
+
+def _provider(network_choice: str | None = None, **settings: Any) -> Any:
+    """What is chosen: what the tests are connected to, where that is the same chain.
+
+    To connect anew takes Ape ten times as long as most commands take for all the rest.
+    """
+    networks = access.network_manager
+    connected, url = networks.active_provider, os.environ.get("APE_FOUNDRY_HOST")
+    if network_choice == FOUNDRY and connected and connected.http_uri == url:
+        return connected
+    return type(networks).get_provider_from_choice(networks, network_choice, **settings)
+
+
+@contextmanager
+def _own_connections() -> Iterator[None]:
+    """Ends the connections that are made meanwhile; those that were there are used."""
+    connected = ProviderContextManager.connected_providers
+    before = set(connected)
+    try:
+        yield
+    finally:
+        for made in set(connected) - before:
+            connected.pop(made).disconnect()

@@ -7,7 +7,7 @@ every test's transactions back. ``--dtn-target FILE`` points the conformance tes
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="run the conformance tests against the network that this file describes",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Lets a worker report what no UTF-8 can hold, as hostile text in a log."""
+    return _utf8((yield))
+
+
+def _utf8(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _utf8(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_utf8(each) for each in value)
+    return value
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Measures how many requests a node answers per second, with coincurve and in pure Python.
+"""Measures how many requests a node answers per second, by how it signs.
 
-``python benchmarks/serving.py`` prints, as JSON, for each implementation of signing in eth-keys:
+``python benchmarks/serving.py`` prints, as JSON, for signing with coincurve, in pure Python, and in
+pure Python with the signer recovered from each signature, as Ape does it by itself:
 
 - the milliseconds of processor time that signing and serializing one transaction takes;
 - for both behaviours of the network, and for 1, 20 and 200 requests in flight, the answers per
@@ -9,7 +10,7 @@
 - on Linux, the milliseconds of processor time that the node took for each answer, without its
   start.
 
-Only the node uses the implementation: what asks it is the same each time. Time counts from when the
+Only the node signs in that way: what asks it is the same each time. Time counts from when the
 requests are on the chain until the last of them is completed. It needs Anvil on the PATH, and
 starts one of its own and a node in a process of its own.
 """
@@ -47,10 +48,18 @@ if TYPE_CHECKING:
     from ape_dtn import DtnAi
     from ape_dtn.local import LocalNetwork
 
-# What eth-keys takes from ECC_BACKEND_CLASS.
-IMPLEMENTATIONS = {
-    "coincurve": "eth_keys.backends.coincurve.CoinCurveECCBackend",
-    "pure Python": "eth_keys.backends.native.main.NativeECCBackend",
+COINCURVE = "eth_keys.backends.coincurve.CoinCurveECCBackend"
+PURE_PYTHON = "eth_keys.backends.native.main.NativeECCBackend"
+RECOVERING = """
+from ape_dtn.chain import sends
+sends.serialize = lambda _, signed: bytes(signed.serialize_transaction())
+"""
+
+# By their names: what eth-keys takes from ECC_BACKEND_CLASS, and what is run before all else.
+WAYS = {
+    "coincurve": (COINCURVE, ""),
+    "pure Python": (PURE_PYTHON, ""),
+    "pure Python, recovering": (PURE_PYTHON, RECOVERING),
 }
 
 # How many requests are in flight, and how often that is measured.
@@ -97,17 +106,16 @@ print(time.process_time() - begun)
 """
 
 
-def sign(implementation: str) -> float:
+def sign(way: str) -> float:
     """Milliseconds of processor time that signing and serializing one transaction takes."""
-    command = [sys.executable, "-c", SIGNING, str(SIGNATURES)]
-    environment = _environment(implementation)
+    backend, before = WAYS[way]
+    command = [sys.executable, "-c", before + SIGNING, str(SIGNATURES)]
+    environment = {**os.environ, "ECC_BACKEND_CLASS": backend}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return round(1000 * float(ran.stdout) / SIGNATURES, 3)
 
 
-def measure(
-    implementation: str, behaviour: Behaviour, in_flight: int, times: int
-) -> dict[str, float]:
+def measure(way: str, behaviour: Behaviour, in_flight: int, times: int) -> dict[str, float]:
     """Answers per second of the node and of the bare chain, in turn on a chain that is new.
 
     Anvil grows slower with all that it keeps.
@@ -121,8 +129,7 @@ def measure(
         network = deploy(owner, worker, behaviour)
         fund(provider, owner, network.token, str(customer.address), 1_000_000_000)
         session = DtnSession.start("1000", customer, network.ai)
-        environment = {**_environment(implementation), "APE_FOUNDRY_HOST": chain}
-        node = stack.enter_context(_node(environment, network.ai.router))
+        node = stack.enter_context(_node(way, chain, network.ai.router))
         # It has started when it has answered.
         _until_completed(network.ai, _completed(network.ai), len(_asked(session, 1)))
         node.send_signal(signal.SIGSTOP)
@@ -135,10 +142,6 @@ def measure(
         if used := _processor_seconds(node) - used_before:
             found["node's processor ms"] = round(1000 * used / (in_flight * times), 1)
         return found
-
-
-def _environment(implementation: str) -> dict[str, str]:
-    return {**os.environ, "ECC_BACKEND_CLASS": IMPLEMENTATIONS[implementation]}
 
 
 def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
@@ -223,10 +226,12 @@ def _until_completed(ai: DtnAi, before: int, how_many: int) -> None:
 
 
 @contextmanager
-def _node(environment: dict[str, str], router: str) -> Iterator[subprocess.Popen[bytes]]:
+def _node(way: str, chain: str, router: str) -> Iterator[subprocess.Popen[bytes]]:
     """A node that answers from a process of its own, until the context ends."""
+    backend, before = WAYS[way]
+    environment = {**os.environ, "APE_FOUNDRY_HOST": chain, "ECC_BACKEND_CLASS": backend}
     process = subprocess.Popen(
-        [sys.executable, "-c", NODE, router], env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-c", before + NODE, router], env=environment, stdout=subprocess.DEVNULL
     )
     try:
         yield process
@@ -238,17 +243,17 @@ def _node(environment: dict[str, str], router: str) -> Iterator[subprocess.Popen
 def main() -> None:
     """Prints the measurement."""
     found = {
-        implementation: {
-            "signing ms": sign(implementation),
+        way: {
+            "signing ms": sign(way),
             **{
                 behaviour.value.lower(): {
-                    str(in_flight): measure(implementation, behaviour, in_flight, times)
+                    str(in_flight): measure(way, behaviour, in_flight, times)
                     for in_flight, times in FLIGHTS.items()
                 }
                 for behaviour in Behaviour
             },
         }
-        for implementation in IMPLEMENTATIONS
+        for way in WAYS
     }
     print(json.dumps(found, indent=2))
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from ape.logging import logger
 from ape.utils.basemodel import ManagerAccessMixin as access
 
 from ape_dtn import deployments
+from ape_dtn.journal import presence
 
 from .shell import FOUNDRY, Done, Shell
 
@@ -53,7 +55,7 @@ class InProcess(Shell):
     @contextmanager
     def at_home(self) -> Iterator[None]:
         """Has here what a new process finds: the environment, a folder, what is kept."""
-        with pytest.MonkeyPatch.context() as patch, _own_connections():
+        with pytest.MonkeyPatch.context() as patch, _own_connections(), _own_presence(patch):
             for name in os.environ.keys() - self.environment.keys():
                 patch.delenv(name)
             for name, value in self.environment.items():
@@ -90,3 +92,22 @@ def _own_connections() -> Iterator[None]:
     finally:
         for made in set(connected) - before:
             connected.pop(made).disconnect()
+
+
+@contextmanager
+def _own_presence(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Is a process of its own to the journals, and one that has ended afterwards."""
+    present: dict[Path, Any] = {}
+    begin = presence._present.__wrapped__
+
+    def _present(folder: Path, process: int) -> Any:
+        if folder not in present:
+            present[folder] = begin(folder, process)
+        return present[folder]
+
+    patch.setattr(presence, "_present", _present)
+    try:
+        yield
+    finally:
+        for _, lock in present.values():
+            lock.release()

@@ -66,7 +66,7 @@ def test_a_question_under_a_key_is_paid_once(rich: Network) -> None:
     assert (rich.chain.nonce(ADDRESS), rich.held_by(ADDRESS)) == (nonce, held)
 
 
-def test_what_was_interrupted_goes_on_under_its_key(reference: Network) -> None:
+def test_ctrl_c_says_how_to_finish_it_and_it_goes_on_under_its_key(reference: Network) -> None:
     rich = with_tokens(reference)
     ask = ("ask", "Again?", *BY_US, "--json", "--idempotency-key", "again", "--deposit", "1")
     before = rich.held_by(ADDRESS)
@@ -78,7 +78,10 @@ def test_what_was_interrupted_goes_on_under_its_key(reference: Network) -> None:
     with rich.answering():
         done = rich.dtn(*ask)
 
-    assert stopped.code == 130
+    assert (stopped.code, stopped.error["code"]) == (130, "interrupted")
+    session, request = stopped.error["session_id"], stopped.error["request_id"]
+    assert f"Session {session} stays open." in stopped.err
+    assert f"`ape dtn answer {request}` and then `ape dtn session close {session}`" in stopped.err
     assert done.code == 0, done.err
     assert "You asked: Again?" in json.dumps(done.json)
     assert rich.chain.nonce(ADDRESS) == nonce + 1  # the close alone
@@ -136,7 +139,22 @@ def test_budgets_are_held_by_all_processes(reference: Network) -> None:
     rich = with_tokens(reference)
     session = str(rich.dtn("session", "start", "1", *BY_US, "--json").json["session"])
     limited = rich.shell.having(APE_DTN_SESSION_LIMIT="0.50")
-    ask = ("ask", "More?", "--session", session, "--cap", "0.25", "--timeout", "0", *BY_US)
-    codes = [limited.dtn(*ask).code, limited.run("ape", "dtn", *ask).code, limited.dtn(*ask).code]
-    assert codes == [5, 5, 4]
+    ask = (
+        "ask",
+        "More?",
+        "--session",
+        session,
+        "--cap",
+        "0.25",
+        "--timeout",
+        "0",
+        *BY_US,
+        "--json",
+    )
+    asked = [limited.dtn(*ask), limited.run("ape", "dtn", *ask), limited.dtn(*ask)]
+    assert [(each.code, each.error["code"]) for each in asked] == [
+        (5, "request_pending"),
+        (5, "request_pending"),
+        (4, "over_limit"),
+    ]
     assert rich.dtn("session", "close", session, "--force", *BY_US).code == 0

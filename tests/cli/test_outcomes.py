@@ -6,19 +6,7 @@ from .conftest import Network
 from .shell import CUSTOMER, CUSTOMER_ADDRESS
 
 ASK = ("ask", "Anybody?", "--account", CUSTOMER, "-y")
-NO_ANSWER_YET, NODE_FAILED, UNKNOWN_OUTCOME, BY_SIGNAL = 5, 6, 7, 130
-
-
-def test_ctrl_c_leaves_the_session_open_and_says_how_to_finish_it(live: Network) -> None:
-    with live.shell.running("ape", "dtn", *ASK, "--json") as asking:
-        asking.until(lambda: "is sent." in asking.err)
-        done = asking.interrupt()
-
-    session, request = done.error["session_id"], done.error["request_id"]
-    assert done.code == BY_SIGNAL
-    assert done.error["code"] == "interrupted"
-    assert f"Session {session} stays open." in done.err
-    assert f"`ape dtn answer {request}` and then `ape dtn session close {session}`" in done.err
+NO_ANSWER_YET, NODE_FAILED, UNKNOWN_OUTCOME = 5, 6, 7
 
 
 def test_no_answer_in_time_leaves_the_session_open_and_says_how_to_finish_it(

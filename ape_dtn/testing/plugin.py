@@ -33,6 +33,7 @@ _wanted = pytest.StashKey[list[str]]()
 _folder = pytest.StashKey["TemporaryDirectory[str]"]()
 _uses = pytest.StashKey[bool]()
 _shared = pytest.StashKey["str | None"]()
+_last_choice = pytest.StashKey["pytest.FixtureDef[Any]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -107,6 +108,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Keeps what tests of the network do out of the journal of whoever runs them."""
     with _own_folder(item.config) if _uses in item.stash else nullcontext():
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forgets the network of the test before, where other fixtures choose that of this one.
+
+    pytest keeps a fixture of the session, and does not see that what it depends on is overridden in
+    the folder of this test.
+    """
+    if _uses not in item.stash:
+        return
+    choice = item._fixtureinfo.name2fixturedefs[dtn_behaviour.__name__][-1]  # type: ignore[attr-defined]  # of pytest.Function
+    last = item.config.stash.get(_last_choice, choice)
+    if last is not choice:
+        last.finish(item._request)  # type: ignore[attr-defined]  # of pytest.Function
+    item.config.stash[_last_choice] = choice
 
 
 @pytest.hookimpl(hookwrapper=True)

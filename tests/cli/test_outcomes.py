@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import Network
 from .shell import CUSTOMER, CUSTOMER_ADDRESS
 
@@ -44,9 +46,11 @@ def test_the_node_failed(live: Network) -> None:
     assert "ERROR: The node failed: out of tokens." in done.err
 
 
-def test_a_transaction_that_is_not_mined_is_resumed(network: Network) -> None:
-    config = "ethereum: {local: {transaction_acceptance_timeout: 1}}"
-    (network.shell.here / "ape-config.yaml").write_text(config)
+def test_a_transaction_that_is_not_mined_is_resumed(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(network.local.ai.provider.network)
+    monkeypatch.setattr(kind, "transaction_acceptance_timeout", 1)
     by_customer = ("--account", CUSTOMER, "-y", "--json")
 
     with network.chain.unmined():

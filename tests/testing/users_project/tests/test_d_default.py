@@ -1,0 +1,2 @@
+def test_the_folder_of_another_choice_changes_nothing_here(dtn, dtn_behaviour):
+    assert dtn.behaviour is dtn_behaviour

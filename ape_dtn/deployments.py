@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
+# After how many blocks one counts as final on a network that nothing is known of: an hour of
+# blocks of two seconds.
+FINAL_AFTER = 1_800
+
+
 @dataclass(frozen=True)
 class Deployment:
     """A network that was deployed.
@@ -34,6 +39,8 @@ class Deployment:
         session_managers: Session managers that the router had before its present one.
         gateways: IPFS gateways that have what its nodes answer; asked before those configured.
         behaviour: How its contracts behave, where they are ours; see ``local.Behaviour``.
+        final_after: After how many blocks a block counts as final, where the chain does not say
+            which is.
     """
 
     network: str
@@ -44,6 +51,7 @@ class Deployment:
     session_managers: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
     behaviour: str | None = None
+    final_after: int = FINAL_AFTER
 
 
 # Its fields that JSON makes lists of; not all of them have always been there.
@@ -61,11 +69,13 @@ PUBLIC: dict[int, Deployment] = {
             "model.system.openai-gpt-image-1",
         ),
         session_managers=("0x8aaEb07881eb18183fFE98afF10b55f8e7318536",),
+        final_after=900,  # half an hour: its blocks are final with those of Ethereum
     ),
     11155111: Deployment(
         network="ethereum:sepolia",
         router="0x1BC1062B3cCDe51b7727098B0488Fd71c9f784B2",
         first_block=8785379,
+        final_after=96,  # three epochs: it takes two
     ),
 }
 

@@ -498,7 +498,23 @@ class RpcRefused(NoNetwork):
 
 
 class TransactionRefused(RpcRefused):
-    """The node of the chain did not take a transaction. Nothing was sent."""
+    """The node of the chain did not take a transaction that is signed.
+
+    It can still be mined: another node may have it, or this one may have taken it all the same. It
+    stays in the journal, and in the budgets, until its nonce is used.
+    """
+
+    exit_code = UNKNOWN_OUTCOME
+    transaction: str | None
+
+    def __init__(self, method: str, reason: str, transaction: str | None = None) -> None:
+        super().__init__(method, reason)
+        self.transaction = self.fields["transaction"] = transaction
+        if transaction is not None:
+            self.hint = (
+                f"Transaction {transaction} is signed, and may be mined yet. `ape dtn resume` "
+                "sends it again, and `ape dtn journal cancel` replaces it by an empty one."
+            )
 
 
 class UnknownChain(NoNetwork):
@@ -1287,6 +1303,25 @@ class PartlySent(DtnError):
         )
 
 
+class PaymentCancelled(DtnError):
+    """What was signed for an entry of the journal can never be mined: an empty transaction was."""
+
+    def __init__(self, what: str, transactions: list[str]) -> None:
+        super().__init__(
+            f"Cancelled: the {what} did not happen, and never will. Empty transactions have used "
+            "its nonces.",
+            transactions=transactions,
+        )
+
+
+class NotCancellable(BadInput):
+    """An entry of the journal that cannot be cancelled from here. Nothing was sent."""
+
+    def __init__(self, what: str, reason: str, hint: str) -> None:
+        super().__init__(f"The {what} cannot be cancelled: {reason}.", reason=reason)
+        self.hint = hint
+
+
 class TransactionPending(DtnError):
     """A transaction was sent, and it is not known yet what became of it."""
 
@@ -1301,4 +1336,24 @@ class TransactionPending(DtnError):
         self.hint = (
             "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
             "not happened."
+        )
+
+
+class WalletPending(DtnError):
+    """An account that sends in its own way may have sent something, and nothing tells whether."""
+
+    exit_code = UNKNOWN_OUTCOME
+    account: str
+    nonce: int
+
+    def __init__(self, account: str, nonce: int, reason: str) -> None:
+        super().__init__(
+            f"{account} was given a transaction to sign and send itself, with nonce {nonce}, and "
+            f"it is not known whether it did: {reason}.",
+            account=account,
+            nonce=nonce,
+        )
+        self.hint = (
+            "Look for it in the wallet, and have it mined or cancelled there; then `ape dtn "
+            "resume` goes on. Nothing is sent under this key before."
         )

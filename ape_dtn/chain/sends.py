@@ -10,16 +10,19 @@ import re
 import signal
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.chain import nonces, reads, reverts, rpc, safes
 from ape_dtn.chain.abi import Function, Log
+from ape_dtn.chain.fees import Fees, Payload, payload_of
+from ape_dtn.chain.finality import Evidence, final_block
 from ape_dtn.chain.serialization import serialize
 from ape_dtn.errors import (
     ContractReverted,
@@ -144,9 +147,61 @@ class Signed:
         """What sends it."""
         return rpc.SEND, [self.raw]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it does nothing but use up its nonce."""
+        if not self.raw:
+            return False
+        payload = payload_of(self.raw)
+        return payload.to == self.sender and not payload.data and not payload.value
+
 
 # Told of what was signed, by its place among all, before any of it is sent.
 OnSigned = Callable[[Mapping[int, Signed]], None]
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """What was signed for something else, and is not known to be mined.
+
+    Attributes:
+        signed: The transaction.
+        can_be_resent: Whether it does no harm to send it before what else belongs to it was
+            looked at.
+    """
+
+    signed: Signed
+    can_be_resent: bool
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """What the caller keeps of the transactions that are signed for it.
+
+    Attributes:
+        record: Writes down what was signed, by its place among all, before any of it is sent.
+        hand_over: Writes down, by its place, the nonce of a transaction that the account itself is
+            about to sign and send in its own way.
+        outstanding: What was signed by a sender for other purposes, and may still be mined.
+        evidence: What is asked of a view of the chain that says that a nonce is used by another.
+    """
+
+    record: OnSigned = lambda _: None
+    hand_over: Callable[[int, int], None] = lambda _place, _nonce: None
+    outstanding: Callable[[str], Sequence[Outstanding]] = lambda _: ()
+    evidence: Evidence = field(default_factory=Evidence)
+
+    def at(self, place: int) -> Outbox:
+        """The outbox of one transaction of many, which is the first of its own."""
+        return replace(
+            self,
+            record=lambda signed: self.record({place: signed[0]}),
+            hand_over=lambda _, nonce: self.hand_over(place, nonce),
+        )
+
+
+# Of a sender that keeps nothing.
+NO_OUTBOX = Outbox()
 
 
 def most_for_gas(base_fee: int, tip: int) -> int:
@@ -166,7 +221,7 @@ def send(
     account: AccountAPI,
     transaction: Transaction,
     about: reverts.About = reverts.NOTHING,
-    on_signed: OnSigned = lambda _: None,
+    outbox: Outbox = NO_OUTBOX,
 ) -> Receipt:
     """Sends a transaction and waits until it is mined and confirmed.
 
@@ -174,9 +229,10 @@ def send(
         DtnError: The contract refuses it, by :mod:`ape_dtn.chain.reverts`, before or after mining.
         NoMoneyForGas: The account cannot pay for its value and gas. Nothing was sent.
         SigningDeclined: The account did not sign. Nothing was sent.
+        TransactionRefused: It is signed, and the endpoint does not take it.
         TransactionPending: It was sent and is not mined in time.
     """
-    (receipt,) = send_together(provider, account, [transaction], about, on_signed)
+    (receipt,) = send_together(provider, account, [transaction], about, outbox)
     return receipt
 
 
@@ -185,7 +241,7 @@ def send_together(
     account: AccountAPI,
     transactions: Sequence[Transaction],
     about: reverts.About = reverts.NOTHING,
-    on_signed: OnSigned = lambda _: None,
+    outbox: Outbox = NO_OUTBOX,
     instead_of: Signed | None = None,
 ) -> list[Receipt]:
     """Signs all transactions, then sends them back to back with nonces in order, then waits.
@@ -198,9 +254,9 @@ def send_together(
         account: Who signs.
         transactions: The transactions.
         about: What they are about.
-        on_signed: Told of what was signed, before any of it is sent.
+        outbox: What is kept of what is signed.
         instead_of: A transaction that was signed before and that no endpoint takes: the first of
-            these has to have its nonce, so that only one of the two can be mined.
+            these has to have its nonce, so that only one of the two can be mined, and pays more.
 
     Raises:
         DtnError: See :func:`send`. The error is that of the first transaction that failed.
@@ -210,17 +266,20 @@ def send_together(
     if safes.is_safe(account):
         if instead_of is not None:  # which of its owners sends is not the same each time
             raise TransactionPending(instead_of.hash)
-        return _send_by_owners(provider, account, transactions, about, on_signed)
+        return _send_by_owners(provider, account, transactions, about, outbox)
     assert all(transaction.gas_limit is not None for transaction in transactions[1:])
     sender = str(account.address)
     sent: list[str] = []
     try:
         for _ in range(NONCE_ATTEMPTS):
             with nonces.turn(provider, sender):
-                priced = _priced(provider, account, transactions, about)
+                rivals = _meet(provider, sender, outbox.outstanding(sender))
+                if instead_of is not None:
+                    rivals.append(instead_of)
+                priced = _priced(provider, account, transactions, about, rivals)
                 if instead_of is not None and priced[0].nonce != instead_of.nonce:
                     raise TransactionPending(instead_of.hash)
-                if _send_in_order(provider, account, priced, sent, about, on_signed):
+                if _send_in_order(provider, account, priced, sent, about, outbox):
                     break
         else:
             what = f"another program sends from {sender}"
@@ -237,19 +296,16 @@ def _send_by_owners(
     safe: AccountAPI,
     transactions: Sequence[Transaction],
     about: reverts.About,
-    on_signed: OnSigned,
+    outbox: Outbox,
 ) -> list[Receipt]:
     """What a Safe makes is a transaction of one of its owners, and waits for the one before."""
     receipts: list[Receipt] = []
     for place, transaction in enumerate(transactions):
         try:
             with nonces.turn(provider, str(safe.address)):  # it counts on when it is mined
+                _meet_of_owners(provider, safe, outbox)
                 owner, made = safes.executing(provider, safe, transaction, about)
-
-                def on_its(signed: Mapping[int, Signed], place: int = place) -> None:
-                    on_signed({place: signed[0]})
-
-                receipts.append(send(provider, owner, made, about, on_its))
+                receipts.append(send(provider, owner, made, about, outbox.at(place)))
         except DtnError as err:
             err.before = tuple(receipts)
             raise
@@ -262,7 +318,7 @@ def send_each(
     transactions: Sequence[Transaction],
     about: reverts.About,
     told: Callable[[int, Receipt | DtnError], None],
-    on_signed: OnSigned = lambda _: None,
+    outbox: Outbox = NO_OUTBOX,
 ) -> None:
     """Sends transactions that do not depend on each other, many at a time, without waiting between.
 
@@ -274,13 +330,14 @@ def send_each(
         transactions: The transactions; each one's gas is estimated on the state as it is now.
         about: What they are about.
         told: Called once for each, with its place and what became of it.
-        on_signed: Told of what was signed, by its place, before any of it is sent.
+        outbox: What is kept of what is signed.
 
     Raises:
         DtnError: Nothing could be sent at all, as where the account cannot pay for the first ones.
     """
     waiting = list(range(len(transactions)))
     flying: dict[str, int] = {}
+    left = dict.fromkeys(waiting, NONCE_ATTEMPTS)
     deadline = _deadline(provider)
     most = 1 if _runs_code(provider, str(account.address)) else MOST_IN_FLIGHT
     try:
@@ -289,10 +346,14 @@ def send_each(
                 places = waiting[: most - len(flying)]
                 del waiting[: len(places)]
                 window = {place: transactions[place] for place in places}
+                for place in places:
+                    left[place] -= 1
+                last = {place for place in places if not left[place]}
                 try:
-                    _send_window(provider, account, window, about, flying, told, on_signed)
+                    window_of = _Window(window, last, flying, told, outbox)
+                    waiting[:0] = _send_window(provider, account, window_of, about)
                 except DtnError as err:  # of these, nothing was sent
-                    if places[0] == 0:
+                    if places[0] == 0 and left[0] == NONCE_ATTEMPTS - 1:
                         raise
                     for place in (*places, *waiting):
                         told(place, err)
@@ -328,69 +389,208 @@ def follow(
     account: AccountAPI,
     signed: Sequence[Signed],
     about: reverts.About = reverts.NOTHING,
+    outbox: Outbox | None = None,
 ) -> dict[str, Receipt | DtnError | None]:
     """Follows to their end transactions that were signed before, and perhaps sent.
 
-    What the chain does not have is sent again as it is, which makes it the same transaction. Of the
-    nodes behind an endpoint one may be behind the others: what only one answer says is not believed
-    where something would be sent anew for it.
+    What the chain does not have is sent again as it is, which makes it the same transaction. All
+    that was signed with one nonce is one payment: each of it may be what is mined, and the newest
+    of it is what is sent again. Of the nodes behind an endpoint one may be behind the others: what
+    only one answer says is not believed where something would be sent anew for it.
 
     Args:
         provider: The connection.
         account: Who signed them.
-        signed: The transactions.
+        signed: The transactions, those of one nonce in the order in which they were signed.
         about: What they are about.
+        outbox: What is kept of what is signed; with it, what the endpoint does not take is signed
+            once more with the same nonce and higher fees.
 
     Returns:
         By their hashes: the receipt, or why it failed; None where it never will be mined, since
         another transaction has used its nonce; `TransactionRefused` where the endpoint does not
-        take it in time and its nonce is the account's next.
+        take it in time and its nonce is the account's next. Of those that one of the same nonce
+        has replaced, nothing.
 
     Raises:
         TransactionPending: They are not mined in time.
     """
-    left = {each.hash: each for each in signed}
+    left = _by_nonce(signed)
     found: dict[str, Receipt | DtnError | None] = {}
+    evidence = outbox.evidence if outbox else Evidence()
     deadline = _deadline(provider)
     while True:
         is_last = time.monotonic() > deadline
-        for transaction_hash, raw in _mined(provider, list(left)).items():
+        payments = [each for same in left.values() for each in same if not each.is_empty]
+        for transaction_hash, raw in _mined(provider, [each.hash for each in payments]).items():
             if transaction := _as_sent(provider, transaction_hash):
-                sender = left.pop(transaction_hash).sender
-                found[transaction_hash] = _outcome(provider, sender, raw, transaction, about)
+                (one,) = (each for each in payments if each.hash == transaction_hash)
+                left.pop((one.sender, one.nonce), None)
+                found[transaction_hash] = _outcome(provider, one.sender, raw, transaction, about)
         if not left:
             return found
-        used = {
-            each: _count(provider, each, "latest")
-            for each in {each.sender for each in left.values()}
-        }
-        past = [each for each in left.values() if each.nonce < used[each.sender]]
-        for transaction_hash in _overtaken(provider, past):
-            del left[transaction_hash]
-            found[transaction_hash] = None
-        waiting = sorted(
-            (each for each in left.values() if each.nonce >= used[each.sender]),
-            key=lambda each: each.nonce,
-        )
-        known = _are_known(provider, [each.hash for each in waiting]) if waiting else []
-        missing = [
-            each
-            for each, is_known in zip(waiting, known, strict=True)
-            if not is_known and each.raw  # what others have sent only they can send again
-        ]
+        used = {sender: _count(provider, sender, "latest") for sender in {key[0] for key in left}}
+        past = [key for key in left if key[1] < used[key[0]]]
+        for key in _used_by_others(provider, {key: left[key] for key in past}, evidence):
+            found |= dict.fromkeys((each.hash for each in left.pop(key)), None)
+        waiting = [left[key] for key in sorted(left, key=_nonce_first) if key[1] >= used[key[0]]]
+        missing = _missing(provider, waiting)
         if missing:
-            first = missing[0]
-            if first.sender == str(account.address):
-                _fill_until(provider, account, first.nonce)
-            for refused in _send_at_once(provider, first.sender, missing):
-                is_late = time.monotonic() > deadline
-                if is_late and _count(provider, first.sender, "pending") <= left[refused].nonce:
-                    del left[refused]
-                    what = "it does not take what was signed before"
-                    found[refused] = TransactionRefused(rpc.SEND, what)
+            sender, first = missing[0].sender, missing[0].nonce
+            signer = _signer(provider, account, sender)
+            if signer is not None:
+                _fill_until(provider, signer, first, outbox)
+            refused = _send_at_once(provider, sender, missing)
+            for one in (each for each in missing if each.hash in refused):
+                key, pending = (one.sender, one.nonce), _count(provider, sender, "pending")
+                if pending > one.nonce:
+                    continue
+                is_first = len(left[key]) == len(_same(signed, key))
+                if outbox and signer is not None and pending == one.nonce and is_first:
+                    left[key] = [*left[key], _outbid(provider, signer, left[key], outbox)]
+                elif time.monotonic() > deadline:
+                    del left[key]
+                    what = f"it does not take what was signed before: {refused[one.hash].message}"
+                    found[one.hash] = TransactionRefused(rpc.SEND, what, one.hash)
         if left and is_last:
-            raise TransactionPending(*left)
+            raise TransactionPending(*(same[-1].hash for same in left.values()))
         if left:
+            time.sleep(_pause(provider))
+
+
+# Who signed, and with which nonce: all that both are the same of is one payment.
+_Key: TypeAlias = "tuple[str, int]"
+
+
+def _by_nonce(signed: Iterable[Signed]) -> dict[_Key, list[Signed]]:
+    found: dict[_Key, list[Signed]] = defaultdict(list)
+    for each in signed:
+        found[each.sender, each.nonce].append(each)
+    return dict(found)
+
+
+def _same(signed: Iterable[Signed], key: _Key) -> list[Signed]:
+    return _by_nonce(signed).get(key, [])
+
+
+def _nonce_first(key: _Key) -> tuple[int, str]:
+    return key[1], key[0]
+
+
+def _missing(provider: ProviderAPI, waiting: Sequence[Sequence[Signed]]) -> list[Signed]:
+    """The newest of each payment that the endpoint knows nothing of, and can be sent from here."""
+    every = [each.hash for same in waiting for each in same]
+    known = dict(zip(every, _are_known(provider, every), strict=True)) if every else {}
+    return [
+        same[-1] for same in waiting if same[-1].raw and not any(known[each.hash] for each in same)
+    ]
+
+
+def _signer(provider: ProviderAPI, account: AccountAPI, sender: str) -> AccountAPI | None:
+    """The account that signs for a sender: itself, or an owner of the Safe."""
+    own = safes.owners_here(provider, account) if safes.is_safe(account) else [account]
+    return next((each for each in own if str(each.address) == sender and signs_raw(each)), None)
+
+
+def _outbid(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    same: Sequence[Signed],
+    outbox: Outbox,
+    payload: Payload | None = None,
+) -> Signed:
+    """Signs a payment once more, with its nonce and higher fees, writes it down and sends it.
+
+    Args:
+        provider: The connection.
+        account: Who signs.
+        same: All that was signed with that nonce.
+        outbox: Where it is written down.
+        payload: What it does; by default what the newest of those does.
+
+    Raises:
+        NoMoneyForGas: The account cannot pay for it.
+    """
+    sender, nonce = same[-1].sender, same[-1].nonce
+    payload = payload or payload_of(same[-1].raw)
+    market, _ = _market(provider, sender, [], reverts.NOTHING)
+    fees = market.fees.outbidding(payload_of(each.raw).fees for each in same if each.raw)
+    most = payload.value + payload.gas_limit * fees.max_fee
+    if most > market.balance:
+        raise NoMoneyForGas(sender, most, market.balance)
+    anew = replace(payload, fees=fees)
+    signed = _signed(account, _create(provider, market, sender, nonce, anew))
+    with _uninterrupted():  # written down and sent, or neither
+        outbox.record({0: signed})
+        _send_at_once(provider, sender, [signed])
+    return signed
+
+
+def cancel(
+    provider: ProviderAPI, account: AccountAPI, signed: Sequence[Signed], outbox: Outbox
+) -> list[Signed]:
+    """Signs an empty transaction in place of each payment that is not mined, and sends it.
+
+    Of each nonce, either that one is mined or what was signed before, never both.
+
+    Returns:
+        The empty ones; none where all nonces are used.
+
+    Raises:
+        NoMoneyForGas: The account cannot pay for them.
+        SigningDeclined: The account did not sign, or it is not the one that did.
+    """
+    empty: list[Signed] = []
+    for (sender, nonce), same in sorted(_by_nonce(signed).items(), key=lambda each: each[0][1]):
+        if _count(provider, sender, "latest") > nonce:
+            continue
+        signer = _signer(provider, account, sender)
+        if signer is None:
+            raise SigningDeclined(sender, "an empty transaction in place of what it sent itself")
+        nothing = Payload(2, Fees(0, 0), EMPTY_GAS, sender, 0, b"")
+        empty.append(_outbid(provider, signer, same, outbox, nothing))
+    return empty
+
+
+def _meet(provider: ProviderAPI, sender: str, outstanding: Sequence[Outstanding]) -> list[Signed]:
+    """Sends once more what was signed before for something else, and never came to be mined.
+
+    The next transaction has the lowest nonce that is not used. Where the endpoint takes what has
+    that nonce already, it is the one after it; where it still does not, the two compete for it,
+    and only one of them can be mined.
+
+    Returns:
+        All that was signed before: whatever gets the nonce of one has to pay more.
+    """
+    if outstanding:
+        pending = _count(provider, sender, "pending")
+        waiting = _by_nonce(each.signed for each in outstanding if each.can_be_resent)
+        for (_, nonce), same in sorted(waiting.items(), key=lambda each: each[0][1]):
+            if nonce < pending or not _missing(provider, [same]):
+                continue
+            if _send_at_once(provider, sender, [same[-1]]):
+                break  # those after it wait for it
+    return [each.signed for each in outstanding]
+
+
+def _meet_of_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> None:
+    """Waits for what owners have sent for a Safe before.
+
+    Its own nonce counts on when that is mined: what was signed before it would revert.
+
+    Raises:
+        TransactionPending: It is not mined in time.
+    """
+    outstanding = outbox.outstanding(str(safe.address))
+    deadline = _deadline(provider)
+    for sender in {each.signed.sender for each in outstanding}:
+        own = [each for each in outstanding if each.signed.sender == sender]
+        _meet(provider, sender, own)
+        pending = _count(provider, sender, "pending")
+        on_its_way = [each.signed for each in own if each.signed.nonce < pending]
+        while any(each.nonce >= _count(provider, sender, "latest") for each in on_its_way):
+            if time.monotonic() > deadline:
+                raise TransactionPending(*(each.hash for each in on_its_way))
             time.sleep(_pause(provider))
 
 
@@ -407,44 +607,74 @@ def mined(
     return found
 
 
-def may_be_mined(provider: ProviderAPI, signed: Sequence[Signed]) -> bool:
-    """Whether any of some that were signed is neither mined nor overtaken, as far as is known."""
-    if not signed:
-        return False
+def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> bool:
+    """Whether what became of transactions that were signed is not final, as far as is known.
+
+    It is where each nonce was used in a block that is final, by what was signed with it or by
+    another transaction.
+    """
     try:
-        mined = _mined(provider, [each.hash for each in signed])
-        left = [each for each in signed if each.hash not in mined]
-        return len(_overtaken(provider, left)) < len(left)
+        block = final_block(provider, evidence)
+        payments = _by_nonce(signed)
+        final = {
+            key
+            for key, same in payments.items()
+            for raw in _mined(provider, [each.hash for each in same]).values()
+            if rpc.as_int(raw["blockNumber"]) <= block
+        }
+        left = {key: same for key, same in payments.items() if key not in final}
+        return len(_used_by_others(provider, left, evidence)) < len(left)
     except NoNetwork:
         return True
 
 
-def _overtaken(provider: ProviderAPI, signed: Sequence[Signed]) -> list[str]:
+def _overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> list[str]:
     """Those that never will be mined, of some whose nonces are used."""
-    if not signed:
+    used = _used_by_others(provider, _by_nonce(signed), evidence)
+    return [each.hash for each in signed if (each.sender, each.nonce) in used]
+
+
+def _used_by_others(
+    provider: ProviderAPI, payments: Mapping[_Key, Sequence[Signed]], evidence: Evidence
+) -> list[_Key]:
+    """The payments whose nonces another transaction has used for good.
+
+    It is asked twice: what one node behind the endpoint says, which another contradicts, is not
+    believed.
+    """
+    if not payments:
         return []
-    head = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
-    # As deep as a receipt has to be: a block above that may go again, and its transactions with it.
-    block = max(head - provider.network.required_confirmations, 0)
-    return [each.hash for each in signed if _is_overtaken(provider, each, block)]
+    block = final_block(provider, evidence)
+    return [
+        key
+        for key, same in payments.items()
+        if _is_used_by_another(provider, same, block, evidence.known_block)
+        and _is_used_by_another(provider, same, block, evidence.known_block)
+    ]
 
 
-def _is_overtaken(provider: ProviderAPI, signed: Signed, block: int) -> bool:
-    """Whether another transaction was mined with the nonce of one, by a block that there is.
+def _is_used_by_another(
+    provider: ProviderAPI, same: Sequence[Signed], block: int, known_block: int
+) -> bool:
+    """Whether another transaction was mined with the nonce of a payment, by a final block.
 
     One HTTP request asks both whether it is mined and whether its nonce is used: what one node says
-    of the one, and another of the other, would not say it. So it is two calls, which hardly any
-    endpoint takes apart, and not those of many transactions. The nonce is asked as of a block from
+    of the one, and another of the other, would not say it. So it is few calls, which hardly any
+    endpoint takes apart, and not those of many payments. The nonce is asked as of a block from
     before: the one that mines it may come between the two.
     """
+    payments = [each for each in same if not each.is_empty]
     questions: list[rpc.Request] = [
-        ("eth_getTransactionReceipt", [signed.hash]),
-        ("eth_getTransactionCount", [signed.sender, hex(block)]),
+        *(("eth_getTransactionReceipt", [each.hash]) for each in payments),
+        ("eth_getTransactionCount", [same[0].sender, hex(block)]),
+        ("eth_blockNumber", []),
     ]
-    receipt, count = rpc.ask(provider, questions)
-    if rpc.expect(receipt) is not None or isinstance(count, rpc.Failure):
+    *receipts, count, head = rpc.ask(provider, questions)
+    if any(rpc.expect(receipt) is not None for receipt in receipts):
+        return False
+    if isinstance(count, rpc.Failure) or rpc.as_int(rpc.expect(head)) < known_block:
         return False  # a node that does not have the block yet does not know
-    return rpc.as_int(count) > signed.nonce
+    return rpc.as_int(count) > same[0].nonce
 
 
 def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
@@ -471,7 +701,9 @@ def _as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None
     return Transaction(raw["to"], rpc.as_bytes(raw["input"]), rpc.as_int(raw["value"]))
 
 
-def _fill_until(provider: ProviderAPI, account: AccountAPI, nonce: int) -> None:
+def _fill_until(
+    provider: ProviderAPI, account: AccountAPI, nonce: int, outbox: Outbox | None = None
+) -> None:
     """Uses up the nonces before one that somebody has signed with: it waits for them for ever.
 
     They were those of transactions that were dropped. To sign anew with the first of them instead
@@ -479,15 +711,18 @@ def _fill_until(provider: ProviderAPI, account: AccountAPI, nonce: int) -> None:
     """
     sender, deadline = str(account.address), _deadline(provider)
     with nonces.turn(provider, sender):
+        if _count(provider, sender, "pending") >= nonce:
+            return
+        rivals = _meet(provider, sender, outbox.outstanding(sender)) if outbox else []
         while (free := _count(provider, sender, "pending")) < nonce:
             nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
             market, _ = _market(provider, sender, [nothing], reverts.NOTHING)
-            at = replace(market, nonce=free)
+            at = replace(market, nonce=free).outbidding(rivals, 1)
             (empty,) = _created(provider, account, at, [(nothing, EMPTY_GAS)])
             signed = _signed(account, empty)
             refusal = _send_at_once(provider, sender, [signed]).get(signed.hash)
             if refusal and time.monotonic() > deadline:
-                raise _refusal(refusal, reverts.NOTHING)
+                raise _refusal(refusal, reverts.NOTHING, signed.hash)
 
 
 def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:
@@ -502,8 +737,11 @@ def _priced(
     account: AccountAPI,
     transactions: Sequence[Transaction],
     about: reverts.About,
+    rivals: Sequence[Signed],
 ) -> list[TransactionAPI]:
     """Ape transactions with nonce, gas and fees, for all or for none.
+
+    They pay more than any of the rivals whose nonces they get.
 
     Raises:
         DtnError: One would revert.
@@ -518,7 +756,7 @@ def _priced(
         for transaction, limit in zip(transactions, limits, strict=True)
         if isinstance(limit, int)
     ]
-    return _created(provider, account, market, limited)
+    return _created(provider, account, market.outbidding(rivals, len(limited)), limited)
 
 
 @dataclass(frozen=True)
@@ -528,8 +766,14 @@ class _Market:
     chain_id: int
     nonce: int
     balance: int
-    max_fee: int
-    tip: int
+    fees: Fees
+    confirmations: int
+
+    def outbidding(self, rivals: Iterable[Signed], how_many: int) -> _Market:
+        """The same with the fees that so many transactions need, from the nonce on."""
+        theirs = range(self.nonce, self.nonce + how_many)
+        paid = [payload_of(each.raw).fees for each in rivals if each.raw and each.nonce in theirs]
+        return replace(self, fees=self.fees.outbidding(paid))
 
 
 def _market(
@@ -569,7 +813,10 @@ def _market(
         raise NoMoneyForGas(sender, value, balance)
     base_fee = rpc.as_int(rpc.expect(block).get("baseFeePerGas") or 0)
     tip = 0 if isinstance(tip, rpc.Failure) else rpc.as_int(tip)
-    market = _Market(chain_id, nonce, balance, most_for_gas(base_fee, tip), tip)
+    # Read once: Ape builds its whole configuration anew to find the confirmations.
+    confirmations = provider.network.required_confirmations
+    fees = Fees(most_for_gas(base_fee, tip), tip)
+    market = _Market(chain_id, nonce, balance, fees, confirmations)
     answers = iter(estimated)
     limits: list[int | DtnError] = [
         _limit(transaction, next(answers), about)
@@ -607,40 +854,62 @@ def _created(
         NoMoneyForGas: The account cannot pay for all.
     """
     sender = str(account.address)
-    most = sum(transaction.value + limit * market.max_fee for transaction, limit in limited)
+    most = sum(transaction.value + limit * market.fees.max_fee for transaction, limit in limited)
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
-    # Ape would build its whole configuration anew for each transaction to find it.
-    confirmations = provider.network.required_confirmations
     return [
-        provider.network.ecosystem.create_transaction(
-            **_kind(account, transaction, market.chain_id, nonce),
-            chain_id=market.chain_id,
-            sender=sender,
-            **({"receiver": transaction.to} if transaction.to else {}),
-            nonce=nonce,
-            gas_limit=limit,
-            max_fee=market.max_fee,
-            max_priority_fee=market.tip,
-            value=transaction.value,
-            data=transaction.data,
-            required_confirmations=confirmations,
+        _create(
+            provider,
+            market,
+            sender,
+            nonce,
+            Payload(
+                kind=2 if transaction.delegate is None else 4,
+                fees=market.fees,
+                gas_limit=limit,
+                to=transaction.to,
+                value=transaction.value,
+                data=transaction.data,
+                authorizations=_authorizations(account, transaction, market.chain_id, nonce),
+            ),
         )
         for nonce, (transaction, limit) in enumerate(limited, market.nonce)
     ]
 
 
-def _kind(
+def _create(
+    provider: ProviderAPI, market: _Market, sender: str, nonce: int, payload: Payload
+) -> TransactionAPI:
+    """A transaction of Ape with this payload."""
+    from ape_ethereum.transactions import Authorization
+
+    signed = [Authorization(**each) for each in payload.authorizations]
+    return provider.network.ecosystem.create_transaction(
+        type=payload.kind,
+        chain_id=market.chain_id,
+        sender=sender,
+        **({"receiver": payload.to} if payload.to else {}),
+        **({"authorizations": signed} if signed else {}),
+        nonce=nonce,
+        gas_limit=payload.gas_limit,
+        max_fee=payload.fees.max_fee,
+        max_priority_fee=payload.fees.tip,
+        value=payload.value,
+        data=payload.data,
+        required_confirmations=market.confirmations,
+    )
+
+
+def _authorizations(
     account: AccountAPI, transaction: Transaction, chain_id: int, nonce: int
-) -> dict[str, Any]:
-    """The transaction's type (EIP-2718), and what that one has besides.
+) -> tuple[dict[str, Any], ...]:
+    """What the account signs so that it runs another's code (EIP-7702), if the transaction does.
 
     Raises:
-        SigningDeclined: The account did not sign that it runs another's code.
+        SigningDeclined: The account did not sign it.
     """
     if transaction.delegate is None:
-        return {"type": 2}
-    from ape_ethereum.transactions import Authorization
+        return ()
     from click import Abort
 
     # The chain counts the transaction's own nonce before it looks at the authorization's.
@@ -650,8 +919,16 @@ def _kind(
         signature = account.sign_authorization(**runs)
     if signature is None:
         raise SigningDeclined(str(account.address), "that it runs the code of another")
-    authorized: Any = Authorization.from_signature(signature=signature, **runs)
-    return {"type": 4, "authorizations": [authorized]}
+    return (
+        {
+            "chainId": chain_id,
+            "address": transaction.delegate,
+            "nonce": nonce + 1,
+            "yParity": signature.v,
+            "r": signature.r,
+            "s": signature.s,
+        },
+    )
 
 
 def signs_raw(account: AccountAPI) -> bool:
@@ -689,7 +966,7 @@ def _send_in_order(
     priced: Sequence[TransactionAPI],
     sent: list[str],
     about: reverts.About,
-    on_signed: OnSigned,
+    outbox: Outbox,
 ) -> bool:
     """Sends one after another, and adds to `sent` what was, or may have been, taken.
 
@@ -698,21 +975,21 @@ def _send_in_order(
         of the first, and what was signed with it is void.
     """
     if not signs_raw(account):
-        _send_by_account(account, priced, sent, on_signed)
+        _send_by_account(account, priced, sent, outbox)
         return True
     signed = [_signed(account, txn) for txn in priced]
     with _uninterrupted():  # written down and sent, or neither
-        on_signed(dict(enumerate(signed)))
+        outbox.record(dict(enumerate(signed)))
         for txn in signed:
             failure = _send_at_once(provider, str(account.address), [txn]).get(txn.hash)
             if failure is None:
                 sent.append(txn.hash)
                 continue
             if sent:
-                raise PartlySent(sent, _refusal(failure, about).message)
-            nonce = _nonce_of(provider, str(account.address), txn)
+                raise PartlySent(sent, _refusal(failure, about, txn.hash).message)
+            nonce = _nonce_of(provider, str(account.address), txn, outbox.evidence)
             if nonce is _Nonce.FREE:
-                raise _refusal(failure, about)
+                raise _refusal(failure, about, txn.hash)
             if nonce is _Nonce.USED_BY_ANOTHER:
                 return False
             sent.append(txn.hash)
@@ -720,21 +997,23 @@ def _send_in_order(
 
 
 def _send_by_account(
-    account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str], on_signed: OnSigned
+    account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str], outbox: Outbox
 ) -> None:
     """Impersonated and smart accounts send in their own way, and wait for each."""
     from ape.exceptions import ApeException
 
     sender = str(account.address)
     for place, txn in enumerate(priced):
+        outbox.hand_over(place, txn.nonce or 0)
         try:
             sent.append(_hash_of(account.call(txn).txn_hash))
-            on_signed({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
+            outbox.record({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
         except ApeException as err:
             if isinstance(err, DtnError):
                 raise
             if mined := getattr(getattr(err, "txn", None), "txn_hash", None):
                 sent.append(_hash_of(mined))  # why it failed is found as for all others
+                outbox.record({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
                 return
             if sent:
                 raise PartlySent(sent, str(err)) from err
@@ -746,11 +1025,11 @@ def _hash_of(given: Any) -> str:
     return "0x" + rpc.as_bytes(given).hex()
 
 
-def _refusal(failure: rpc.Failure, about: reverts.About) -> DtnError:
+def _refusal(failure: rpc.Failure, about: reverts.About, transaction_hash: str) -> DtnError:
     if failure.data:
         # Some chains run a transaction before they take it, and say at once that it reverts.
         return reverts.failure_error(failure, about)
-    return TransactionRefused(failure.method, failure.message)
+    return TransactionRefused(failure.method, failure.message, transaction_hash)
 
 
 def _are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]:
@@ -775,7 +1054,7 @@ class _Nonce(Enum):
     USED_BY_ANOTHER = "used by another"
 
 
-def _nonce_of(provider: ProviderAPI, sender: str, refused: Signed) -> _Nonce:
+def _nonce_of(provider: ProviderAPI, sender: str, refused: Signed, evidence: Evidence) -> _Nonce:
     """What became of the nonce of a transaction that was refused.
 
     An endpoint can refuse a transaction and take it all the same: only when its nonce is used up,
@@ -791,68 +1070,99 @@ def _nonce_of(provider: ProviderAPI, sender: str, refused: Signed) -> _Nonce:
         if _count(provider, sender, "latest") > refused.nonce:
             if rpc.result(provider, "eth_getTransactionReceipt", [refused.hash]) is not None:
                 return _Nonce.USED_BY_IT
-            if _overtaken(provider, [refused]):
+            if _overtaken(provider, [refused], evidence):
                 return _Nonce.USED_BY_ANOTHER
         time.sleep(_pause(provider))
     raise TransactionPending(refused.hash)
 
 
+@dataclass(frozen=True)
+class _Window:
+    """Some of many transactions, which are sent together.
+
+    Attributes:
+        transactions: By their places.
+        last: Those that are not signed anew where another program has used their nonces.
+        flying: The places of what was sent, by its hash.
+        told: Told of what failed.
+        outbox: What is kept of what is signed.
+    """
+
+    transactions: Mapping[int, Transaction]
+    last: set[int]
+    flying: dict[str, int]
+    told: Callable[[int, Receipt | DtnError], None]
+    outbox: Outbox
+
+
 def _send_window(
-    provider: ProviderAPI,
-    account: AccountAPI,
-    window: Mapping[int, Transaction],
-    about: reverts.About,
-    flying: dict[str, int],
-    told: Callable[[int, Receipt | DtnError], None],
-    on_signed: OnSigned,
-) -> None:
-    """Sends many at once, adds the place of each that was sent to `flying`, tells of the others.
+    provider: ProviderAPI, account: AccountAPI, window: _Window, about: reverts.About
+) -> list[int]:
+    """Sends many at once, adds the place of each that was sent, tells of the others.
+
+    Returns:
+        Those that have to be signed anew: another program has used their nonces.
 
     Raises:
         DtnError: Nothing of it was sent, and nothing told.
     """
-    sender = str(account.address)
+    sender, outbox = str(account.address), window.outbox
     failed: dict[int, DtnError] = {}
+    anew: list[int] = []
     if not signs_raw(account):
-        for place, transaction in window.items():
-
-            def on_its(signed: Mapping[int, Signed], place: int = place) -> None:
-                on_signed({place: signed[0]})
-
+        for place, transaction in window.transactions.items():
             try:
-                told(place, send(provider, account, transaction, about, on_its))
+                sent = send(provider, account, transaction, about, outbox.at(place))
+                window.told(place, sent)
             except DtnError as err:
-                told(place, err)
-        return
+                window.told(place, err)
+        return []
     with nonces.turn(provider, sender):
-        market, limits = _market(provider, sender, list(window.values()), about)
+        rivals = _meet(provider, sender, outbox.outstanding(sender))
+        many = list(window.transactions.values())
+        market, limits = _market(provider, sender, many, about)
         limited: dict[int, tuple[Transaction, int]] = {}
-        for (place, transaction), limit in zip(window.items(), limits, strict=True):
+        for (place, transaction), limit in zip(window.transactions.items(), limits, strict=True):
             if isinstance(limit, DtnError):
                 failed[place] = limit
             else:
                 limited[place] = transaction, limit
+        market = market.outbidding(rivals, len(limited))
         priced = _created(provider, account, market, list(limited.values()))
         signed = {place: _signed(account, txn) for place, txn in zip(limited, priced, strict=True)}
         with _uninterrupted():  # written down and sent, or neither
-            on_signed(signed)
-            flying |= {txn.hash: place for place, txn in signed.items()}
+            outbox.record(signed)
+            window.flying.update((txn.hash, place) for place, txn in signed.items())
             refused = _send_at_once(provider, sender, list(signed.values()))
             not_taken = [txn for txn in signed.values() if txn.hash in refused]
-            free, void = _free_and_void(provider, sender, not_taken)
+            free, void = _free_and_void(provider, sender, not_taken, outbox.evidence)
             for transaction_hash in free | void:  # the others may have been taken all the same
-                place = flying.pop(transaction_hash)
-                failed[place] = _refusal(refused[transaction_hash], about)
+                place = window.flying.pop(transaction_hash)
+                if transaction_hash in void and place not in window.last:
+                    anew.append(place)
+                else:
+                    failure = refused[transaction_hash]
+                    failed[place] = _refusal(failure, about, transaction_hash)
             taken = [txn.nonce for txn in signed.values() if txn.hash not in refused]
-            holes = [txn for txn in not_taken if txn.hash in free]
-            _fill_holes(provider, account, market, taken, holes)
+            highest = max(taken, default=0)
+            for place, txn in signed.items():
+                if txn.hash in free and txn.nonce < highest:
+                    _fill_hole(provider, account, txn, outbox.at(place))
     # Not before: whoever is told may want to send, and would wait for the turn that is held here.
-    for place, failure in failed.items():
-        told(place, failure)
+    for place, failed_with in failed.items():
+        window.told(place, failed_with)
+    return sorted(anew)
+
+
+def _fill_hole(provider: ProviderAPI, account: AccountAPI, refused: Signed, outbox: Outbox) -> None:
+    """Uses up the nonce of what was refused, where something was taken that waits behind it."""
+    nothing = Payload(2, Fees(0, 0), EMPTY_GAS, refused.sender, 0, b"")
+    with suppress(DtnError):  # what waits behind it then stays pending
+        _outbid(provider, account, [refused], outbox, nothing)
 
 
 def _free_and_void(
-    provider: ProviderAPI, sender: str, refused: Sequence[Signed]
+    provider: ProviderAPI, sender: str, refused: Sequence[Signed], evidence: Evidence
 ) -> tuple[set[str], set[str]]:
     """Of those that were refused: whose nonces nobody has used, and which never will be mined.
 
@@ -861,7 +1171,7 @@ def _free_and_void(
     if not refused:
         return set(), set()
     try:
-        void = set(_overtaken(provider, refused))
+        void = set(_overtaken(provider, refused, evidence))
         pending = _count(provider, sender, "pending")
     except DtnError:  # then nothing is known
         return set(), set()
@@ -936,23 +1246,6 @@ def says_to_have_it(failure: rpc.Failure) -> bool:
     """Whether an endpoint refuses a transaction because it has it."""
     says = failure.message
     return _HAD.search(says) is not None and _NOT_HAD.search(says) is None
-
-
-def _fill_holes(
-    provider: ProviderAPI,
-    account: AccountAPI,
-    market: _Market,
-    taken: Sequence[int],
-    refused: Sequence[Signed],
-) -> None:
-    """Uses up the nonces of what was refused, where something was taken that waits behind it."""
-    for txn in refused:
-        if taken and txn.nonce < max(taken):
-            nothing = Transaction(str(account.address), b"", gas_limit=EMPTY_GAS)
-            at = replace(market, nonce=txn.nonce)
-            with suppress(DtnError):  # what waits behind it then stays pending
-                (empty,) = _created(provider, account, at, [(nothing, EMPTY_GAS)])
-                rpc.ask(provider, [_signed(account, empty).sending])
 
 
 @contextmanager

@@ -174,7 +174,11 @@ def take(
             record.sign(what, signed[0])
 
         (receipt,) = sends.send_together(
-            provider, account, [step.transaction], on_signed=on_signed, instead_of=instead_of
+            provider,
+            account,
+            [step.transaction],
+            outbox=sends.Outbox(on_signed),
+            instead_of=instead_of,
         )
         instead_of = None
         record.mine(receipt)

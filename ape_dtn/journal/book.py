@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -306,6 +306,42 @@ class Journal:
         values = (self.chain, self.account, self.router, *(each.value for each in states))
         with self._reading() as database:
             return _entries(database, where, *values)
+
+    def named(self, name: str) -> Entry | None:
+        """The entry of a key, or the one that has this number."""
+        if found := self.of_key(name):
+            return found
+        numbered = [each for each in self.entries(*State) if str(each.id) == name]
+        return numbered[0] if numbered else None
+
+    def outstanding(self, address: str, but_for: Collection[int]) -> list[tuple[Entry, Signed]]:
+        """What was signed by an address, or for it, for entries that are open.
+
+        Args:
+            address: The sender, or the Safe that it was sent for.
+            but_for: The ids of entries that are left out.
+        """
+        with self._reading() as database:
+            found = _entries(
+                database,
+                "chain = ? and state = 'open' and (account = ? or id in"
+                " (select entry from transactions where sender = ?))",
+                self.chain,
+                address,
+                address,
+            )
+        return [(each, one) for each in found if each.id not in but_for for one in each.signed]
+
+    def highest_block(self) -> int:
+        """The newest block of the chain that is known of, by any account."""
+        with self._reading() as database:
+            found = database.execute(
+                "select max(cast(json_extract(details, '$.from_block') as integer)),"
+                " max(cast(json_extract(outcome, '$.block') as integer))"
+                " from entries where chain = ?",
+                (self.chain,),
+            ).fetchone()
+        return max(self.head, *(each or 0 for each in found))
 
     def is_taken(self, entry: Entry) -> bool:
         """Whether a process that is alive is at it."""

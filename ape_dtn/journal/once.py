@@ -7,6 +7,7 @@ and sent again as it is; only what the chain shows can never happen any more is 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,17 +24,20 @@ from ape_dtn.errors import (
     JournalUnusable,
     KeyReused,
     NoEffect,
+    NotCancellable,
     OverLimit,
+    PaymentCancelled,
     Refused,
     RpcRefused,
     TransactionRefused,
+    WalletPending,
 )
-from ape_dtn.journal import operations
+from ape_dtn.journal import operations, settling, wallet
 from ape_dtn.journal.book import Entry, Journal, Meant, Spending, State
 from ape_dtn.journal.operations import Ready
 from ape_dtn.journal.settling import REORGANISED_BLOCKS, is_recent, reopen_forgotten, settle
 from ape_dtn.starting import two_step
-from ape_dtn.starting.methods import Plan
+from ape_dtn.starting.methods import Method, Plan
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -197,7 +201,7 @@ def once_each(
     entries = dict(enumerate(begun))
 
     def ended(place: int, outcome: Receipt | DtnError) -> None:
-        told(anew[place], _end(journal, entries.pop(place), outcome))
+        told(anew[place], _end(ai, journal, entries.pop(place), outcome))
 
     try:
         sends.send_each(
@@ -206,7 +210,7 @@ def once_each(
             [operations.to_transaction(each.details["transaction"]) for each in entries.values()],
             operations.about(ai, entries[0]),
             ended,
-            lambda signed: journal.signed(entries, signed),
+            _outbox(ai, journal, dict(entries)),
         )
     finally:
         for entry in entries.values():
@@ -232,6 +236,45 @@ def resume(
         except DtnError as err:
             found.append((taken, err))
     return found
+
+
+def cancel(ai: DtnAi, account: AccountAPI, entry: Entry) -> Done | PaymentCancelled:
+    """Replaces what was signed for an entry, and is not mined, by empty transactions.
+
+    Returns:
+        What came of the entry: that it is cancelled, or, where what was signed before was mined all
+        the same, that it is done.
+
+    Raises:
+        NotCancellable: It has ended, another process is at it, or the account sent it itself.
+        TransactionPending: The empty transactions are not mined in time, or not final. The entry
+            stays open until they are.
+    """
+    journal = journal_of(ai, account)
+    taken = journal.take(entry)
+    if taken is None:
+        now = journal.entry(entry.id)
+        is_open = now.state is State.OPEN
+        reason = "another process is at it" if is_open else f"it is {now.state.value} already"
+        hint = "Stop that first." if is_open else "`ape dtn journal --all` shows what came of it."
+        raise NotCancellable(entry.kind, reason, hint)
+    try:
+        if not taken.signed and taken.details.get("handed_over") is None:
+            _void(journal, taken, PaymentCancelled(entry.kind, []))
+            return PaymentCancelled(entry.kind, [])
+        if not all(each.raw for each in taken.signed) or not taken.details["is_sent_here"]:
+            hint = "Cancel it in the account's wallet; `ape dtn resume` then sees that it is gone."
+            raise NotCancellable(entry.kind, f"{entry.account} sent it in its own way", hint)
+        taken = journal.amend(taken, {"is_cancelled": True})
+        sends.cancel(ai.provider, account, taken.signed, _outbox(ai, journal, {0: taken}))
+        taken = journal.entry(taken.id)
+    except BaseException:
+        _leave(journal, taken)
+        raise
+    try:
+        return _finish(ai, account, journal, taken, again=True)
+    except PaymentCancelled as err:
+        return err
 
 
 def unfinished(ai: DtnAi, account: AccountAPI | str) -> list[Entry]:
@@ -281,7 +324,10 @@ def _again(ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry) -> Do
     taken = journal.take(entry)
     if taken is None:  # somebody else was quicker
         return _again(ai, account, journal, journal.entry(entry.id))
-    return _finish(ai, account, journal, taken, again=True)
+    try:
+        return _finish(ai, account, journal, taken, again=True)
+    except PaymentCancelled:
+        return None
 
 
 def _begin(
@@ -320,22 +366,17 @@ def _finish(
     receipts: list[Receipt] = []
     try:
         try:
-            found = _found(ai, account, journal, entry, receipts) if again else _NOTHING
-            outcome = found.outcome
+            outcome = _found(ai, account, journal, entry, receipts) if again else None
             if outcome is None:
-                instead_of = found.refused
-                outcome = _send(ai, account, journal, entry, receipts, planned, instead_of)
+                outcome = _send(ai, account, journal, entry, receipts, planned)
         except DtnError as err:
             explained = two_step.explained(ai, entry, err, receipts)
             if explained is err:
                 raise
             raise explained from err
     except DtnError as err:
-        # What was signed before may be on its way, whatever is said of what was signed now.
-        is_refused = isinstance(err, Refused | TransactionRefused)
-        is_taken = isinstance(err, DepositTaken)  # nothing is left to be waited for
-        if is_taken or (is_refused and not sends.may_be_mined(ai.provider, entry.signed)):
-            journal.end(entry, State.VOID, {"error": err.code, "message": err.message})
+        if _has_ended(ai, journal, entry, err):
+            _void(journal, entry, err)
         raise
     else:
         _note_done(journal, entry, outcome)
@@ -344,36 +385,88 @@ def _finish(
         _leave(journal, entry)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What the chain has of something that may have been sent.
+def _has_ended(ai: DtnAi, journal: Journal, entry: Entry, failed: DtnError) -> bool:
+    """Whether nothing can come of an entry any more, after it has failed.
 
-    Attributes:
-        outcome: What came of it; None where nothing did.
-        refused: What the endpoint did not take: only in its place may something be signed anew.
+    No answer of an endpoint says so: what was signed stays valid until its nonces are used, in a
+    block that is final.
     """
+    if isinstance(failed, DepositTaken | PaymentCancelled):
+        return True  # nothing is left to be waited for
+    now = journal.entry(entry.id)  # with what was signed meanwhile
+    if not isinstance(failed, Refused) or _may_be_handed_over(now):
+        return False
+    evidence = settling.evidence(ai, journal)
+    return not now.signed or not sends.may_still_change(ai.provider, now.signed, evidence)
 
-    outcome: dict[str, Any] | None
-    refused: sends.Signed | None = None
+
+def _may_be_handed_over(entry: Entry) -> bool:
+    """Whether the account itself may have sent something for an entry that is not known here."""
+    nonce = entry.details.get("handed_over")
+    return nonce is not None and nonce not in [each.nonce for each in entry.signed]
 
 
-_NOTHING = _Found(None)
+def _void(journal: Journal, entry: Entry, failed: DtnError) -> None:
+    journal.end(entry, State.VOID, {"error": failed.code, "message": failed.message})
+
+
+def _outbox(ai: DtnAi, journal: Journal, entries: Mapping[int, Entry]) -> sends.Outbox:
+    """What the journal keeps of the transactions of entries, by their places."""
+    own = {each.id for each in entries.values()}
+
+    def hand_over(place: int, nonce: int) -> None:
+        now = journal.entry(entries[place].id)
+        before = now.details.get("handed_over", nonce)
+        if _may_be_handed_over(now) and before != nonce:
+            raise WalletPending(now.account, before, f"its next nonce is {nonce} meanwhile")
+        journal.amend(now, {"handed_over": nonce})
+
+    def outstanding(address: str) -> list[sends.Outstanding]:
+        found = journal.outstanding(address, own)
+        return [
+            sends.Outstanding(one, not _needs_a_deposit(entry, one))
+            for entry, one in found
+            if address in (entry.account, one.sender)
+        ]
+
+    return sends.Outbox(
+        lambda signed: journal.signed(entries, signed),
+        hand_over,
+        outstanding,
+        settling.evidence(ai, journal),
+    )
+
+
+def _needs_a_deposit(entry: Entry, signed: sends.Signed) -> bool:
+    """Whether a transaction would start a session with whatever is deposited when it is mined."""
+    is_bare = entry.details.get("method") == Method.TWO_STEP.value
+    is_first = signed.nonce == min(each.nonce for each in entry.signed)
+    return entry.kind == operations.CLAIM or (is_bare and not is_first)
 
 
 def _found(
     ai: DtnAi, account: AccountAPI, journal: Journal, entry: Entry, receipts: list[Receipt]
-) -> _Found:
+) -> dict[str, Any] | None:
     """What came of something that may have been sent; adds the receipts of what was.
 
+    None where nothing did, and it is to be sent anew.
+
     Raises:
-        DtnError: It was mined, and failed.
+        PaymentCancelled: Empty transactions were mined in its place.
+        DtnError: It was mined, and failed; or it is not known what became of it.
     """
     about = operations.about(ai, entry)
     if entry.kind == operations.START:
         # Before a start is sent again: it would take what somebody else has deposited meanwhile.
         landed = sends.mined(ai.provider, entry.signed, about)
         operations.claimed(ai, entry, [log for each in landed for log in each.logs])
-    followed = sends.follow(ai.provider, account, entry.signed, about) if entry.signed else {}
+    # Before its effect is looked for: it may come between the two.
+    handed_over = _may_be_handed_over(entry)
+    became = wallet.became_of(ai, entry, settling.evidence(ai, journal)) if handed_over else None
+    outbox = _outbox(ai, journal, {0: entry})
+    followed = (
+        sends.follow(ai.provider, account, entry.signed, about, outbox) if entry.signed else {}
+    )
     receipts += [each for each in followed.values() if isinstance(each, Receipt)]
     logs = [log for each in receipts for log in each.logs]
     outcome = operations.happened(entry, logs)
@@ -381,7 +474,7 @@ def _found(
         outcome = operations.happened_under_another(ai, entry, logs)
     outcome = outcome or operations.claimed(ai, entry, logs)
     if outcome is not None:
-        return _Found(outcome)
+        return outcome
     others = [each for each in journal.entries(*State) if each.id != entry.id]
     theirs = {signed.hash for each in others for signed in each.signed} | {
         str(each.outcome["transaction"])
@@ -389,19 +482,27 @@ def _found(
         if each.state is State.DONE and each.outcome
     }
     if outcome := operations.happened_elsewhere(ai, entry, theirs):
-        return _Found(outcome)
+        return outcome
+    if isinstance(became, WalletPending):
+        raise became
+    if became is wallet.Nonce.USED:  # and not by what was looked for
+        journal.amend(entry, {"handed_over": None})
     if None in followed.values():
         _check_remembered(ai, journal, entry)
-    refused = [each for each in entry.signed if isinstance(followed[each.hash], TransactionRefused)]
+    failures = [each for each in followed.values() if isinstance(each, DtnError)]
+    refused = [each for each in failures if isinstance(each, TransactionRefused)]
     if refused:
-        return _Found(None, min(refused, key=lambda each: each.nonce))
+        raise refused[0]
+    is_deposited = entry.kind == operations.START and two_step.deposit_among(logs, entry)
+    if entry.details.get("is_cancelled") and not (failures or is_deposited):
+        empty = [each.hash for each in entry.signed if each.is_empty]
+        raise PaymentCancelled(entry.kind, empty)
     if entry.kind == operations.START and None in followed.values():
-        return _NOTHING  # without it, what was to come after it could only fail
-    for each in followed.values():
-        if isinstance(each, DtnError):
-            each.before = tuple(receipts)
-            raise each
-    return _NOTHING
+        return None  # without it, what was to come after it could only fail
+    if failures:
+        failures[0].before = tuple(receipts)
+        raise failures[0]
+    return None
 
 
 def _check_remembered(ai: DtnAi, journal: Journal, entry: Entry) -> None:
@@ -427,27 +528,20 @@ def _send(
     entry: Entry,
     receipts: list[Receipt],
     planned: Plan | Ready | None,
-    instead_of: sends.Signed | None,
 ) -> dict[str, Any]:
     """Sends what is missing, and waits for it; adds the receipts."""
     so_far = [log for each in receipts for log in each.logs]
     about = operations.about(ai, entry)
-
-    def on_signed(signed: Mapping[int, sends.Signed]) -> None:
-        journal.signed(dict.fromkeys(signed, entry), signed)
-
     if planned is None or (isinstance(planned, Plan) and planned.is_stale):
         planned = operations.plan(ai, account, entry, so_far)
     if isinstance(planned, Plan):
         entry = journal.amend(entry, planned.details)
         about = replace(about, token=planned.deposit.token)
+    outbox = _outbox(ai, journal, defaultdict(lambda: entry, {0: entry}))
     while planned.preparations:
         before = list(planned.preparations.values())
         try:
-            receipts += sends.send_together(
-                ai.provider, account, before, about, on_signed, instead_of
-            )
-            instead_of = None
+            receipts += sends.send_together(ai.provider, account, before, about, outbox)
             break
         except Refused:
             # Somebody else may have created meanwhile what is there for everybody.
@@ -456,7 +550,7 @@ def _send(
                 raise
             planned = anew
     opening = planned.opening(ai, account)
-    receipts += sends.send_together(ai.provider, account, opening, about, on_signed, instead_of)
+    receipts += sends.send_together(ai.provider, account, opening, about, outbox)
     logs = [log for each in receipts for log in each.logs]
     outcome = operations.happened(entry, logs) or operations.happened_under_another(ai, entry, logs)
     if outcome is None:
@@ -464,7 +558,7 @@ def _send(
     return outcome
 
 
-def _end(journal: Journal, entry: Entry, outcome: Receipt | DtnError) -> Done | DtnError:
+def _end(ai: DtnAi, journal: Journal, entry: Entry, outcome: Receipt | DtnError) -> Done | DtnError:
     """Writes down what came of one of many."""
     if isinstance(outcome, Receipt):
         kept = operations.happened(entry, outcome.logs)
@@ -472,8 +566,8 @@ def _end(journal: Journal, entry: Entry, outcome: Receipt | DtnError) -> Done | 
             _note_done(journal, entry, kept)
             return Done(kept, (outcome,))
         outcome = NoEffect(outcome.transaction)
-    if isinstance(outcome, Refused | TransactionRefused):
-        journal.end(entry, State.VOID, {"error": outcome.code, "message": outcome.message})
+    if _has_ended(ai, journal, entry, outcome):
+        _void(journal, entry, outcome)
     else:
         _leave(journal, entry)
     return outcome
@@ -490,10 +584,7 @@ def _note_done(journal: Journal, entry: Entry, outcome: Mapping[str, Any]) -> No
 
 
 def _leave(journal: Journal, entry: Entry) -> None:
-    """Leaves what has not ended to whoever comes next. Where nothing was signed, it has ended.
-
-    Unless the account sends in its own way: then what was sent is not known here.
-    """
+    """Leaves what has not ended to whoever comes next. Where nothing was signed, it has ended."""
     try:
         now = journal.entry(entry.id)
     except BaseException as err:
@@ -503,7 +594,7 @@ def _leave(journal: Journal, entry: Entry) -> None:
         raise
     if now.state is not State.OPEN:
         return
-    if now.signed or not now.details["is_sent_here"]:
+    if now.signed or now.details.get("handed_over") is not None:
         journal.leave(now)
     else:
         why = {"error": "not_signed", "message": "It ended before anything was signed."}

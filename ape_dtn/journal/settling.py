@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ape_dtn.billing.bill import State as RequestState
 from ape_dtn.billing.history import history
 from ape_dtn.chain import rpc
+from ape_dtn.chain.finality import Evidence
 from ape_dtn.chain.networks import is_local
 from ape_dtn.errors import NoNetwork, SessionNotFound
 from ape_dtn.journal.book import Entry, Journal, State
@@ -45,6 +46,16 @@ def reopen_forgotten(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> b
         else:
             journal.reopen(entry)
     return bool(gone)
+
+
+def evidence(ai: DtnAi, journal: Journal) -> Evidence:
+    """What is asked of a view of the chain before something is signed anew for it.
+
+    A chain of one's own has one node, and may have been set back on purpose: its view is the newest
+    there is.
+    """
+    known = 0 if is_local(ai.provider) else journal.highest_block()
+    return Evidence(known, ai.deployment.final_after)
 
 
 def is_recent(journal: Journal, done: Entry) -> bool:

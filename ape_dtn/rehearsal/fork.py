@@ -25,8 +25,8 @@ from ape_dtn.errors import (
     ContractReverted,
     DtnError,
     NoMoneyForGas,
+    RpcRefused,
     TransactionPending,
-    TransactionRefused,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Fork:
         if isinstance(sent, rpc.Failure):
             if sent.data is not None:  # the in-process chain mines nothing that fails
                 raise reverts.failure_error(sent, about)
-            raise TransactionRefused(sent.method, sent.message)
+            raise RpcRefused(sent.method, sent.message)
         return self._mined("0x" + rpc.as_bytes(sent).hex(), {**call, "gas": hex(gas)}, about)
 
     def fund(self, account: str) -> None:

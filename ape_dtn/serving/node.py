@@ -475,7 +475,12 @@ class DtnNode:
             return
         try:
             sends.send_each(
-                self.ai.provider, self.worker, responses, reverts.NOTHING, on_told, on_signed
+                self.ai.provider,
+                self.worker,
+                responses,
+                reverts.NOTHING,
+                on_told,
+                sends.Outbox(on_signed),
             )
         except DtnError as err:  # of these, nothing was sent
             some = len(answers) // 2 if isinstance(err, NoMoneyForGas) else 0

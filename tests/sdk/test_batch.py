@@ -180,7 +180,9 @@ def test_several_transactions_that_are_not_batched_follow_each_other(
     signed: dict[int, sends.Signed] = {}
     pay, start_it = bare(network)
     together = [pay, replace(start_it, gas_limit=400_000)]
-    receipts = sends.send_together(network.ai.provider, single, together, on_signed=signed.update)
+    receipts = sends.send_together(
+        network.ai.provider, single, together, outbox=sends.Outbox(signed.update)
+    )
     assert [each.transaction for each in receipts] == [signed[0].hash, signed[1].hash]
     assert len(SessionManager.session_started.find(receipts[1].logs)) == 1
 

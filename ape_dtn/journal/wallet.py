@@ -1,0 +1,54 @@
+"""What an account that signs and sends in its own way did with what it was given."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ape_dtn.chain import rpc
+from ape_dtn.chain.finality import Evidence, final_block
+from ape_dtn.errors import WalletPending
+
+if TYPE_CHECKING:
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.journal.book import Entry
+
+# How the code of an account begins that runs another's, and still has a key (EIP-7702).
+DELEGATION = bytes.fromhex("ef0100")
+
+
+class Nonce(Enum):
+    """What became of the nonce that a transaction was handed over with."""
+
+    FREE = "free"
+    """What is sent next has it: of the two, one can be mined."""
+    USED = "used"
+    """Its effect is on the chain, or never comes."""
+
+
+def became_of(ai: DtnAi, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:
+    """What became of a nonce, or why nothing tells whether the account has sent with it.
+
+    The nonce of an account with a key is used by one transaction at most. That of a contract says
+    nothing: somebody else sends for it.
+    """
+    nonce, account = int(entry.details["handed_over"]), entry.account
+    block = final_block(ai.provider, evidence)
+    asked: list[rpc.Request] = [
+        ("eth_getCode", [account, "latest"]),
+        *(("eth_getTransactionCount", [account, at]) for at in (hex(block), "latest", "pending")),
+        ("eth_blockNumber", []),
+    ]
+    code, *answers = (rpc.expect(each) for each in rpc.ask(ai.provider, asked))
+    final, latest, pending, head = (rpc.as_int(each) for each in answers)
+    if rpc.as_bytes(code) and not rpc.as_bytes(code).startswith(DELEGATION):
+        return WalletPending(account, nonce, "it is a contract, and somebody else sends for it")
+    if head < evidence.known_block:
+        return WalletPending(account, nonce, f"the endpoint is behind, at block {head}")
+    if final > nonce:
+        return Nonce.USED
+    if latest > nonce:
+        return WalletPending(account, nonce, "a transaction with that nonce is not final yet")
+    if pending > nonce:
+        return WalletPending(account, nonce, "a transaction with that nonce waits to be mined")
+    return Nonce.FREE

@@ -31,6 +31,26 @@ RECEIPT_PATIENCE = 5.0
 PATIENCE = 120
 
 
+class Disconnected(OSError):
+    """The connection is closed in place of an answer, or within one.
+
+    Args:
+        part: What of the answer is sent before.
+    """
+
+    def __init__(self, part: bytes = b"") -> None:
+        super().__init__("disconnected")
+        self.part = part
+
+
+class HttpError(OSError):
+    """What is answered with an HTTP status that is no success."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.body = status, body
+
+
 @dataclass
 class Count:
     """What passed: HTTP requests, and RPC calls by their method."""
@@ -162,16 +182,23 @@ def _handler(counter: RpcCounter) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
+            status, cut = 200, False
             try:
                 answer = counter.answer(self.rfile.read(int(self.headers["Content-Length"])))
+            except Disconnected as err:
+                answer, cut = err.part, True
+            except HttpError as err:
+                status, answer = err.status, err.body
             except OSError as err:
                 self.send_error(502, str(err))
                 return
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            if answer or not cut:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer) + cut))
+                self.end_headers()
+                self.wfile.write(answer)
+            self.close_connection = self.close_connection or cut
 
         def log_message(self, *_: object) -> None:
             pass

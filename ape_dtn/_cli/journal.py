@@ -1,4 +1,4 @@
-"""``ape dtn resume`` and ``journal``: what was begun, finished; and what was written down."""
+"""``ape dtn resume`` and ``journal``: what was begun, finished or cancelled, and written down."""
 
 from __future__ import annotations
 
@@ -35,37 +35,68 @@ def resume(
 
     It is for what a crash, Ctrl-C, a lost connection or a time-out has left half done. Whatever
     moves money is written to a journal before it is sent. This looks at the chain for each thing
-    that was begun and is not known to have ended, and sends only what the chain shows has not
-    happened. What other processes are at is left to them.
+    that was begun and is not known to have ended, tells what it waits for, and sends only what the
+    chain shows has not happened. What other processes are at is left to them.
     """
     from ape_dtn.ai import DtnAi
-    from ape_dtn.errors import DtnError
-    from ape_dtn.journal import once
+    from ape_dtn.errors import DtnError, PaymentCancelled
+    from ape_dtn.journal import once, status
+    from ape_dtn.journal.book import State
 
     ai = DtnAi(router)
     entries = once.unfinished(ai, account)
-    rows = [_row(each) for each in entries]
-    table(f"Begun by {account.address} and not finished", ["entry", "what", "sent"], rows)
+    waits = status.waits_for(ai, once.journal_of(ai, account), entries)
+    rows = [[*_row(each), waiting] for each, waiting in zip(entries, waits, strict=True)]
+    columns = ["entry", "what", "sent", "waits for"]
+    table(f"Begun by {account.address} and not finished", columns, rows)
     if not entries:
         say("`ape dtn rescue` finds sessions that were left open.")
         return []
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
     with working("Looking at the chain, and finishing"):
         found = once.resume(ai, account, entries)
-    for entry, outcome in found:
+    journal = once.journal_of(ai, account)
+    now = [journal.entry(entry.id) for entry, _ in found]
+    still = iter(status.waits_for(ai, journal, [each for each in now if each.state is State.OPEN]))
+    shown = []
+    for entry, (_, outcome) in zip(now, found, strict=True):
+        waiting = next(still) if entry.state is State.OPEN else None
         say(f"{entry.id}: {_told(entry, outcome)}")
-    shown = [_shown(*each) for each in found]
-    failed = [outcome for _, outcome in found if isinstance(outcome, DtnError)]
+        if waiting:
+            say(f"{entry.id}: it waits for {waiting}")
+        shown.append({**_shown(entry, outcome), "waits_for": waiting})
+    failures = [outcome for _, outcome in found if isinstance(outcome, DtnError)]
+    failed = [each for each in failures if not isinstance(each, PaymentCancelled)]
     if failed:
         print_json(shown)
         click.get_current_context().exit(failed[0].exit_code)
     return shown
 
 
-@dtn_command("journal")
+class _Journal(click.Group):
+    """A group whose first command is what it does where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] != ["--help"] and not (args and args[0] in self.commands):
+            args = [_LIST, *args]
+        return super().parse_args(ctx, args)
+
+
+_LIST = "list"
+
+
+@click.group("journal", cls=_Journal, short_help="Show what was begun, and cancel what is stuck")
+def journal() -> None:
+    """Show what an account has begun, and what came of it; or cancel what is stuck.
+
+    Without a command, it lists.
+    """
+
+
+@dtn_command(_LIST)
 @account_option(prompt=None)
 @click.option("--all", "everything", is_flag=True, help="Also what has ended.")
-def journal(
+def list_entries(
     account: AccountAPI | None, everything: bool, router: str | None
 ) -> list[dict[str, Any]]:
     """Show what an account has begun, and what came of it.
@@ -87,6 +118,42 @@ def journal(
     ]
     table(f"{'All' if everything else 'Open'} entries of {account.address}", columns, rows)
     return [as_dict(each) for each in entries]
+
+
+@dtn_command("cancel")
+@signed
+@click.argument("key")
+def cancel(
+    key: str, account: AccountAPI, skip_confirmation: bool, router: str | None
+) -> dict[str, Any]:
+    """Replace what was sent for KEY, and is stuck, by an empty transaction.
+
+    KEY is an idempotency key, or the number of an entry, as `ape dtn journal` shows it. The empty
+    transaction has the same nonce and pays more, so that either it is mined or what was sent
+    before. The entry ends when that is final.
+    """
+    from ape_dtn.ai import DtnAi
+    from ape_dtn.errors import InvalidOption, PaymentCancelled
+    from ape_dtn.journal import once, status
+
+    ai = DtnAi(router)
+    journal = once.journal_of(ai, account)
+    entry = journal.named(key)
+    if entry is None:
+        raise InvalidOption("key", f"{account.address} has begun nothing under '{key}' here")
+    (waiting,) = status.waits_for(ai, journal, [entry])
+    rows = [[*_row(entry), waiting]]
+    table(f"To be cancelled, of {account.address}", ["entry", "what", "sent", "waits for"], rows)
+    confirm("Replace it by empty transactions, which cost gas?", account, skip_confirmation)
+    with working("Cancelling"):
+        outcome = once.cancel(ai, account, entry)
+    say(f"{entry.id}: {_told(entry, outcome)}")
+    is_cancelled = isinstance(outcome, PaymentCancelled)
+    return {**_shown(journal.entry(entry.id), outcome), "cancelled": is_cancelled}
+
+
+for command in (list_entries, cancel):
+    journal.add_command(command)
 
 
 def as_dict(entry: Entry) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from eth_utils import to_checksum_address
 
 from ape_dtn.chain import rpc
 
+# The types of transactions that are signed here (EIP-2718).
+DYNAMIC_FEE, SET_CODE = 2, 4
+
 
 @dataclass(frozen=True)
 class Fees:
@@ -68,6 +71,7 @@ def payload_of(raw: str) -> Payload:
     encoded = rpc.as_bytes(raw)
     fields: list[Any] = rlp.decode(encoded[1:])
     _, _, tip, max_fee, gas_limit, to, value, data, _, *rest = fields
+    signed = rest[0] if encoded[0] == SET_CODE else []  # what is left is the signature
     return Payload(
         kind=encoded[0],
         fees=Fees(_int(max_fee), _int(tip)),
@@ -75,7 +79,7 @@ def payload_of(raw: str) -> Payload:
         to=to_checksum_address(to) if to else None,
         value=_int(value),
         data=bytes(data),
-        authorizations=tuple(_authorization(each) for each in rest[0]) if rest else (),
+        authorizations=tuple(_authorization(each) for each in signed),
     )
 
 

@@ -21,7 +21,7 @@ from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.chain import nonces, reads, reverts, rpc, safes
 from ape_dtn.chain.abi import Function, Log
-from ape_dtn.chain.fees import Fees, Payload, payload_of
+from ape_dtn.chain.fees import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
 from ape_dtn.chain.finality import Evidence, final_block
 from ape_dtn.chain.serialization import serialize
 from ape_dtn.errors import (
@@ -547,7 +547,7 @@ def cancel(
         signer = _signer(provider, account, sender)
         if signer is None:
             raise SigningDeclined(sender, "an empty transaction in place of what it sent itself")
-        nothing = Payload(2, Fees(0, 0), EMPTY_GAS, sender, 0, b"")
+        nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, sender, 0, b"")
         empty.append(_outbid(provider, signer, same, outbox, nothing))
     return empty
 
@@ -864,7 +864,7 @@ def _created(
             sender,
             nonce,
             Payload(
-                kind=2 if transaction.delegate is None else 4,
+                kind=DYNAMIC_FEE if transaction.delegate is None else SET_CODE,
                 fees=market.fees,
                 gas_limit=limit,
                 to=transaction.to,
@@ -1156,7 +1156,7 @@ def _send_window(
 
 def _fill_hole(provider: ProviderAPI, account: AccountAPI, refused: Signed, outbox: Outbox) -> None:
     """Uses up the nonce of what was refused, where something was taken that waits behind it."""
-    nothing = Payload(2, Fees(0, 0), EMPTY_GAS, refused.sender, 0, b"")
+    nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, refused.sender, 0, b"")
     with suppress(DtnError):  # what waits behind it then stays pending
         _outbid(provider, account, [refused], outbox, nothing)
 

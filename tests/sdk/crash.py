@@ -375,6 +375,7 @@ def _scene(
     provider.web3.provider._request_session_manager = _wire(point, tell, job)
     if job.patience is not None:
         type(provider.network).transaction_acceptance_timeout = job.patience
+        provider.web3.provider.exception_retry_configuration.backoff_factor = 0.01
     # What the chain forgets may come again, as on public ones.
     settling.is_local = lambda _: False  # type: ignore[attr-defined]
     if job.folder:
@@ -577,6 +578,41 @@ def several(scene: Scene, works: Sequence[tuple[str, Mapping[str, Any]]]) -> lis
     return found
 
 
+def attempt(scene: Scene, works: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Any]:
+    """One after the other; gives what each gave, or the code of its error and how it exits.
+
+    After a start that fails there is nothing to ask on.
+    """
+    from ape_dtn.errors import DtnError
+
+    found: list[Any] = []
+    for work, given in works:
+        try:
+            found.append({"result": WORK[work](scene, **given)})
+        except DtnError as err:
+            found.append({"error": err.code, "exit": err.exit_code, "message": err.message})
+            if work == "start":
+                break
+    return found
+
+
+def request_each(scene: Scene, session: int, key: str) -> list[str | None]:
+    """Asks three times on a session; gives the ids, and None for what failed."""
+    from ape_dtn.errors import DtnError
+
+    prompts = ["One?", "Two?", "Three?"]
+    sent = _session(scene, session).request_many(prompts, idempotency_key=key)
+    for each in sent:
+        if isinstance(each, DtnError) and each.exit_code not in (3, 7):
+            raise each
+    return [None if isinstance(each, DtnError) else each.id for each in sent]
+
+
+def watch(scene: Scene, session: int) -> list[str]:
+    """The requests of a session that are answered."""
+    return sorted(each.request.id for each in scene.ai.watch(session=session, timeout=0.2))
+
+
 def nothing(_: Scene) -> None:
     """Nothing."""
 
@@ -776,6 +812,9 @@ WORK: Mapping[str, Callable[..., Any]] = {
         bill,
         succeeded,
         several,
+        attempt,
+        request_each,
+        watch,
         nothing,
         resume,
         look,

@@ -48,13 +48,18 @@ def reopen_forgotten(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> b
     return bool(gone)
 
 
+def may_be_set_back(ai: DtnAi) -> bool:
+    """Whether the chain is one's own, which tests set back on purpose."""
+    return is_local(ai.provider)
+
+
 def evidence(ai: DtnAi, journal: Journal) -> Evidence:
     """What is asked of a view of the chain before something is signed anew for it.
 
     A chain of one's own has one node, and may have been set back on purpose: its view is the newest
     there is.
     """
-    known = 0 if is_local(ai.provider) else journal.highest_block()
+    known = 0 if may_be_set_back(ai) else journal.highest_block()
     return Evidence(known, ai.deployment.final_after)
 
 

@@ -9,6 +9,7 @@ SHELL := bash
 PYTHON ?= python3
 ARGS ?=
 KILLS ?= 600
+PLAYS ?= 300
 SEED ?=
 NETWORK ?= ethereum:local:foundry
 SOLC_VERSION := 0.8.30 # as in package.json and ape-config.yaml
@@ -35,7 +36,7 @@ run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PA
 	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test conformance invariants proofs slither layouts mutants audit crash bench gas check format compile verify wheel wheel-smoke clean
+.PHONY: help demo test conformance invariants proofs slither layouts mutants audit crash unkind bench gas check format compile verify wheel wheel-smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +74,9 @@ audit: $(DEV) $(ANVIL) $(FORGE) $(SOLC) $(HALMOS) $(SLITHER) ## all that machine
 
 crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random moments: KILLS=600, SEED=number to repeat
 	@$(run) KILLS=$(KILLS) SEED=$(SEED) tools/test.sh tests/sdk/test_crash.py -k killed_at -s --timeout 0 $(ARGS)
+
+unkind: $(DEV) $(ANVIL) ## play against an endpoint that misbehaves: PLAYS=300, SEED=number to repeat
+	@$(run) PLAYS=$(PLAYS) SEED=$(SEED) tools/test.sh tests/sdk/test_unkind.py tests/sdk/test_paid_once.py -s $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py

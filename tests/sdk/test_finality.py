@@ -1,0 +1,520 @@
+"""What was signed is open until its nonce is used for good: stuck, met, overtaken or cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ape_dtn import DtnRequest, DtnSession
+from ape_dtn.chain import finality, rpc, sends
+from ape_dtn.chain.fees import Fees, payload_of
+from ape_dtn.chain.rpc import SEND
+from ape_dtn.errors import (
+    NotCancellable,
+    OverLimit,
+    PaymentCancelled,
+    TransactionPending,
+    TransactionRefused,
+    WalletPending,
+)
+from ape_dtn.journal import once, settling, status
+from ape_dtn.journal.book import State
+from ape_dtn.local import LocalNetwork
+from ape_dtn.starting.methods import Method
+from tests.conftest import Cast
+from tests.unkind import WORDINGS
+
+from .conftest import DEPOSIT, Answer, Through
+from .test_journal import impatient, nonce_of, unmined
+from .test_swallowed import each_call
+
+pytestmark = pytest.mark.usefixtures("own_journal")
+
+PROMPT = "Hello?"
+KEY = "paid"
+
+# How far Anvil's finalized block is behind its latest.
+ANVIL_FINAL_AFTER = 64
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is not one's own: others make its blocks, and nobody sets it back."""
+    monkeypatch.setattr(settling, "is_local", lambda _: False)
+    monkeypatch.setattr(finality, "is_local", lambda _: False)
+
+
+def refusing(*refused: str) -> Answer:
+    """An endpoint that takes no transaction, or none of these."""
+
+    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND or (refused and call["params"][0] not in refused):
+            return really()
+        return {"error": {"code": -32000, "message": WORDINGS[0]}}
+
+    return each_call(told)
+
+
+def mine(network: LocalNetwork, blocks: int) -> None:
+    rpc.result(network.ai.provider, "anvil_mine", [hex(blocks)])
+
+
+def asked_on(network: LocalNetwork, session: DtnSession) -> int:
+    """How many requests the chain has of a session."""
+    return len(session.history().requests)
+
+
+def stuck(network: LocalNetwork, session: DtnSession, cast: Cast, through: Through) -> Any:
+    """The entry of a request that the endpoint refuses, and nobody has."""
+    with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused) as raised:
+        DtnSession(ai, session.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+    assert raised.value.exit_code == 7
+    assert "journal cancel" in (raised.value.hint or "")
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    assert raised.value.transaction == entry.signed[0].hash
+    return entry
+
+
+def overtaken(network: LocalNetwork, session: DtnSession, cast: Cast) -> Any:
+    """The entry of a request whose nonce another program has used, in the latest block."""
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        (entry,) = once.unfinished(network.ai, cast.customer)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
+    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+    sends.send(network.ai.provider, cast.customer, to_nobody)
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 1
+    return entry
+
+
+def waiting_for(network: LocalNetwork, cast: Cast, entry: Any) -> str:
+    journal = once.journal_of(network.ai, cast.customer)
+    (told,) = status.waits_for(network.ai, journal, [journal.entry(entry.id)])
+    return told
+
+
+def state_of(network: LocalNetwork, cast: Cast, entry: Any) -> State:
+    return once.journal_of(network.ai, cast.customer).entry(entry.id).state
+
+
+# Overtaken.
+
+
+@pytest.mark.usefixtures("public")
+def test_a_nonce_that_is_used_is_not_believed_before_that_is_final(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    entry = overtaken(network, funded, cast)
+    nonce = nonce_of(network, cast.customer)
+
+    with impatient(), pytest.raises(TransactionPending):
+        funded.request(PROMPT, idempotency_key=KEY)
+
+    assert state_of(network, cast, entry) is State.OPEN
+    assert "to be final" in waiting_for(network, cast, entry)
+    assert nonce_of(network, cast.customer) == nonce
+    mine(network, ANVIL_FINAL_AFTER)
+    request = funded.request(PROMPT, idempotency_key=KEY)
+    assert nonce_of(network, cast.customer) == nonce + 1
+    assert request.record.session_id == funded.id
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_reorganisation_brings_back_what_was_overtaken(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    entry = overtaken(network, funded, cast)
+    with impatient(), pytest.raises(TransactionPending):
+        funded.request(PROMPT, idempotency_key=KEY)
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+    rpc.result(network.ai.provider, SEND, [entry.signed[0].raw])
+    nonce = nonce_of(network, cast.customer)
+
+    funded.request(PROMPT, idempotency_key=KEY)
+
+    assert nonce_of(network, cast.customer) == nonce
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_where_the_chain_does_not_say_what_is_final_the_registry_does(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    overtaken(network, funded, cast)
+
+    def no_tag(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        is_tag = call["params"][:1] == ["finalized"]
+        return {"error": {"code": -32602, "message": "unknown block"}} if is_tag else really()
+
+    def attempt() -> DtnRequest:
+        with through(each_call(no_tag)) as ai, impatient():
+            ai.deployment = replace(ai.deployment, final_after=5)
+            return DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+
+    mine(network, 3)
+    with pytest.raises(TransactionPending):
+        attempt()
+    assert asked_on(network, funded) == 0
+    mine(network, 3)
+
+    attempt()
+
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_view_that_is_older_than_what_is_known_is_not_believed(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = overtaken(network, funded, cast)
+    mine(network, ANVIL_FINAL_AFTER)
+    journal = once.journal_of(network.ai, cast.customer)
+    (other,) = journal.begin([once.Meant("close", {"session": "0"}, {"from_block": journal.head})])
+    journal.end(other, State.DONE, {"block": str(journal.head), "transaction": "0x"})
+
+    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        head = call["method"] == "eth_blockNumber"
+        return {"result": hex(journal.head - 1)} if head else really()
+
+    with through(each_call(behind)) as ai, impatient(), pytest.raises(TransactionPending):
+        DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+
+    assert state_of(network, cast, entry) is State.OPEN
+    assert asked_on(network, funded) == 0
+
+
+def test_one_node_that_tells_of_another_nonce_is_not_believed(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """It waits to be mined, and is: what one answer said of it would have had it paid twice."""
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            funded.request(PROMPT, idempotency_key=KEY)
+        (entry,) = once.unfinished(network.ai, cast.customer)
+        (sent,) = entry.signed
+        lies: list[str] = []
+
+        def lie_once(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+            if call["method"] != "eth_getTransactionCount" or call["params"][1] == "pending":
+                return really()
+            if call["params"][1] != "latest":
+                lies.append(call["params"][1])
+                return {"result": hex(sent.nonce + 1)} if len(lies) % 2 else really()
+            return {"result": hex(sent.nonce + 1)}
+
+        with through(each_call(lie_once)) as ai, impatient(), pytest.raises(TransactionPending):
+            DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+    assert len(lies) > 1
+    rpc.result(network.ai.provider, "evm_mine", [])
+
+    funded.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
+# Stuck, and met.
+
+
+@pytest.mark.usefixtures("public")
+def test_what_is_stuck_is_sent_before_the_next(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce
+    assert "to take transaction" in waiting_for(network, cast, entry)
+
+    other = funded.request("Another?", idempotency_key="other")
+
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 2
+    first = funded.request(PROMPT, idempotency_key=KEY)
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 2
+    assert first.id != other.id
+    assert asked_on(network, funded) == 2
+
+
+@pytest.mark.usefixtures("public")
+def test_what_stays_stuck_loses_its_nonce_to_the_next(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """Nobody is locked out, and only one of the two is mined; the other is sent anew once final."""
+    entry = stuck(network, funded, cast, through)
+    (sent,) = entry.signed
+
+    with through(refusing(sent.raw)) as ai:
+        other = DtnSession(ai, funded.id, cast.customer).request("Another?")
+
+    assert other.receipt is not None
+    asked = ["eth_getTransactionByHash", [other.receipt.transaction]]
+    mined = rpc.result(network.ai.provider, *asked)
+    before = payload_of(sent.raw).fees
+    assert rpc.as_int(mined["nonce"]) == sent.nonce
+    assert rpc.as_int(mined["maxFeePerGas"]) * 8 >= before.max_fee * 9
+    assert rpc.as_int(mined["maxPriorityFeePerGas"]) * 8 >= before.tip * 9
+    with impatient(), pytest.raises(TransactionPending):
+        funded.request(PROMPT, idempotency_key=KEY)
+    mine(network, ANVIL_FINAL_AFTER)
+    funded.request(PROMPT, idempotency_key=KEY)
+    assert asked_on(network, funded) == 2
+
+
+def test_what_is_refused_again_is_offered_more(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """As by an endpoint whose nodes take nothing so cheap: the nonce stays, and so it is once."""
+    entry = stuck(network, funded, cast, through)
+    (sent,) = entry.signed
+
+    with through(refusing(sent.raw)) as ai:
+        request = DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+
+    after = once.journal_of(network.ai, cast.customer).entry(entry.id)
+    assert [each.nonce for each in after.signed] == [sent.nonce] * 2
+    first, second = (payload_of(each.raw) for each in after.signed)
+    assert replace(second, fees=first.fees) == first
+    assert second.fees == first.fees.outbidding([first.fees])
+    assert request.receipt is not None
+    assert request.receipt.transaction == after.signed[1].hash
+    with suppress(Exception):
+        rpc.result(network.ai.provider, SEND, [sent.raw])
+    assert asked_on(network, funded) == 1
+
+
+def test_a_code_change_is_offered_more_as_it_was(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    """EIP-7702: what the account has signed of its code is part of what is signed again."""
+    start: Any = {"idempotency_key": KEY, "method": Method.DELEGATE}
+    with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
+        DtnSession.start(DEPOSIT, cast.customer, ai, **start)
+    (entry,) = once.unfinished(network.ai, cast.customer)
+
+    with through(refusing(*(each.raw for each in entry.signed))) as ai:
+        DtnSession.start(DEPOSIT, cast.customer, ai, **start)
+
+    ((_, balance),) = DtnSession.list(cast.customer, network.ai)
+    assert str(balance) == "25.00 USDT"
+    after = once.journal_of(network.ai, cast.customer).entry(entry.id)
+    first, second, *_ = (payload_of(each.raw) for each in after.signed)
+    assert replace(second, fees=first.fees) == first
+
+
+def test_fees_of_what_replaces_others() -> None:
+    dear, odd, free = Fees(1_000, 80), Fees(7, 3), Fees(0, 0)
+
+    assert Fees(10, 1).outbidding([]) == Fees(10, 1)
+    assert Fees(10, 1).outbidding([dear, odd]) == Fees(1_125, 90)
+    assert Fees(0, 0).outbidding([odd]) == Fees(8, 4)
+    assert Fees(0, 0).outbidding([free]) == Fees(1, 1)
+
+
+# Budgets.
+
+
+def test_what_was_refused_counts_in_the_budgets(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+
+    for limits in ({"account_limit": "0.25"}, {"day_limit": "0.25"}, {"session_limit": "0.25"}):
+        options: Any = limits
+        with pytest.raises(OverLimit):
+            funded.request("Another?", **options)
+
+    assert isinstance(once.cancel(network.ai, cast.customer, entry), PaymentCancelled)
+    assert funded.request("Another?", account_limit="0.25", day_limit="0.25").id
+
+
+# Cancelled.
+
+
+def test_what_is_cancelled_never_happens(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+    (sent,) = entry.signed
+
+    cancelled = once.cancel(network.ai, cast.customer, entry)
+
+    assert isinstance(cancelled, PaymentCancelled)
+    assert state_of(network, cast, entry) is State.VOID
+    assert nonce_of(network, cast.customer) == sent.nonce + 1
+    with suppress(Exception):
+        rpc.result(network.ai.provider, SEND, [sent.raw])
+    assert asked_on(network, funded) == 0
+    funded.request(PROMPT, idempotency_key=KEY)
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_cancellation_ends_nothing_before_it_is_final(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+
+    with impatient(), pytest.raises(TransactionPending):
+        once.cancel(network.ai, cast.customer, entry)
+    assert state_of(network, cast, entry) is State.OPEN
+    nonce = nonce_of(network, cast.customer)
+    with impatient(), pytest.raises(TransactionPending):
+        funded.request(PROMPT, idempotency_key=KEY)
+    mine(network, ANVIL_FINAL_AFTER)
+    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(outcome, PaymentCancelled)
+    assert state_of(network, cast, entry) is State.VOID
+    assert nonce_of(network, cast.customer) == nonce
+    assert asked_on(network, funded) == 0
+
+
+def test_what_is_mined_in_spite_of_its_cancellation_is_done(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+    with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
+        once.cancel(ai, cast.customer, entry)
+    rpc.result(network.ai.provider, SEND, [entry.signed[0].raw])
+    nonce = nonce_of(network, cast.customer)
+
+    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(outcome, once.Done)
+    assert nonce_of(network, cast.customer) == nonce
+    assert asked_on(network, funded) == 1
+    with pytest.raises(NotCancellable, match="done already"):
+        once.cancel(network.ai, cast.customer, entry)
+
+
+def test_both_of_a_deposit_and_its_start_are_cancelled(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
+        DtnSession.start(DEPOSIT, cast.customer, ai, method=Method.TWO_STEP)
+    (entry,) = once.unfinished(network.ai, cast.customer)
+
+    assert isinstance(once.cancel(network.ai, cast.customer, entry), PaymentCancelled)
+
+    assert nonce_of(network, cast.customer) == entry.signed[-1].nonce + 1
+    assert DtnSession.list(cast.customer, network.ai) == []
+
+
+# Accounts that send in their own way.
+
+
+class Stop(BaseException):
+    """As Ctrl-C."""
+
+
+@pytest.fixture
+def wallet(accounts: Any, cast: Cast) -> Any:
+    return accounts.impersonate_account(cast.customer.address)
+
+
+@contextmanager
+def interrupted(wallet: Any, first: Callable[..., Any] = lambda _: None) -> Iterator[None]:
+    """The wallet stops once it has done something with what it was given."""
+
+    def call(_: Any, txn: Any, *__: Any, **___: Any) -> Any:
+        first(txn)
+        raise Stop
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(type(wallet), "call", call)
+        yield
+
+
+def sends_it(network: LocalNetwork) -> Callable[[Any], None]:
+    def sends_it(txn: Any) -> None:
+        sent = {
+            "from": str(txn.sender),
+            "to": str(txn.receiver),
+            "data": "0x" + bytes(txn.data).hex(),
+            "nonce": hex(txn.nonce),
+        }
+        rpc.result(network.ai.provider, "eth_sendTransaction", [sent])
+
+    return sends_it
+
+
+def test_what_a_wallet_has_in_the_mempool_is_not_sent_again(
+    network: LocalNetwork, funded: DtnSession, wallet: Any
+) -> None:
+    with unmined(network):
+        with interrupted(wallet, sends_it(network)):
+            funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+        (entry,) = once.unfinished(network.ai, wallet)
+        with pytest.raises(WalletPending) as raised:
+            funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+        with pytest.raises(NotCancellable):
+            once.cancel(network.ai, wallet, entry)
+    assert raised.value.exit_code == 7
+    assert "wallet" in (raised.value.hint or "")
+    rpc.result(network.ai.provider, "evm_mine", [])
+    nonce = nonce_of(network, wallet)
+
+    funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+
+    assert nonce_of(network, wallet) == nonce
+    assert asked_on(network, funded) == 1
+
+
+def test_what_a_wallet_has_not_sent_is_sent_with_the_same_nonce(
+    network: LocalNetwork, funded: DtnSession, wallet: Any
+) -> None:
+    nonce = nonce_of(network, wallet)
+    with interrupted(wallet):
+        funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+
+    funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+
+    assert nonce_of(network, wallet) == nonce + 1
+    assert asked_on(network, funded) == 1
+
+
+def test_where_the_nonce_was_used_by_something_else_a_wallet_sends_anew(
+    network: LocalNetwork,
+    funded: DtnSession,
+    cast: Cast,
+    wallet: Any,
+) -> None:
+    with interrupted(wallet):
+        funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+    sends.send(network.ai.provider, cast.customer, to_nobody)
+
+    funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
+# Many.
+
+
+@pytest.mark.parametrize("behind", [1, 3])
+def test_many_are_signed_anew_where_the_endpoints_nonce_lags(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through, behind: int
+) -> None:
+    for _ in range(behind):
+        funded.request("Before?")
+    lagged: list[str] = []
+
+    def lag(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        answer = really()
+        is_asked = call["method"] == "eth_getTransactionCount" and call["params"][1] == "pending"
+        if is_asked and not lagged:
+            lagged.append(answer["result"])
+            return {"result": hex(int(answer["result"], 16) - behind)}
+        return answer
+
+    with through(each_call(lag)) as ai:
+        sent = DtnSession(ai, funded.id, cast.customer).request_many(["One?", "Two?"])
+
+    assert lagged
+    assert [type(each) for each in sent] == [DtnRequest] * 2
+    assert asked_on(network, funded) == behind + 2

@@ -158,3 +158,53 @@ def test_budgets_are_held_by_all_processes(reference: Network) -> None:
         (4, "over_limit"),
     ]
     assert rich.dtn("session", "close", session, "--force", *BY_US).code == 0
+
+
+def test_what_is_stuck_is_cancelled(rich: Network) -> None:
+    """It is shown, confirmed, and never happens; its key is free again."""
+    before = rich.held_by(ADDRESS)
+    start = ("session", "start", "2", *BY_US, "--idempotency-key", "stuck")
+    with unmined(rich):
+        with rich.shell.running("ape", "dtn", *start) as running:
+            running.until(lambda: int(rich.chain.rpc("txpool_status")["pending"], 16) == 2)
+            running.process.send_signal(signal.SIGKILL)
+            running.process.wait()
+        shown = rich.dtn("journal", "list", "--account", ACCOUNT, "--json")
+        rich.chain.rpc("anvil_dropAllTransactions")
+
+    refused = rich.dtn("journal", "cancel", "stuck", "--account", ACCOUNT, answers="n\n")
+    cancelled = rich.dtn("journal", "cancel", "stuck", *BY_US, "--json")
+    again = rich.dtn("journal", "cancel", "stuck", *BY_US, "--json")
+    nothing = rich.dtn("journal", "cancel", "unheard of", *BY_US, "--json")
+
+    (entry,) = shown.json
+    assert (entry["key"], entry["state"], len(entry["transactions"])) == ("stuck", "open", 2)
+    assert refused.code == 1
+    assert "start with 2.00 USDT" in " ".join(refused.out.split())
+    assert "the endpoint to take transaction" in " ".join(refused.out.split())
+    assert cancelled.code == 0, cancelled.err
+    assert (cancelled.json["cancelled"], cancelled.json["state"]) == (True, "void")
+    assert len(cancelled.json["transactions"]) == 4
+    assert (again.code, again.error["code"]) == (2, "not_cancellable")
+    assert (nothing.code, nothing.error["code"]) == (2, "invalid_option")
+    assert rich.held_by(ADDRESS) == before
+    assert rich.dtn("resume", *BY_US, "--json").json == []
+    started = rich.dtn(*start, "--json")
+    assert started.code == 0, started.err
+    assert rich.held_by(ADDRESS) == before - 2_000_000
+    rich.dtn("session", "close", str(started.json["session"]), *BY_US)
+
+
+def test_resume_tells_what_each_waits_for(rich: Network) -> None:
+    start = ("ape", "dtn", "session", "start", "2", *BY_US)
+    with unmined(rich), rich.shell.running(*start) as running:
+        running.until(lambda: int(rich.chain.rpc("txpool_status")["pending"], 16) == 2)
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait()
+        waiting = rich.dtn("resume", "--account", ACCOUNT, answers="n\n")
+
+    done = rich.dtn("resume", *BY_US, "--json")
+
+    assert "to be mined" in " ".join(waiting.out.split())
+    assert [each["waits_for"] for each in done.json] == [None]
+    rich.dtn("session", "close", done.json[0]["outcome"]["session"], *BY_US)

@@ -46,9 +46,10 @@ def resume(
     ai = DtnAi(router)
     entries = once.unfinished(ai, account)
     waits = status.waits_for(ai, once.journal_of(ai, account), entries)
-    rows = [[*_row(each), waiting] for each, waiting in zip(entries, waits, strict=True)]
-    columns = ["entry", "what", "sent", "waits for"]
-    table(f"Begun by {account.address} and not finished", columns, rows)
+    rows = [_row(each) for each in entries]
+    table(f"Begun by {account.address} and not finished", ["entry", "what", "sent"], rows)
+    for entry, waiting in zip(entries, waits, strict=True):
+        say(f"{entry.id} waits for {waiting}.")
     if not entries:
         say("`ape dtn rescue` finds sessions that were left open.")
         return []
@@ -63,7 +64,7 @@ def resume(
         waiting = next(still) if entry.state is State.OPEN else None
         say(f"{entry.id}: {_told(entry, outcome)}")
         if waiting:
-            say(f"{entry.id}: it waits for {waiting}")
+            say(f"{entry.id} waits for {waiting}.")
         shown.append({**_shown(entry, outcome), "waits_for": waiting})
     failures = [outcome for _, outcome in found if isinstance(outcome, DtnError)]
     failed = [each for each in failures if not isinstance(each, PaymentCancelled)]
@@ -135,6 +136,7 @@ def cancel(
     from ape_dtn.ai import DtnAi
     from ape_dtn.errors import InvalidOption, PaymentCancelled
     from ape_dtn.journal import once, status
+    from ape_dtn.journal.book import State
 
     ai = DtnAi(router)
     journal = once.journal_of(ai, account)
@@ -142,8 +144,9 @@ def cancel(
     if entry is None:
         raise InvalidOption("key", f"{account.address} has begun nothing under '{key}' here")
     (waiting,) = status.waits_for(ai, journal, [entry])
-    rows = [[*_row(entry), waiting]]
-    table(f"To be cancelled, of {account.address}", ["entry", "what", "sent", "waits for"], rows)
+    table(f"To be cancelled, of {account.address}", ["entry", "what", "sent"], [_row(entry)])
+    if entry.state is State.OPEN:
+        say(f"{entry.id} waits for {waiting}.")
     confirm("Replace it by empty transactions, which cost gas?", account, skip_confirmation)
     with working("Cancelling"):
         outcome = once.cancel(ai, account, entry)

@@ -181,13 +181,13 @@ class Outbox:
     Attributes:
         record: Writes down what was signed, by its place among all, before any of it is sent.
         hand_over: Writes down, by its place, the nonce of a transaction that the account itself is
-            about to sign and send in its own way.
+            about to sign and send in its own way; None once it has declined to.
         outstanding: What was signed by a sender for other purposes, and may still be mined.
         evidence: What is asked of a view of the chain that says that a nonce is used by another.
     """
 
     record: OnSigned = lambda _: None
-    hand_over: Callable[[int, int], None] = lambda _place, _nonce: None
+    hand_over: Callable[[int, int | None], None] = lambda _place, _nonce: None
     outstanding: Callable[[str], Sequence[Outstanding]] = lambda _: ()
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -1000,7 +1000,7 @@ def _send_by_account(
     account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str], outbox: Outbox
 ) -> None:
     """Impersonated and smart accounts send in their own way, and wait for each."""
-    from ape.exceptions import ApeException
+    from ape.exceptions import ApeException, SignatureError
 
     sender = str(account.address)
     for place, txn in enumerate(priced):
@@ -1011,6 +1011,8 @@ def _send_by_account(
         except ApeException as err:
             if isinstance(err, DtnError):
                 raise
+            if isinstance(err, SignatureError):
+                outbox.hand_over(place, None)
             if mined := getattr(getattr(err, "txn", None), "txn_hash", None):
                 sent.append(_hash_of(mined))  # why it failed is found as for all others
                 outbox.record({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})

@@ -414,10 +414,10 @@ def _outbox(ai: DtnAi, journal: Journal, entries: Mapping[int, Entry]) -> sends.
     """What the journal keeps of the transactions of entries, by their places."""
     own = {each.id for each in entries.values()}
 
-    def hand_over(place: int, nonce: int) -> None:
+    def hand_over(place: int, nonce: int | None) -> None:
         now = journal.entry(entries[place].id)
         before = now.details.get("handed_over", nonce)
-        if _may_be_handed_over(now) and before != nonce:
+        if nonce is not None and _may_be_handed_over(now) and before != nonce:
             raise WalletPending(now.account, before, f"its next nonce is {nonce} meanwhile")
         journal.amend(now, {"handed_over": nonce})
 

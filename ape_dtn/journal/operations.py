@@ -194,8 +194,11 @@ def plan(ai: DtnAi, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> P
 
 
 def _is_deposited_elsewhere(ai: DtnAi, entry: Entry) -> bool:
-    """Whether a wallet has made the bare deposit, by another transaction with the same nonce."""
-    if not entry.signed:
+    """Whether a wallet has made the bare deposit, by another transaction with the same nonce.
+
+    Of an account that sends in its own way, a transfer of as much is taken for it.
+    """
+    if not entry.signed and entry.details["is_sent_here"]:
         return False
     parties = (_address_topic(each) for each in (entry.account, entry.details["fee_target"]))
     logs = reads.logs(
@@ -204,6 +207,9 @@ def _is_deposited_elsewhere(ai: DtnAi, entry: Entry) -> bool:
         [ERC20.transferred.topic, *parties],
         from_block=entry.details["from_block"],
     )
+    if not entry.details["is_sent_here"]:
+        deposit = int(entry.meant["deposit"])
+        return any(ERC20.transferred.decode(log)["value"] == deposit for log in logs)
     return bool(_sent_as(ai, logs, entry.signed))
 
 

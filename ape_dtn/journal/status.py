@@ -63,4 +63,4 @@ def _waits_for(
         return "what came of it to be read from the chain"
     if entry.details.get("handed_over") is not None:
         return f"the wallet of {entry.account}, which was given it to sign and send"
-    return "nothing: nothing was signed for it yet"
+    return "nothing, since nothing was signed for it"

@@ -30,6 +30,7 @@ COMMANDS = (
 )
 SUBCOMMANDS = {
     "session": ("start", "list", "show", "close", "history", "report"),
+    "journal": ("list", "cancel"),
     "deployment": ("status", "accept", "sources"),
     "node": ("register", "models", "status", "serve"),
 }

@@ -181,7 +181,7 @@ def test_what_is_stuck_is_cancelled(rich: Network) -> None:
     assert (entry["key"], entry["state"], len(entry["transactions"])) == ("stuck", "open", 2)
     assert refused.code == 1
     assert "start with 2.00 USDT" in " ".join(refused.out.split())
-    assert "the endpoint to take transaction" in " ".join(refused.out.split())
+    assert "waits for the endpoint to take transaction" in refused.out
     assert cancelled.code == 0, cancelled.err
     assert (cancelled.json["cancelled"], cancelled.json["state"]) == (True, "void")
     assert len(cancelled.json["transactions"]) == 4
@@ -205,6 +205,6 @@ def test_resume_tells_what_each_waits_for(rich: Network) -> None:
 
     done = rich.dtn("resume", *BY_US, "--json")
 
-    assert "to be mined" in " ".join(waiting.out.split())
+    assert "to be mined, with nonce" in waiting.out
     assert [each["waits_for"] for each in done.json] == [None]
     rich.dtn("session", "close", done.json[0]["outcome"]["session"], *BY_US)

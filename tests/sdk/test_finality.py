@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ape.exceptions import SignatureError
 
 from ape_dtn import DtnRequest, DtnSession
 from ape_dtn.chain import finality, rpc, sends
@@ -17,6 +18,7 @@ from ape_dtn.errors import (
     NotCancellable,
     OverLimit,
     PaymentCancelled,
+    RpcRefused,
     TransactionPending,
     TransactionRefused,
     WalletPending,
@@ -25,7 +27,7 @@ from ape_dtn.journal import once, settling, status
 from ape_dtn.journal.book import State
 from ape_dtn.local import LocalNetwork
 from ape_dtn.starting.methods import Method
-from tests.conftest import Cast
+from tests.conftest import Balances, Cast
 from tests.unkind import WORDINGS
 
 from .conftest import DEPOSIT, Answer, Through
@@ -479,6 +481,32 @@ def test_what_a_wallet_has_not_sent_is_sent_with_the_same_nonce(
 
     assert nonce_of(network, wallet) == nonce + 1
     assert asked_on(network, funded) == 1
+
+
+def test_a_deposit_that_a_wallet_has_sent_is_not_sent_again(
+    network: LocalNetwork, wallet: Any, balances: Balances
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP}
+    with interrupted(wallet, sends_it(network)):
+        DtnSession.start(DEPOSIT, wallet, network.ai, **start)
+
+    session = DtnSession.start(DEPOSIT, wallet, network.ai, **start)
+
+    assert balances.of_network == session.balance
+
+
+def test_what_a_wallet_declines_is_not_waited_for(
+    network: LocalNetwork, funded: DtnSession, wallet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decline(*_: Any, **__: Any) -> Any:
+        raise SignatureError("declined")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(wallet), "call", decline)
+        with pytest.raises(RpcRefused):
+            funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+
+    assert once.unfinished(network.ai, wallet) == []
 
 
 def test_where_the_nonce_was_used_by_something_else_a_wallet_sends_anew(

@@ -61,11 +61,11 @@ def resume(
     still = iter(status.waits_for(ai, journal, [each for each in now if each.state is State.OPEN]))
     shown = []
     for entry, (_, outcome) in zip(now, found, strict=True):
-        waiting = next(still) if entry.state is State.OPEN else None
+        left = next(still) if entry.state is State.OPEN else None
         say(f"{entry.id}: {_told(entry, outcome)}")
-        if waiting:
-            say(f"{entry.id} waits for {waiting}.")
-        shown.append({**_shown(entry, outcome), "waits_for": waiting})
+        if left:
+            say(f"{entry.id} waits for {left}.")
+        shown.append({**_shown(entry, outcome), "waits_for": left})
     failures = [outcome for _, outcome in found if isinstance(outcome, DtnError)]
     failed = [each for each in failures if not isinstance(each, PaymentCancelled)]
     if failed:

@@ -89,7 +89,8 @@ class Rule:
         return method.startswith(self.methods)
 
 
-# What concerns sending, and what holds of all else. The rest is for whoever opens it.
+# What concerns sending, and what holds of all else. Not drawn yet: answers of older blocks to
+# whatever is asked, which are told as if they were of the latest.
 SENDING: Sequence[tuple[Fault, str]] = (
     (Fault.DROP, SEND),
     (Fault.LOSE, SEND),
@@ -106,9 +107,15 @@ SENDING: Sequence[tuple[Fault, str]] = (
     (Fault.LAG, "eth_getTransactionReceipt"),
     (Fault.REORDER, READS),
     (Fault.LIMIT_BATCH, READS),
+    (Fault.LIMIT_RANGE, "eth_getLogs"),
+    (Fault.FORGET, "eth_getTransactionReceipt"),
+    (Fault.DROP, READS),
+    (Fault.LOSE, READS),
+    (Fault.CUT, READS),
+    (Fault.DUPLICATE, READS),
+    (Fault.LIMIT_RATE, READS),
+    (Fault.MISSHAPE, READS),
 )
-
-EVERYTHING: Sequence[tuple[Fault, str]] = tuple((fault, READS) for fault in Fault)
 
 
 def draw(chance: random.Random, grammar: Sequence[tuple[Fault, str]] = SENDING) -> list[Rule]:

@@ -661,16 +661,20 @@ def _is_used_by_another(
     One HTTP request asks both whether it is mined and whether its nonce is used: what one node says
     of the one, and another of the other, would not say it. So it is few calls, which hardly any
     endpoint takes apart, and not those of many payments. The nonce is asked as of a block from
-    before: the one that mines it may come between the two.
+    before: the one that mines it may come between the two. An endpoint that has lost its receipt
+    may still have the transaction.
     """
     payments = [each for each in same if not each.is_empty]
     questions: list[rpc.Request] = [
         *(("eth_getTransactionReceipt", [each.hash]) for each in payments),
         ("eth_getTransactionCount", [same[0].sender, hex(block)]),
         ("eth_blockNumber", []),
+        *(("eth_getTransactionByHash", [each.hash]) for each in payments),
     ]
-    *receipts, count, head = rpc.ask(provider, questions)
-    if any(rpc.expect(receipt) is not None for receipt in receipts):
+    answers = rpc.ask(provider, questions)
+    count, head = answers[len(payments) : len(payments) + 2]
+    shown = answers[: len(payments)] + answers[len(payments) + 2 :]
+    if any(rpc.expect(each) is not None for each in shown):
         return False
     if isinstance(count, rpc.Failure) or rpc.as_int(rpc.expect(head)) < known_block:
         return False  # a node that does not have the block yet does not know

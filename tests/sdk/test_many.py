@@ -339,8 +339,7 @@ def test_one_of_many_that_is_mined_while_it_is_looked_for_is_not_told_to_be_refu
         if not late and len(sent) == 10:
             late.append(sent[-1])
         methods = [each["method"] for each in calls]
-        asked = ["eth_getTransactionReceipt", "eth_getTransactionCount", "eth_blockNumber"]
-        if mined or methods != asked:
+        if mined or methods[:2] != ["eth_getTransactionReceipt", "eth_getTransactionCount"]:
             return but_for([] if mined else late, "request timed out", body, chain)
         receipt = json.loads(chain(json.dumps(calls[0]).encode()))
         mined.append(result(chain, "eth_sendRawTransaction", late))

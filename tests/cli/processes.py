@@ -1,13 +1,12 @@
 """Which commands are tried as real processes, and where: each is at least once.
 
 What a command does is tested in the process of the tests. That it runs alone, ends with the exit
-code of its outcome, and keeps standard output for one JSON document, only a process can show: of a
-group, one command does.
+code of its outcome, and keeps standard output for one JSON document, only a process can show.
 """
 
 from __future__ import annotations
 
-from .shell import CUSTOMER, CUSTOMER_ADDRESS
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER
 
 # Run as they are, by what they are called with besides --json, and what they exit with. SESSION is
 # an open session, on which REQUEST has its answer; PROMPTS is a file with a prompt.
@@ -15,6 +14,17 @@ TRIED: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("info",): ((), 0),
     ("models",): ((), 0),
     ("nodes",): ((), 0),
+    ("node", "register"): (
+        ("node.tester.first", "--account", STRANGER, "-y"),
+        0,
+    ),
+    ("node", "models"): (("node.local.echo",), 0),
+    ("node", "status"): (("node.local.echo",), 0),
+    ("session", "list"): (("--account", CUSTOMER), 0),
+    ("session", "show"): (("SESSION",), 0),
+    ("session", "close"): (("SESSION", "--account", CUSTOMER, "-y"), 0),
+    ("session", "history"): (("SESSION",), 0),
+    ("session", "report"): (("SESSION",), 0),
     ("quote",): (("Hello?", "--session", "SESSION"), 0),
     ("ask-many",): (
         ("PROMPTS", "--session", "SESSION", "--timeout", "0", "--account", CUSTOMER, "-y"),
@@ -22,21 +32,27 @@ TRIED: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ),
     ("answer",): (("REQUEST",), 0),
     ("resume",): (("--account", CUSTOMER, "-y"), 0),
-    ("journal",): (("--account", CUSTOMER), 0),
+    ("journal", "list"): (("--account", CUSTOMER), 0),
+    ("journal", "cancel"): (("unknown", "--account", CUSTOMER, "-y"), 2),
     ("rescue",): (("--owner", CUSTOMER_ADDRESS), 0),
 }
 
 # Where the others are: the tests that need them as processes anyway.
 ELSEWHERE: dict[tuple[str, ...], str] = {
-    ("ask",): "tests.cli.test_journal.test_budgets_are_held_by_all_processes",
     ("session", "start"): "tests.cli.test_keyfile.test_the_passphrase_is_missed_by_its_name",
+    ("ask",): "tests.cli.test_journal.test_budgets_are_held_by_all_processes",
     ("watch",): "tests.cli.test_watch.test_answers_are_lines_as_they_come_until_ctrl_c",
     ("node", "serve"): "tests.cli.test_node.test_a_node_is_registered_served_and_paid",
     ("deploy",): "tests.cli.test_deploy.test_nothing_is_deployed_to_an_anvil_that_ends_with_it",
     ("demo",): "tests.cli.test_demo.test_it_tells_the_whole_story_and_nothing_of_its_anvil",
     ("devnet",): "tests.cli.test_devnet.test_it_goes_on_where_it_was_left_also_when_killed",
-    ("deployment", "sources"): "tests.deploying.test_handing_over.listed",
     ("rehearse",): "tests.rehearsal.test_command.test_it_is_told_to_scripts",
+    ("deployment", "status"): "tests.deploying.test_deploying.all_there",
+    (
+        "deployment",
+        "accept",
+    ): "tests.deploying.test_deploying.test_it_costs_what_was_told_and_is_sent_once",
+    ("deployment", "sources"): "tests.deploying.test_handing_over.listed",
     ("init",): "tests.scaffold.test_project.test_a_new_project_is_written_without_a_network",
     ("generate",): "tests.scaffold.test_project.test_a_consumer_is_written_without_a_network",
 }

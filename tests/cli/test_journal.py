@@ -160,11 +160,12 @@ def test_budgets_are_held_by_all_processes(reference: Network) -> None:
     assert rich.dtn("session", "close", session, "--force", *BY_US).code == 0
 
 
-def test_what_is_stuck_is_cancelled(rich: Network) -> None:
+def test_what_is_stuck_is_cancelled(live: Network) -> None:
     """It is shown, confirmed, and never happens; its key is free again."""
+    rich = with_tokens(live)
     before = rich.held_by(ADDRESS)
     start = ("session", "start", "2", *BY_US, "--idempotency-key", "stuck")
-    with unmined(rich):
+    with rich.chain.unmined():
         with rich.shell.running("ape", "dtn", *start) as running:
             running.until(lambda: int(rich.chain.rpc("txpool_status")["pending"], 16) == 2)
             running.process.send_signal(signal.SIGKILL)
@@ -195,9 +196,10 @@ def test_what_is_stuck_is_cancelled(rich: Network) -> None:
     rich.dtn("session", "close", str(started.json["session"]), *BY_US)
 
 
-def test_resume_tells_what_each_waits_for(rich: Network) -> None:
+def test_resume_tells_what_each_waits_for(reference: Network) -> None:
+    rich = with_tokens(reference)
     start = ("ape", "dtn", "session", "start", "2", *BY_US)
-    with unmined(rich), rich.shell.running(*start) as running:
+    with rich.chain.unmined(), rich.shell.running(*start) as running:
         running.until(lambda: int(rich.chain.rpc("txpool_status")["pending"], 16) == 2)
         running.process.send_signal(signal.SIGKILL)
         running.process.wait()

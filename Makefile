@@ -53,7 +53,7 @@ conformance: $(DEV) $(ANVIL) ## test a network of yours: TARGET=file NETWORK=cho
 	@$(run) env -u APE_FOUNDRY_HOST ape test tests/conformance --disable-isolation --timeout 0 \
 		--dtn-target $(TARGET) --network $(NETWORK) $(ARGS)
 
-invariants: $(DEV) $(FORGE) $(SOLC) ## play with the contracts at random: 100,000 calls on each behaviour
+invariants: $(DEV) $(FORGE) $(SOLC) ## play with the contracts at random: 100,000 calls on each variant
 	@cd invariants && ../$(FORGE) test $(ARGS)
 
 proofs: $(DEV) $(FORGE) $(SOLC) $(HALMOS) ## prove what is claimed of fees, sessions and access, for all amounts

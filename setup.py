@@ -67,7 +67,7 @@ setup(
         "ape_dtn": [
             "py.typed",
             "artifacts/*.json",
-            "deploying/*.json",
+            "deployment/*.json",
             "scaffold/templates/*.template",
         ],
         "ape_dtn.contracts": ["*.sol"],

@@ -11,39 +11,40 @@ from typing import TYPE_CHECKING, Any
 from ape import plugins
 
 if TYPE_CHECKING:
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.amount import Amount, Token
-    from ape_dtn.answers.answer import Answer, CallType, Status
-    from ape_dtn.answers.request import DtnRequest
-    from ape_dtn.answers.watch import Watch, wait_all, wait_all_async
-    from ape_dtn.asking.options import Callback
-    from ape_dtn.asking.prompt import Prompt
-    from ape_dtn.asking.routing import Aggregation
-    from ape_dtn.errors import DtnError
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.request import DtnRequest, wait_all, wait_all_async
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.client.watch import Watch
+    from ape_dtn.node.node import DtnNode
     from ape_dtn.rehearsal.rehearsal import DtnRehearsal
+    from ape_dtn.requests.options import Callback
+    from ape_dtn.requests.routing import Aggregation
     from ape_dtn.rescue.rescue import DtnRescue
-    from ape_dtn.serving.node import DtnNode
-    from ape_dtn.session import DtnSession
+    from ape_dtn.types.amount import Amount, Token
+    from ape_dtn.types.answer import Answer, CallType, Status
+    from ape_dtn.types.errors import DtnError
+    from ape_dtn.types.prompt import Prompt
+
 
 _HOMES = {
-    "Aggregation": "asking.routing",
-    "Amount": "amount",
-    "Answer": "answers.answer",
-    "CallType": "answers.answer",
-    "Callback": "asking.options",
-    "DtnAi": "ai",
-    "DtnError": "errors",
-    "DtnNode": "serving.node",
+    "Aggregation": "requests.routing",
+    "Amount": "types.amount",
+    "Answer": "types.answer",
+    "CallType": "types.answer",
+    "Callback": "requests.options",
+    "DtnAi": "client.ai",
+    "DtnError": "types.errors",
+    "DtnNode": "node.node",
     "DtnRehearsal": "rehearsal.rehearsal",
-    "DtnRequest": "answers.request",
+    "DtnRequest": "client.request",
     "DtnRescue": "rescue.rescue",
-    "DtnSession": "session",
-    "Prompt": "asking.prompt",
-    "Status": "answers.answer",
-    "Token": "amount",
-    "Watch": "answers.watch",
-    "wait_all": "answers.watch",
-    "wait_all_async": "answers.watch",
+    "DtnSession": "client.session",
+    "Prompt": "types.prompt",
+    "Status": "types.answer",
+    "Token": "types.amount",
+    "Watch": "client.watch",
+    "wait_all": "client.request",
+    "wait_all_async": "client.request",
 }
 
 __all__ = [
@@ -71,7 +72,7 @@ __all__ = [
 @plugins.register(plugins.Config)
 def config_class() -> type:
     """The class of the ``dtn:`` section of ``ape-config.yaml``."""
-    from ape_dtn.config import DtnConfig
+    from ape_dtn.network.config import DtnConfig
 
     return DtnConfig
 

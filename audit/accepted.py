@@ -25,7 +25,7 @@ class Accepted(NamedTuple):
 ACCEPTED = (
     Accepted(
         "*",
-        "contracts/hostile/*",
+        "contracts/mocks/*",
         "Written to do what slither warns of, for tests. None of it is shipped or deployed.",
     ),
     # The network.
@@ -37,18 +37,18 @@ ACCEPTED = (
     ),
     Accepted(
         "incorrect-equality",
-        "contracts/network/deployed/DeployedSessionManager.sol:DeployedSessionManager.startUserSession",
+        "contracts/network/live/LiveSessionManager.sol:LiveSessionManager.startUserSession",
         "A deposit of any size starts a session: only none at all is refused, so that nobody can "
         "block others by sending a unit.",
     ),
     Accepted(
         "low-level-calls",
-        "contracts/network/deployed/DeployedRouter.sol:DeployedRouter._callBack",
+        "contracts/network/live/LiveRouter.sol:LiveRouter._callBack",
         "A callback is anybody's code, whose revert must not take the answer with it.",
     ),
     Accepted(
         "calls-loop",
-        "contracts/network/deployed/DeployedRouter.sol:DeployedRouter._isTrusted",
+        "contracts/network/live/LiveRouter.sol:LiveRouter._isTrusted",
         "The node manager is the network's own. The list is the requester's, who would only keep "
         "the own request from being answered.",
     ),
@@ -69,66 +69,66 @@ ACCEPTED = (
     ),
     Accepted(
         "unused-return",
-        "contracts/network/deployed/DeployedSessionManager.sol:DeployedSessionManager.*Session",
+        "contracts/network/live/LiveSessionManager.sol:LiveSessionManager.*Session",
         "The id is new when it is added, and there when it is removed: its session was just read.",
     ),
     Accepted(
         "timestamp",
-        "contracts/network/deployed/DeployedRouter.sol:DeployedRouter.*",
+        "contracts/network/live/LiveRouter.sol:LiveRouter.*",
         "Memberships end at a time in seconds, which the few that a block's producer can choose "
         "do not matter to. The other comparisons are with what was stored beside a time.",
     ),
-    # The documented router.
+    # The reference router.
     Accepted(
         "assembly",
-        "contracts/network/documented/Pages.sol:Pages.page",
+        "contracts/network/reference/CodeStorage.sol:CodeStorage.page",
         "Code is written as it is, without the length that the ABI would put before it.",
     ),
     Accepted(
         "assembly",
-        "contracts/network/documented/Words.sol:Words.*",
+        "contracts/network/reference/ZeroPacking.sol:ZeroPacking.*",
         "Bytes are moved in memory. A test packs and unpacks data of all kinds.",
     ),
     Accepted(
         "calls-loop",
-        "contracts/network/documented/DocumentedRouter.sol:DocumentedRouter._placeOf",
+        "contracts/network/reference/ReferenceRouter.sol:ReferenceRouter._placeOf",
         "As in the other router: the network's own node manager, and the requester's own list.",
     ),
     Accepted(
         "incorrect-equality",
-        "contracts/network/documented/Pages.sol:Pages._write",
+        "contracts/network/reference/CodeStorage.sol:CodeStorage._write",
         "A full page is followed by another, which may be empty; the last is not full.",
     ),
     Accepted(
         "incorrect-equality",
-        "contracts/network/documented/Sessions.sol:Sessions._open",
+        "contracts/network/reference/Sessions.sol:Sessions._open",
         "As in the other session manager: only no deposit at all is refused.",
     ),
     Accepted(
         "naming-convention",
-        "contracts/network/documented/Sessions.sol:Sessions",
+        "contracts/network/reference/Sessions.sol:Sessions",
         "An immutable is written as constants are.",
     ),
     Accepted(
         "timestamp",
-        "contracts/network/documented/DocumentedRouter.sol:DocumentedRouter._placeOf",
+        "contracts/network/reference/ReferenceRouter.sol:ReferenceRouter._placeOf",
         "As in the other router: memberships end at a time in seconds.",
     ),
     Accepted(
         "uninitialized-local",
-        "contracts/network/documented/Sessions.sol:Sessions._remove",
+        "contracts/network/reference/Sessions.sol:Sessions._remove",
         "It is the empty place, for an owner with no session left.",
     ),
     Accepted(
         "shadowing-state",
-        "contracts/network/documented/DocumentedRouter.sol:DocumentedRouter",
+        "contracts/network/reference/ReferenceRouter.sol:ReferenceRouter",
         "Each contract calls the location of its own state STORAGE, and none sees another's.",
     ),
     # What is shipped to consumers, and the client. Their bytes are pinned.
     Accepted(
         "shadowing-local",
         "contracts/IDtnAi.sol:IDtnAi.request",
-        "The interface of the deployed router, whose names consumers use in calls by name.",
+        "The interface of the live router, whose names consumers use in calls by name.",
     ),
     Accepted(
         "naming-convention",
@@ -166,17 +166,17 @@ ACCEPTED = (
     # Tokens for tests, which behave as those on public networks do.
     Accepted(
         "erc20-interface",
-        "contracts/tokens/TestUSDT.sol:TestUSDT",
+        "contracts/mocks/TestUSDT.sol:TestUSDT",
         "USDT returns nothing, and so does this: it is here for that.",
     ),
     Accepted(
         "naming-convention",
-        "contracts/tokens/TestUSDC.sol:TestUSDC.DOMAIN_SEPARATOR",
+        "contracts/mocks/TestUSDC.sol:TestUSDC.DOMAIN_SEPARATOR",
         "Its name in EIP-2612.",
     ),
     Accepted(
         "timestamp",
-        "contracts/tokens/TestUSDC.sol:TestUSDC.*",
+        "contracts/mocks/TestUSDC.sol:TestUSDC.*",
         "EIP-2612 and EIP-3009 limit signatures in time.",
     ),
 )

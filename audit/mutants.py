@@ -74,17 +74,17 @@ class Mutant(NamedTuple):
         return f"{self.operator}: {_short(self.was)} → {_short(self.becomes)}"
 
 
-DEPLOYED = "contracts/network/deployed"
-DEPLOYED_TESTS = (
-    "tests/contracts/test_deployed.py",
+LIVE = "contracts/network/live"
+LIVE_TESTS = (
+    "tests/contracts/test_live.py",
     "tests/contracts/test_network.py",
     "tests/contracts/test_survivors.py",
     "-k=not documented",
 )
-DOCUMENTED = "contracts/network/documented"
-DOCUMENTED_ROUTER = (f"{DOCUMENTED}/DocumentedRouter.sol:DocumentedRouter",)
-DOCUMENTED_TESTS = (
-    "tests/contracts/test_documented.py",
+REFERENCE = "contracts/network/reference"
+REFERENCE_ROUTER = (f"{REFERENCE}/ReferenceRouter.sol:ReferenceRouter",)
+REFERENCE_TESTS = (
+    "tests/contracts/test_reference.py",
     "tests/contracts/test_network.py",
     "tests/contracts/test_survivors.py",
     "tests/contracts/test_hostile_pages.py",
@@ -103,51 +103,55 @@ CLIENT_TESTS = (
 TARGETS = (
     Target(
         "Sessions",
-        f"{DOCUMENTED}/Sessions.sol",
-        DOCUMENTED_ROUTER,
-        "DocumentedMoney",
-        DOCUMENTED_TESTS,
+        f"{REFERENCE}/Sessions.sol",
+        REFERENCE_ROUTER,
+        "ReferenceMoney",
+        REFERENCE_TESTS,
     ),
     Target(
-        "DocumentedRouter",
-        f"{DOCUMENTED}/DocumentedRouter.sol",
-        DOCUMENTED_ROUTER,
-        "DocumentedMoney",
-        DOCUMENTED_TESTS,
+        "ReferenceRouter",
+        f"{REFERENCE}/ReferenceRouter.sol",
+        REFERENCE_ROUTER,
+        "ReferenceMoney",
+        REFERENCE_TESTS,
         "request|respondToRequest|_placeOf|_callBack|_terms|_answer|_requestId",
     ),
     Target(
-        "Pages", f"{DOCUMENTED}/Pages.sol", DOCUMENTED_ROUTER, "DocumentedMoney", DOCUMENTED_TESTS
+        "CodeStorage",
+        f"{REFERENCE}/CodeStorage.sol",
+        REFERENCE_ROUTER,
+        "ReferenceMoney",
+        REFERENCE_TESTS,
     ),
     Target(
-        "DeployedSessionManager",
-        f"{DEPLOYED}/DeployedSessionManager.sol",
-        (f"{DEPLOYED}/DeployedSessionManager.sol:DeployedSessionManager",),
-        "DeployedMoney",
-        DEPLOYED_TESTS,
+        "LiveSessionManager",
+        f"{LIVE}/LiveSessionManager.sol",
+        (f"{LIVE}/LiveSessionManager.sol:LiveSessionManager",),
+        "LiveMoney",
+        LIVE_TESTS,
         "initialize|onlyRouter|startUserSession|closeUserSession|authorizeRequest|chargeUserSession",
     ),
     Target(
-        "DeployedRouter",
-        f"{DEPLOYED}/DeployedRouter.sol",
-        (f"{DEPLOYED}/DeployedRouter.sol:DeployedRouter",),
-        "DeployedMoney",
-        DEPLOYED_TESTS,
+        "LiveRouter",
+        f"{LIVE}/LiveRouter.sol",
+        (f"{LIVE}/LiveRouter.sol:LiveRouter",),
+        "LiveMoney",
+        LIVE_TESTS,
         "request|respondToRequest|closeUserSession|_charge|_checkNode|_isTrusted|_callBack",
     ),
     Target(
         "AtomicSessions",
         "contracts/client/AtomicSessions.sol",
         (CLIENT, DELEGATE),
-        "DeployedMoney",
+        "LiveMoney",
         CLIENT_TESTS,
     ),
-    Target("DtnClient", "contracts/client/DtnClient.sol", (CLIENT,), "DeployedMoney", CLIENT_TESTS),
+    Target("DtnClient", "contracts/client/DtnClient.sol", (CLIENT,), "LiveMoney", CLIENT_TESTS),
     Target(
         "DtnDelegate",
         "contracts/client/DtnDelegate.sol",
         (DELEGATE,),
-        "DeployedMoney",
+        "LiveMoney",
         CLIENT_TESTS,
     ),
 )

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import ERC20, Router
 from ape_dtn.devnet import anvil
-from ape_dtn.starting.methods import START_GAS
+from ape_dtn.funding.methods import START_GAS
+from ape_dtn.network.abi import ERC20, Router
+from ape_dtn.types.rpc import as_int
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
 
-    from ape_dtn.ai import DtnAi
+    from ape_dtn.client.ai import DtnAi
 
 TRANSFER_GAS = 100_000
 
@@ -60,7 +61,7 @@ def open_sessions(ai: DtnAi, account: AccountAPI, how_many: int, units: int = 1)
     deposit = ERC20.transfer.encode(contracts.fee_target, units)
     start = Router.start_user_session.encode()
     pair = [(contracts.fee_token, deposit, TRANSFER_GAS), (ai.router, start, START_GAS)]
-    first = rpc.as_int(rpc.result(ai.provider, "eth_getTransactionCount", [sender, "latest"]))
+    first = as_int(rpc.result(ai.provider, "eth_getTransactionCount", [sender, "latest"]))
     transactions = [
         {
             "from": sender,
@@ -95,4 +96,4 @@ def _mine_until_mined(provider: ProviderAPI, hashes: Sequence[str]) -> None:
         rpc.result(provider, "evm_mine", [])
         asked = rpc.ask(provider, [("eth_getTransactionReceipt", [each]) for each in hashes])
         receipts = [rpc.expect(answer) for answer in asked]
-    assert all(rpc.as_int(receipt["status"]) == 1 for receipt in receipts)
+    assert all(as_int(receipt["status"]) == 1 for receipt in receipts)

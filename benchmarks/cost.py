@@ -1,6 +1,6 @@
 """Measures what a session costs in gas, and what the SDK's operations cost in calls.
 
-``python benchmarks/cost.py`` prints it as JSON, for both behaviours of the network. It needs Anvil
+``python benchmarks/cost.py`` prints it as JSON, for both variants of the network. It needs Anvil
 on the PATH and starts one of its own; nothing depends on how fast the machine is.
 """
 
@@ -17,8 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ape_dtn import DtnAi, DtnRequest, DtnSession
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import Event, Router
-from ape_dtn.local import Behaviour, LocalNetwork, deploy, fund
+from ape_dtn.deployment.assemble import LocalNetwork, Variant, deploy, fund
+from ape_dtn.network.abi import Router
+from ape_dtn.types.abi import Event
+from ape_dtn.types.rpc import as_int
 from benchmarks.chain import connected_to, open_sessions, own_anvil
 from benchmarks.rpc_counter import TRACES, RpcCounter
 
@@ -32,20 +34,20 @@ MANY = 1000
 OPENED_TOGETHER = 100
 TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
 
-# Request ids of the deployed network are hashes of the time and the user, and each of their bytes
+# Request ids of the live network are hashes of the time and the user, and each of their bytes
 # that is zero makes an answer 12 gas cheaper: at a fixed time, of one user, they stay the same.
 MEASURED_AT = 4_000_000_000
 
 _T = TypeVar("_T")
 
 
-def measure(behaviour: Behaviour) -> dict[str, Any]:
-    """Gas and counts of one behaviour, on a chain that is started for it."""
+def measure(variant: Variant) -> dict[str, Any]:
+    """Gas and counts of one variant, on a chain that is started for it."""
     with ExitStack() as stack:
         chain = stack.enter_context(own_anvil())
         counter = stack.enter_context(RpcCounter(chain, refuse=TRACES, hold_receipts=True))
         provider = stack.enter_context(connected_to(counter.url))
-        return Measurement(counter, provider, behaviour).run()
+        return Measurement(counter, provider, variant).run()
 
 
 class Measurement:
@@ -54,10 +56,10 @@ class Measurement:
     Args:
         counter: The proxy that the provider is connected through.
         provider: The connection.
-        behaviour: How the network behaves.
+        variant: How the network behaves.
     """
 
-    def __init__(self, counter: RpcCounter, provider: ProviderAPI, behaviour: Behaviour) -> None:
+    def __init__(self, counter: RpcCounter, provider: ProviderAPI, variant: Variant) -> None:
         from ape.utils.basemodel import ManagerAccessMixin as access
 
         self.counter = counter
@@ -65,7 +67,7 @@ class Measurement:
         self.calls: dict[str, Any] = {}
         owner, worker, *customers = access.account_manager.test_accounts[:5]
         self.customer, self.collector, self.other = customers
-        self.network: LocalNetwork = deploy(owner, worker, behaviour)
+        self.network: LocalNetwork = deploy(owner, worker, variant)
         for account in customers:
             fund(provider, owner, self.network.token, str(account.address), 1_000_000_000)
 
@@ -136,12 +138,12 @@ class Measurement:
         """The gas of the latest transaction that left such a log."""
         transaction = reads.logs(self.provider, contract, topics)[-1].transaction
         receipt = rpc.result(self.provider, "eth_getTransactionReceipt", [transaction])
-        return rpc.as_int(receipt["gasUsed"])
+        return as_int(receipt["gasUsed"])
 
 
 def main() -> None:
     """Prints the measurement."""
-    found = {behaviour.value.lower(): measure(behaviour) for behaviour in Behaviour}
+    found = {variant.value.lower(): measure(variant) for variant in Variant}
     print(json.dumps(found, indent=2))
 
 

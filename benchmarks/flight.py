@@ -1,7 +1,7 @@
 """Measures many requests of one session at once: sent, answered by a node process, and waited for.
 
 ``python benchmarks/flight.py [how many]`` prints the HTTP requests and RPC calls that the asking
-side makes, and the seconds that it takes, as JSON for both behaviours of the network. It needs
+side makes, and the seconds that it takes, as JSON for both variants of the network. It needs
 Anvil on the PATH, and starts one of its own and a node in a process of its own.
 """
 
@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.answers.watch import wait_all
 from ape_dtn.chain import reads
-from ape_dtn.chain.abi import Router
-from ape_dtn.local import Behaviour, deploy, fund
+from ape_dtn.client.request import wait_all
+from ape_dtn.deployment.assemble import Variant, deploy, fund
+from ape_dtn.network.abi import Router
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import TRACES, Count, RpcCounter
 
@@ -33,8 +33,8 @@ NODE = """
 import sys
 from ape import accounts, networks
 from ape_dtn import DtnAi
-from ape_dtn.local import NODE
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.deployment.assemble import NODE
+from ape_dtn.node.node import DtnNode
 
 with networks.parse_network_choice("ethereum:local:foundry"):
     DtnNode(DtnAi(sys.argv[1]), NODE, accounts.test_accounts[1]).serve()
@@ -43,7 +43,7 @@ with networks.parse_network_choice("ethereum:local:foundry"):
 _T = TypeVar("_T")
 
 
-def measure(behaviour: Behaviour, how_many: int = HOW_MANY) -> dict[str, Any]:
+def measure(variant: Variant, how_many: int = HOW_MANY) -> dict[str, Any]:
     """Sends, answers and waits, and says what it took and what came of it."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -53,7 +53,7 @@ def measure(behaviour: Behaviour, how_many: int = HOW_MANY) -> dict[str, Any]:
         stack.enter_context(counter)
         provider = stack.enter_context(connected_to(counter.url))
         owner, worker, customer = access.account_manager.test_accounts[:3]
-        network = deploy(owner, worker, behaviour)
+        network = deploy(owner, worker, variant)
         ai = network.ai
         fund(provider, owner, network.token, str(customer.address), 1_000_000_000)
         session = DtnSession.start("100", customer, ai)
@@ -110,7 +110,7 @@ def _node(chain: str, router: str) -> Iterator[None]:
 def main() -> None:
     """Prints the measurement."""
     how_many = int(sys.argv[1]) if len(sys.argv) > 1 else HOW_MANY
-    found = {each.value.lower(): measure(each, how_many) for each in Behaviour}
+    found = {each.value.lower(): measure(each, how_many) for each in Variant}
     print(json.dumps(found, indent=2))
 
 

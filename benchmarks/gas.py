@@ -1,6 +1,6 @@
 """Measures what all that is done with a network costs in gas, and keeps it in ``gas.json``.
 
-``python benchmarks/gas.py`` prints it as JSON, for both behaviours of the network. With ``--write``
+``python benchmarks/gas.py`` prints it as JSON, for both variants of the network. With ``--write``
 (``make gas``) it is recorded instead, and the tables in ``docs/gas.md`` with it; a test compares.
 It needs Anvil on the PATH and starts some of its own. Their chains are the same each time, to the
 second, and so is each figure: nothing depends on how fast the machine is.
@@ -28,9 +28,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from eth_abi import encode
 
 from ape_dtn import artifacts
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Client, Delegate, Function, Router, SessionManager
-from ape_dtn.local import Behaviour, deploy
+from ape_dtn.chain import reads, rpc
+from ape_dtn.deployment.assemble import Variant, deploy
+from ape_dtn.network.abi import ERC20, Client, Delegate, Router, SessionManager
+from ape_dtn.types.abi import Function
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Receipt
 from benchmarks.chain import connected_to, own_anvil
 from tests.conftest import Cast
 from tests.contracts.client import (
@@ -55,7 +58,7 @@ from tests.contracts.conftest import NOBODY, Ask, Net
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-# By behaviour, by what is done, and by how.
+# By variant, by what is done, and by how.
 Gas = dict[str, int]
 Figures = dict[str, dict[str, Gas]]
 
@@ -63,7 +66,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT = ROOT / "benchmarks" / "gas.json"
 DOCUMENT = ROOT / "docs" / "gas.md"
 
-# Ids of the deployed network are hashes of the time, and what is sent is priced by its zero bytes.
+# Ids of the live network are hashes of the time, and what is sent is priced by its zero bytes.
 BEGINNING = 4_000_000_000
 
 DEPOSIT = 25_000_000
@@ -83,7 +86,7 @@ REQUEST_GAS = 1_000_000
 VALID_BEFORE = 2**48
 
 # What the contracts that are deployed on public networks are known to use, and what was aimed at
-# for the documented behaviour.
+# for the reference variant.
 AIMS = {
     ("start", "directly, later"): (182_004, 90_000),
     ("request", "directly, 64 B, later"): (530_596, 150_000),
@@ -126,42 +129,42 @@ MAIN = {
 
 
 class FeeToken(Enum):
-    """As ``ape_dtn.local.FeeToken``: the artifact, and what it is created with."""
+    """As ``ape_dtn.deployment.assemble.FeeToken``: the artifact, and what it is created with."""
 
     PLAIN = ("TestToken", ("Test Dollar", "TEST", 6))
     USDC = ("TestUSDC", ())
 
 
-def measure(behaviour: Behaviour) -> dict[str, Gas]:
-    """Gas of one behaviour, by what is done and how, on chains that are started for it."""
-    with _network(behaviour, FeeToken.PLAIN) as (net, accounts):
-        found = {"create": _created(net, behaviour), **Measurement(net, accounts).run()}
-    with _network(behaviour, FeeToken.USDC) as (net, accounts):
+def measure(variant: Variant) -> dict[str, Gas]:
+    """Gas of one variant, by what is done and how, on chains that are started for it."""
+    with _network(variant, FeeToken.PLAIN) as (net, accounts):
+        found = {"create": _created(net, variant), **Measurement(net, accounts).run()}
+    with _network(variant, FeeToken.USDC) as (net, accounts):
         found["start in USDC"] = Measurement(net, accounts).starts(signed=True)
     return found
 
 
 @contextmanager
-def _network(behaviour: Behaviour, token: FeeToken) -> Iterator[tuple[Net, list[AccountAPI]]]:
+def _network(variant: Variant, token: FeeToken) -> Iterator[tuple[Net, list[AccountAPI]]]:
     """A network on a chain of its own, and accounts that have no part in it."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     with own_anvil("--timestamp", str(BEGINNING)) as url, connected_to(url) as provider:
-        # Blocks of one second would share request ids on the deployed behaviour.
+        # Blocks of one second would share request ids on the live variant.
         rpc.result(provider, "anvil_setBlockTimestampInterval", [1])
         owner, worker, stranger, *others = access.account_manager.test_accounts[:10]
-        network = deploy(owner, worker, behaviour, token)  # type: ignore[arg-type]
+        network = deploy(owner, worker, variant, token)  # type: ignore[arg-type]
         yield Net(network, Cast(owner, worker, others[0], stranger)), others
 
 
-def _created(net: Net, behaviour: Behaviour) -> Gas:
+def _created(net: Net, variant: Variant) -> Gas:
     """What the contracts of the network took, by their artifacts."""
     codes = {
         artifacts.load(path.stem)["bytecode"]: path.stem
         for path in (ROOT / "ape_dtn" / "artifacts").glob("*.json")
         if not path.stem.startswith("Test")
     }
-    height = rpc.as_int(rpc.result(net.provider, "eth_blockNumber", []))
+    height = as_int(rpc.result(net.provider, "eth_blockNumber", []))
     blocks = rpc.ask(
         net.provider, [("eth_getBlockByNumber", [hex(i), True]) for i in range(1, height + 1)]
     )
@@ -170,8 +173,8 @@ def _created(net: Net, behaviour: Behaviour) -> Gas:
         (sent,) = rpc.expect(block)["transactions"]
         for code, name in codes.items():
             if sent["to"] is None and sent["input"].startswith(code):
-                used = rpc.as_int(rpc.expect(block)["gasUsed"])
-                gas.update({name.removeprefix(behaviour.value): used, "together": used})
+                used = as_int(rpc.expect(block)["gasUsed"])
+                gas.update({name.removeprefix(variant.value): used, "together": used})
     return gas
 
 
@@ -301,7 +304,7 @@ class Measurement:
         set_delegate(self.net, account, NOBODY)
         (opened,) = SessionManager.session_started.find(map(reads.to_log, receipt["logs"]))
         self.net.close(account, opened["sessionId"])
-        return rpc.as_int(receipt["gasUsed"])
+        return as_int(receipt["gasUsed"])
 
     def _start_by(self, owned: Owned, function: Function, *args: Any) -> int:
         receipt = owned.call(function, self.net.router, *args)
@@ -328,7 +331,7 @@ class Measurement:
                     gas[f"{how}, {name}, {when}"] = receipt.gas_used
         return gas
 
-    def _request(self, session: int, prompt: str) -> sends.Receipt:
+    def _request(self, session: int, prompt: str) -> Receipt:
         ask = self._ask(prompt).arguments(session)
         return self.net.send(self.account, self.net.router, Router.request, *ask)
 
@@ -343,7 +346,7 @@ class Measurement:
         call = encode(["string[]"], [[PROMPTS[prompt]]])
         return Ask(call=call, nodes=(self.node_id,), most=MOST, user=str(self.account.address))
 
-    # Answering. Six answers share a word of the documented network's list of them, and so the word
+    # Answering. Six answers share a word of the reference network's list of them, and so the word
     # begins with the first and the seventh.
 
     def _responses(self) -> Gas:
@@ -431,8 +434,8 @@ class Measurement:
         while not (receipt := rpc.result(self.net.provider, "eth_getTransactionReceipt", [sent])):
             assert time.monotonic() < deadline, "the transaction is not mined"
             time.sleep(0.002)
-        assert rpc.as_int(receipt["status"]) == 1
-        return rpc.as_int(receipt["gasUsed"])
+        assert as_int(receipt["status"]) == 1
+        return as_int(receipt["gasUsed"])
 
     def _ask_together(self, owned: Owned, session: int, how_many: int) -> int:
         batch = owned.many(session, *[self._ask("64 B")] * how_many)
@@ -466,8 +469,8 @@ def changes(before: Figures, now: Figures) -> list[str]:
 
 def _flat(figures: Figures) -> Gas:
     return {
-        f"{behaviour}, {what}: {how}": gas
-        for behaviour, found in figures.items()
+        f"{variant}, {what}: {how}": gas
+        for variant, found in figures.items()
         for what, ways in found.items()
         for how, gas in ways.items()
     }
@@ -479,7 +482,7 @@ def _told(gas: int | None) -> str:
 
 def tables(figures: Figures) -> str:
     """The figures that the document has, first those that there was an aim for."""
-    deployed, documented = (figures[each] for each in ("deployed", "documented"))
+    deployed, documented = (figures[each] for each in ("live", "reference"))
     lines = [
         "| | deployed contracts | our copy of them | documented | aim |",
         "|---|--:|--:|--:|--:|",
@@ -507,7 +510,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="record it")
     write = parser.parse_args().write
-    found = {behaviour.value.lower(): measure(behaviour) for behaviour in Behaviour}
+    found = {variant.value.lower(): measure(variant) for variant in Variant}
     if not write:
         print(json.dumps(found, indent=2, sort_keys=True))
         return

@@ -1,6 +1,6 @@
 """Measures what each way to start a session costs in gas and in calls, the first time and later.
 
-``python benchmarks/methods.py`` prints it as JSON, for both behaviours of the network, paid in a
+``python benchmarks/methods.py`` prints it as JSON, for both variants of the network, paid in a
 token like USDC on Base. It needs Anvil on the PATH, ape-safe and, from npm, the Safe contracts, and
 starts an Anvil of its own. ``before`` is the gas of what moves no money.
 """
@@ -17,10 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import rpc
-from ape_dtn.journal.book import State
-from ape_dtn.journal.once import journal_of
-from ape_dtn.local import Behaviour, FeeToken, deploy, fund
-from ape_dtn.starting.methods import Method
+from ape_dtn.deployment.assemble import FeeToken, Variant, deploy, fund
+from ape_dtn.funding.methods import Method
+from ape_dtn.journal.executor import journal_of
+from ape_dtn.journal.store import State
+from ape_dtn.types.rpc import as_int
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import TRACES, RpcCounter
 from tests.sdk import safe
@@ -33,7 +34,7 @@ DEPOSIT = "25.00"
 FUNDS = 1_000_000_000
 
 
-def measure(behaviour: Behaviour) -> dict[str, Any]:
+def measure(variant: Variant) -> dict[str, Any]:
     """All methods on a chain that is started for it, each by an account of its own."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -42,7 +43,7 @@ def measure(behaviour: Behaviour) -> dict[str, Any]:
         counter = stack.enter_context(RpcCounter(chain, refuse=TRACES, hold_receipts=True))
         provider = stack.enter_context(connected_to(counter.url))
         owner, worker, other, *customers = access.account_manager.test_accounts[:9]
-        network = deploy(owner, worker, behaviour, FeeToken.USDC)
+        network = deploy(owner, worker, variant, FeeToken.USDC)
         accounts: dict[Method, AccountAPI] = dict(zip(_PLAIN, customers, strict=False))
         safe.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
         at = safe.create_safe(provider, owner, [customers[-1]], 1)
@@ -76,7 +77,7 @@ def _start(
         DtnSession.start(DEPOSIT, account, ai, method=method)
     entry = journal_of(ai, account).entries(State.DONE)[-1]
     used = [
-        rpc.as_int(rpc.result(provider, "eth_getTransactionReceipt", [each.hash])["gasUsed"])
+        as_int(rpc.result(provider, "eth_getTransactionReceipt", [each.hash])["gasUsed"])
         for each in entry.signed
     ]
     *before, start = used
@@ -84,8 +85,8 @@ def _start(
 
 
 def main() -> None:
-    """Prints the figures of both behaviours."""
-    print(json.dumps({each.name.lower(): measure(each) for each in Behaviour}, indent=2))
+    """Prints the figures of both variants."""
+    print(json.dumps({each.name.lower(): measure(each) for each in Variant}, indent=2))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 pure Python with the signer recovered from each signature, as Ape does it by itself:
 
 - the milliseconds of processor time that signing and serializing one transaction takes;
-- for both behaviours of the network, and for 1, 20 and 200 requests in flight, the answers per
+- for both variants of the network, and for 1, 20 and 200 requests in flight, the answers per
   second of a node process with the echo backend, and of the same transactions signed beforehand and
   sent to the same chain, up to 64 in one HTTP request;
 - on Linux, the milliseconds of processor time that the node took for each answer, without its
@@ -34,24 +34,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from eth_abi import encode
 
 from ape_dtn import DtnRequest, DtnSession, Status
-from ape_dtn.answers.record import read_records
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import Router
-from ape_dtn.local import Behaviour, deploy, fund
-from ape_dtn.names import id_of
-from ape_dtn.serving.answering import Result, responding
+from ape_dtn.deployment.assemble import Variant, deploy, fund
+from ape_dtn.network.abi import Router
+from ape_dtn.network.requests import read_records
+from ape_dtn.node.answering import Result, responding
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_int
 from benchmarks.chain import HIGH_GAS_PRICE, connected_to, own_anvil
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
     from ape_dtn import DtnAi
-    from ape_dtn.local import LocalNetwork
+    from ape_dtn.deployment.assemble import LocalNetwork
 
 COINCURVE = "eth_keys.backends.coincurve.CoinCurveECCBackend"
 PURE_PYTHON = "eth_keys.backends.native.main.NativeECCBackend"
 RECOVERING = """
-from ape_dtn.chain import sends
+from ape_dtn.chain import transactions
 sends.serialize = lambda _, signed: bytes(signed.serialize_transaction())
 """
 
@@ -76,7 +77,7 @@ NODE = """
 import sys
 from ape import accounts, networks
 from ape_dtn import DtnAi, DtnNode
-from ape_dtn.local import NODE
+from ape_dtn.deployment.assemble import NODE
 
 with networks.parse_network_choice("ethereum:local:foundry"):
     DtnNode(DtnAi(sys.argv[1]), NODE, accounts.test_accounts[1]).serve()
@@ -87,7 +88,7 @@ SIGNATURES = 200
 SIGNING = """
 import sys, time
 from ape import networks
-from ape_dtn.chain.sends import _signed
+from ape_dtn.chain.signers import sign
 from ape_test.accounts import TestAccount
 from eth_account import Account
 
@@ -115,7 +116,7 @@ def sign(way: str) -> float:
     return round(1000 * float(ran.stdout) / SIGNATURES, 3)
 
 
-def measure(way: str, behaviour: Behaviour, in_flight: int, times: int) -> dict[str, float]:
+def measure(way: str, variant: Variant, in_flight: int, times: int) -> dict[str, float]:
     """Answers per second of the node and of the bare chain, in turn on a chain that is new.
 
     Anvil grows slower with all that it keeps.
@@ -126,7 +127,7 @@ def measure(way: str, behaviour: Behaviour, in_flight: int, times: int) -> dict[
         chain = stack.enter_context(own_anvil())
         provider = stack.enter_context(connected_to(chain))
         owner, worker, customer = access.account_manager.test_accounts[:3]
-        network = deploy(owner, worker, behaviour)
+        network = deploy(owner, worker, variant)
         fund(provider, owner, network.token, str(customer.address), 1_000_000_000)
         session = DtnSession.start("1000", customer, network.ai)
         node = stack.enter_context(_node(way, chain, network.ai.router))
@@ -201,7 +202,7 @@ def _signed(network: LocalNetwork, worker: AccountAPI, requests: list[DtnRequest
             chain_id=provider.chain_id,
             sender=address,
             receiver=response.to,
-            nonce=rpc.as_int(count) + place,
+            nonce=as_int(count) + place,
             gas_limit=RESPONSE_GAS,
             max_fee=HIGH_GAS_PRICE,
             max_priority_fee=1,
@@ -246,11 +247,11 @@ def main() -> None:
         way: {
             "signing ms": sign(way),
             **{
-                behaviour.value.lower(): {
-                    str(in_flight): measure(way, behaviour, in_flight, times)
+                variant.value.lower(): {
+                    str(in_flight): measure(way, variant, in_flight, times)
                     for in_flight, times in FLIGHTS.items()
                 }
-                for behaviour in Behaviour
+                for variant in Variant
             },
         }
         for way in WAYS

@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {DtnClient} from "@dtn/client/DtnClient.sol";
 import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
-import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
+import {TestUSDC} from "@dtn/mocks/TestUSDC.sol";
 import {Log, VM} from "./Cheats.sol";
 import {IReserving, Network} from "./Network.sol";
 

@@ -16,9 +16,9 @@ struct Excluded {
 abstract contract Money {
     Actions internal actions;
 
-    function _begin(string memory behaviour, bool documented) internal {
+    function _begin(string memory variant, bool documented) internal {
         address[2] memory workers = [address(0xa11ce), address(0xb0b)];
-        Network network = new Network("../ape_dtn/artifacts", behaviour, workers);
+        Network network = new Network("../ape_dtn/artifacts", variant, workers);
         actions = new Actions(network, documented, workers);
     }
 
@@ -50,14 +50,14 @@ abstract contract Money {
     }
 }
 
-contract DocumentedMoney is Money {
+contract ReferenceMoney is Money {
     function setUp() external {
-        _begin("Documented", true);
+        _begin("Reference", true);
     }
 }
 
-contract DeployedMoney is Money {
+contract LiveMoney is Money {
     function setUp() external {
-        _begin("Deployed", false);
+        _begin("Live", false);
     }
 }

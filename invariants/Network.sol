@@ -7,7 +7,7 @@ import {INamespaceManager} from "@dtn/network/interfaces/INamespaceManager.sol";
 import {INodeManager} from "@dtn/network/interfaces/INodeManager.sol";
 import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
-import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
+import {TestUSDC} from "@dtn/mocks/TestUSDC.sol";
 import {VM} from "./Cheats.sol";
 
 /// @notice What the code of all clients tells of them.
@@ -22,7 +22,7 @@ interface IReserving {
     function getReserved(uint256 sessionId) external view returns (uint256);
 }
 
-/// @title A network of the shipped artifacts, as `ape_dtn.local` deploys it
+/// @title A network of the shipped artifacts, as `ape_dtn.deployment.assemble` deploys it
 /// @notice It has three models and two nodes. The first node serves the first two models, the
 ///         second node the last two.
 contract Network {
@@ -51,11 +51,11 @@ contract Network {
     string private artifacts;
 
     /// @param artifacts_ The folder that they are in.
-    /// @param behaviour Whose artifacts, `Documented` or `Deployed`.
+    /// @param variant Whose artifacts, `Reference` or `Live`.
     /// @param workers Who answers for each node.
     constructor(
         string memory artifacts_,
-        string memory behaviour,
+        string memory variant,
         address[NODES] memory workers
     ) {
         artifacts = artifacts_;
@@ -70,10 +70,10 @@ contract Network {
             abi.encodeWithSignature("initialize(address,address)", us, names)
         );
         address nodeManager = _behindProxy(
-            string.concat(behaviour, "NodeManager"),
+            string.concat(variant, "NodeManager"),
             abi.encodeWithSignature("initialize(address,address)", us, names)
         );
-        if (keccak256(bytes(behaviour)) == keccak256("Documented")) {
+        if (keccak256(bytes(variant)) == keccak256("Reference")) {
             (router, sessions) = _documented(nodeManager, modelManager);
         } else {
             (router, sessions) = _deployed(nodeManager, modelManager);
@@ -115,7 +115,7 @@ contract Network {
         address all = _create(
             "DtnProxy",
             abi.encode(
-                _create("DocumentedRouter", abi.encode(token)),
+                _create("ReferenceRouter", abi.encode(token)),
                 abi.encodeWithSignature("initialize(address)", address(this))
             )
         );
@@ -132,11 +132,11 @@ contract Network {
     ) private returns (IRouter, ISessionManager) {
         address us = address(this);
         address asked = _behindProxy(
-            "DeployedRouter",
+            "LiveRouter",
             abi.encodeWithSignature("initialize(address)", us)
         );
         address keeper = _behindProxy(
-            "DeployedSessionManager",
+            "LiveSessionManager",
             abi.encodeWithSignature("initialize(address,address,address)", us, token, asked)
         );
         _call(

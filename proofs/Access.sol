@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IDtnAi} from "@dtn/IDtnAi.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
-import {Deployed, Documented, Proof} from "./Proof.sol";
+import {Live, Reference, Proof} from "./Proof.sol";
 import {ANY, VM} from "./Symbols.sol";
 
 /// @title Who may do what on a network
@@ -106,7 +106,7 @@ abstract contract Access is Proof {
     }
 }
 
-contract DeployedAccess is Access, Deployed {
+contract LiveAccess is Access, Live {
     function _isTried(bytes4) internal pure override returns (bool) {
         return true;
     }
@@ -124,7 +124,7 @@ contract DeployedAccess is Access, Deployed {
     }
 }
 
-contract DocumentedAccess is Access, Documented {
+contract ReferenceAccess is Access, Reference {
     /// @dev Of what is written of any request halmos cannot tell how long it is. Who may make and
     ///      answer one is claimed above.
     function _isTried(bytes4 selector) internal pure override returns (bool) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {Deployed} from "./Proof.sol";
+import {Live} from "./Proof.sol";
 import {VM} from "./Symbols.sol";
 
 /// @title What an answer costs on the network as it is deployed
 /// @dev The documented router packs what is asked, and halmos cannot tell how long that gets for
 ///      prices that it does not know. What it takes for a fee is claimed in `Fee.sol`, and
 ///      what it does with one in `Ledger.sol`.
-contract DeployedCharging is Deployed {
+contract LiveCharging is Live {
     /// @notice A session, a request, and what the node says of its answer.
     struct Answered {
         uint256 balance;

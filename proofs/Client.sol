@@ -2,11 +2,11 @@
 pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {Deployed} from "./Proof.sol";
+import {Live} from "./Proof.sol";
 import {ANY, VM} from "./Symbols.sol";
 
 /// @title Whom a client obeys
-contract Client is Deployed {
+contract Client is Live {
     /// @dev A client of Alice, whom she lets have all her tokens.
     address private client;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {Deployed} from "./Proof.sol";
+import {Live} from "./Proof.sol";
 import {ANY, VM} from "./Symbols.sol";
 
 /// @title Whom an account that runs the delegate's code obeys
-contract Delegate is Deployed {
+contract Delegate is Live {
     /// @notice Gives Alice's account the code.
     function setUp() public override {
         super.setUp();

@@ -2,8 +2,8 @@
 pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {Sessions} from "@dtn/network/documented/Sessions.sol";
-import {TestToken} from "@dtn/tokens/TestToken.sol";
+import {Sessions} from "@dtn/network/reference/Sessions.sol";
+import {TestToken} from "@dtn/mocks/TestToken.sol";
 import {VM} from "./Symbols.sol";
 
 /// @title What the documented router does with its sessions, for all amounts
@@ -35,7 +35,7 @@ contract Ledger is Sessions {
 }
 
 /// @title What a session sets aside, pays and gives back
-contract DocumentedLedger {
+contract ReferenceLedger {
     address private constant ALICE = address(0xa11ce);
     address private constant BOB = address(0xb0b);
     address private constant WORKER = address(0x30173);

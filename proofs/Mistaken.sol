@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {DeployedAccess} from "./Access.sol";
-import {DeployedCharging} from "./Charging.sol";
+import {LiveAccess} from "./Access.sol";
+import {LiveCharging} from "./Charging.sol";
 import {Client} from "./Client.sol";
 import {Delegate} from "./Delegate.sol";
-import {DocumentedFee} from "./Fee.sol";
-import {DocumentedLedger} from "./Ledger.sol";
-import {DeployedSessions} from "./Sessions.sol";
+import {ReferenceFee} from "./Fee.sol";
+import {ReferenceLedger} from "./Ledger.sol";
+import {LiveSessions} from "./Sessions.sol";
 
 // Claims that are not true, each with one mistake. A test has halmos refute all of them: what would
 // prove these as well would prove nothing.
 
 /// @title As if a worker were paid what its request may cost, even where less is left
-contract MistakenCharge is DeployedCharging {
+contract MistakenCharge is LiveCharging {
     function _isRight(
         Answered memory its,
         uint256 fee,
@@ -24,7 +24,7 @@ contract MistakenCharge is DeployedCharging {
 }
 
 /// @title As if no fee were a number
-contract MistakenMeasure is DeployedCharging {
+contract MistakenMeasure is LiveCharging {
     function _fee(Answered memory its) internal pure override returns (bool, uint256) {
         (, uint256 fee) = super._fee(its);
         return (false, fee);
@@ -32,7 +32,7 @@ contract MistakenMeasure is DeployedCharging {
 }
 
 /// @title As if nobody ever left a unit where sessions are paid
-contract MistakenSessions is DeployedSessions {
+contract MistakenSessions is LiveSessions {
     function _start(address owner, uint256 deposit) internal override returns (uint256 sessionId) {
         sessionId = super._start(owner, deposit);
         token.mint(router.feeTarget(), 1);
@@ -40,7 +40,7 @@ contract MistakenSessions is DeployedSessions {
 }
 
 /// @title As if Bob were in place of all who may, and another request were the same
-contract MistakenAccess is DeployedAccess {
+contract MistakenAccess is LiveAccess {
     function _isOwner(address caller, address) internal pure override returns (bool) {
         return caller == BOB;
     }
@@ -65,14 +65,14 @@ contract MistakenDelegate is Delegate {
 }
 
 /// @title As if a unit less were set aside
-contract MistakenLedger is DocumentedLedger {
+contract MistakenLedger is ReferenceLedger {
     function _reserved(uint256 sessionId) internal view override returns (uint256) {
         return super._reserved(sessionId) + 1;
     }
 }
 
 /// @title As if an answer always cost its bytes, whatever the request may cost
-contract MistakenFee is DocumentedFee {
+contract MistakenFee is ReferenceFee {
     function _isRight(uint256 charge, uint256 fee, uint256) internal pure override returns (bool) {
         return charge == fee;
     }

@@ -5,7 +5,7 @@ import {DtnDefaults} from "@dtn/DtnDefaults.sol";
 import {IDtnAi} from "@dtn/IDtnAi.sol";
 import {IRouter} from "@dtn/network/interfaces/IRouter.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
-import {TestUSDC} from "@dtn/tokens/TestUSDC.sol";
+import {TestUSDC} from "@dtn/mocks/TestUSDC.sol";
 import {Network} from "@invariants/Network.sol";
 import {Numbers} from "./Numbers.sol";
 import {VM} from "./Symbols.sol";
@@ -45,7 +45,7 @@ abstract contract Proof is Numbers {
     /// @dev Claims that an answer is taken, or that it is not.
     function _isTaken(bool taken, bool claimed) internal pure virtual;
 
-    /// @dev Whose artifacts, `Documented` or `Deployed`.
+    /// @dev Whose artifacts, `Reference` or `Live`.
     function _behaviour() internal pure virtual returns (string memory);
 
     /// @dev Opens a session with so much.
@@ -126,9 +126,9 @@ abstract contract Proof is Numbers {
 }
 
 /// @title On the network as it is deployed
-abstract contract Deployed is Proof {
+abstract contract Live is Proof {
     function _behaviour() internal pure override returns (string memory) {
-        return "Deployed";
+        return "Live";
     }
 
     function _deposits(uint256) internal pure override {}
@@ -139,9 +139,9 @@ abstract contract Deployed is Proof {
 }
 
 /// @title On the network as the product documentation describes it
-abstract contract Documented is Proof {
+abstract contract Reference is Proof {
     function _behaviour() internal pure override returns (string memory) {
-        return "Documented";
+        return "Reference";
     }
 
     /// @dev A session holds at most 96 bits.

@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IDtnAi} from "@dtn/IDtnAi.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
-import {Deployed, Documented, Proof} from "./Proof.sol";
+import {Live, Reference, Proof} from "./Proof.sol";
 import {VM} from "./Symbols.sol";
 
 /// @title What goes into a session, and comes out of it
@@ -84,10 +84,10 @@ abstract contract Sessions is Proof {
     }
 }
 
-contract DeployedSessions is Sessions, Deployed {}
+contract LiveSessions is Sessions, Live {}
 
-/// @notice Caps are given, see `DocumentedCharging`.
-contract DocumentedSessions is Sessions, Documented {
+/// @notice Caps are given, see `ReferenceCharging`.
+contract ReferenceSessions is Sessions, Reference {
     function _cap(uint256) internal pure override returns (uint256) {
         return 1e6;
     }

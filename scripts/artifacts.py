@@ -15,11 +15,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "ape_dtn" / "artifacts"
 DEPLOYABLE = (
-    "DeployedNodeManager",
-    "DeployedRouter",
-    "DeployedSessionManager",
-    "DocumentedNodeManager",
-    "DocumentedRouter",
+    "LiveNodeManager",
+    "LiveRouter",
+    "LiveSessionManager",
+    "ReferenceNodeManager",
+    "ReferenceRouter",
     "DtnClient",
     "DtnDelegate",
     "DtnProxy",

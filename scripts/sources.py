@@ -1,4 +1,4 @@
-"""Writes the sources of the shipped artifacts to ``ape_dtn/deploying/sources.json``.
+"""Writes the sources of the shipped artifacts to ``ape_dtn/deployment/sources.json``.
 
 With them, and with nothing else, anybody can compile what was deployed again. A test does.
 ``python scripts/sources.py`` writes, ``python scripts/sources.py --check`` only compares and exits
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "ape_dtn" / "artifacts"
-SHIPPED = ROOT / "ape_dtn" / "deploying" / "sources.json"
+SHIPPED = ROOT / "ape_dtn" / "deployment" / "sources.json"
 
 _CONTRACT = re.compile(r"^contract (\w+)", re.MULTILINE)
 

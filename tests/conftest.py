@@ -1,6 +1,6 @@
 """The networks that the tests run against.
 
-Both behaviours are deployed once, before anything else, on the Anvil that Ape starts; Ape takes
+Both variants are deployed once, before anything else, on the Anvil that Ape starts; Ape takes
 every test's transactions back. ``--dtn-target FILE`` points the conformance tests elsewhere.
 """
 
@@ -14,19 +14,28 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnAi, DtnNode, artifacts
-from ape_dtn.amount import Amount, Token
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Function
-from ape_dtn.local import NODE, Behaviour, FeeToken, LocalNetwork, create_token, deploy, fund
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.deployment.assemble import (
+    NODE,
+    FeeToken,
+    LocalNetwork,
+    Variant,
+    create_token,
+    deploy,
+    fund,
+)
 from ape_dtn.testing import workers
+from ape_dtn.types.abi import Function
+from ape_dtn.types.amount import Amount, Token
+from ape_dtn.types.transactions import contract_call
 
 pytest_plugins = ["pytester", "tests.processor_time"]
 
 # What only these contracts let happen: the session manager is replaced, or an answer is not the
 # only one that is wanted.
-on_deployed = pytest.mark.parametrize("behaviour", [Behaviour.DEPLOYED], indirect=True)
+on_live = pytest.mark.parametrize("variant", [Variant.LIVE], indirect=True)
 # What only these refuse.
-on_documented = pytest.mark.parametrize("behaviour", [Behaviour.DOCUMENTED], indirect=True)
+on_reference = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirect=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,38 +95,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def local_networks(networks: Any, cast: Cast) -> dict[Behaviour, LocalNetwork]:
+def local_networks(networks: Any, cast: Cast) -> dict[Variant, LocalNetwork]:
     """Both, on one chain, whose every block is a second after the one before."""
     provider = networks.active_provider
     if provider.http_uri:
-        # Blocks of one second would share request ids on the deployed behaviour.
+        # Blocks of one second would share request ids on the live variant.
         rpc.result(provider, "anvil_setBlockTimestampInterval", [1])
-    found = {behaviour: deploy(cast.owner, cast.worker, behaviour) for behaviour in Behaviour}
+    found = {variant: deploy(cast.owner, cast.worker, variant) for variant in Variant}
     for network in found.values():
         for account in (cast.customer, cast.stranger):
             fund(provider, cast.owner, network.token, str(account.address), 1_000_000_000)
     return found
 
 
-@pytest.fixture(params=list(Behaviour), ids=lambda behaviour: behaviour.value.lower())
-def behaviour(request: pytest.FixtureRequest) -> Behaviour:
-    found: Behaviour = request.param
+@pytest.fixture(params=list(Variant), ids=lambda variant: variant.value.lower())
+def variant(request: pytest.FixtureRequest) -> Variant:
+    found: Variant = request.param
     return found
 
 
 @pytest.fixture
-def network(local_networks: dict[Behaviour, LocalNetwork], behaviour: Behaviour) -> LocalNetwork:
-    """A network of each behaviour in turn, in which customer and stranger have 1,000 USDT."""
+def network(local_networks: dict[Variant, LocalNetwork], variant: Variant) -> LocalNetwork:
+    """A network of each variant in turn, in which customer and stranger have 1,000 USDT."""
     # Its node begins each test with nothing seen: Ape has taken back what other tests asked.
-    found = local_networks[behaviour]
+    found = local_networks[variant]
     found.node.forget()
     return found
 
 
-def paid_in(network: LocalNetwork, behaviour: Behaviour, cast: Cast, token: str) -> LocalNetwork:
+def paid_in(network: LocalNetwork, variant: Variant, cast: Cast, token: str) -> LocalNetwork:
     """The network, paid in this token: of a new router, where the router itself keeps the tokens,
     and of a new session manager elsewhere."""
-    if behaviour is Behaviour.DOCUMENTED:
+    if variant is Variant.REFERENCE:
         found = _behind_new_router(network, cast, token)
     else:
         replace_manager(network, cast, token)
@@ -129,15 +138,17 @@ def paid_in(network: LocalNetwork, behaviour: Behaviour, cast: Cast, token: str)
 
 
 def _behind_new_router(network: LocalNetwork, cast: Cast, token: str) -> LocalNetwork:
-    """A documented network with a router of its own, and with the nodes and models of another."""
+    """A reference network with a router of its own, and with the nodes and models of another."""
     provider, contracts = network.ai.provider, network.ai.contracts()
-    code = sends.create(provider, cast.owner, artifacts.creation_code("DocumentedRouter", token))
+    code = transactions.create(
+        provider, cast.owner, artifacts.creation_code("ReferenceRouter", token)
+    )
     initialize = Function("initialize(address)").encode(str(cast.owner.address))
     proxy = artifacts.creation_code("DtnProxy", code, initialize)
-    router = sends.create(provider, cast.owner, proxy)
+    router = transactions.create(provider, cast.owner, proxy)
     set_managers = Function("setManagers(address,address)")
     managers = (contracts.node_manager, contracts.model_manager)
-    sends.send(provider, cast.owner, sends.call(router, set_managers, *managers))
+    transactions.send(provider, cast.owner, contract_call(router, set_managers, *managers))
     ai = DtnAi(router, provider)
     ai.deployment = replace(network.ai.deployment, router=router)
     return LocalNetwork(ai, DtnNode(ai, NODE, cast.worker), token)
@@ -146,10 +157,10 @@ def _behind_new_router(network: LocalNetwork, cast: Cast, token: str) -> LocalNe
 def replace_manager(network: LocalNetwork, cast: Cast, token: str | None = None) -> str:
     """Puts a new session manager behind a deployed router; it counts sessions from 1 again."""
     provider, owner = network.ai.provider, cast.owner
-    code = sends.create(provider, owner, artifacts.creation_code("DeployedSessionManager"))
+    code = transactions.create(provider, owner, artifacts.creation_code("LiveSessionManager"))
     initialize = Function("initialize(address,address,address)")
     call = initialize.encode(str(owner.address), token or network.token, network.ai.router)
-    manager = sends.create(provider, owner, artifacts.creation_code("DtnProxy", code, call))
+    manager = transactions.create(provider, owner, artifacts.creation_code("DtnProxy", code, call))
     use_manager(network, cast, manager)
     return manager
 
@@ -159,15 +170,15 @@ def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
     contracts = network.ai.contracts()
     managers = (contracts.node_manager, manager, contracts.model_manager)
     set_managers = Function("setManagers(address,address,address)")
-    call = sends.call(network.ai.router, set_managers, *managers)
-    sends.send(network.ai.provider, cast.owner, call)
+    call = contract_call(network.ai.router, set_managers, *managers)
+    transactions.send(network.ai.provider, cast.owner, call)
 
 
 @pytest.fixture
-def usdc_network(network: LocalNetwork, behaviour: Behaviour, cast: Cast) -> LocalNetwork:
+def usdc_network(network: LocalNetwork, variant: Variant, cast: Cast) -> LocalNetwork:
     """The network, paid in a token that takes permits and authorizations, as USDC does."""
     token = create_token(network.ai.provider, cast.owner, FeeToken.USDC)
-    return paid_in(network, behaviour, cast, token)
+    return paid_in(network, variant, cast, token)
 
 
 @pytest.fixture
@@ -188,7 +199,7 @@ class Balances:
 
     def of(self, account: Any) -> Amount:
         from ape_dtn.chain import reads
-        from ape_dtn.chain.abi import ERC20
+        from ape_dtn.network.abi import ERC20
 
         address = account if isinstance(account, str) else str(account.address)
         call = reads.Call(self.token.address, ERC20.balance_of, (address,))

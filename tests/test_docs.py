@@ -65,9 +65,7 @@ def test_each_of_the_fifteen_says_what_covers_it_and_what_remains() -> None:
     for number, text in zip(numbers, texts, strict=True):
         for part in ("\n- Covered by: ", "\n- Tests: ", "\n- Remains: "):
             assert part in text, f"{number} lacks{part}"
-        assert f"::test_line_{number}_" in text, (
-            f"no test of what the deployed network does: {number}"
-        )
+        assert f"::test_line_{number}_" in text, f"no test of what the live network does: {number}"
 
 
 def test_every_power_of_an_owner_is_told() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ape_dtn.files import write_whole
+from ape_dtn.types.files import write_whole
 
 
 def test_of_many_who_write_at_once_one_is_there_whole(tmp_path: Path) -> None:

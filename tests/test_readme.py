@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BEFOREHAND = """
 import threading
 from ape import accounts, networks
-from ape_dtn.local import deploy, fund
+from ape_dtn.deployment.assemble import deploy, fund
 
 connection = networks.parse_network_choice("ethereum:local:foundry")
 connection.__enter__()

@@ -202,7 +202,7 @@ class Unkind(RpcCounter):
 
     def _answer_to(self, call: Call, met: set[Fault]) -> Any:
         concerned = {rule.fault for rule in self.rules if rule.concerns(call["method"])} & met
-        for fault, misbehave in _MISBEHAVIOUR.items():
+        for fault, misbehave in _MISVARIANT.items():
             if fault in concerned and (told := misbehave(self, call)) is not None:
                 return {"jsonrpc": "2.0", "id": call["id"], **told}
         answered = self._ask_upstream(call)
@@ -259,7 +259,7 @@ class Unkind(RpcCounter):
 
 
 # What is told in place of the chain's answer; None where that is told after all.
-_MISBEHAVIOUR: Mapping[Fault, Callable[[Unkind, Call], Any]] = {
+_MISVARIANT: Mapping[Fault, Callable[[Unkind, Call], Any]] = {
     Fault.REFUSE: Unkind._refuse,
     Fault.REFUSE_AND_TAKE: Unkind._refuse_and_take,
     Fault.TAKE_AND_DROP: Unkind._take_and_drop,

@@ -20,25 +20,21 @@ from ape_dtn._cli.command import (
 )
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
 from ape_dtn._cli.options import request_options
-from ape_dtn._cli.session import (
-    key_option,
-    method_option,
-    open_session,
-    show_plan,
-    two_step_option,
-)
-from ape_dtn.errors import BadInput, DtnError, InsufficientFunds, NoNetwork, RequestPending
+from ape_dtn._cli.session import key_option, method_option, open_session, show_plan, two_step_option
+from ape_dtn.network.errors import InsufficientFunds, RequestPending
+from ape_dtn.types.errors import BadInput, DtnError, NoNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.answers.answer import Answer
-    from ape_dtn.answers.request import DtnRequest
-    from ape_dtn.asking.draft import Draft
-    from ape_dtn.asking.options import Options
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.request import DtnRequest
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.requests.draft import Draft
+    from ape_dtn.requests.options import Options
+    from ape_dtn.types.answer import Answer
+
 
 timeout_option = click.option(
     "--timeout", default=120.0, show_default=True, help="Seconds to wait for the answer."
@@ -103,10 +99,10 @@ def ask(
       ape dtn ask "A cat" --model model.system.openai-gpt-image-1 \\
           --input width=1024 --input height=1024 --output cat.png
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.asking.draft import draft
-    from ape_dtn.journal.once import check_free
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.journal.executor import check_free
+    from ape_dtn.requests.draft import draft
 
     session_id = session_id or None  # 0 stands for a session of its own, as in the contracts
     if session_id is not None and (deposit or keep):
@@ -126,7 +122,7 @@ def ask(
     close = session_id is None and not keep
     session = DtnSession(ai, session_id, account) if session_id is not None else None
     if session is None and key is not None:
-        amount = deposit or options.get("most_it_may_cost") or ai.config.most_it_may_cost
+        amount = deposit or options.get("max_cost") or ai.config.max_cost
         session = DtnSession.started_by(f"{key}/start", amount, account, ai)
         if session is None:
             check_free(ai, account, f"{key}/request")
@@ -134,7 +130,7 @@ def ask(
     if session is not None and (sent := session.asked_by(request_key, *asked, **options)):
         return _ask(session, lambda: sent, wait, output, close, key)
     checked = draft(ai, account, asked, session.id if session else None, options)
-    most = checked.most_it_may_cost
+    most = checked.max_cost
     if session is None:
         plan = DtnSession.plan(
             deposit or most, account, ai, method=method, unsafe_two_step=unsafe_two_step
@@ -180,10 +176,10 @@ def ask_many(
     leaves the others alone: it is told in its place, and the command then ends with that error's
     exit code.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.answers.watch import wait_all
-    from ape_dtn.asking.draft import drafts
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.request import wait_all
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.requests.draft import drafts
 
     lines = [line.rstrip("\n") for line in prompts if line.strip()]
     if not lines:
@@ -237,8 +233,8 @@ def answer(
 
     Waits for it if there is none yet.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.answers.request import DtnRequest
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.request import DtnRequest
 
     request = DtnRequest.load(request_id, DtnAi(router))
     return _answered(request, {"timeout": timeout, "confirmations": confirmations}, output)
@@ -258,7 +254,7 @@ def _asked_before(
 
 
 def _send_many(checked: Sequence[Draft], keys: Sequence[str | None]) -> list[DtnRequest | DtnError]:
-    from ape_dtn.asking.draft import send_drafts
+    from ape_dtn.requests.draft import send_drafts
 
     with progress("Sending the requests", len(checked)) as advance:
         return send_drafts(checked, lambda _place, _sent: advance(), keys)
@@ -282,7 +278,7 @@ def _ask(
     key: str | None,
 ) -> dict[str, Any]:
     """Sends the request and waits; whatever happens, tells what there is and what is left to do."""
-    from ape_dtn.answers.answer import Status
+    from ape_dtn.types.answer import Status
 
     result: dict[str, Any] = {"session": session.id}
     finish = [f"`ape dtn session close {session.id}`"] if close else []
@@ -365,7 +361,7 @@ def _show_worst_case(checked: Sequence[Draft], funds: str) -> None:
         if first.session_id is not None
         else f"a new session with {funds}; the rest is refunded"
     )
-    most = first.most_it_may_cost
+    most = first.max_cost
     worst = f"{most}" if many == 1 else f"{most.token.units(most.units * many)} for {many} requests"
     asked = sum(each.bytes_asked for each in checked)
     names = [node.name for node in first.nodes] + list(first.routing.namespaces)

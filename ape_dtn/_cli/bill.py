@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ape_dtn._cli.command import dtn_command, say, table, working
-from ape_dtn.errors import BadInput
+from ape_dtn.types.errors import BadInput
 
 if TYPE_CHECKING:
-    from ape_dtn.billing.bill import History
+    from ape_dtn.billing.history import History
+
 
 # What an amount is, depending on what happened.
 _AMOUNTS = ("deposited", "charged", "refunded")
@@ -60,8 +61,8 @@ def report(
 
 
 def _read(session_id: int, router: str | None) -> History:
-    from ape_dtn.ai import DtnAi
     from ape_dtn.billing.history import history
+    from ape_dtn.client.ai import DtnAi
 
     ai = DtnAi(router)
     with working("Reading the session's events"):

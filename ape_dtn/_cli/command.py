@@ -1,4 +1,4 @@
-"""What all commands share: the network, ``--ai``, ``--json``, errors and exit codes."""
+"""What all commands share: the network, ``--router``, ``--json``, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ape.exceptions import (
     ProviderError,
 )
 
-from ape_dtn.errors import BadInput, DtnError, NoAccount, NoNetwork
+from ape_dtn.types.errors import BadInput, DtnError, NoAccount, NoNetwork
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -150,11 +150,11 @@ def dtn_command(
         name: The command's name.
         network: The network that it is connected to where none is named; by default Ape's. None
             for a command that needs none.
-        deploys: Whether it makes a network of its own; all others take one's ``--ai``.
+        deploys: Whether it makes a network of its own; all others take one's ``--router``.
         envvar: What names the network where the option does not.
     """
     option = click.option(
-        "--ai", "router", metavar="ADDRESS", help="The router, where it is not the known one."
+        "--router", "router", metavar="ADDRESS", help="The router, where it is not the known one."
     )
 
     def decorate(function: _Function) -> DtnCommand:
@@ -232,11 +232,11 @@ def unlock(account: Any) -> None:
 
     For a Safe, its owners sign.
     """
-    from ape_dtn.chain import safes
+    from ape_dtn.chain import safe
     from ape_dtn.chain.networks import connected
 
-    if safes.is_safe(account):
-        for owner in safes.owners_here(connected(), account):
+    if safe.is_safe(account):
+        for owner in safe.owners_here(connected(), account):
             unlock(owner)
     elif hasattr(account, "set_autosign"):
         with _question(without_terminal=AccountLocked(account.alias)):
@@ -317,7 +317,7 @@ def _connect(ctx: click.Context, connection: contextlib.ExitStack) -> None:
 
 
 def _not_connected(err: Exception) -> NoNetwork:
-    from ape_dtn.chain.rpc import hide_secrets
+    from ape_dtn.types.redact import hide_secrets
 
     return NoNetwork(f"Could not connect: {hide_secrets(str(err))}")
 

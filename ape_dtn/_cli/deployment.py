@@ -24,16 +24,18 @@ from ape_dtn._cli.command import (
     working,
 )
 from ape_dtn._cli.inputs import address_of
-from ape_dtn.errors import DtnError, InvalidAddress, NoMoneyForGas
+from ape_dtn.chain.errors import NoMoneyForGas
+from ape_dtn.types.errors import DtnError, InvalidAddress
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
 
-    from ape_dtn.asking.gas import Gas
-    from ape_dtn.chain.sends import Receipt
-    from ape_dtn.deploying.plan import Step
-    from ape_dtn.deploying.record import Record
+    from ape_dtn.deployment.plan import Step
+    from ape_dtn.deployment.record import Record
+    from ape_dtn.requests.gas import Gas
+    from ape_dtn.types.transactions import Receipt
+
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -60,15 +62,15 @@ def deployment() -> None:
 def status(path: Path) -> dict[str, Any]:
     """Show what is deployed, who owns it, and what is still to be done by whom."""
     from ape_dtn.chain.networks import connected
-    from ape_dtn.deploying import deploying, record
+    from ape_dtn.deployment import record, runner
 
     provider = connected()
     found = record.read(path)
-    deploying.check_chain(provider, found)
+    runner.check_chain(provider, found)
     terms = found.plan.terms
-    left = deploying.missing(provider, found, found.plan.steps)
-    owners = deploying.missing(provider, found, found.plan.owners_steps)
-    contracts = deploying.look(provider, found.plan)
+    left = runner.missing(provider, found, found.plan.steps)
+    owners = runner.missing(provider, found, found.plan.owners_steps)
+    contracts = runner.look(provider, found.plan)
     rows = [[each["name"], each["address"], each["owner"] or "", _note(each)] for each in contracts]
     table(f"Network of {path} on {found.network}", ["contract", "address", "owner", ""], rows)
     for who, steps in ((terms.deployer, left), (terms.owner, owners)):
@@ -104,19 +106,19 @@ def accept(
     in one transaction.
     """
     from ape_dtn.chain.networks import connected
-    from ape_dtn.deploying import deploying, record
-    from ape_dtn.deploying.batch_file import batch_file
+    from ape_dtn.deployment import record, runner
+    from ape_dtn.deployment.batch_file import batch_file
 
     provider = connected()
     found = record.read(path)
-    deploying.check_chain(provider, found)
+    runner.check_chain(provider, found)
     terms = found.plan.terms
-    if offered := deploying.missing(provider, found, found.plan.steps):
+    if offered := runner.missing(provider, found, found.plan.steps):
         raise click.UsageError(
             f"The deployment is not finished, {offered[0].what} is missing: run `ape dtn deploy` "
             f"with --file {path} again."
         )
-    left = deploying.missing(provider, found, found.plan.owners_steps)
+    left = runner.missing(provider, found, found.plan.owners_steps)
     sent: list[str] = []
     if batch and left:
         made = batch_file(terms.chain_id, terms.owner, f"Own the network {found.plan.router}", left)
@@ -132,8 +134,8 @@ def accept(
             raise click.UsageError(f"{account.address} is not the owner, {terms.owner} is.")
         confirm(f"Send it from {terms.owner}?", account, skip_confirmation)
         with record.alone(provider, path), working("Accepting"), _to_be_gone_on_with():
-            sent = deploying.take_for_owner(provider, account, found)
-        left = deploying.missing(provider, found, found.plan.owners_steps)
+            sent = runner.take_for_owner(provider, account, found)
+        left = runner.missing(provider, found, found.plan.owners_steps)
         say(f"{terms.owner} owns the network.")
     calls = [
         {"what": step.what, "to": step.transaction.to, "data": "0x" + step.transaction.data.hex()}
@@ -158,7 +160,7 @@ def sources(path: Path, folder: Path) -> dict[str, Any]:
     For each contract the compiler's whole input (standard JSON), and in contracts.json its address,
     full name, compiler and constructor arguments.
     """
-    from ape_dtn.deploying import record, verification
+    from ape_dtn.deployment import record, verification
 
     found = record.read(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,13 +211,13 @@ class ForOthers:
     with_models: bool
     path: Path | None
 
-    def deploy(self, behaviour: str) -> dict[str, Any]:
+    def deploy(self, variant: str) -> dict[str, Any]:
         """Deploys once: shows all of it and its cost first, and goes on where it stopped."""
         from ape_dtn.chain.networks import connected
-        from ape_dtn.deploying import deploying, record
-        from ape_dtn.deploying.deploying import NOBODY
-        from ape_dtn.deploying.plan import Terms
-        from ape_dtn.local import Behaviour
+        from ape_dtn.deployment import record, runner
+        from ape_dtn.deployment.assemble import Variant
+        from ape_dtn.deployment.plan import Terms
+        from ape_dtn.deployment.runner import NOBODY
 
         provider = connected()
         account = self.account or choose_account("the account that deploys")
@@ -225,7 +227,7 @@ class ForOthers:
             deployer=deployer,
             owner=address_of(self.owner) if self.owner else deployer,
             fee_token=address_of(self.fee_token),
-            behaviour=Behaviour[behaviour.upper()],
+            variant=Variant[variant.upper()],
             salt=self.salt,
             with_models=self.with_models,
         )
@@ -235,7 +237,7 @@ class ForOthers:
         path = self.path or Path(f"dtn-{terms.chain_id}{suffix}.json")
         with record.alone(provider, path):
             found = record.open_for(path, provider, terms)
-            deploying.check_chain(provider, found)
+            runner.check_chain(provider, found)
             token = _token(provider, terms.fee_token)
             instead_of = None
             if found.open:
@@ -243,15 +245,15 @@ class ForOthers:
                 if self.skip_confirmation:
                     unlock(account)
                 with _to_be_gone_on_with():
-                    instead_of = deploying.follow(provider, account, found)
-            steps = deploying.missing(provider, found, found.plan.steps)
+                    instead_of = runner.follow(provider, account, found)
+            steps = runner.missing(provider, found, found.plan.steps)
             if steps:
                 _show(found, token, _who(provider, terms.owner), steps)
                 _ask(provider, account, steps, self.skip_confirmation)
                 found.write()
                 with _to_be_gone_on_with():
                     _take(provider, account, found, steps, instead_of)
-            left = deploying.missing(provider, found, found.plan.owners_steps)
+            left = runner.missing(provider, found, found.plan.owners_steps)
         say(f"The router is {found.plan.router}. {path} tells the rest.")
         if left:
             say(
@@ -304,7 +306,7 @@ def _show(found: Record, token: str, owner: str, steps: Sequence[Step]) -> None:
     """What will be there, and what of it is there already."""
     terms, missing = found.plan.terms, {step.what for step in steps}
     for line in (
-        f"A network with {terms.behaviour.name.lower()} behaviour on {found.network}, "
+        f"A network with {terms.variant.name.lower()} variant on {found.network}, "
         f"chain {terms.chain_id}",
         f"   deployer   {terms.deployer}",
         f"   owner      {terms.owner} ({owner})",
@@ -323,13 +325,14 @@ def _ask(
 ) -> None:
     """Shows what it costs, and asks."""
     from ape_dtn.chain import rpc
-    from ape_dtn.deploying import deploying
+    from ape_dtn.deployment import runner
+    from ape_dtn.types.rpc import as_int
 
     sender = str(account.address)
-    gas = deploying.cost(provider, sender, steps)
+    gas = runner.cost(provider, sender, steps)
     click.echo(f"   gas        {_told(gas)}", err=True)
     if gas:
-        held = rpc.as_int(rpc.result(provider, "eth_getBalance", [sender, "latest"]))
+        held = as_int(rpc.result(provider, "eth_getBalance", [sender, "latest"]))
         if held < gas.expected.units:  # nothing is begun that could not be finished
             raise NoMoneyForGas(sender, gas.expected.units, held)
     confirm(f"Send {len(steps)} transactions from {sender}?", account, skip_confirmation)
@@ -362,7 +365,7 @@ def _take(
     steps: Sequence[Step],
     instead_of: Any,
 ) -> None:
-    from ape_dtn.deploying import deploying
+    from ape_dtn.deployment import runner
 
     count = 0
 
@@ -371,7 +374,7 @@ def _take(
         count += 1
         click.echo(f"   {count}/{len(steps)}  {step.what}  {receipt.transaction}", err=True)
 
-    deploying.take(provider, account, found, steps, told, instead_of)
+    runner.take(provider, account, found, steps, told, instead_of)
 
 
 def _note(contract: dict[str, Any]) -> str:
@@ -385,13 +388,14 @@ def _note(contract: dict[str, Any]) -> str:
 
 def _who(provider: ProviderAPI, owner: str) -> str:
     """What the owner is: a Safe need not be on every chain at its address."""
-    from ape_dtn.chain import reads, rpc, safes
+    from ape_dtn.chain import reads, rpc, safe
+    from ape_dtn.types.rpc import as_bytes
 
-    views = (safes.GET_OWNERS, safes.GET_THRESHOLD)
+    views = (safe.GET_OWNERS, safe.GET_THRESHOLD)
     owners, threshold = reads.try_read(provider, *(reads.Call(owner, view) for view in views))
     if not isinstance(owners, DtnError) and not isinstance(threshold, DtnError):
         return f"a Safe, {threshold} of {len(owners)} owners"
-    code = rpc.as_bytes(rpc.result(provider, "eth_getCode", [owner, "latest"]))
+    code = as_bytes(rpc.result(provider, "eth_getCode", [owner, "latest"]))
     return "a contract" if code else "an account without code on this chain"
 
 
@@ -402,7 +406,7 @@ def _token(provider: ProviderAPI, address: str) -> str:
         NoContractAtAddress: There is no token.
     """
     from ape_dtn.chain import reads
-    from ape_dtn.chain.abi import ERC20
+    from ape_dtn.network.abi import ERC20
 
     views = (ERC20.symbol, ERC20.decimals)
     calls = [reads.Call(address, view, contract="token") for view in views]

@@ -15,7 +15,7 @@ import click
 
 from ape_dtn._cli.command import dtn_command, print_json, say, table
 from ape_dtn._cli.inputs import address_of
-from ape_dtn._cli.local import behaviour_choice, token_choice
+from ape_dtn._cli.local import token_choice, variant_choice
 from ape_dtn._cli.node import ONE_SIGNAL
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     help="Give as much to an account of yours too: its alias, or any address. It need not be "
     "unlocked.",
 )
-@behaviour_choice(default=None, note=" By default documented.")
+@variant_choice(default=None, note=" By default reference.")
 @token_choice(default=None, note=" By default usdt.")
 @click.option(
     "--backend",
@@ -74,7 +74,7 @@ def devnet(
     block_time: int | None,
     accounts: int | None,
     funded: tuple[str, ...],
-    behaviour: str | None,
+    variant: str | None,
     test_token: str | None,
     backend: str | None,
     fork: str | None,
@@ -90,13 +90,13 @@ def devnet(
       ape dtn devnet --fork base                 Base as it is now, where nothing costs anything
       ape dtn devnet --fork base --fund alice    and your own account has coin and tokens there
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn import local
+    from ape_dtn.deployment import assemble
     from ape_dtn.devnet.devnet import Wish, opened, serve
 
-    if fork and (state or behaviour or test_token):
+    if fork and (state or variant or test_token):
         raise click.UsageError(
             "--fork starts from what is on the live chain each time: leave out --state, "
-            "--behaviour and --token."
+            "--variant and --token."
         )
     wish = Wish(
         port,
@@ -104,8 +104,8 @@ def devnet(
         block_time,
         accounts,
         _addresses(funded),
-        local.Behaviour[behaviour.upper()] if behaviour else None,
-        local.FeeToken[test_token.upper()] if test_token else None,
+        assemble.Variant[variant.upper()] if variant else None,
+        assemble.FeeToken[test_token.upper()] if test_token else None,
         backend,
         fork,
     )
@@ -119,7 +119,7 @@ def devnet(
 
 def _addresses(funded: Sequence[str]) -> dict[str, str]:
     """What else gets funds, by its address: what it was called."""
-    from ape_dtn.errors import InvalidAddress
+    from ape_dtn.types.errors import InvalidAddress
 
     try:
         return {address_of(each): each for each in funded}
@@ -200,7 +200,7 @@ def _show(running: Devnet) -> None:
     for name in (
         "rpc",
         "chain_id",
-        "behaviour",
+        "variant",
         "router",
         "session_manager",
         "model_manager",
@@ -214,8 +214,8 @@ def _show(running: Devnet) -> None:
         text = ", ".join(value) if isinstance(value, list) else value
         if text:
             say(f"{name.replace('_', ' '):>16}  {text}")
-    for model, complaint in running.complaints.items():
-        click.echo(f"{model}: {complaint}", err=True)
+    for model, health_check in running.health_problems.items():
+        click.echo(f"{model}: {health_check}", err=True)
     say("")
     rows = [[each["alias"], each["address"], each["funds"]["text"]] for each in shown["accounts"]]
     table("Accounts", ["alias", "address", "holds"], rows)

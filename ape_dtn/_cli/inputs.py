@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ape_dtn.asking.values import parse
-from ape_dtn.errors import InvalidCall, InvalidPrompt
+from ape_dtn.types.errors import InvalidCall, InvalidPrompt
+from ape_dtn.types.values import parse
 
 if TYPE_CHECKING:
-    from ape_dtn.asking.model import Api
-    from ape_dtn.asking.prompt import Prompt
+    from ape_dtn.types.model import Api
+    from ape_dtn.types.prompt import Prompt
+
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -54,9 +55,9 @@ def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
             the type that the prompt gives it.
 
     Raises:
-        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.asking.prompt.Prompt`.
+        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.types.prompt.Prompt`.
     """
-    from ape_dtn.asking.prompt import Prompt, indices, placeholder_types
+    from ape_dtn.types.prompt import Prompt, indices, placeholder_types
 
     if not lines and not values:
         return []

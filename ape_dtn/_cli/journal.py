@@ -21,9 +21,9 @@ from ape_dtn._cli.command import (
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.errors import DtnError
-    from ape_dtn.journal.book import Entry
-    from ape_dtn.journal.once import Done
+    from ape_dtn.journal.executor import OperationResult
+    from ape_dtn.journal.store import Entry
+    from ape_dtn.types.errors import DtnError
 
 
 @dtn_command("resume")
@@ -38,14 +38,15 @@ def resume(
     that was begun and is not known to have ended, tells what it waits for, and sends only what the
     chain shows has not happened. What other processes are at is left to them.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.errors import DtnError, PaymentCancelled
-    from ape_dtn.journal import once, status
-    from ape_dtn.journal.book import State
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.journal import executor, status
+    from ape_dtn.journal.errors import PaymentCancelled
+    from ape_dtn.journal.store import State
+    from ape_dtn.types.errors import DtnError
 
     ai = DtnAi(router)
-    entries = once.unfinished(ai, account)
-    waits = status.waits_for(ai, once.journal_of(ai, account), entries)
+    entries = executor.unfinished(ai, account)
+    waits = status.waits_for(ai, executor.journal_of(ai, account), entries)
     rows = [_row(each) for each in entries]
     table(f"Begun by {account.address} and not finished", ["entry", "what", "sent"], rows)
     for entry, waiting in zip(entries, waits, strict=True):
@@ -55,8 +56,8 @@ def resume(
         return []
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
     with working("Looking at the chain, and finishing"):
-        found = once.resume(ai, account, entries)
-    journal = once.journal_of(ai, account)
+        found = executor.resume(ai, account, entries)
+    journal = executor.journal_of(ai, account)
     now = [journal.entry(entry.id) for entry, _ in found]
     still = iter(status.waits_for(ai, journal, [each for each in now if each.state is State.OPEN]))
     shown = []
@@ -105,9 +106,9 @@ def list_entries(
     It lists what moves money on this network, as it was written down before it was sent, and the
     idempotency keys with what they stand for. `ape dtn resume` finishes what is open.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.journal.book import State
-    from ape_dtn.journal.once import journal_of
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.journal.executor import journal_of
+    from ape_dtn.journal.store import State
 
     account = account or choose_account("the account")
     states = list(State) if everything else [State.OPEN]
@@ -133,13 +134,14 @@ def cancel(
     transaction has the same nonce and pays more, so that either it is mined or what was sent
     before. The entry ends when that is final.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.errors import InvalidOption, PaymentCancelled
-    from ape_dtn.journal import once, status
-    from ape_dtn.journal.book import State
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.journal import executor, status
+    from ape_dtn.journal.errors import PaymentCancelled
+    from ape_dtn.journal.store import State
+    from ape_dtn.types.errors import InvalidOption
 
     ai = DtnAi(router)
-    journal = once.journal_of(ai, account)
+    journal = executor.journal_of(ai, account)
     entry = journal.named(key)
     if entry is None:
         raise InvalidOption("key", f"{account.address} has begun nothing under '{key}' here")
@@ -149,7 +151,7 @@ def cancel(
         say(f"{entry.id} waits for {waiting}.")
     confirm("Replace it by empty transactions, which cost gas?", account, skip_confirmation)
     with working("Cancelling"):
-        outcome = once.cancel(ai, account, entry)
+        outcome = executor.cancel(ai, account, entry)
     say(f"{entry.id}: {_told(entry, outcome)}")
     is_cancelled = isinstance(outcome, PaymentCancelled)
     return {**_shown(journal.entry(entry.id), outcome), "cancelled": is_cancelled}
@@ -182,7 +184,7 @@ def _what(entry: Entry) -> str:
     if session is not None:
         return f"{entry.kind} on session {session}"
     if "deposit" in entry.meant:
-        from ape_dtn.starting.two_step import deposit_of
+        from ape_dtn.funding.bare_deposit import deposit_of
 
         return f"{entry.kind} with {deposit_of(entry)}"
     return entry.kind
@@ -193,16 +195,16 @@ def _outcome(outcome: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
-def _told(entry: Entry, outcome: Done | DtnError) -> str:
-    from ape_dtn.errors import DtnError
+def _told(entry: Entry, outcome: OperationResult | DtnError) -> str:
+    from ape_dtn.types.errors import DtnError
 
     if isinstance(outcome, DtnError):
         return f"{_what(entry)}: {outcome.message} {outcome.hint or ''}".strip()
     return f"{_what(entry)}: done, {_outcome(outcome.outcome)}"
 
 
-def _shown(entry: Entry, outcome: Done | DtnError) -> dict[str, Any]:
-    from ape_dtn.errors import DtnError
+def _shown(entry: Entry, outcome: OperationResult | DtnError) -> dict[str, Any]:
+    from ape_dtn.types.errors import DtnError
 
     if isinstance(outcome, DtnError):
         return {**as_dict(entry), "error": outcome.as_dict()}

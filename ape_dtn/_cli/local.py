@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
 
-    from ape_dtn.amount import Token
-    from ape_dtn.local import LocalNetwork
+    from ape_dtn.deployment.assemble import LocalNetwork
+    from ape_dtn.types.amount import Token
+
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 FUNDS = "1000"
 
 
-def behaviour_choice(default: str | None, note: str = "") -> Callable[[_Function], _Function]:
-    """The option ``--behaviour``, with its default, and a note on it."""
+def variant_choice(default: str | None, note: str = "") -> Callable[[_Function], _Function]:
+    """The option ``--variant``, with its default, and a note on it."""
     return click.option(
-        "--behaviour",
-        type=click.Choice(["documented", "deployed"]),
+        "--variant",
+        type=click.Choice(["reference", "live"]),
         default=default,
         show_default=True,
         help="As the product documentation describes the network, or as it is on public networks."
@@ -48,16 +49,16 @@ def token_choice(default: str | None, note: str = "") -> Callable[[_Function], _
     )
 
 
-behaviour_option = behaviour_choice("documented")
+variant_option = variant_choice("reference")
 
 
 @dtn_command("deploy", deploys=True)
-@behaviour_option
+@variant_option
 @token_choice("usdt")
 @click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
 @for_others
 def deploy(
-    behaviour: str, test_token: str, serve: bool, for_others: ForOthers | None
+    variant: str, test_token: str, serve: bool, for_others: ForOthers | None
 ) -> dict[str, Any] | None:
     """Deploy a whole network.
 
@@ -77,9 +78,9 @@ def deploy(
       ape dtn deploy --network ethereum:sepolia --account alice --fee-token 0x… --owner 0x…
     """  # noqa: D301 (for click, it has to be the character)
     if for_others:
-        return for_others.deploy(behaviour)
+        return for_others.deploy(variant)
     _outlives_this(_local_chain(), serve)
-    network, customer, token = _deployed(behaviour, test_token)
+    network, customer, token = _deployed(variant, test_token)
     funds = token.amount(FUNDS)
     shown = {
         "router": network.ai.router,
@@ -106,17 +107,17 @@ def deploy(
 
 # Wherever the user's other commands go, the demo's own network stays out of their way.
 @dtn_command("demo", network="ethereum:local:test", deploys=True, envvar=None)
-@behaviour_option
+@variant_option
 @click.option("--prompt", default="What is a deep trust network?", show_default=True)
-def demo(behaviour: str, prompt: str) -> dict[str, Any]:
+def demo(variant: str, prompt: str) -> dict[str, Any]:
     """Watch all of it happen, on a chain in this process.
 
     A network, a session, a question, an answer, the bill, the refund. With --network
     ethereum:local:foundry it runs on Anvil.
     """
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.session import DtnSession
 
-    network, customer, token = _deployed(behaviour, "usdt")
+    network, customer, token = _deployed(variant, "usdt")
     before = _held(network, customer)
     say(f"   router {network.ai.router}, behind its proxy\n   node   {network.node.name}")
 
@@ -127,7 +128,7 @@ def demo(behaviour: str, prompt: str) -> dict[str, Any]:
 
     say(f"\nAsking: {prompt}")
     draft = session.draft(prompt)
-    say(f"   model {draft.model.name}\n   worst case {draft.most_it_may_cost}")
+    say(f"   model {draft.model.name}\n   worst case {draft.max_cost}")
     request = draft.send()
     say(f"   request {request.id}")
 
@@ -159,23 +160,23 @@ def demo(behaviour: str, prompt: str) -> dict[str, Any]:
     }
 
 
-def _deployed(behaviour: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI, Token]:
+def _deployed(variant: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI, Token]:
     """A new network, and a customer with test tokens."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
-    from ape_dtn import local
+    from ape_dtn.deployment import assemble
 
     provider = _local_chain()
     owner, worker, customer = access.account_manager.test_accounts[:3]
-    network = local.deploy(
+    network = assemble.deploy(
         owner,
         worker,
-        local.Behaviour[behaviour.upper()],
-        local.FeeToken[fee_token.upper()],
+        assemble.Variant[variant.upper()],
+        assemble.FeeToken[fee_token.upper()],
         say=say,
     )
     token = network.ai.token()
-    local.fund(provider, owner, token.address, str(customer.address), token.amount(FUNDS).units)
+    assemble.fund(provider, owner, token.address, str(customer.address), token.amount(FUNDS).units)
     return network, customer, token
 
 
@@ -208,7 +209,7 @@ def _outlives_this(provider: ProviderAPI, serve: bool) -> None:
 
 def _held(network: LocalNetwork, account: AccountAPI) -> int:
     from ape_dtn.chain import reads
-    from ape_dtn.chain.abi import ERC20
+    from ape_dtn.network.abi import ERC20
 
     call = reads.Call(network.token, ERC20.balance_of, (str(account.address),), "fee token")
     return int(reads.read_one(network.ai.provider, call))

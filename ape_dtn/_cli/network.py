@@ -13,10 +13,11 @@ from ape_dtn._cli.command import dtn_command, say, table
 def info(router: str | None) -> dict[str, Any]:
     """Show the contracts and the fee token in use.
 
-    The router is the one given with --ai, else the one in `dtn: routers:` of ape-config.yaml, else
+    The router is the one given with --router, else the one in `dtn: routers:` of ape-config.yaml,
+    else
     the known one of the chain, else the one that `ape dtn deploy` put there.
     """
-    from ape_dtn.ai import DtnAi
+    from ape_dtn.client.ai import DtnAi
 
     ai = DtnAi(router)
     contracts = ai.contracts()
@@ -49,8 +50,8 @@ def info(router: str | None) -> dict[str, Any]:
 @dtn_command("models")
 def models(router: str | None) -> list[dict[str, Any]]:
     """List the models that can be asked, and how each is called."""
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.names import as_hex
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.types.ids import as_hex
 
     found = DtnAi(router).models()
     table(
@@ -77,8 +78,8 @@ def nodes(model: str | None, router: str | None) -> list[dict[str, Any]]:
 
     The chain keeps only ids of names: a node whose name is not known is shown by its id.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.names import Names, as_hex
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.types.ids import Names, as_hex
 
     ai = DtnAi(router)
     found = ai.nodes(model)

@@ -31,12 +31,13 @@ from ape_dtn._cli.inputs import address_of
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.ai import DtnAi, Node
-    from ape_dtn.amount import Amount, Token
-    from ape_dtn.serving.answering import Backend, Store
-    from ape_dtn.serving.node import DtnNode
-    from ape_dtn.serving.registering import Step
-    from ape_dtn.serving.tally import Event
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.network.registry import Node
+    from ape_dtn.node.answering import Backend, Store
+    from ape_dtn.node.events import Event
+    from ape_dtn.node.node import DtnNode
+    from ape_dtn.node.registration import Step
+    from ape_dtn.types.amount import Amount, Token
 
 
 # A signal to a group of processes can reach one of them twice, within so many seconds.
@@ -83,8 +84,8 @@ def register(
     Its user is registered too, where nobody has that name yet. What is there already is not sent
     again. With --model it serves these models, and no others.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.serving.registering import registering
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.node.registration import registering
 
     ai = DtnAi(router)
     address = address_of(worker) if worker else str(account.address)
@@ -118,8 +119,8 @@ def models(
       ape dtn node models node.alice.first
       ape dtn node models node.alice.first --add model.system.openai-gpt-5 --account alice
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.serving.registering import changing_models
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.node.registration import changing_models
 
     if exactly and (add or remove):
         raise click.UsageError("Either --set, or --add and --remove.")
@@ -150,9 +151,9 @@ def status(
     router: str | None,
 ) -> dict[str, Any]:
     """Show a node: whose it is, what it serves, what waits for it, what it has earned."""
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.serving.registering import changing_status
-    from ape_dtn.serving.standing import coin_of, earned_by, waiting_for
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.node.registration import changing_status
+    from ape_dtn.node.status import earned_by, native_currency_of, waiting_for
 
     ai = DtnAi(router)
     sent: list[str] = []
@@ -165,7 +166,7 @@ def status(
     earned = earned_by(ai, contracts, found.worker)
     shown = {
         **_registered(ai, found),
-        "worker_coin": coin_of(ai, found.worker),
+        "worker_coin": native_currency_of(ai, found.worker),
         "trusted_until": {"0x" + each.hex(): until for each, until in found.namespaces.items()},
         "pending": waiting_for(ai, name),
         "earned": None if earned is None else token.units(earned).as_dict(),
@@ -234,11 +235,11 @@ def serve(
     \b
       ape dtn node serve node.alice.first --worker alice --backend command:./answer.sh
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.errors import NotTheWorker
-    from ape_dtn.serving.ledger import ledger_of
-    from ape_dtn.serving.node import DtnNode
-    from ape_dtn.serving.work import Terms
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.node.errors import NotTheWorker
+    from ape_dtn.node.node import DtnNode
+    from ape_dtn.node.queue import AcceptanceTerms
+    from ape_dtn.node.store import ledger_of
 
     json_lines()
     worker = worker or choose_account("the node's worker")
@@ -247,7 +248,7 @@ def serve(
     if found.worker != str(worker.address):
         raise NotTheWorker(name, found.worker, str(worker.address))
     token = ai.token()
-    terms = Terms(token.amount(minimum_fee, zero=True).units)
+    terms = AcceptanceTerms(token.amount(minimum_fee, zero=True).units)
     with contextlib.ExitStack() as stack:
         serving = DtnNode(
             ai,
@@ -262,7 +263,7 @@ def serve(
         )
         unlock(worker)
         if metrics is not None:
-            from ape_dtn.serving.metrics import served
+            from ape_dtn.node.metrics import served
 
             port = stack.enter_context(served(serving, token.decimals, metrics))
             click.echo(f"Metrics are at http://127.0.0.1:{port}/metrics", err=True)
@@ -306,7 +307,7 @@ def _telling(serving: DtnNode, token: Token) -> Iterator[None]:
     log.addHandler(details)
     try:
         if screen := terminal():
-            from ape_dtn.serving.view import shown
+            from ape_dtn.node.console import shown
 
             with shown(serving, token, screen):
                 yield
@@ -328,24 +329,24 @@ def _backend(ai: DtnAi, served: Node, chosen: str | None) -> Iterator[Backend]:
 
     What is not there yet may come: that is told, and no reason not to serve.
     """
-    from ape_dtn.serving.backends import configured
-    from ape_dtn.serving.work import models_of
+    from ape_dtn.node.backends import configured
+    from ape_dtn.node.queue import models_of
 
     models = models_of(ai, served.models, ai.contracts()).values()
     with configured.of(ai.config.backends, chosen) as backends:
         with working("Looking at the backends"):
-            complaints = backends.complaints(model.name for model in models)
-        for model, complaint in complaints.items():
-            click.echo(f"{model}: {complaint}", err=True)
+            health_problems = backends.health_problems(model.name for model in models)
+        for model, health_check in health_problems.items():
+            click.echo(f"{model}: {health_check}", err=True)
         yield lambda question: backends(question.model)(question)
 
 
 @contextlib.contextmanager
 def _store(ai: DtnAi, chosen: str | None) -> Iterator[Store | None]:
     """What keeps answers on IPFS, if anything does."""
-    from ape_dtn.ipfs import keeping
+    from ape_dtn.ipfs import content_store
 
-    with keeping.opened(chosen or ai.config.ipfs_store) as store:
+    with content_store.opened(chosen or ai.config.ipfs_store) as store:
         if store and store.gateway:
             click.echo(f"What it keeps is served at {store.gateway}", err=True)
         yield store
@@ -353,7 +354,7 @@ def _store(ai: DtnAi, chosen: str | None) -> Iterator[Store | None]:
 
 def _take(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> list[str]:
     """Sends what is missing, once it is confirmed; the hashes of what was sent."""
-    from ape_dtn.serving.registering import take
+    from ape_dtn.node.registration import take
 
     if not steps:
         say("Nothing has to be sent.")
@@ -368,7 +369,7 @@ def _take(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> l
 
 def _registered(ai: DtnAi, found: Node) -> dict[str, Any]:
     names = ai.names()
-    from ape_dtn.serving.work import models_of
+    from ape_dtn.node.queue import models_of
 
     served = models_of(ai, found.models, ai.contracts())
     return {

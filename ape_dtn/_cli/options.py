@@ -1,4 +1,4 @@
-"""What a request can be given on the command line, as :class:`ape_dtn.asking.draft.Options`."""
+"""What a request can be given on the command line, as :class:`ape_dtn.requests.draft.Options`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {"is_flag": True, "help": "Send it also where no answer could ever complete it."},
     ),
     (("--fee-per-byte",), {"help": "Offered for each byte, asked and answered."}),
-    (("--cap", "most_it_may_cost"), {"help": "The most that the answer may cost."}),
+    (("--max-cost", "max_cost"), {"help": "The most that the answer may cost."}),
     (("--request-limit",), {"help": "Refuse a request that may cost more."}),
     (
         ("--session-limit",),
@@ -70,7 +70,7 @@ _NAMES = (
     "redundancy",
     "may_never_complete",
     "fee_per_byte",
-    "most_it_may_cost",
+    "max_cost",
     "request_limit",
     "session_limit",
     "day_limit",
@@ -83,9 +83,9 @@ def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_options(**params: Any) -> Any:
-        from ape_dtn.answers.answer import CallType
-        from ape_dtn.asking.options import Options
-        from ape_dtn.asking.routing import Aggregation
+        from ape_dtn.requests.options import Options
+        from ape_dtn.requests.routing import Aggregation
+        from ape_dtn.types.answer import CallType
 
         given: dict[str, Any] = {name: params.pop(name) for name in _NAMES}
         given["aggregation"] = Aggregation[params.pop("aggregation").upper()]

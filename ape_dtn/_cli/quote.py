@@ -14,7 +14,7 @@ from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.asking.quote import Quote
+    from ape_dtn.requests.quote import Quote
 
 
 @dtn_command("quote")
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="How long the answer will be. By default, as the model's answers were lately.",
 )
 @click.option("--fee-per-byte", help="Offered for each byte, asked and answered.")
-@click.option("--cap", "most_it_may_cost", help="The most that the answer may cost.")
+@click.option("--max-cost", "max_cost", help="The most that the answer may cost.")
 def quote(
     prompt: tuple[str, ...],
     models: tuple[str, ...],
@@ -45,7 +45,7 @@ def quote(
     nodes: tuple[str, ...],
     answer_bytes: int | None,
     fee_per_byte: str | None,
-    most_it_may_cost: str | None,
+    max_cost: str | None,
     router: str | None,
 ) -> list[dict[str, Any]]:
     """Show what it would cost to ask PROMPT.
@@ -53,10 +53,10 @@ def quote(
     Several PROMPTs are the lines of one. Nothing is signed or sent. The gas is the chain's own
     estimate. It is told for --session, or for an --account that would have to start one first.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.answers.answer import CallType
-    from ape_dtn.asking.options import Options
-    from ape_dtn.asking.quote import BOTH, quote_inputs
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.requests.options import Options
+    from ape_dtn.requests.quote import BOTH, quote_inputs
+    from ape_dtn.types.answer import CallType
 
     if not (prompt or inputs):
         raise click.UsageError("Give a PROMPT, or the inputs of the model with --input.")
@@ -69,7 +69,7 @@ def quote(
         session_id,
         account,
         answer_bytes,
-        Options(nodes=nodes, fee_per_byte=fee_per_byte, most_it_may_cost=most_it_may_cost),
+        Options(nodes=nodes, fee_per_byte=fee_per_byte, max_cost=max_cost),
     )
     problems = [each.problem for each in quotes if each.problem]
     if len(problems) == len(quotes):
@@ -101,7 +101,7 @@ def _row(quote: Quote) -> list[str]:
 
 
 def _basis(quote: Quote) -> str:
-    from ape_dtn.asking.quote import Basis
+    from ape_dtn.requests.quote import Basis
 
     if quote.basis is Basis.ANSWERS:
         return f"the middle of {quote.answers_seen} seen"

@@ -12,8 +12,8 @@ import click
 from ape_dtn._cli.command import choose_account, dtn_command, print_json, say, table, working
 
 if TYPE_CHECKING:
+    from ape_dtn.node.answering import Backend, Question
     from ape_dtn.rehearsal.report import Asked, Change, Rehearsed, Step
-    from ape_dtn.serving.answering import Backend, Question
 
 
 @dtn_command("rehearse")
@@ -80,7 +80,7 @@ def rehearse(
       ape dtn rehearse Oracle ask "Hello?" --account alice --answer "no" --json
       ape dtn rehearse Oracle:0x… ask "Hello?" --account 0x… --fail "the model is down"
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.ai import DtnAi
+    from ape_dtn.client.ai import DtnAi
     from ape_dtn.rehearsal import typed
     from ape_dtn.rehearsal.rehearsal import DtnRehearsal
 
@@ -114,7 +114,7 @@ def rehearse(
 
 def _backend(opened: ExitStack, chosen: str) -> Backend:
     """The backend that was chosen for all models."""
-    from ape_dtn.serving.backends import configured
+    from ape_dtn.node.backends import configured
 
     backends = opened.enter_context(configured.of(None, chosen))
 

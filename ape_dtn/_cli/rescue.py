@@ -19,7 +19,9 @@ from ape_dtn._cli.command import (
     table,
     working,
 )
-from ape_dtn.errors import ConsentMissing, DtnError, RequestsPending
+from ape_dtn.client.errors import RequestsPending
+from ape_dtn.rescue.errors import ConsentMissing
+from ape_dtn.types.errors import DtnError
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -77,7 +79,7 @@ def rescue(
       ape dtn rescue --account alice          show what there is
       ape dtn rescue --account alice --do     and do what can be done
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.ai import DtnAi
+    from ape_dtn.client.ai import DtnAi
     from ape_dtn.rescue.rescue import DtnRescue
 
     if do and owner is not None:
@@ -183,8 +185,8 @@ def _question(finding: Finding) -> str:
 
 def _told(finding: Finding, rescued: Rescued) -> dict[str, Any]:
     """Says what came back, and gives it as plain data."""
-    from ape_dtn.amount import Amount
-    from ape_dtn.answers.answer import Answer
+    from ape_dtn.types.amount import Amount
+    from ape_dtn.types.answer import Answer
 
     if isinstance(rescued, Answer):
         say(f"{finding.about}\n  {rescued.text}")

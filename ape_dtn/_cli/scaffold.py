@@ -12,7 +12,8 @@ from ape_dtn._cli.command import DtnCommand, dtn_command, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ape_dtn.asking.model import Api
+    from ape_dtn.types.model import Api
+
 
 force_option = click.option("--force", is_flag=True, help="Replace files that are there.")
 
@@ -32,7 +33,7 @@ def init(name: str, force: bool) -> dict[str, Any]:
       pip install -r requirements.txt
       ape test
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.errors import FilesExist
+    from ape_dtn.scaffold.errors import FilesExist
     from ape_dtn.scaffold.files import write
     from ape_dtn.scaffold.project import project
 
@@ -88,7 +89,7 @@ class GenerateCommand(DtnCommand):
 )
 @force_option
 @click.option(
-    "--ai", "router", metavar="ADDRESS", help="The router, where it is not the known one."
+    "--router", "router", metavar="ADDRESS", help="The router, where it is not the known one."
 )
 def generate(
     name: str,
@@ -110,7 +111,7 @@ def generate(
       ape dtn generate AgeCheck --prompt "Is {0:address} older than {1:uint8}?" \\
           --name owner --name age --api "string[] -> string"
     """  # noqa: D301 (for click, it has to be the character)
-    from ape_dtn.config import configured
+    from ape_dtn.network.config import configured
     from ape_dtn.scaffold.consumer import consumer, snake
     from ape_dtn.scaffold.files import write
     from ape_dtn.scaffold.python import client
@@ -140,12 +141,12 @@ def generate(
 
 def _api(model: str, specs: str | None, router: str | None) -> Api:
     """How the model is called, as it is told, or as the chain has it."""
-    from ape_dtn.asking.model import Api
+    from ape_dtn.types.model import Api
 
     if specs is not None:
         return Api("", specs, "")
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.errors import NoNetwork
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.types.errors import NoNetwork
 
     try:
         return DtnAi(router).model(model).api

@@ -22,10 +22,11 @@ from ape_dtn._cli.command import (
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.amount import Amount
-    from ape_dtn.session import DtnSession
-    from ape_dtn.starting.methods import Plan
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.funding.methods import Plan
+    from ape_dtn.types.amount import Amount
+
 
 METHODS = ("batch", "delegate", "authorization", "permit", "allowance", "two-step")
 
@@ -95,8 +96,8 @@ def start(
     by the batch of a smart account, by EIP-7702 (delegate), or by a client contract that belongs to
     your account alone and takes the deposit by a signed authorization, a permit or an allowance.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.session import DtnSession
 
     if (amount is None) != claim:
         raise click.UsageError("Give either an AMOUNT or --claim.")
@@ -135,7 +136,7 @@ def _open(
 
 def show_plan(plan: Plan) -> None:
     """Tells how a session will be started, and what is sent before."""
-    from ape_dtn.starting.client import delegate
+    from ape_dtn.network.client_contract import delegate
 
     click.echo(f"Method: {plan.method.value}, {plan.method.description}.", err=True)
     if plan.holder.is_client:
@@ -152,7 +153,7 @@ def show_plan(plan: Plan) -> None:
 
 def open_session(plan: Plan, account: AccountAPI, ai: DtnAi, key: str | None) -> DtnSession:
     """Starts a session as it was planned."""
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.session import DtnSession
 
     with working("Depositing and starting the session"):
         return DtnSession.open(plan, account, ai, key)
@@ -168,8 +169,8 @@ def list_sessions(
     from ape.types import AddressType
     from ape.utils.basemodel import ManagerAccessMixin as access
 
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.session import DtnSession
 
     if owner is None:
         owner = str((account or choose_account("the account")).address)
@@ -188,8 +189,8 @@ def list_sessions(
 @click.argument("session_id", type=int, metavar="ID")
 def show(session_id: int, router: str | None) -> dict[str, Any]:
     """Show the owner and the balance of session ID."""
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.session import DtnSession
 
     found = DtnSession.load(session_id, ai=DtnAi(router))
     owner, balance = found.owner, found.balance
@@ -215,8 +216,8 @@ def close(
     Requests on it that have no answer yet would never get one: it is refused while there are any,
     unless by --force.
     """
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.session import DtnSession
 
     found = DtnSession(DtnAi(router), session_id, account)
     if key is not None and skip_confirmation:

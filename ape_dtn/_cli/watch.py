@@ -13,12 +13,12 @@ import click
 from ape.cli import account_option
 
 from ape_dtn._cli.command import dtn_command, json_lines, print_json, say
-from ape_dtn.files import write_whole
+from ape_dtn.types.files import write_whole
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.answers.watch import Outcome
+    from ape_dtn.client.watch import Outcome
 
 
 @dtn_command("watch")
@@ -67,8 +67,8 @@ def watch(
     from ape.types import AddressType
     from ape.utils.basemodel import ManagerAccessMixin as access
 
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.answers.watch import Watch
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.client.watch import Watch
 
     json_lines()
     if sum(each is not None for each in (session, owner, account)) != 1:
@@ -110,7 +110,7 @@ def _ending_on_sigterm() -> Iterator[None]:
 
 
 def _print(outcome: Outcome) -> None:
-    from ape_dtn.answers.answer import Answer
+    from ape_dtn.types.answer import Answer
 
     result: Any = outcome.result
     if isinstance(result, Answer):

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.exceptions import DecodingError
 from eth_utils import keccak
 
-from ape_dtn.chain import reads, reverts, rpc
-from ape_dtn.chain.abi import Router, decode
-from ape_dtn.chain.reverts import Revert
-from ape_dtn.errors import CallbackFailed, RpcRefused
-from ape_dtn.names import as_hex
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.errors import RpcRefused
+from ape_dtn.network import reverts
+from ape_dtn.network.abi import Router
+from ape_dtn.types.abi import decode
+from ape_dtn.types.errors import CallbackFailed
+from ape_dtn.types.ids import as_hex
+from ape_dtn.types.reverts import Revert
+from ape_dtn.types.rpc import as_int
 
 if TYPE_CHECKING:
     from ethpm_types.abi import ErrorABI
 
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.answers.record import Record
+    from ape_dtn.network.context import Network
+    from ape_dtn.network.requests import Record
+
 
 _FAILED = (Router.success_callback_failed, Router.failure_callback_failed)
 
@@ -29,7 +34,7 @@ BLOCKS_OF_A_TIME = 32
 
 
 def failure(
-    ai: DtnAi, request_id: bytes, record: Record, block: int | None = None
+    ai: Network, request_id: bytes, record: Record, block: int | None = None
 ) -> CallbackFailed | None:
     """Why the callback of an answered request reverted; None where it did not, or there is none.
 
@@ -94,19 +99,19 @@ def _known_errors(target: str) -> Iterator[ErrorABI]:
             yield from contract_type.errors
 
 
-def blocks_of(ai: DtnAi, time: int) -> tuple[int, int]:
+def blocks_of(ai: Network, time: int) -> tuple[int, int]:
     """The blocks that a time could be the time of.
 
     Raises:
         RpcRefused: The endpoint does not have one of the blocks that it should have.
     """
-    head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
+    head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
 
     def time_of(block: int) -> int:
         found = rpc.result(ai.provider, "eth_getBlockByNumber", [hex(block), False])
         if found is None:  # of a node that is behind
             raise RpcRefused("eth_getBlockByNumber", f"it does not have block {block}")
-        return rpc.as_int(found["timestamp"])
+        return as_int(found["timestamp"])
 
     blocks = range(ai.deployment.first_block, head + 1)
     first = blocks[min(bisect_left(blocks, time, key=time_of), len(blocks) - 1)]

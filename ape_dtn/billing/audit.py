@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ape_dtn.amount import Amount
-from ape_dtn.answers.answer import CallType, Status
-from ape_dtn.answers.record import Record
-from ape_dtn.billing.bill import History, RequestHistory, Response, SessionHistory, State
+from ape_dtn.billing.statement import RequestHistory, Response, SessionHistory, State, Statement
+from ape_dtn.network.requests import Record
+from ape_dtn.types.amount import Amount
+from ape_dtn.types.answer import CallType, Status
 
 # `Router.FAILURE_FEE_PER_BYTE`: what a byte costs in a failure, in units of the fee token.
 FAILURE_FEE_PER_BYTE = 1
@@ -134,7 +134,7 @@ class Audit:
         return sum(each.verdict is Verdict.NOT_JUDGED for each in self.findings)
 
 
-def audits(history: History) -> list[Audit]:
+def audits(history: Statement) -> list[Audit]:
     """Audits each session of a history, for all the responses that it paid."""
     paid: dict[str, list[Finding]] = {session.manager: [] for session in history.sessions}
     for request, manager in history.requests:
@@ -242,7 +242,7 @@ def fair_units(record: Record, status: Status, bytes_answered: int) -> int:
         fee = asked + bytes_answered * record.fee_per_byte_answered
     else:
         fee = (record.bytes_asked + bytes_answered) * FAILURE_FEE_PER_BYTE
-    return min(fee, record.most_it_may_cost)
+    return min(fee, record.max_cost)
 
 
 def _why_not(request: RequestHistory, response: Response) -> str:

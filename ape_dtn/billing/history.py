@@ -6,31 +6,51 @@ then one id names several sessions, each of which is told by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ape_dtn.ai import DtnAi, token_calls
-from ape_dtn.amount import Token
-from ape_dtn.answers.answer import CallType, Status
-from ape_dtn.answers.record import Record, record_call, to_record
-from ape_dtn.billing.bill import (
+from ape_dtn.billing.session_index import (
+    SessionLifecycle,
+    asked_then,
+    find,
+    order,
+    payer,
+    sure,
+    unclear,
+)
+from ape_dtn.billing.statement import (
     Charge,
-    History,
     Moment,
     RequestHistory,
     Response,
     SessionHistory,
     State,
+    Statement,
 )
-from ape_dtn.billing.lives import Life, asked_then, find, order, payer, sure, unclear
-from ape_dtn.chain import reads, reverts, rpc
-from ape_dtn.chain.abi import Log, Router, SessionManager
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.errors import RpcRefused
 from ape_dtn.chain.reads import topic
-from ape_dtn.errors import RpcRefused, SessionNotFound
-from ape_dtn.names import Names, as_hex
-from ape_dtn.ownership import session_call
+from ape_dtn.network import reverts
+from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.network.charges import charged_responses
+from ape_dtn.network.context import Network
+from ape_dtn.network.errors import SessionNotFound
+from ape_dtn.network.registry import token_calls
+from ape_dtn.network.requests import Record, record_call, to_record
+from ape_dtn.network.sessions import session_call
+from ape_dtn.types.abi import Log
+from ape_dtn.types.amount import Token
+from ape_dtn.types.answer import CallType, Status
+from ape_dtn.types.ids import Names, as_hex
+from ape_dtn.types.rpc import as_int
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]  # has none
+
+    from ape_dtn.network.charges import ChargedResponse
+
 
 _STATES = {
     Status.PENDING: State.PENDING,
@@ -39,52 +59,7 @@ _STATES = {
 }
 
 
-@dataclass(frozen=True)
-class Answered:
-    """A response as the logs of its transaction tell it.
-
-    Attributes:
-        response: ``ResponseReceived``.
-        charge: ``SessionCharged``, of whichever session paid.
-        is_last: Whether it completed its request.
-        callback_failure: What the callback reverted with; None where it did not.
-    """
-
-    response: Log
-    charge: Log | None
-    is_last: bool = False
-    callback_failure: bytes | None = None
-
-    @property
-    def request_id(self) -> bytes:
-        """The request that was responded to."""
-        return self.response.topics[1]
-
-
-def answers_in(logs: Iterable[Log], router: str) -> list[Answered]:
-    """The responses among a transaction's logs, each with what it was charged.
-
-    A transaction may answer several requests: each one's charge stands before its response. What a
-    callback emits stands after it, and cannot pass for a charge: the next response's own follows.
-    """
-    found: list[Answered] = []
-    charge = None
-    for log in logs:
-        if SessionManager.session_charged.matches(log):
-            charge = log
-        elif Router.response_received.matches(log, router):
-            found.append(Answered(log, charge))
-            charge = None
-        elif found and log.topics[1:2] == (found[-1].request_id,):
-            if Router.request_completed.matches(log, router):
-                found[-1] = replace(found[-1], is_last=True)
-            for failed in (Router.success_callback_failed, Router.failure_callback_failed):
-                if failed.matches(log, router):
-                    found[-1] = replace(found[-1], callback_failure=failed.decode(log)["data"])
-    return found
-
-
-def history(ai: DtnAi, session_id: int, contents: Mapping[str, bytes] | None = None) -> History:
+def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None = None) -> History:
     """Everything that happened on a session, open or closed, from the chain's events.
 
     In seven HTTP requests, and more only as the endpoint limits ranges of blocks and batches.
@@ -101,7 +76,7 @@ def history(ai: DtnAi, session_id: int, contents: Mapping[str, bytes] | None = N
     """
     current = ai.contracts().session_manager
     session_call(current, session_id)  # refuses what cannot be an id
-    head = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", []))
+    head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
     found, left_out = find(ai, [session_id], current, head)
     if not (found or left_out):
         raise SessionNotFound(session_id)
@@ -158,7 +133,7 @@ class _Chain:
     balances: dict[str, int]
     records: dict[bytes, Record | None]
     managers: dict[Log, Any]
-    answered: dict[bytes, list[Answered]]
+    answered: dict[bytes, list[ChargedResponse]]
     times: dict[int, datetime]
 
     def moment(self, log: Log) -> Moment:
@@ -166,7 +141,7 @@ class _Chain:
 
 
 def _look_up(
-    ai: DtnAi, session_id: int, found: list[Life], created: list[Log], head: int
+    ai: Network, session_id: int, found: list[SessionLifecycle], created: list[Log], head: int
 ) -> _Chain:
     """All that the events do not say, in two HTTP requests."""
     tokens = list(dict.fromkeys(each.token for each in found))
@@ -196,8 +171,8 @@ def _look_up(
 
 
 def _receipts_and_times(
-    ai: DtnAi, found: list[Life], created: list[Log], head: int
-) -> tuple[dict[bytes, list[Answered]], dict[int, datetime]]:
+    ai: Network, found: list[SessionLifecycle], created: list[Log], head: int
+) -> tuple[dict[bytes, list[ChargedResponse]], dict[int, datetime]]:
     """The responses by request, and the times of all blocks that matter.
 
     Responses do not name their session. Each stands in the transaction of its charge, which does.
@@ -208,13 +183,13 @@ def _receipts_and_times(
     receipts = [("eth_getTransactionReceipt", [each]) for each in paying]
     headers = [("eth_getBlockByNumber", [hex(each), False]) for each in blocks]
     answers = iter(rpc.ask(ai.provider, [*receipts, *headers]))
-    answered: dict[bytes, list[Answered]] = {}
+    answered: dict[bytes, list[ChargedResponse]] = {}
     for _ in paying:
         logs = [reads.to_log(raw) for raw in _known(next(answers), "a receipt")["logs"]]
-        for answer in answers_in(logs, ai.router):
+        for answer in charged_responses(logs, ai.router):
             answered.setdefault(answer.request_id, []).append(answer)
     headers_found = (_known(next(answers), f"block {each}") for each in blocks)
-    times = (_time(rpc.as_int(header["timestamp"])) for header in headers_found)
+    times = (_time(as_int(header["timestamp"])) for header in headers_found)
     return answered, dict(zip(blocks, times, strict=True))
 
 
@@ -227,7 +202,7 @@ def _known(answer: Any, what: str) -> Any:
 
 
 def _session(
-    found: Life,
+    found: SessionLifecycle,
     charges: tuple[Charge, ...],
     requests: tuple[RequestHistory, ...],
     chain: _Chain,
@@ -251,7 +226,7 @@ def _session(
     )
 
 
-def _charges(found: Life, chain: _Chain) -> dict[Log, Charge]:
+def _charges(found: SessionLifecycle, chain: _Chain) -> dict[Log, Charge]:
     paid_for = {each.charge: each for answers in chain.answered.values() for each in answers}
     token = chain.tokens[found.manager]
     left = SessionManager.session_started.decode(found.started)["balance"]
@@ -314,7 +289,7 @@ def _request(
 
 
 def _response(
-    answer: Answered,
+    answer: ChargedResponse,
     record: Record | None,
     chain: _Chain,
     paid: Mapping[Log, Charge],
@@ -358,3 +333,31 @@ def _bytes_answered(record: Record, content: bytes | None) -> int | None:
 
 def _time(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+class History(Statement):
+    """All that a session id ever stood for, and the ways to print it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The history and its audit as plain data, ready for JSON."""
+        from ape_dtn.billing.report import as_dict
+
+        return as_dict(self)
+
+    def csv(self) -> str:
+        """What happened, a line each, as CSV that is safe to open in a spreadsheet."""
+        from ape_dtn.billing.report import csv_text
+
+        return csv_text(self)
+
+    def dataframe(self) -> DataFrame:
+        """What happened, a row each, as a pandas DataFrame whose amounts are exact decimals."""
+        from ape_dtn.billing.report import dataframe
+
+        return dataframe(self)
+
+    def html(self) -> str:
+        """The audited bill as one page that needs nothing else, neither file nor network."""
+        from ape_dtn.billing.page import html
+
+        return html(self)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 
-from ape_dtn.amount import Amount
 from ape_dtn.billing.audit import LEFT_OUT, UNANSWERED, Audit, Verdict, audits, judge, remarks
-from ape_dtn.billing.bill import History, Moment, RequestHistory
 from ape_dtn.billing.report import plain, rows
+from ape_dtn.billing.statement import Moment, RequestHistory, Statement
+from ape_dtn.types.amount import Amount
 
 # The chart's own units, before it is stretched.
 _WIDTH, _HEIGHT = 1000, 1000
@@ -116,7 +116,7 @@ details td:last-child { white-space: normal; min-width: 220px; }
 """
 
 
-def html(history: History) -> str:
+def html(history: Statement) -> str:
     """The page: for each session its figures, what is wrong, a chart, and what happened, in UTC."""
     title = f"Session {history.session_id}"
     sections = "".join(_section(each, history) for each in audits(history))
@@ -144,7 +144,7 @@ def html(history: History) -> str:
 """
 
 
-def _section(audited: Audit, history: History) -> str:
+def _section(audited: Audit, history: Statement) -> str:
     session = audited.session
     which = (
         f"<h2>Session manager <code>{_text(session.manager)}</code></h2>"
@@ -300,7 +300,7 @@ def _bytes(request: RequestHistory, answered: int | None) -> str:
     return f"{asked} + {'?' if answered is None else answered}" if request.responses else str(asked)
 
 
-def _left_out(history: History) -> str:
+def _left_out(history: Statement) -> str:
     """What could not be told apart from a lie, and what therefore is nobody's."""
     if not (history.left_out or history.unplaced):
         return ""
@@ -309,7 +309,7 @@ def _left_out(history: History) -> str:
     return told + _requests(history.unplaced, "Requests of sessions that are left out")
 
 
-def _everything(history: History) -> str:
+def _everything(history: Statement) -> str:
     cells = [[_cell(row[name]) for name in _SHOWN] for row in rows(history)]
     table = _table("", _SHOWN, cells, is_wide=True)
     return f"<details><summary>Everything that happened</summary>{table}</details>"

@@ -9,12 +9,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from ape_dtn.amount import Amount
 from ape_dtn.billing.audit import Audit, audits, judge
-from ape_dtn.billing.bill import History, Moment, RequestHistory, Response, SessionHistory, State
+from ape_dtn.billing.statement import (
+    Moment,
+    RequestHistory,
+    Response,
+    SessionHistory,
+    State,
+    Statement,
+)
+from ape_dtn.types.amount import Amount
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # has none
+
 
 # What a row says, in the order of its columns.
 COLUMNS = (
@@ -49,7 +57,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 _MOST_SHOWN = 200
 
 
-def rows(history: History) -> list[dict[str, Any]]:
+def rows(history: Statement) -> list[dict[str, Any]]:
     """What happened, in the order of the chain: times, texts, whole numbers, amounts and None.
 
     Texts are made :func:`plain`.
@@ -78,7 +86,7 @@ def plain(text: str) -> str:
     return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 1] + "…"
 
 
-def csv_text(history: History) -> str:
+def csv_text(history: Statement) -> str:
     """The :func:`rows` as CSV, amounts as decimals, each cell quoted.
 
     Nodes can say anything: what a spreadsheet would run as a formula gets an apostrophe in front.
@@ -91,7 +99,7 @@ def csv_text(history: History) -> str:
     return text.getvalue()
 
 
-def dataframe(history: History) -> DataFrame:
+def dataframe(history: Statement) -> DataFrame:
     """The :func:`rows` as a DataFrame, amounts as exact decimals in the token's whole units."""
     import pandas
 
@@ -105,7 +113,7 @@ def dataframe(history: History) -> DataFrame:
     return frame.astype(dict.fromkeys(_WHOLE_NUMBERS, "Int64"))
 
 
-def as_dict(history: History) -> dict[str, Any]:
+def as_dict(history: Statement) -> dict[str, Any]:
     """The whole history and its audit as plain data, texts as they are."""
     return {
         "network": history.network,
@@ -257,7 +265,7 @@ def _request_dict(request: RequestHistory) -> dict[str, Any]:
         "bytes_asked": record.bytes_asked,
         "fee_per_byte_asked": str(record.fee_per_byte_asked),
         "fee_per_byte_answered": str(record.fee_per_byte_answered),
-        "most_it_may_cost": str(record.most_it_may_cost),
+        "max_cost": str(record.max_cost),
         "callback": record.callback_target if record.has_callback else None,
     }
     return {

@@ -1,99 +1,226 @@
-"""What a signed transaction offers for its gas, and what one that replaces it has to offer."""
+"""Nonces, gas limits and fees of transactions before they are signed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
-
-from eth_utils import to_checksum_address
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
+from ape_dtn.chain.errors import NoMoneyForGas, SigningDeclined, WrongChain
+from ape_dtn.network import reverts
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.payload import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
+from ape_dtn.types.rpc import Failure, Request, as_int
 
-# The types of transactions that are signed here (EIP-2718).
-DYNAMIC_FEE, SET_CODE = 2, 4
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+    from ape.api.transactions import TransactionAPI
+
+    from ape_dtn.types.transactions import Signed, Transaction
+
+
+def max_fee_per_gas(base_fee: int, tip: int) -> int:
+    """The most that is signed for each unit of gas, in wei: the base fee may double meanwhile."""
+    return 2 * base_fee + tip
+
+
+def price(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    transactions: Sequence[Transaction],
+    about: reverts.ErrorContext,
+    rivals: Sequence[Signed],
+) -> list[TransactionAPI]:
+    """Ape transactions with nonce, gas and fees, for all or for none.
+
+    They pay more than any of the rivals whose nonces they get.
+
+    Raises:
+        DtnError: One would revert.
+        NoMoneyForGas: The account cannot pay for all.
+    """
+    market, limits = read_market(provider, str(account.address), transactions, about)
+    for limit in limits:
+        if isinstance(limit, DtnError):
+            raise limit
+    limited = [
+        (transaction, limit)
+        for transaction, limit in zip(transactions, limits, strict=True)
+        if isinstance(limit, int)
+    ]
+    return create_transactions(provider, account, market.outbidding(rivals, len(limited)), limited)
 
 
 @dataclass(frozen=True)
-class Fees:
-    """The fees of a transaction (EIP-1559), in wei for each unit of gas.
+class Market:
+    """What has to be known before anything is signed, of the chain and of the account."""
 
-    Attributes:
-        max_fee: The most that is paid.
-        tip: What of it goes to whoever builds the block.
-    """
-
-    max_fee: int
-    tip: int
-
-    def outbidding(self, others: Iterable[Fees]) -> Fees:
-        """These fees, raised as far as a pool wants it of what replaces the others."""
-        raised = [Fees(_raised(each.max_fee), _raised(each.tip)) for each in others]
-        return Fees(
-            max(self.max_fee, *(each.max_fee for each in raised), 0),
-            max(self.tip, *(each.tip for each in raised), 0),
-        )
-
-
-def _raised(fee: int) -> int:
-    """An eighth more, and never the same: pools want 10 or 12.5 percent on each of the two fees."""
-    return max(-(-fee * 9 // 8), fee + 1)
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What a signed transaction does, apart from its nonce and its signature.
-
-    Attributes:
-        kind: Its type (EIP-2718).
-        fees: What it offers for its gas.
-        gas_limit: The gas that it may use.
-        to: The contract; None to create one.
-        value: The native currency that goes with it, in wei.
-        data: The call data.
-        authorizations: Those of a transaction that changes an account's code (EIP-7702), by the
-            names that Ape has for their fields.
-    """
-
-    kind: int
+    chain_id: int
+    nonce: int
+    balance: int
     fees: Fees
-    gas_limit: int
-    to: str | None
-    value: int
-    data: bytes
-    authorizations: tuple[dict[str, Any], ...] = ()
+    confirmations: int
+
+    def outbidding(self, rivals: Iterable[Signed], how_many: int) -> Market:
+        """The same with the fees that so many transactions need, from the nonce on."""
+        theirs = range(self.nonce, self.nonce + how_many)
+        paid = [payload_of(each.raw).fees for each in rivals if each.raw and each.nonce in theirs]
+        return replace(self, fees=self.fees.outbidding(paid))
 
 
-def payload_of(raw: str) -> Payload:
-    """The payload of a transaction that was signed here: one of type 2 or 4."""
-    import rlp  # type: ignore[import-untyped]  # has none
+def read_market(
+    provider: ProviderAPI,
+    sender: str,
+    transactions: Sequence[Transaction],
+    about: reverts.ErrorContext,
+) -> tuple[Market, list[int | DtnError]]:
+    """The market, and each one's gas limit or why it would revert, in one HTTP request."""
+    estimates: list[Request] = [
+        ("eth_estimateGas", [each.as_call(sender)])
+        for each in transactions
+        if each.gas_limit is None
+    ]
+    counts, (block, tip), estimated = in_parts(
+        rpc.ask(
+            provider,
+            [
+                ("eth_chainId", []),
+                ("eth_getTransactionCount", [sender, "pending"]),
+                ("eth_getBalance", [sender, "latest"]),
+                ("eth_getBlockByNumber", ["latest", False]),
+                ("eth_maxPriorityFeePerGas", []),
+                *estimates,
+            ],
+        ),
+        3,
+        2,
+    )
+    chain_id, nonce, balance = (as_int(rpc.expect(answer)) for answer in counts)
+    if chain_id != provider.chain_id:
+        raise WrongChain(
+            provider.chain_id, chain_id, "the RPC serves another one than Ape takes it for"
+        )
+    value = sum(transaction.value for transaction in transactions)
+    if value > balance:  # an estimate would only say that it failed
+        raise NoMoneyForGas(sender, value, balance)
+    base_fee = as_int(rpc.expect(block).get("baseFeePerGas") or 0)
+    tip = 0 if isinstance(tip, Failure) else as_int(tip)
+    # Read once: Ape builds its whole configuration anew to find the confirmations.
+    confirmations = provider.network.required_confirmations
+    fees = Fees(max_fee_per_gas(base_fee, tip), tip)
+    market = Market(chain_id, nonce, balance, fees, confirmations)
+    answers = iter(estimated)
+    limits: list[int | DtnError] = [
+        _limit(transaction, next(answers), about)
+        if transaction.gas_limit is None
+        else transaction.gas_limit
+        for transaction in transactions
+    ]
+    return market, limits
 
-    encoded = rpc.as_bytes(raw)
-    fields: list[Any] = rlp.decode(encoded[1:])
-    _, _, tip, max_fee, gas_limit, to, value, data, _, *rest = fields
-    signed = rest[0] if encoded[0] == SET_CODE else []  # what is left is the signature
-    return Payload(
-        kind=encoded[0],
-        fees=Fees(_int(max_fee), _int(tip)),
-        gas_limit=_int(gas_limit),
-        to=to_checksum_address(to) if to else None,
-        value=_int(value),
-        data=bytes(data),
-        authorizations=tuple(_authorization(each) for each in signed),
+
+def in_parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
+    """The answers in parts of these sizes, and the rest."""
+    start = 0
+    for size in sizes:
+        yield answers[start : start + size]
+        start += size
+    yield answers[start:]
+
+
+def _limit(transaction: Transaction, estimated: Any, about: reverts.ErrorContext) -> int | DtnError:
+    if isinstance(estimated, Failure):
+        return reverts.failure_error(estimated, about)
+    return transaction.limit_for(as_int(estimated))
+
+
+def create_transactions(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    market: Market,
+    limited: Sequence[tuple[Transaction, int]],
+) -> list[TransactionAPI]:
+    """Ape transactions, with nonces in their order.
+
+    Raises:
+        NoMoneyForGas: The account cannot pay for all.
+    """
+    sender = str(account.address)
+    most = sum(transaction.value + limit * market.fees.max_fee for transaction, limit in limited)
+    if most > market.balance:
+        raise NoMoneyForGas(sender, most, market.balance)
+    return [
+        create_transaction(
+            provider,
+            market,
+            sender,
+            nonce,
+            Payload(
+                kind=DYNAMIC_FEE if transaction.delegate is None else SET_CODE,
+                fees=market.fees,
+                gas_limit=limit,
+                to=transaction.to,
+                value=transaction.value,
+                data=transaction.data,
+                authorizations=_authorizations(account, transaction, market.chain_id, nonce),
+            ),
+        )
+        for nonce, (transaction, limit) in enumerate(limited, market.nonce)
+    ]
+
+
+def create_transaction(
+    provider: ProviderAPI, market: Market, sender: str, nonce: int, payload: Payload
+) -> TransactionAPI:
+    """A transaction of Ape with this payload."""
+    from ape_ethereum.transactions import Authorization
+
+    signed = [Authorization(**each) for each in payload.authorizations]
+    return provider.network.ecosystem.create_transaction(
+        type=payload.kind,
+        chain_id=market.chain_id,
+        sender=sender,
+        **({"receiver": payload.to} if payload.to else {}),
+        **({"authorizations": signed} if signed else {}),
+        nonce=nonce,
+        gas_limit=payload.gas_limit,
+        max_fee=payload.fees.max_fee,
+        max_priority_fee=payload.fees.tip,
+        value=payload.value,
+        data=payload.data,
+        required_confirmations=market.confirmations,
     )
 
 
-def _authorization(fields: list[bytes]) -> dict[str, Any]:
-    chain_id, address, nonce, y_parity, r, s = fields
-    return {
-        "chainId": _int(chain_id),
-        "address": to_checksum_address(address),
-        "nonce": _int(nonce),
-        "yParity": _int(y_parity),
-        "r": r.rjust(32, b"\0"),
-        "s": s.rjust(32, b"\0"),
-    }
+def _authorizations(
+    account: AccountAPI, transaction: Transaction, chain_id: int, nonce: int
+) -> tuple[dict[str, Any], ...]:
+    """What the account signs so that it runs another's code (EIP-7702), if the transaction does.
 
+    Raises:
+        SigningDeclined: The account did not sign it.
+    """
+    if transaction.delegate is None:
+        return ()
+    from click import Abort
 
-def _int(encoded: bytes) -> int:
-    return int.from_bytes(encoded, "big")
+    # The chain counts the transaction's own nonce before it looks at the authorization's.
+    runs: Any = {"address": transaction.delegate, "chain_id": chain_id, "nonce": nonce + 1}
+    signature = None
+    with suppress(Abort):  # Ape asks each time, and has nobody to ask without a terminal
+        signature = account.sign_authorization(**runs)
+    if signature is None:
+        raise SigningDeclined(str(account.address), "that it runs the code of another")
+    return (
+        {
+            "chainId": chain_id,
+            "address": transaction.delegate,
+            "nonce": nonce + 1,
+            "yParity": signature.v,
+            "r": signature.r,
+            "s": signature.s,
+        },
+    )

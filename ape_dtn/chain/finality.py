@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.networks import is_local
+from ape_dtn.types.rpc import Failure, as_int
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -39,12 +40,12 @@ def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
     """
     confirmations = provider.network.required_confirmations
     if evidence.final_after is None or is_local(provider):
-        head = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+        head = as_int(rpc.result(provider, "eth_blockNumber", []))
         return max(head - confirmations, 0)
     answer, finalized = rpc.ask(
         provider, [("eth_blockNumber", []), ("eth_getBlockByNumber", ["finalized", False])]
     )
-    head = rpc.as_int(rpc.expect(answer))
-    if finalized and not isinstance(finalized, rpc.Failure):
-        return min(rpc.as_int(finalized["number"]), head)
+    head = as_int(rpc.expect(answer))
+    if finalized and not isinstance(finalized, Failure):
+        return min(as_int(finalized["number"]), head)
     return max(head - max(evidence.final_after, confirmations), 0)

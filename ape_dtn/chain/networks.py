@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
-from ape_dtn.errors import NotConnected, RpcRefused
+from ape_dtn.chain.errors import NotConnected, RpcRefused
+from ape_dtn.types.rpc import Request, as_bytes
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
+
 # Asks for a chain's first block: whose hash tells the chain from all others, forks aside.
-FIRST_BLOCK: rpc.Request = ("eth_getBlockByNumber", ["0x0", False])
+FIRST_BLOCK: Request = ("eth_getBlockByNumber", ["0x0", False])
 
 
 def first_hash(first_block: Any) -> str:
@@ -25,7 +27,7 @@ def first_hash(first_block: Any) -> str:
     block = rpc.expect(first_block)
     if block is None:
         raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
-    return rpc.as_bytes(block["hash"]).hex()
+    return as_bytes(block["hash"]).hex()
 
 
 def connected() -> ProviderAPI:

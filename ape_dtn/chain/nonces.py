@@ -11,12 +11,13 @@ from ape_dtn.chain.networks import data_folder
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
+
 # For how many seconds another process is waited for without a word.
 PATIENCE = 2.0
 
 
 @contextmanager
-def turn(provider: ProviderAPI, sender: str) -> Iterator[None]:
+def nonce_lock(provider: ProviderAPI, sender: str) -> Iterator[None]:
     """Waits until no other thread or process of this user sends from the account.
 
     The operating system gives the turn back when its holder dies, however it does.

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.exceptions import DecodingError
 from eth_utils import to_checksum_address
 
-from ape_dtn.chain import reverts, rpc
-from ape_dtn.chain.abi import Event, Function, Log
-from ape_dtn.errors import DtnError, NoContractAtAddress, RpcRefused
+from ape_dtn.chain import rpc
+from ape_dtn.chain.errors import NoContractAtAddress, RpcRefused
+from ape_dtn.network import reverts
+from ape_dtn.types.abi import Event, Function, Log
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
+
 
 # How many queries one search for logs may become when an endpoint refuses large ranges: 40 million
 # blocks where it takes 10,000 at a time.
@@ -45,7 +49,7 @@ class Call:
     block: int | None = None
 
     @property
-    def request(self) -> rpc.Request:
+    def request(self) -> Request:
         """The call as a JSON-RPC request."""
         block = "latest" if self.block is None else hex(self.block)
         data = "0x" + self.function.encode(*self.args).hex()
@@ -53,16 +57,20 @@ class Call:
         return "eth_call", [{**call, "from": self.sender} if self.sender else call, block]
 
 
-def read(provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOTHING) -> list[Any]:
+def read(
+    provider: ProviderAPI, *calls: Call, about: reverts.ErrorContext = reverts.NO_CONTEXT
+) -> list[Any]:
     """Makes view calls in one HTTP request and decodes what they return.
 
     Raises:
-        DtnError: The error of the first call that failed; see :mod:`ape_dtn.chain.reverts`.
+        DtnError: The error of the first call that failed; see :mod:`ape_dtn.network.reverts`.
     """
     return expect_all(try_read(provider, *calls, about=about))
 
 
-def read_one(provider: ProviderAPI, call: Call, about: reverts.About = reverts.NOTHING) -> Any:
+def read_one(
+    provider: ProviderAPI, call: Call, about: reverts.ErrorContext = reverts.NO_CONTEXT
+) -> Any:
     """Makes one view call; see :func:`read`."""
     (result,) = read(provider, call, about=about)
     return result
@@ -81,14 +89,14 @@ def expect_all(results: list[Any]) -> list[Any]:
 
 
 def try_read(
-    provider: ProviderAPI, *calls: Call, about: reverts.About = reverts.NOTHING
+    provider: ProviderAPI, *calls: Call, about: reverts.ErrorContext = reverts.NO_CONTEXT
 ) -> list[Any]:
     """Makes view calls in one HTTP request, with an error in the place of each that failed."""
     return decode_all(calls, rpc.ask(provider, [call.request for call in calls]), about)
 
 
 def decode_all(
-    calls: Sequence[Call], answers: Sequence[Any], about: reverts.About = reverts.NOTHING
+    calls: Sequence[Call], answers: Sequence[Any], about: reverts.ErrorContext = reverts.NO_CONTEXT
 ) -> list[Any]:
     """What calls returned that were asked beside other things, or their errors in their places."""
     return [_decoded(call, answer, about) for call, answer in zip(calls, answers, strict=True)]
@@ -119,7 +127,7 @@ def logs(
         RpcRefused: The endpoint refused too often.
     """
     if to_block is None:
-        to_block = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+        to_block = as_int(rpc.result(provider, "eth_blockNumber", []))
     query = {"topics": list(topics)} | ({} if address is None else {"address": address})
     found: list[Log] = []
     ranges = _ranges(from_block, to_block, max(to_block + 1 - from_block, 1))
@@ -133,7 +141,7 @@ def logs(
         answers = rpc.ask(provider, [_log_query(query, *each) for each in now])
         refused: list[tuple[int, int]] = []
         for (first, last), answer in zip(now, answers, strict=True):
-            if not isinstance(answer, rpc.Failure):
+            if not isinstance(answer, Failure):
                 found += [to_log(raw) for raw in answer]
             elif first < last:
                 refused += _ranges(first, last, (last - first) // 2 + 1)
@@ -151,7 +159,7 @@ def _ranges(first: int, last: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size - 1, last)) for start in range(first, last + 1, size)]
 
 
-def _log_query(query: dict[str, Any], first: int, last: int) -> rpc.Request:
+def _log_query(query: dict[str, Any], first: int, last: int) -> Request:
     return "eth_getLogs", [{**query, "fromBlock": hex(first), "toBlock": hex(last)}]
 
 
@@ -177,11 +185,11 @@ def to_log(raw: Any) -> Log:
     """A log as JSON-RPC gives it."""
     return Log(
         address=to_checksum_address(raw["address"]),
-        topics=tuple(rpc.as_bytes(topic) for topic in raw["topics"]),
-        data=rpc.as_bytes(raw["data"]),
-        block_number=rpc.as_int(raw["blockNumber"]),
-        transaction="0x" + rpc.as_bytes(raw["transactionHash"]).hex(),
-        index=rpc.as_int(raw["logIndex"]),
+        topics=tuple(as_bytes(topic) for topic in raw["topics"]),
+        data=as_bytes(raw["data"]),
+        block_number=as_int(raw["blockNumber"]),
+        transaction="0x" + as_bytes(raw["transactionHash"]).hex(),
+        index=as_int(raw["logIndex"]),
     )
 
 
@@ -191,10 +199,10 @@ def topic(value: int | bytes) -> str:
     return "0x" + data.hex()
 
 
-def _decoded(call: Call, answer: Any, about: reverts.About) -> Any:
-    if isinstance(answer, rpc.Failure):
+def _decoded(call: Call, answer: Any, about: reverts.ErrorContext) -> Any:
+    if isinstance(answer, Failure):
         return reverts.failure_error(answer, about)
-    data = rpc.as_bytes(answer)
+    data = as_bytes(answer)
     try:
         # Ape has taught eth_abi to read a number from nothing.
         if data or not call.function.outputs:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from ape_dtn.errors import ChainUnreachable, RpcRefused
+from ape_dtn.chain.errors import ChainUnreachable, RpcRefused
+from ape_dtn.types.redact import hide_secrets
+from ape_dtn.types.rpc import SEND, Failure, as_bytes
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
-# A method and its parameters, as JSON-RPC has them.
-Request: TypeAlias = "tuple[str, list[Any]]"
+    from ape_dtn.types.rpc import Request
+
 
 # Larger batches are refused by some public endpoints.
 BATCH_LIMIT = 1000
-
-# Sends a transaction that is signed.
-SEND = "eth_sendRawTransaction"
 
 # What it says besides is about the client, and not about the size of a batch.
 TOO_MANY_REQUESTS = 429
@@ -28,26 +26,11 @@ TOO_MANY_REQUESTS = 429
 _HEX_DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What the endpoint answered in place of a result.
-
-    Attributes:
-        method: The method that failed.
-        message: What the endpoint says.
-        data: What the contract reverted with; None when no contract was concerned.
-    """
-
-    method: str
-    message: str
-    data: bytes | None
-
-
 def ask(provider: ProviderAPI, requests: Sequence[Request]) -> list[Any]:
     """Sends the requests in as few HTTP requests as may be, one for up to 1,000 of them.
 
     Returns:
-        In the order of the requests, each one's result or :class:`Failure`.
+        In the order of the requests, each one's result or :class:`~ape_dtn.types.rpc.Failure`.
 
     Raises:
         ChainUnreachable: The endpoint did not answer.
@@ -86,16 +69,6 @@ def expect(answer: Any) -> Any:
     if isinstance(answer, Failure):
         raise RpcRefused(answer.method, answer.message)
     return answer
-
-
-def as_int(value: Any) -> int:
-    """A quantity: hexadecimal text over HTTP, an integer from the in-process chain."""
-    return int(value, 16) if isinstance(value, str) else int(value)
-
-
-def as_bytes(value: Any) -> bytes:
-    """Data: hexadecimal text over HTTP, sometimes bytes from the in-process chain."""
-    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
 
 
 class _NoAnswer(Exception):
@@ -205,18 +178,12 @@ def _revert_data(err: Exception) -> bytes:
 def _web3(provider: ProviderAPI) -> Any:
     from ape.exceptions import ProviderNotConnectedError
 
-    from ape_dtn.errors import NotConnected
+    from ape_dtn.chain.errors import NotConnected
 
     try:
         return provider.web3  # type: ignore[attr-defined]  # of Ape's Web3Provider
     except ProviderNotConnectedError as err:
         raise NotConnected from err
-
-
-def hide_secrets(text: str) -> str:
-    """The text with only scheme and host of its URLs: what follows carries keys."""
-    text = re.sub(r"(with )?url: \S+", "", text)
-    return re.sub(r"(\w+://)(?:[^/\s@]*@)?([^/\s?#'\"]+)[^\s'\"]*", r"\1\2", text)
 
 
 def _uri(provider: ProviderAPI) -> str:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.transactions import TransactionAPI
 
+
 # Accounts whose key was found to belong to their address: class, alias and address.
 _verified: set[tuple[type, str | None, str]] = set()
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ape_dtn.errors import AnvilFailed, AnvilMissing, PortTaken, StateUnusable
-from ape_dtn.files import write_whole
+from ape_dtn.devnet.errors import AnvilFailed, AnvilMissing, PortTaken, StateUnusable
+from ape_dtn.types.files import write_whole
 
 HOST = "127.0.0.1"
 

@@ -9,23 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn import local
 from ape_dtn.chain import rpc
+from ape_dtn.deployment import assemble
 from ape_dtn.devnet import anvil, forking, network
 from ape_dtn.devnet.anvil import Anvil
 from ape_dtn.devnet.network import Cast
-from ape_dtn.errors import NoBackend
-from ape_dtn.ipfs import keeping
-from ape_dtn.serving.backends.configured import Backends
-from ape_dtn.serving.backends.configured import of as backends_of
-from ape_dtn.serving.backends.echo import echo
-from ape_dtn.serving.node import DtnNode
-from ape_dtn.serving.registering import registering, take
+from ape_dtn.ipfs import content_store
+from ape_dtn.node.backends.configured import Backends
+from ape_dtn.node.backends.configured import of as backends_of
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.node.errors import NoBackend
+from ape_dtn.node.node import DtnNode
+from ape_dtn.node.registration import registering, take
 
 if TYPE_CHECKING:
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.amount import Token
-    from ape_dtn.asking.model import Model
+    from ape_dtn.client.ai import DtnAi
+    from ape_dtn.types.amount import Token
+    from ape_dtn.types.model import Model
+
 
 # Where Ape looks for an Anvil, and the variable that names another place.
 APE_PORT, APE_HOST = 8545, "APE_FOUNDRY_HOST"
@@ -48,7 +49,7 @@ class Wish:
         block_time: Seconds between blocks; None for a block as soon as there is a transaction.
         accounts: How many accounts of Ape's tests get funds; None for as many as there are.
         funded: What else gets funds, by its address: what it is called.
-        behaviour: How the network behaves; None for as documented, or as the kept chain has it.
+        variant: How the network behaves; None for the reference one, or as the kept chain has it.
         fee_token: What it is paid in; None for USDT, or as the kept chain has it.
         backend: What the node answers with; None for what is configured, or else the echo.
         fork: The network, or the URL of an endpoint, that it starts from; None for a chain of its
@@ -60,8 +61,8 @@ class Wish:
     block_time: int | None = None
     accounts: int | None = None
     funded: Mapping[str, str] = field(default_factory=dict)
-    behaviour: local.Behaviour | None = None
-    fee_token: local.FeeToken | None = None
+    variant: assemble.Variant | None = None
+    fee_token: assemble.FeeToken | None = None
     backend: str | None = None
     fork: str | None = None
 
@@ -75,7 +76,7 @@ class Devnet:
         ai: Its network.
         node: Its node; see :func:`serve`.
         models: Full names of the models that the node serves.
-        complaints: Why models would hardly be answered for, by their names.
+        health_problems: Why models would hardly be answered for, by their names.
         token: What it is paid in.
         cast: Its accounts.
     """
@@ -84,7 +85,7 @@ class Devnet:
     ai: DtnAi
     node: DtnNode
     models: tuple[str, ...]
-    complaints: dict[str, str]
+    health_problems: dict[str, str]
     token: Token
     cast: Cast
 
@@ -100,7 +101,7 @@ class Devnet:
         return {
             "rpc": self.anvil.url,
             "chain_id": self.ai.provider.chain_id,
-            "behaviour": self.ai.deployment.behaviour,
+            "variant": self.ai.deployment.variant,
             "router": self.ai.router,
             "session_manager": contracts.session_manager,
             "model_manager": contracts.model_manager,
@@ -132,12 +133,12 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
     """
     from ape.utils.basemodel import ManagerAccessMixin as access
 
-    from ape_dtn.config import configured
+    from ape_dtn.network.config import configured
 
     settings = configured()
     with ExitStack() as stack:
         backends = stack.enter_context(backends_of(settings.backends, wish.backend))
-        store = stack.enter_context(keeping.opened(settings.ipfs_store or IPFS))
+        store = stack.enter_context(content_store.opened(settings.ipfs_store or IPFS))
         say(f"Starting Anvil{' on a fork' if wish.fork else ''}")
         chain = stack.enter_context(anvil.running(wish.port, *_options(wish), state=wish.state))
         stack.enter_context(_ape_connects_to(chain.url))
@@ -150,10 +151,10 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
         if wish.fork:
             ai = network.of_fork(provider, cast)
         else:
-            ai = network.of(provider, cast, wish.behaviour, wish.fee_token, say)
+            ai = network.of(provider, cast, wish.variant, wish.fee_token, say)
         say("Giving coin and tokens to the accounts")
         token = network.fund(ai, cast, forked=bool(wish.fork))
-        name = network.FORK_NODE if wish.fork else local.NODE
+        name = network.FORK_NODE if wish.fork else assemble.NODE
         models = tuple(model.name for model in ai.models() if _answers(backends, model))
         steps = registering(ai, cast.owner, name, str(cast.worker.address), models)
         take(ai, cast.owner, steps)
@@ -162,7 +163,7 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
         node = DtnNode(ai, name, cast.worker, lambda asked: backends(asked.model)(asked), store)
         if wish.block_time:
             rpc.result(provider, "evm_setIntervalMining", [wish.block_time])
-        yield Devnet(chain, ai, node, models, backends.complaints(models), token, cast)
+        yield Devnet(chain, ai, node, models, backends.health_problems(models), token, cast)
 
 
 @contextmanager

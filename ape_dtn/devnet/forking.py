@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ape_dtn.errors import BadInput, NoNetwork
+from ape_dtn.types.errors import BadInput, NoNetwork
 
 
 def endpoint(choice: str) -> str:

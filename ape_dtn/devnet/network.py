@@ -6,18 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ape_dtn import deployments, local
-from ape_dtn.ai import DtnAi
-from ape_dtn.chain import reads, reverts, rpc, sends
-from ape_dtn.chain.abi import ERC20, Function
+from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import DtnError, InvalidOption
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.deployment import assemble
+from ape_dtn.network import deployments, reverts
+from ape_dtn.network.abi import ERC20
+from ape_dtn.types.abi import Function
+from ape_dtn.types.errors import DtnError, InvalidOption
+from ape_dtn.types.rpc import Request, as_int
+from ape_dtn.types.transactions import Receipt, contract_call
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
 
-    from ape_dtn.amount import Amount, Token
+    from ape_dtn.types.amount import Amount, Token
+
 
 # What each account gets, in whole tokens, and in wei, as Anvil gives it to its own.
 FUNDS = "1000"
@@ -52,8 +57,8 @@ class Cast:
 def of(
     provider: ProviderAPI,
     cast: Cast,
-    behaviour: local.Behaviour | None,
-    fee_token: local.FeeToken | None,
+    variant: assemble.Variant | None,
+    fee_token: assemble.FeeToken | None,
     say: Callable[[str], None],
 ) -> DtnAi:
     """The network that was deployed on this chain before, or a new one.
@@ -61,7 +66,7 @@ def of(
     Args:
         provider: The connection.
         cast: Who deploys it.
-        behaviour: How its contracts behave; by default as they do already, or as documented.
+        variant: How its contracts behave; by default as they do already, or the reference one.
         fee_token: What it is paid in; by default what it is already, or USDT.
         say: Told what is being done.
 
@@ -70,13 +75,13 @@ def of(
     """
     found = deployments.recall(provider)
     if found is None:
-        chosen = behaviour or local.Behaviour.DOCUMENTED
-        token = fee_token or local.FeeToken.USDT
-        return local.deploy(cast.owner, cast.worker, chosen, token, say).ai
+        chosen = variant or assemble.Variant.REFERENCE
+        token = fee_token or assemble.FeeToken.USDT
+        return assemble.deploy(cast.owner, cast.worker, chosen, token, say).ai
     say("Taking up the network that is there")
     ai = DtnAi(found.router, provider)
     for option, asked, there in (
-        ("behaviour", behaviour and behaviour.name, (found.behaviour or "").upper()),
+        ("variant", variant and variant.name, (found.variant or "").upper()),
         ("token", fee_token and fee_token.name, ai.token().symbol),
     ):
         if asked and there and asked != there:
@@ -115,10 +120,10 @@ def fund(ai: DtnAi, cast: Cast, *, forked: bool) -> Token:
     least_coin, least_units = (COIN, units) if forked else (1, 1)
     addresses = list(cast.funded.values())
     coins = rpc.ask(provider, [("eth_getBalance", [each, "latest"]) for each in addresses])
-    given: list[rpc.Request] = [
+    given: list[Request] = [
         ("anvil_setBalance", [address, hex(COIN)])
         for address, coin in zip(addresses, coins, strict=True)
-        if rpc.as_int(rpc.expect(coin)) < least_coin
+        if as_int(rpc.expect(coin)) < least_coin
     ]
     held = balances(ai, token, cast)
     poor = [cast.funded[name] for name, amount in held.items() if amount.units < least_units]
@@ -129,13 +134,13 @@ def fund(ai: DtnAi, cast: Cast, *, forked: bool) -> Token:
     if forked:
         return token
 
-    def told(_: int, outcome: sends.Receipt | DtnError) -> None:
+    def told(_: int, outcome: Receipt | DtnError) -> None:
         if isinstance(outcome, DtnError):
             raise outcome
 
     mint = Function("mint(address,uint256)")
-    minted = [sends.call(token.address, mint, address, units) for address in poor]
-    sends.send_each(provider, cast.owner, minted, reverts.NOTHING, told)
+    minted = [contract_call(token.address, mint, address, units) for address in poor]
+    transactions.send_each(provider, cast.owner, minted, reverts.NO_CONTEXT, told)
     return token
 
 

@@ -12,13 +12,14 @@ from io import BufferedIOBase, BytesIO
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ape_dtn.errors import MissingExtra
 from ape_dtn.ipfs import unixfs
 from ape_dtn.ipfs.blocks import Blocks
+from ape_dtn.types.errors import MissingExtra
 
 if TYPE_CHECKING:
     from multiformats import CID
     from python_multipart.multipart import Field, File
+
 
 # How much of a body is read at once, in bytes.
 PIECE = 65_536

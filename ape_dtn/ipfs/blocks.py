@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ape_dtn.files import write_whole
 from ape_dtn.ipfs import unixfs
+from ape_dtn.types.files import write_whole
 
 if TYPE_CHECKING:
     from multiformats import CID
+
 
 log = logging.getLogger("ape_dtn.ipfs")
 

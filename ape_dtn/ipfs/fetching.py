@@ -18,14 +18,15 @@ from contextlib import asynccontextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain.rpc import hide_secrets
-from ape_dtn.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs import unixfs
+from ape_dtn.ipfs.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs.unixfs import Link, Node
+from ape_dtn.types.redact import hide_secrets
 
 if TYPE_CHECKING:
     import httpx
     from multiformats import CID
+
 
 # What a gateway gives beyond this is no block: IPFS passes on none above 2 MiB.
 MAX_BLOCK = 4 * 2**20

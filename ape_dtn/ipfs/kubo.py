@@ -8,13 +8,14 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from ape_dtn.chain.rpc import hide_secrets
-from ape_dtn.errors import StoreRefused, WrongCid
 from ape_dtn.ipfs import unixfs
-from ape_dtn.ipfs.calling import call
+from ape_dtn.ipfs.errors import StoreRefused, WrongCid
+from ape_dtn.ipfs.http_client import call
+from ape_dtn.types.redact import hide_secrets
 
 if TYPE_CHECKING:
     import httpx
+
 
 # All that decides what CID content gets: a node may have other defaults.
 _AS_HERE = {

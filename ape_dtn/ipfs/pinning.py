@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ape_dtn.chain.rpc import hide_secrets
-from ape_dtn.errors import StoreRefused, StoreUnavailable
-from ape_dtn.ipfs.calling import call
+from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
+from ape_dtn.ipfs.http_client import call
+from ape_dtn.types.redact import hide_secrets
 
 if TYPE_CHECKING:
     import httpx
+
 
 # How many seconds pass between two looks at a pin: at first, and at most.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0

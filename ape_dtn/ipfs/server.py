@@ -22,12 +22,13 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from ape_dtn.errors import MissingExtra
 from ape_dtn.ipfs import adding, unixfs
 from ape_dtn.ipfs.blocks import Blocks, Missing, log
+from ape_dtn.types.errors import MissingExtra
 
 if TYPE_CHECKING:
     from multiformats import CID
+
 
 HOST = "127.0.0.1"
 

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from multiformats import CID
 
+
 # How large the leaves of a file are that is written, in bytes, and how many links its nodes have.
 CHUNK = 262_144
 CHILDREN = 174

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.finality import final_block
-from ape_dtn.journal import settling
+from ape_dtn.journal import reorgs
+from ape_dtn.types.rpc import Request, as_int
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.chain.sends import Signed
-    from ape_dtn.journal.book import Entry, Journal
+    from ape_dtn.journal.store import Entry, Journal
+    from ape_dtn.network.context import Network
+    from ape_dtn.types.transactions import Signed
 
 
-def waits_for(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> list[str]:
+def waits_for(ai: Network, journal: Journal, entries: Sequence[Entry]) -> list[str]:
     """What each of some open entries waits for, by a view of the chain as it is now.
 
     Raises:
@@ -24,17 +25,17 @@ def waits_for(ai: DtnAi, journal: Journal, entries: Sequence[Entry]) -> list[str
     """
     if not any(each.signed for each in entries):
         return [_waits_for(each, {}, {}, 0) for each in entries]
-    evidence = settling.evidence(ai, journal)
+    evidence = reorgs.evidence(ai, journal)
     final = final_block(ai.provider, evidence)
     hashes = sorted({one.hash for each in entries for one in each.signed})
     senders = sorted({one.sender for each in entries for one in each.signed})
-    asked: list[rpc.Request] = [
+    asked: list[Request] = [
         *(("eth_getTransactionByHash", [each]) for each in hashes),
         *(("eth_getTransactionCount", [each, "latest"]) for each in senders),
     ]
     answers = [rpc.expect(each) for each in rpc.ask(ai.provider, asked)]
     known = dict(zip(hashes, answers, strict=False))
-    counts = [rpc.as_int(each) for each in answers[len(hashes) :]]
+    counts = [as_int(each) for each in answers[len(hashes) :]]
     used = dict(zip(senders, counts, strict=True))
     return [_waits_for(each, known, used, final) for each in entries]
 
@@ -48,10 +49,10 @@ def _waits_for(
     for (sender, nonce), same in payments.items():
         found = [(one, known[one.hash]) for one in same]
         mined = [raw for _, raw in found if raw and raw.get("blockNumber")]
-        if mined and rpc.as_int(mined[0]["blockNumber"]) <= final:
+        if mined and as_int(mined[0]["blockNumber"]) <= final:
             continue
         if mined:
-            block = rpc.as_int(mined[0]["blockNumber"])
+            block = as_int(mined[0]["blockNumber"])
             return f"block {block} to be final: its transaction {mined[0]['hash']} is in it"
         if used[sender] > nonce:
             return f"another transaction to be final: it has used nonce {nonce} of {sender}"

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.finality import Evidence, final_block
-from ape_dtn.errors import WalletPending
+from ape_dtn.journal.errors import WalletPending
+from ape_dtn.types.rpc import Request, as_bytes, as_int
 
 if TYPE_CHECKING:
-    from ape_dtn.ai import DtnAi
-    from ape_dtn.journal.book import Entry
+    from ape_dtn.journal.store import Entry
+    from ape_dtn.network.context import Network
+
 
 # How the code of an account begins that runs another's, and still has a key (EIP-7702).
 DELEGATION = bytes.fromhex("ef0100")
@@ -26,7 +28,7 @@ class Nonce(Enum):
     """Its effect is on the chain, or never comes."""
 
 
-def became_of(ai: DtnAi, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:
+def became_of(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:
     """What became of a nonce, or why nothing tells whether the account has sent with it.
 
     The nonce of an account with a key is used by one transaction at most. That of a contract says
@@ -34,14 +36,14 @@ def became_of(ai: DtnAi, entry: Entry, evidence: Evidence) -> Nonce | WalletPend
     """
     nonce, account = int(entry.details["handed_over"]), entry.account
     block = final_block(ai.provider, evidence)
-    asked: list[rpc.Request] = [
+    asked: list[Request] = [
         ("eth_getCode", [account, "latest"]),
         *(("eth_getTransactionCount", [account, at]) for at in (hex(block), "latest", "pending")),
         ("eth_blockNumber", []),
     ]
     code, *answers = (rpc.expect(each) for each in rpc.ask(ai.provider, asked))
-    final, latest, pending, head = (rpc.as_int(each) for each in answers)
-    if rpc.as_bytes(code) and not rpc.as_bytes(code).startswith(DELEGATION):
+    final, latest, pending, head = (as_int(each) for each in answers)
+    if as_bytes(code) and not as_bytes(code).startswith(DELEGATION):
         return WalletPending(account, nonce, "it is a contract, and somebody else sends for it")
     if head < evidence.known_block:
         return WalletPending(account, nonce, f"the endpoint is behind, at block {head}")

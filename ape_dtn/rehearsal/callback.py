@@ -8,18 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.answers import callbacks
-from ape_dtn.answers.answer import Status
-from ape_dtn.chain import reads, reverts, rpc
-from ape_dtn.chain.abi import Router
-from ape_dtn.errors import CallbackFailed, CallbackOutOfGas
-from ape_dtn.names import as_hex
+from ape_dtn.chain import reads, rpc
+from ape_dtn.network import reverts
+from ape_dtn.network.abi import Router
 from ape_dtn.rehearsal.report import Callback
+from ape_dtn.types.answer import Status
+from ape_dtn.types.errors import CallbackFailed, CallbackOutOfGas
+from ape_dtn.types.ids import as_hex
+from ape_dtn.types.rpc import Failure, as_bytes, as_int
 
 if TYPE_CHECKING:
-    from ape_dtn.answers.record import Record
-    from ape_dtn.chain.sends import Receipt, Transaction
+    from ape_dtn.network.requests import Record
     from ape_dtn.rehearsal.fork import Fork
     from ape_dtn.rehearsal.known import Known
+    from ape_dtn.types.transactions import Receipt, Transaction
+
 
 # What a callback is given to find out whether it only wants gas.
 PLENTY = 10_000_000
@@ -84,7 +87,7 @@ def _gas_used(response: Response) -> int | None:
     if not response.fork.tells_traces:
         return None
     frame = _frame(response, response.fork.trace(response.receipt.transaction))
-    return rpc.as_int(frame["gasUsed"]) if frame else 0  # without code there is nothing to run
+    return as_int(frame["gasUsed"]) if frame else 0  # without code there is nothing to run
 
 
 def _failure(response: Response) -> CallbackFailed | None:
@@ -128,7 +131,7 @@ def _needed(response: Response) -> int | None:
     def succeeds(gas: int) -> bool:
         asked = {**call, "gas": hex(before + gas)}
         (found,) = rpc.ask(response.fork.provider, [("eth_call", [asked, "latest"])])
-        return not isinstance(found, rpc.Failure)
+        return not isinstance(found, Failure)
 
     if not response.fork.tells_traces:  # it takes no call of who could not pay the gas
         response.fork.fund(response.router)
@@ -170,7 +173,7 @@ def _frame(response: Response, outermost: dict[str, Any]) -> dict[str, Any] | No
     target = response.record.callback_target.lower()
     for frame in _frames(outermost):
         called = str(frame.get("to", "")).lower()
-        if called == target and rpc.as_bytes(frame.get("input", "0x")) == response.data:
+        if called == target and as_bytes(frame.get("input", "0x")) == response.data:
             return frame
     return None
 

@@ -8,16 +8,17 @@ from typing import Any
 
 from eth_utils import to_checksum_address
 
-from ape_dtn.amount import Token
-from ape_dtn.asking.values import to_json
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import ERC20
 from ape_dtn.chain.reads import Call
-from ape_dtn.chain.sends import Receipt
-from ape_dtn.errors import DtnError
+from ape_dtn.network.abi import ERC20
 from ape_dtn.rehearsal.fork import Fork
 from ape_dtn.rehearsal.known import Known, addresses, output_of
 from ape_dtn.rehearsal.report import Change
+from ape_dtn.types.amount import Token
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Receipt
+from ape_dtn.types.values import to_json
 
 EMPTY = "0x" + "00" * 32
 
@@ -105,7 +106,7 @@ def _coins(
     block = rpc.result(fork.provider, "eth_getBlockByNumber", [hex(receipt.block_number), False])
     miner = to_checksum_address(block["miner"])
     for address, before, after in found:
-        values = [str(coin.units(rpc.as_int(each))) for each in (before.get("balance", 0), after)]
+        values = [str(coin.units(as_int(each))) for each in (before.get("balance", 0), after)]
         if address != miner and values[0] != values[1]:
             yield Change("balance", address, known.label(address), coin.symbol, *values)
 

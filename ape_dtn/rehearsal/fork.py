@@ -17,20 +17,19 @@ from eth_utils import to_checksum_address
 from web3 import HTTPProvider, Web3
 from web3.types import RPCEndpoint, RPCResponse
 
-from ape_dtn.chain import reads, reverts, rpc
-from ape_dtn.chain.sends import Receipt, Transaction
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.errors import ContractReverted, NoMoneyForGas, RpcRefused, TransactionPending
 from ape_dtn.devnet import anvil
-from ape_dtn.errors import (
-    CannotFork,
-    ContractReverted,
-    DtnError,
-    NoMoneyForGas,
-    RpcRefused,
-    TransactionPending,
-)
+from ape_dtn.devnet.errors import CannotFork
+from ape_dtn.network import reverts
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.redact import hide_secrets
+from ape_dtn.types.rpc import Failure, as_bytes, as_int
+from ape_dtn.types.transactions import Receipt, Transaction
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
+
 
 # Seconds for one answer of the copy, which may have to ask the chain's endpoint many times for it.
 TIMEOUT = 300.0
@@ -66,7 +65,7 @@ class Discreet(HTTPProvider):
 def _hide_secrets(response: Any) -> None:
     error = response.get("error") if isinstance(response, dict) else None
     if isinstance(error, dict):
-        error["message"] = rpc.hide_secrets(str(error.get("message", "")))
+        error["message"] = hide_secrets(str(error.get("message", "")))
 
 
 class ForkProvider(Web3Provider):
@@ -113,10 +112,13 @@ class Fork:
     @property
     def block(self) -> int:
         """Its latest block."""
-        return rpc.as_int(rpc.result(self.provider, "eth_blockNumber", []))
+        return as_int(rpc.result(self.provider, "eth_blockNumber", []))
 
     def send(
-        self, sender: str, transaction: Transaction, about: reverts.About = reverts.NOTHING
+        self,
+        sender: str,
+        transaction: Transaction,
+        about: reverts.ErrorContext = reverts.NO_CONTEXT,
     ) -> Mined:
         """Sends a transaction as anybody, and waits until it is mined.
 
@@ -135,28 +137,28 @@ class Fork:
                 ("eth_estimateGas", [call]),
             ],
         )
-        price, balance = rpc.as_int(rpc.expect(price)), rpc.as_int(rpc.expect(balance))
+        price, balance = as_int(rpc.expect(price)), as_int(rpc.expect(balance))
         if transaction.value > balance:
             raise NoMoneyForGas(sender, transaction.value, balance)
         if transaction.gas_limit is not None:
             gas = transaction.gas_limit
-        elif isinstance(estimate, rpc.Failure):
+        elif isinstance(estimate, Failure):
             raise reverts.failure_error(estimate, about)
         else:
-            gas = transaction.limit_for(rpc.as_int(estimate))
+            gas = transaction.limit_for(as_int(estimate))
         if transaction.value + gas * price > balance:
             raise NoMoneyForGas(sender, transaction.value + gas * price, balance)
         sending = {**call, "gas": hex(gas), "gasPrice": hex(price)}
         (sent,) = rpc.ask(self.provider, [("eth_sendTransaction", [sending])])
-        if isinstance(sent, rpc.Failure):
+        if isinstance(sent, Failure):
             if sent.data is not None:  # the in-process chain mines nothing that fails
                 raise reverts.failure_error(sent, about)
             raise RpcRefused(sent.method, sent.message)
-        return self._mined("0x" + rpc.as_bytes(sent).hex(), {**call, "gas": hex(gas)}, about)
+        return self._mined("0x" + as_bytes(sent).hex(), {**call, "gas": hex(gas)}, about)
 
     def fund(self, account: str) -> None:
         """Sees to it that an account can pay for gas, which is no part of its rehearsal."""
-        held = rpc.as_int(rpc.result(self.provider, "eth_getBalance", [account, "latest"]))
+        held = as_int(rpc.result(self.provider, "eth_getBalance", [account, "latest"]))
         if held >= PURSE:
             return
         if self.tells_traces:
@@ -189,7 +191,7 @@ class Fork:
         if sender.lower() not in held:
             raise CannotFork(f"in this process, nobody can send as {sender}")
 
-    def _mined(self, transaction: str, call: dict[str, Any], about: reverts.About) -> Mined:
+    def _mined(self, transaction: str, call: dict[str, Any], about: reverts.ErrorContext) -> Mined:
         deadline = time.monotonic() + TIMEOUT
         while (
             raw := rpc.result(self.provider, "eth_getTransactionReceipt", [transaction])
@@ -199,20 +201,20 @@ class Fork:
             time.sleep(0.01)
         receipt = Receipt(
             transaction=transaction,
-            block_number=rpc.as_int(raw["blockNumber"]),
-            gas_used=rpc.as_int(raw["gasUsed"]),
-            gas_price=rpc.as_int(raw.get("effectiveGasPrice") or 0),
+            block_number=as_int(raw["blockNumber"]),
+            gas_used=as_int(raw["gasUsed"]),
+            gas_price=as_int(raw.get("effectiveGasPrice") or 0),
             logs=tuple(reads.to_log(log) for log in raw["logs"]),
             contract=to_checksum_address(made) if (made := raw.get("contractAddress")) else None,
         )
-        succeeded = rpc.as_int(raw["status"]) == 1
+        succeeded = as_int(raw["status"]) == 1
         return Mined(receipt, None if succeeded else self._why(receipt, call, about))
 
-    def _why(self, receipt: Receipt, call: dict[str, Any], about: reverts.About) -> DtnError:
+    def _why(self, receipt: Receipt, call: dict[str, Any], about: reverts.ErrorContext) -> DtnError:
         """What it failed by, by calling it once more on the state before."""
         before = hex(receipt.block_number - 1)
         (answer,) = rpc.ask(self.provider, [("eth_call", [call, before])])
-        if not isinstance(answer, rpc.Failure):
+        if not isinstance(answer, Failure):
             return ContractReverted("it gave no reason")
         if answer.data is None:  # such as running out of gas
             return ContractReverted(answer.message)

@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.exceptions import DecodingError
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn.ai import Contracts
-from ape_dtn.asking.values import to_json
-from ape_dtn.chain.abi import (
-    ERC20,
-    Event,
-    Function,
-    Log,
-    NodeManager,
-    Router,
-    SessionManager,
-    members,
-)
-from ape_dtn.chain.reverts import Revert
+from ape_dtn.network.abi import ERC20, NodeManager, Router, SessionManager, members
+from ape_dtn.network.registry import Contracts
 from ape_dtn.rehearsal.report import Happened
+from ape_dtn.types.abi import Event, Function, Log
+from ape_dtn.types.reverts import Revert
+from ape_dtn.types.values import to_json
 
 if TYPE_CHECKING:
     from ethpm_types import ContractType
     from ethpm_types.abi import ErrorABI, EventABI, MethodABI
+
 
 _NETWORK: dict[str, Event] = {
     event.topic: event

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn.ai import DtnAi, Node, node_calls, to_node
-from ape_dtn.answers.pending import Now, candidates, may_answer
-from ape_dtn.answers.record import Record
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import NodeManager
-from ape_dtn.errors import NobodyCanAnswer, NodeNotFound, NodesNotListed
-from ape_dtn.names import as_hex, id_of, is_name
+from ape_dtn.answers.diagnosis import BlockContext, candidates, may_answer
+from ape_dtn.chain import reads, rpc
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.network.abi import NodeManager
+from ape_dtn.network.errors import NodeNotFound, NodesNotListed
+from ape_dtn.network.registry import Node, node_calls, to_node
+from ape_dtn.network.requests import Record
 from ape_dtn.rehearsal.fork import Fork
+from ape_dtn.requests.errors import NobodyCanAnswer
+from ape_dtn.types.ids import as_hex, id_of, is_name
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Transaction, contract_call
 
 # Who owns what is registered on the copy, and answers for it: accounts that nobody has a key of.
 OWNER, WORKER = (
@@ -39,7 +43,7 @@ def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: st
         DtnError: The contracts do not let the node be registered.
     """
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
-    now = Now(rpc.as_int(latest["number"]), rpc.as_int(latest["timestamp"]), ai.contracts())
+    now = BlockContext(as_int(latest["number"]), as_int(latest["timestamp"]), ai.contracts())
     if as_node is not None:
         node = _made(ai, fork, as_node, record.model_id)
         if may_answer(node.id, node, record, now):
@@ -61,7 +65,7 @@ def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: st
     raise NobodyCanAnswer(as_hex(request_id), reasons)
 
 
-def _why_not(node_id: bytes, node: Node | None, record: Record, now: Now) -> str | None:
+def _why_not(node_id: bytes, node: Node | None, record: Record, now: BlockContext) -> str | None:
     """Why a node cannot answer (``Router._checkNode``); None where it can."""
     if node is None:
         return "is not registered"
@@ -80,15 +84,19 @@ def _made(ai: DtnAi, fork: Fork, name: str, model: bytes) -> Node:
         if not is_name(name, "node"):
             raise NodeNotFound(name)
         _, user, own_name = name.split(".", 2)
-        _send(fork, OWNER, sends.call(manager, NodeManager.register_user, user, OWNER))
-        _send(fork, OWNER, sends.call(manager, NodeManager.register_node, user, own_name, WORKER))
+        _send(fork, OWNER, contract_call(manager, NodeManager.register_user, user, OWNER))
+        _send(
+            fork, OWNER, contract_call(manager, NodeManager.register_node, user, own_name, WORKER)
+        )
         node = _read(ai, manager, name)
         assert node is not None, "it was registered just now"
     if not node.is_active:
-        _send(fork, node.owner, sends.call(manager, NodeManager.set_node_status, node_id, True))
+        _send(fork, node.owner, contract_call(manager, NodeManager.set_node_status, node_id, True))
     if model not in node.models:
         models = [*node.models, model]
-        _send(fork, node.owner, sends.call(manager, NodeManager.set_node_models, node_id, models))
+        _send(
+            fork, node.owner, contract_call(manager, NodeManager.set_node_models, node_id, models)
+        )
     return node
 
 
@@ -96,7 +104,7 @@ def _read(ai: DtnAi, manager: str, name: str) -> Node | None:
     return to_node(name, *reads.read(ai.provider, *node_calls(manager, id_of(name, "node"))))
 
 
-def _send(fork: Fork, sender: str, transaction: sends.Transaction) -> None:
+def _send(fork: Fork, sender: str, transaction: Transaction) -> None:
     fork.fund(sender)
     if failure := fork.send(sender, transaction).failure:
         raise failure

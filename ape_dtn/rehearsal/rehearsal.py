@@ -13,26 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak
 
-from ape_dtn.ai import DtnAi, model_calls, to_model
-from ape_dtn.answers.answer import CallType, Status
-from ape_dtn.answers.record import Record, read_records
-from ape_dtn.asking.gas import coin
-from ape_dtn.chain import reads, reverts, sends
-from ape_dtn.chain.abi import Function, Log, Router, SessionManager
-from ape_dtn.errors import (
-    BackendFailed,
-    ContractReverted,
-    DtnError,
-    InvalidOption,
-    NodeFailure,
-    RequestReplaced,
-)
-from ape_dtn.names import as_hex, to_address
-from ape_dtn.rehearsal import callback, changes, nodes
-from ape_dtn.rehearsal.fork import Fork, forked
-from ape_dtn.rehearsal.known import Known, labels_of
-from ape_dtn.rehearsal.report import Asked, Rehearsed, Step
-from ape_dtn.serving.answering import (
+from ape_dtn.answers.errors import NodeFailure
+from ape_dtn.chain import reads
+from ape_dtn.chain.errors import ContractReverted
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.ipfs.errors import BackendFailed
+from ape_dtn.network import reverts
+from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.network.registry import model_calls, to_model
+from ape_dtn.network.requests import Record, read_records
+from ape_dtn.node.answering import (
     NOT_PARSABLE,
     Backend,
     Question,
@@ -42,14 +32,26 @@ from ape_dtn.serving.answering import (
     responding,
     success,
 )
-from ape_dtn.serving.backends.echo import echo
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.rehearsal import callback, changes, nodes
+from ape_dtn.rehearsal.fork import Fork, forked
+from ape_dtn.rehearsal.known import Known, labels_of
+from ape_dtn.rehearsal.report import Asked, Rehearsed, Step
+from ape_dtn.requests.errors import RequestReplaced
+from ape_dtn.requests.gas import native_currency
+from ape_dtn.types.abi import Function, Log
+from ape_dtn.types.answer import CallType, Status
+from ape_dtn.types.errors import DtnError, InvalidOption
+from ape_dtn.types.ids import as_hex, to_address
+from ape_dtn.types.transactions import Receipt, Transaction
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ethpm_types import ContractType
 
-    from ape_dtn.ai import Node
-    from ape_dtn.asking.model import Model
+    from ape_dtn.network.registry import Node
+    from ape_dtn.types.model import Model
+
 
 # How deep callbacks may ask in callbacks until the rehearsal ends.
 DEPTH = 5
@@ -145,9 +147,7 @@ class DtnRehearsal:
         """Rehearses a transaction; see :meth:`run`."""
         self.told("Copying the chain")
         with forked(self.ai.provider) as fork:
-            return _Run(self, fork, call).play(
-                sends.Transaction(call.to, call.data, value, gas_limit)
-            )
+            return _Run(self, fork, call).play(Transaction(call.to, call.data, value, gas_limit))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Sent:
     """A transaction on the copy: what is told of it, and its receipt, if it was mined."""
 
     step: Step
-    receipt: sends.Receipt | None
+    receipt: Receipt | None
 
     @property
     def logs(self) -> Sequence[Log]:
@@ -179,14 +179,14 @@ class _Run:
         self.ai.provider = fork.provider
         contracts = self.ai.contracts()
         self.session_manager = contracts.session_manager
-        self.token, self.coin = self.ai.token(contracts), coin(fork.provider)
+        self.token, self.coin = self.ai.token(contracts), native_currency(fork.provider)
         types = {call.to: call.contract_type} if call.contract_type else {}
         labels = labels_of(self.ai.router, contracts) | {rehearsal.sender: "the account"}
         self.known = Known(types, labels)
         self.backend = _backend(rehearsal)
         self.touched = [call.to]
 
-    def play(self, transaction: sends.Transaction) -> Rehearsed:
+    def play(self, transaction: Transaction) -> Rehearsed:
         block = self.fork.block
         self.rehearsal.told(f"Sending {self.first.what}")
         sent = self._send(self.first.what, self.rehearsal.sender, transaction)
@@ -212,8 +212,8 @@ class _Run:
         self,
         what: str,
         sender: str,
-        transaction: sends.Transaction,
-        about: reverts.About = reverts.NOTHING,
+        transaction: Transaction,
+        about: reverts.ErrorContext = reverts.NO_CONTEXT,
     ) -> _Sent:
         """Sends a transaction on the copy. What it fails by is told, and not raised."""
         to = str(transaction.to)
@@ -251,7 +251,7 @@ class _Run:
             "depth": request.depth,
             "session_id": record.session_id,
             "model": model,
-            "worst": self.token.units(record.most_it_may_cost),
+            "worst": self.token.units(record.max_cost),
         }
 
     def _replaced(self, request: _Request) -> Asked:
@@ -307,13 +307,13 @@ class _Run:
         record: Record,
         model: Model,
         node: Node,
-        response: sends.Transaction,
+        response: Transaction,
     ) -> _Sent:
         self.known.labels.setdefault(node.worker, "the node")
         self.fork.fund(node.worker)
         if record.has_callback and record.callback_target not in self.touched:
             self.touched.append(record.callback_target)
-        about = reverts.About(record.session_id, as_hex(request.id), model.name, self.token)
+        about = reverts.ErrorContext(record.session_id, as_hex(request.id), model.name, self.token)
         return self._send("respondToRequest", node.worker, response, about)
 
     def _result(

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ape_dtn.amount import Amount
-from ape_dtn.answers.answer import Status
-from ape_dtn.errors import CallbackFailed, DtnError
+from ape_dtn.types.amount import Amount
+from ape_dtn.types.answer import Status
+from ape_dtn.types.errors import CallbackFailed, DtnError
 
 # How much of a value is shown to people.
 LONGEST = 70
@@ -126,7 +126,8 @@ class Callback:
         what: The function that was called; its selector where that is all that is known.
         gas_limit: The gas that it was given.
         gas_used: The gas that it used of it; None where the chain does not tell.
-        failure: Why it reverted; :class:`~ape_dtn.errors.CallbackOutOfGas` says how much gas it
+        failure: Why it reverted; :class:`~ape_dtn.types.errors.CallbackOutOfGas` says how much gas
+            it
             would have needed. None where it succeeded.
     """
 

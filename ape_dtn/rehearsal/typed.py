@@ -8,16 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.asking import values
-from ape_dtn.errors import BadInput, DtnError, InvalidAddress, UnknownContract, UnknownMethod
-from ape_dtn.names import is_address, to_address
+from ape_dtn.rehearsal.errors import UnknownContract, UnknownMethod
 from ape_dtn.rehearsal.rehearsal import Call
+from ape_dtn.types import values
+from ape_dtn.types.errors import BadInput, DtnError, InvalidAddress
+from ape_dtn.types.ids import is_address, to_address
 
 if TYPE_CHECKING:
     from ethpm_types import ContractType
     from ethpm_types.abi import ABIType, MethodABI
 
-    from ape_dtn.serving.answering import Question
+    from ape_dtn.node.answering import Question
 
 
 def call(contract: str, method: str, args: Sequence[str], abi: Path | None = None) -> Call:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ape_dtn.amount import Amount
+from ape_dtn.types.amount import Amount
 
 
 class Kind(Enum):

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from ape_dtn.ai import DtnAi
-from ape_dtn.amount import Amount
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import ERC20, Client
-from ape_dtn.errors import ConsentMissing, NoAccount, NoContractAtAddress, NoRemedy
-from ape_dtn.names import to_address
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.chain.errors import NoContractAtAddress
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.network import client_contract
+from ape_dtn.network.abi import ERC20, Client
+from ape_dtn.rescue.errors import ConsentMissing, NoRemedy
+from ape_dtn.rescue.explain import explain
 from ape_dtn.rescue.finding import Finding, Kind, Remedy
-from ape_dtn.rescue.look import look
-from ape_dtn.rescue.tell import tell
-from ape_dtn.starting import client
+from ape_dtn.rescue.scan import scan
+from ape_dtn.types.amount import Amount
+from ape_dtn.types.errors import NoAccount
+from ape_dtn.types.ids import to_address
+from ape_dtn.types.rpc import as_bytes, as_int
+from ape_dtn.types.transactions import Transaction, contract_call
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.answers.answer import Answer
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.types.answer import Answer
+
 
 # For how many blocks what is over is told: a week, where they are two seconds apart.
 LATELY = 302_400
@@ -52,7 +57,7 @@ class DtnRescue:
     @property
     def client(self) -> str:
         """The address of the account's client, whether it was created or not."""
-        return client.client_of(self.owner)
+        return client_contract.client_of(self.owner)
 
     def findings(self, *, since: int | None = None, tokens: Sequence[str] = ()) -> list[Finding]:
         """All that there is, money first; see :class:`~ape_dtn.rescue.finding.Kind`.
@@ -72,7 +77,7 @@ class DtnRescue:
             RpcRefused: The endpoint does not serve the events.
         """
         given = [to_address(each) for each in tokens]
-        return tell(look(self.ai, self.owner, since, LATELY, given))
+        return explain(scan(self.ai, self.owner, since, LATELY, given))
 
     def apply(self, finding: Finding, *, force: bool = False, claim: bool = False) -> Rescued:
         """Does what can be done about a finding.
@@ -95,8 +100,8 @@ class DtnRescue:
             NoAccount: It has to be signed, and only an address is known.
             DtnError: What reading the answer raises; see ``DtnRequest.answer``.
         """
-        from ape_dtn.answers.request import DtnRequest
-        from ape_dtn.session import DtnSession
+        from ape_dtn.client.request import DtnRequest
+        from ape_dtn.client.session import DtnSession
 
         if finding.remedy is Remedy.READ:
             assert finding.request_id is not None
@@ -119,13 +124,13 @@ class DtnRescue:
         assert finding.amount is not None
         provider, token = self.ai.provider, finding.amount.token
         if missing := self._missing():
-            sends.send_together(provider, account, missing)
-        receipt = sends.send(
-            provider, account, sends.call(self.client, Client.sweep, token.address)
+            transactions.send_together(provider, account, missing)
+        receipt = transactions.send(
+            provider, account, contract_call(self.client, Client.sweep, token.address)
         )
         if finding.kind is Kind.CLIENT_COIN:  # which leaves no event
             before = [self.client, hex(receipt.block_number - 1)]
-            return token.units(rpc.as_int(rpc.result(provider, "eth_getBalance", before)))
+            return token.units(as_int(rpc.result(provider, "eth_getBalance", before)))
         moved = ERC20.transferred.find(receipt.logs, token.address)
         return token.units(
             sum(
@@ -135,19 +140,19 @@ class DtnRescue:
             )
         )
 
-    def _missing(self) -> list[sends.Transaction]:
+    def _missing(self) -> list[Transaction]:
         """What creates the client, where somebody has sent to it before it was there.
 
         Raises:
             NoContractAtAddress: The chain lacks the deployment proxy, which alone can create it.
         """
-        places = client.DEPLOYER, client.implementation(), self.client
+        places = client_contract.DEPLOYER, client_contract.implementation(), self.client
         codes = rpc.ask(self.ai.provider, [("eth_getCode", [each, "latest"]) for each in places])
         has_deployer, has_implementation, has_client = (
-            bool(rpc.as_bytes(rpc.expect(code))) for code in codes
+            bool(as_bytes(rpc.expect(code))) for code in codes
         )
-        missing = [] if has_implementation else [client.create_implementation()]
-        missing += [] if has_client else [client.create_client(self.owner)]
+        missing = [] if has_implementation else [client_contract.create_implementation()]
+        missing += [] if has_client else [client_contract.create_client(self.owner)]
         if missing and not has_deployer:
-            raise NoContractAtAddress(client.DEPLOYER, "deployment proxy")
+            raise NoContractAtAddress(client_contract.DEPLOYER, "deployment proxy")
         return missing

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from eth_abi import is_encodable_type
 
-from ape_dtn.asking.model import Api
-from ape_dtn.asking.prompt import indices, placeholder_types
-from ape_dtn.errors import EmptyPrompt, InvalidCall, InvalidName, InvalidOption, InvalidPrompt
-from ape_dtn.names import is_name
+from ape_dtn.types.errors import EmptyPrompt, InvalidCall, InvalidName, InvalidOption, InvalidPrompt
+from ape_dtn.types.ids import is_name
+from ape_dtn.types.model import Api
+from ape_dtn.types.prompt import indices, placeholder_types
 
 _TEXT = ("string[]", "string")
 

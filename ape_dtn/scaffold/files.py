@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ape_dtn.errors import FilesExist, NotWritten
+from ape_dtn.scaffold.errors import FilesExist
+from ape_dtn.types.errors import NotWritten
 
 
 def write(folder: Path, files: Mapping[str, str], force: bool = False) -> list[Path]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from importlib.metadata import version
 
-from ape_dtn.asking.model import TEXT_SPECS, Api
-from ape_dtn.errors import InvalidOption
 from ape_dtn.scaffold.consumer import consumer
 from ape_dtn.scaffold.solidity import contract
 from ape_dtn.scaffold.template import render
+from ape_dtn.types.errors import InvalidOption
+from ape_dtn.types.model import TEXT_SPECS, Api
 
 MODEL = "model.system.openai-gpt-5-nano"
 SOLC = "0.8.30"

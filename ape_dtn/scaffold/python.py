@@ -83,7 +83,7 @@ def _imports(consumer: Consumer, kinds: Sequence[str]) -> str:
     prompt = ", Prompt" if consumer.lines else ""
     others = [
         f"from ape_dtn import DtnRequest, DtnSession{prompt}",
-        "from ape_dtn.asking.options import Options",
+        "from ape_dtn.requests.options import Options",
         "from typing_extensions import Unpack",
     ]
     return "\n".join([*standard, "", *others])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ape_dtn.testing.responses import Outcome, Response
     from ape_dtn.testing.rules import Rule
 
+
 _HOMES = {
     "DtnTestNetwork": "network",
     "DtnTestNode": "node",

@@ -32,19 +32,16 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.errors import (
-    BackendFailed,
-    BackendUnavailable,
-    CassetteUnusable,
-    NoBackend,
-    NotRecorded,
-)
-from ape_dtn.files import write_whole
+from ape_dtn.ipfs.errors import BackendFailed, BackendUnavailable
+from ape_dtn.node.errors import NoBackend
+from ape_dtn.testing.errors import CassetteUnusable, NotRecorded
+from ape_dtn.types.files import write_whole
 
 if TYPE_CHECKING:
     import pytest
 
-    from ape_dtn.serving.answering import Backend, Question
+    from ape_dtn.node.answering import Backend, Question
+
 
 MARKER = "dtn_cassette"
 FOLDER = "cassettes"
@@ -270,8 +267,8 @@ def _backend_of(request: pytest.FixtureRequest, opened: ExitStack) -> Callable[[
     found: list[Any] = []
 
     def backend(model: str) -> Backend:
-        from ape_dtn.config import configured
-        from ape_dtn.serving.backends import configured as backends
+        from ape_dtn.network.config import configured
+        from ape_dtn.node.backends import configured as backends
 
         if not found:
             chosen = request.config.getoption("--dtn-backend")

@@ -6,31 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn import deployments, local
-from ape_dtn.ai import DtnAi
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.chain.errors import NotLocal
 from ape_dtn.chain.networks import connected, is_local
 from ape_dtn.chain.networks import name as network_name
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import NotLocal, SessionNotFound
-from ape_dtn.local import Behaviour
-from ape_dtn.names import id_of
-from ape_dtn.serving.registering import registering, take
-from ape_dtn.starting import client
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.deployment import assemble
+from ape_dtn.deployment.assemble import Variant
+from ape_dtn.network import client_contract, deployments
+from ape_dtn.network.abi import ERC20
+from ape_dtn.network.errors import SessionNotFound
+from ape_dtn.node.registration import registering, take
 from ape_dtn.testing import state
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_bytes
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
     from ape.api.providers import ProviderAPI
 
-    from ape_dtn.amount import Amount, AmountLike
-    from ape_dtn.ipfs.keeping import Keeper
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.ipfs.content_store import ContentStore
+    from ape_dtn.types.amount import Amount, AmountLike
 
-NODE = local.NODE
+
+NODE = assemble.NODE
 UNTRUSTED = "node.stranger.untrusted"
-MODELS = tuple(f"model.system.{name}" for names in local.MODELS.values() for name in names)
+MODELS = tuple(f"model.system.{name}" for names in assemble.MODELS.values() for name in names)
 
 # What the account of the fixtures has.
 POCKET = "1000.00"
@@ -48,7 +51,7 @@ class DtnTestNetwork:
 
     Attributes:
         ai: The network.
-        behaviour: How its contracts behave.
+        variant: How its contracts behave.
         token: The fee token's address.
         node: Full name of the node that answers as it is told, and serves all models.
         untrusted_node: Full name of another node that serves them; nothing trusts it by itself.
@@ -60,12 +63,12 @@ class DtnTestNetwork:
     """
 
     ai: DtnAi
-    behaviour: Behaviour
+    variant: Variant
     token: str
     owner: AccountAPI = field(repr=False)
     worker: AccountAPI = field(repr=False)
     untrusted_worker: AccountAPI = field(repr=False)
-    store: Keeper = field(repr=False)
+    store: ContentStore = field(repr=False)
     node: str = NODE
     untrusted_node: str = UNTRUSTED
     models: tuple[str, ...] = MODELS
@@ -95,7 +98,7 @@ class DtnTestNetwork:
             InvalidAmount: It is no amount of the fee token.
         """
         given = self.amount(value)
-        local.fund(self.ai.provider, self.owner, self.token, _address(who), given.units)
+        assemble.fund(self.ai.provider, self.owner, self.token, _address(who), given.units)
         return given
 
     def balance(self, who: Any) -> Amount:
@@ -109,7 +112,7 @@ class DtnTestNetwork:
         Raises:
             SessionNotFound: It has none.
         """
-        from ape_dtn.session import DtnSession
+        from ape_dtn.client.session import DtnSession
 
         found = DtnSession.list(_address(who), self.ai)
         if not found:
@@ -120,19 +123,19 @@ class DtnTestNetwork:
         """Creates the client contract of an account, with all that it needs, if it is not there.
 
         Returns:
-            The client's address; see :mod:`ape_dtn.starting.client`.
+            The client's address; see :mod:`ape_dtn.network.client_contract`.
         """
         provider, owner = self.ai.provider, str(account.address)
         creating = {
-            client.implementation(): client.create_implementation(),
-            client.client_of(owner): client.create_client(owner),
+            client_contract.implementation(): client_contract.create_implementation(),
+            client_contract.client_of(owner): client_contract.create_client(owner),
         }
-        if not _code(provider, client.DEPLOYER):  # as on the in-process chain
-            state.set_code(provider, client.DEPLOYER, DEPLOYER_CODE)
+        if not _code(provider, client_contract.DEPLOYER):  # as on the in-process chain
+            state.set_code(provider, client_contract.DEPLOYER, DEPLOYER_CODE)
         for address, creation in creating.items():
             if not _code(provider, address):
-                sends.send(provider, self.owner, creation)
-        return client.client_of(owner)
+                transactions.send(provider, self.owner, creation)
+        return client_contract.client_of(owner)
 
 
 class Networks:
@@ -143,39 +146,39 @@ class Networks:
         store: Keeps answers on IPFS, and serves them.
     """
 
-    def __init__(self, accounts: Sequence[AccountAPI], store: Keeper) -> None:
+    def __init__(self, accounts: Sequence[AccountAPI], store: ContentStore) -> None:
         self.store = store
         self.owner, self.worker, self.untrusted_worker, self.account = (
             accounts[-place] for place in range(1, 5)
         )
-        self._deployed: dict[Behaviour, DtnTestNetwork] = {}
+        self._deployed: dict[Variant, DtnTestNetwork] = {}
 
-    def of(self, behaviour: Behaviour) -> DtnTestNetwork:
-        """The network of a behaviour, which ``DtnAi()`` stands for from now on.
+    def of(self, variant: Variant) -> DtnTestNetwork:
+        """The network of a variant, which ``DtnAi()`` stands for from now on.
 
         Raises:
             NotLocal: The connected chain is not one's own.
         """
-        if behaviour not in self._deployed:
-            self._deployed[behaviour] = self._deploy(behaviour)
-        network = self._deployed[behaviour]
+        if variant not in self._deployed:
+            self._deployed[variant] = self._deploy(variant)
+        network = self._deployed[variant]
         deployments.remember(network.ai.provider, network.ai.deployment)
         return network
 
-    def _deploy(self, behaviour: Behaviour) -> DtnTestNetwork:
+    def _deploy(self, variant: Variant) -> DtnTestNetwork:
         provider = connected()
         if not is_local(provider):
             raise NotLocal(network_name(provider))
         if provider.http_uri:
-            # Blocks of one second would share request ids on the deployed behaviour; on the public
+            # Blocks of one second would share request ids on the live variant; on the public
             # networks there are none.
             rpc.ask(provider, [("anvil_setBlockTimestampInterval", [1])])
-        deployed = local.deploy(self.owner, self.worker, behaviour)
+        deployed = assemble.deploy(self.owner, self.worker, variant)
         gateways = (self.store.gateway,) if self.store.gateway else ()
         deployments.remember(provider, replace(deployed.ai.deployment, gateways=gateways))
         network = DtnTestNetwork(
             DtnAi(deployed.ai.router, provider),
-            behaviour,
+            variant,
             deployed.token,
             self.owner,
             self.worker,
@@ -191,7 +194,7 @@ class Networks:
 
 
 def _code(provider: ProviderAPI, address: str) -> bytes:
-    return rpc.as_bytes(rpc.result(provider, "eth_getCode", [address, "latest"]))
+    return as_bytes(rpc.result(provider, "eth_getCode", [address, "latest"]))
 
 
 def _address(who: Any) -> str:

@@ -9,26 +9,29 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from eth_utils import keccak
 
-from ape_dtn.ai import DtnAi
-from ape_dtn.amount import Amount
 from ape_dtn.answers import callbacks
-from ape_dtn.answers.answer import Status
-from ape_dtn.answers.record import Record, read_records
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import Log, Router, SessionManager
+from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import CallbackFailed, InvalidOption, Refused
-from ape_dtn.names import as_hex, id_of
-from ape_dtn.serving.answering import NOT_PARSABLE, Result, failure, question_of, responding
-from ape_dtn.serving.work import Registration
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.network.requests import Record, read_records
+from ape_dtn.node.answering import NOT_PARSABLE, Result, failure, question_of, responding
+from ape_dtn.node.queue import Registration
 from ape_dtn.testing import state
 from ape_dtn.testing.responses import Outcome, Response, Task
 from ape_dtn.testing.rules import Rule, Telling, When
+from ape_dtn.types.abi import Log
+from ape_dtn.types.amount import Amount
+from ape_dtn.types.answer import Status
+from ape_dtn.types.errors import CallbackFailed, InvalidOption, Refused
+from ape_dtn.types.ids import as_hex, id_of
+from ape_dtn.types.rpc import as_bytes, as_int
 
 if TYPE_CHECKING:
-    from ape_dtn.answers.request import DtnRequest
-    from ape_dtn.serving.answering import Backend, Question
+    from ape_dtn.client.request import DtnRequest
+    from ape_dtn.node.answering import Backend, Question
     from ape_dtn.testing.network import DtnTestNetwork
+
 
 # A request, as tests have it: the SDK's, or a contract's id of it.
 RequestLike: TypeAlias = "DtnRequest | bytes | str"
@@ -113,7 +116,7 @@ class DtnTestNode(Telling):
         return True
 
     def _rule_for(self, task: Task) -> Rule | None:
-        if task.question is None:  # as the deployed node software does
+        if task.question is None:  # as the live node software does
             return Rule(result=lambda *_: failure(NOT_PARSABLE))
         rule = next((rule for rule in self.rules if rule.matches(task)), None)
         if rule is None and self.otherwise is not None:
@@ -145,7 +148,7 @@ class DtnTestNode(Telling):
         if rule.gas_limit is not None:
             transaction = replace(transaction, gas_limit=rule.gas_limit)
         try:
-            receipt = sends.send(self.ai.provider, worker, transaction)
+            receipt = transactions.send(self.ai.provider, worker, transaction)
         except Refused as err:
             return Response(request_id, task.question, Outcome.REFUSED, result, error=err)
         return Response(
@@ -170,7 +173,7 @@ class DtnTestNode(Telling):
                 code = _reverting(rule.callback_revert)
                 faults.enter_context(state.code_replaced(provider, target, code))
             if rule.callback_gas is not None:
-                code = rpc.as_bytes(rpc.result(provider, "eth_getCode", [target, "latest"]))
+                code = as_bytes(rpc.result(provider, "eth_getCode", [target, "latest"]))
                 moved = as_hex(keccak(code)[12:])
                 faults.enter_context(state.code_replaced(provider, moved, code))
                 code = _with_gas(rule.callback_gas, moved)
@@ -198,7 +201,7 @@ class DtnTestNode(Telling):
     def _records(self) -> dict[bytes, Record]:
         """All requests since the test began, whoever may answer them."""
         page = Call(self.ai.router, Router.get_pending_requests, (self._first, self._count()))
-        # On the deployed behaviour, one id can be there twice.
+        # On the live variant, one id can be there twice.
         ids = list(dict.fromkeys(reads.read_one(self.ai.provider, page)))
         return dict(zip(ids, read_records(self.ai, ids), strict=True))
 
@@ -226,7 +229,7 @@ class DtnTestNode(Telling):
         provider = self.ai.provider
         topics = [Router.request_created.topic, as_hex(request_id)]
         created = reads.logs(provider, self.ai.router, topics, self.ai.deployment.first_block)
-        head = rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+        head = as_int(rpc.result(provider, "eth_blockNumber", []))
         return head - created[-1].block_number
 
     # Asserting.

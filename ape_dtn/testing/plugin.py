@@ -18,14 +18,15 @@ import pytest
 if TYPE_CHECKING:
     import pluggy
 
-    from ape_dtn.local import Behaviour
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.session import DtnSession
+    from ape_dtn.deployment.assemble import Variant
     from ape_dtn.testing.cassettes import Cassette
     from ape_dtn.testing.network import DtnTestNetwork, Networks
     from ape_dtn.testing.node import DtnTestNode
 
-# As the values of `ape_dtn.local.Behaviour`, which is not imported here, in lower case.
-BEHAVIOURS = ("documented", "deployed")
+
+# As the values of `ape_dtn.deployment.assemble.Variant`, which is not imported here, in lower case.
+VARIANTS = ("reference", "live")
 BOTH = "both"
 
 _NETWORKS = "_dtn_networks"
@@ -37,11 +38,11 @@ _last_choice = pytest.StashKey["pytest.FixtureDef[Any]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the choice of a behaviour."""
-    help = "how the contracts of the DTN behave in tests: documented (the default), deployed, both"
-    parser.addini("dtn_behaviour", help, default=BEHAVIOURS[0])
+    """Adds the choice of a variant."""
+    help = "the variant of the DTN's contracts in tests: reference (the default), live, both"
+    parser.addini("dtn_variant", help, default=VARIANTS[0])
     group = parser.getgroup("dtn", "Deep Trust Network")
-    group.addoption("--dtn-behaviour", choices=[*BEHAVIOURS, BOTH], help=help)
+    group.addoption("--dtn-variant", choices=[*VARIANTS, BOTH], help=help)
     help = "what cassettes record: once (the default), none (the default in CI), new, all"
     group.addoption("--dtn-record", choices=["none", "once", "new", "all"], help=help)
     help = "the real backend that cassettes record; by default that of `dtn: backends:`"
@@ -52,8 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describes the markers."""
     config.addinivalue_line(
         "markers",
-        "dtn_behaviour(name): how the contracts of the DTN behave in this test: "
-        "documented, deployed or both",
+        "dtn_variant(name): the variant of the DTN's contracts in this test: "
+        "reference, live or both",
     )
     config.addinivalue_line(
         "markers",
@@ -63,8 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test once for each behaviour that is chosen for it."""
-    name = dtn_behaviour.__name__
+    """Runs a test once for each variant that is chosen for it."""
+    name = dtn_variant.__name__
     definition = metafunc.definition
     if name not in metafunc.fixturenames or _is_overridden(definition):
         return
@@ -86,13 +87,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.stash[_uses] = True
             callspec = getattr(item, "callspec", None)
             params = callspec.params if callspec else {}
-            known = params.get(dtn_behaviour.__name__)
-            if _is_overridden(item) or known not in (None, *BEHAVIOURS):
-                wanted.update(BEHAVIOURS)
+            known = params.get(dtn_variant.__name__)
+            if _is_overridden(item) or known not in (None, *VARIANTS):
+                wanted.update(VARIANTS)
             else:
                 wanted.update([known] if known else _chosen(config))
     if wanted:
-        config.stash[_wanted] = [each for each in BEHAVIOURS if each in wanted]
+        config.stash[_wanted] = [each for each in VARIANTS if each in wanted]
         config.stash[_folder] = TemporaryDirectory(prefix="dtn-")
         if hasattr(config, "workerinput"):  # of pytest-xdist
             from ape_dtn.testing import workers
@@ -119,7 +120,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if _uses not in item.stash:
         return
-    choice = item._fixtureinfo.name2fixturedefs[dtn_behaviour.__name__][-1]  # type: ignore[attr-defined]  # of pytest.Function
+    choice = item._fixtureinfo.name2fixturedefs[dtn_variant.__name__][-1]  # type: ignore[attr-defined]  # of pytest.Function
     last = item.config.stash.get(_last_choice, choice)
     if last is not choice:
         last.finish(item._request)  # type: ignore[attr-defined]  # of pytest.Function
@@ -133,9 +134,15 @@ def pytest_runtest_makereport(
     """Shows what mends an error of the library below the test that it fails, as commands do."""
     made = yield
     error = call.excinfo.value if call.excinfo else None
-    hint = getattr(error, "hint", "") if type(error).__module__ == "ape_dtn.errors" else ""
+    hint = _hint_of(error) if error else None
     if hint:
         made.get_result().sections.append(("Hint", hint))
+
+
+def _hint_of(error: BaseException) -> str | None:
+    from ape_dtn.types.errors import DtnError
+
+    return error.hint if isinstance(error, DtnError) else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -153,28 +160,28 @@ def _own_folder(config: pytest.Config) -> Iterator[None]:
 
 
 def _chosen(config: pytest.Config) -> list[str]:
-    return _named(config.getoption("--dtn-behaviour") or config.getini("dtn_behaviour"))
+    return _named(config.getoption("--dtn-variant") or config.getini("dtn_variant"))
 
 
 def _named(name: Any) -> list[str]:
     if name == BOTH:
-        return list(BEHAVIOURS)
-    if name not in BEHAVIOURS:
-        raise pytest.UsageError(f"'{name}' is no behaviour: {', '.join(BEHAVIOURS)} or {BOTH}")
+        return list(VARIANTS)
+    if name not in VARIANTS:
+        raise pytest.UsageError(f"'{name}' is no variant: {', '.join(VARIANTS)} or {BOTH}")
     return [name]
 
 
 def _is_overridden(item: pytest.Item) -> bool:
-    """Whether the tests themselves have a fixture that chooses the behaviour."""
-    found = item._fixtureinfo.name2fixturedefs.get(dtn_behaviour.__name__, ())  # type: ignore[attr-defined]  # of pytest.Function
+    """Whether the tests themselves have a fixture that chooses the variant."""
+    found = item._fixtureinfo.name2fixturedefs.get(dtn_variant.__name__, ())  # type: ignore[attr-defined]  # of pytest.Function
     return len(found) > 1
 
 
 @pytest.fixture(scope="session")
 def _dtn_networks(pytestconfig: pytest.Config, accounts: Any) -> Iterator[Networks]:
     """The networks of this run, and the store of what they answer over IPFS."""
-    from ape_dtn.ipfs import keeping
-    from ape_dtn.local import Behaviour
+    from ape_dtn.deployment.assemble import Variant
+    from ape_dtn.ipfs import content_store
     from ape_dtn.testing.network import Networks
 
     if _wanted not in pytestconfig.stash:
@@ -191,40 +198,40 @@ def _dtn_networks(pytestconfig: pytest.Config, accounts: Any) -> Iterator[Networ
             pytrace=False,
         )
     folder = Path(pytestconfig.stash[_folder].name) / "ipfs"
-    with keeping.opened({"embedded": {"folder": folder, "port": 0}}) as store:
+    with content_store.opened({"embedded": {"folder": folder, "port": 0}}) as store:
         assert store is not None, "one is named"
         networks = Networks(accounts, store)
         with _own_folder(pytestconfig):
             for name in pytestconfig.stash[_wanted]:
-                networks.of(Behaviour(name.capitalize()))
+                networks.of(Variant(name.capitalize()))
         yield networks
 
 
 @pytest.fixture(scope="session")
-def dtn_behaviour(request: pytest.FixtureRequest) -> Behaviour:
-    """How the contracts behave: as documented, or as they are deployed on the public networks.
+def dtn_variant(request: pytest.FixtureRequest) -> Variant:
+    """How the contracts behave: the reference ones, or the live ones of the public networks.
 
-    Chosen by --dtn-behaviour, `dtn_behaviour` in pytest's configuration, the marker of this name,
+    Chosen by --dtn-variant, `dtn_variant` in pytest's configuration, the marker of this name,
     or a session-scoped fixture of this name in its place.
     """
-    from ape_dtn.local import Behaviour
+    from ape_dtn.deployment.assemble import Variant
 
     name = getattr(request, "param", None) or _chosen(request.config)[0]
-    return Behaviour(name.capitalize())
+    return Variant(name.capitalize())
 
 
 @pytest.fixture(scope="session")
-def dtn(_dtn_networks: Networks, dtn_behaviour: Behaviour | str) -> DtnTestNetwork:
+def dtn(_dtn_networks: Networks, dtn_variant: Variant | str) -> DtnTestNetwork:
     """A whole network, deployed once a run.
 
     `.ai`, `.router`, `.token` and `.node`, the name of its node; `.amount("0.25")`,
     `.balance(account)` and `.fund(account, "5.00")` in the fee token.
     """
-    from ape_dtn.local import Behaviour
+    from ape_dtn.deployment.assemble import Variant
 
-    chosen = dtn_behaviour
+    chosen = dtn_variant
     if isinstance(chosen, str):
-        (chosen,) = (Behaviour(name.capitalize()) for name in _named(chosen))
+        (chosen,) = (Variant(name.capitalize()) for name in _named(chosen))
     return _dtn_networks.of(chosen)
 
 
@@ -271,7 +278,7 @@ def dtn_session(dtn: DtnTestNetwork, dtn_account: Any) -> Iterator[DtnSession]:
 
     `request = dtn_session.request("…")`, `dtn_node.answer()`, `request.wait().value`.
     """
-    from ape_dtn.session import DtnSession
+    from ape_dtn.client.session import DtnSession
 
     session = DtnSession.start("25.00", dtn_account, dtn.ai)
     yield session

@@ -7,12 +7,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ape_dtn.amount import Amount
-    from ape_dtn.answers.record import Record
-    from ape_dtn.asking.model import Model
-    from ape_dtn.chain.sends import Receipt
-    from ape_dtn.errors import CallbackFailed, DtnError
-    from ape_dtn.serving.answering import Question, Result
+    from ape_dtn.network.requests import Record
+    from ape_dtn.node.answering import Question, Result
+    from ape_dtn.types.amount import Amount
+    from ape_dtn.types.errors import CallbackFailed, DtnError
+    from ape_dtn.types.model import Model
+    from ape_dtn.types.transactions import Receipt
 
 
 class Outcome(Enum):

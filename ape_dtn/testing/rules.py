@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from eth_abi import encode
 from typing_extensions import Unpack
 
-from ape_dtn.answers.answer import Status
-from ape_dtn.chain.reverts import REASON
-from ape_dtn.errors import BackendFailed, InvalidOption
-from ape_dtn.serving.answering import Result, failure, success
-from ape_dtn.serving.backends.echo import echo
+from ape_dtn.ipfs.errors import BackendFailed
+from ape_dtn.network.reverts import REASON
+from ape_dtn.node.answering import Result, failure, success
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.types.answer import Status
+from ape_dtn.types.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from ape_dtn.serving.answering import Question, Store
+    from ape_dtn.node.answering import Question, Store
     from ape_dtn.testing.responses import Task
+
 
 # Which questions are meant: by a part of their text, a pattern in it, or a function.
 When: TypeAlias = "str | re.Pattern[str] | Callable[[Question], bool]"
@@ -36,7 +38,7 @@ class Which(TypedDict, total=False):
 
     Attributes:
         when: A part of the question's text, a pattern that is searched in it, or a function of the
-            :class:`~ape_dtn.serving.answering.Question`.
+            :class:`~ape_dtn.node.answering.Question`.
         model: Full name of the model that is asked.
         times: How many of them.
     """
@@ -143,7 +145,7 @@ class Telling(ABC):
         """Sends the response with this gas limit, as a node may that saves.
 
         The callback gets at most 63 of 64 parts of what is left when it is called. With too little
-        for the router itself to finish, the response reverts; on the documented behaviour, also
+        for the router itself to finish, the response reverts; on the reference variant, also
         with too little for all the gas that the callback was promised.
         """
         return self._tell(f"limit_gas({limit})", which, gas_limit=limit)
@@ -152,7 +154,7 @@ class Telling(ABC):
         """Runs the request's callback with this gas, as if no more had been asked for.
 
         The target has other code during the one transaction that responds, which runs its own with
-        so much gas. Nodes alone cannot do that on the documented behaviour, and on the deployed one
+        so much gas. Nodes alone cannot do that on the reference variant, and on the deployed one
         not to every callback: where it uses up less than some 250,000 gas, the 64th part that stays
         with the router does not suffice to finish, and nothing happens at all; see
         :meth:`limit_gas`.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from eth_utils import to_canonical_address
 
 from ape_dtn.chain import rpc
-from ape_dtn.errors import StateFixed
+from ape_dtn.testing.errors import StateFixed
+from ape_dtn.types.rpc import Failure, as_bytes
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -22,7 +23,7 @@ def code_replaced(provider: ProviderAPI, address: str, code: bytes) -> Iterator[
     Raises:
         StateFixed: It is neither Anvil nor Ape's in-process chain.
     """
-    before = rpc.as_bytes(rpc.result(provider, "eth_getCode", [address, "latest"]))
+    before = as_bytes(rpc.result(provider, "eth_getCode", [address, "latest"]))
     set_code(provider, address, code)
     try:
         yield
@@ -51,7 +52,7 @@ def _settle(provider: ProviderAPI) -> None:
 
 def _ask(provider: ProviderAPI, method: str, params: list[Any]) -> None:
     (answer,) = rpc.ask(provider, [(method, params)])
-    if isinstance(answer, rpc.Failure):
+    if isinstance(answer, Failure):
         raise StateFixed(provider.name, answer.message)
 
 

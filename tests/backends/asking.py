@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ape_dtn.serving.answering import Backend, Question
+from ape_dtn.node.answering import Backend, Question
 
 MODEL = "model.system.any"
 REQUEST = "0x" + "5e" * 32

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from ape_dtn import DtnSession, Prompt
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import NodeManager
+from ape_dtn.chain import transactions
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import NodeFailure
-from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.names import id_of
-from ape_dtn.serving.backends import configured
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.network.abi import NodeManager
+from ape_dtn.node.backends import configured
+from ape_dtn.node.node import DtnNode
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.transactions import contract_call
 from tests.backends.servers import aimock, llama
 from tests.conftest import Cast
 
@@ -30,8 +31,8 @@ def both_models(network: LocalNetwork, cast: Cast) -> None:
     """The node serves a model of text and one of images."""
     serves = [id_of(TEXT, "model"), id_of(IMAGE, "model")]
     manager = network.ai.contracts().node_manager
-    call = sends.call(manager, NodeManager.set_node_models, network.node.id, serves)
-    sends.send(network.ai.provider, cast.owner, call)
+    call = contract_call(manager, NodeManager.set_node_models, network.node.id, serves)
+    transactions.send(network.ai.provider, cast.owner, call)
 
 
 def test_a_language_model_and_an_image_server_answer(
@@ -55,7 +56,7 @@ def test_a_language_model_and_an_image_server_answer(
             IMAGE: {"openai": {"url": images, "model": "gpt-image-1", "key_from": key_from}},
         }
         with configured.of(settings, None) as backends:
-            assert backends.complaints([TEXT]) == {}
+            assert backends.health_problems([TEXT]) == {}
             node = DtnNode(
                 network.ai,
                 NODE,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ape_dtn.errors import BackendFailed, BackendUnavailable
-from ape_dtn.serving.answering import Question
-from ape_dtn.serving.backends.command import Command
+from ape_dtn.node.answering import Question
+from ape_dtn.node.backends.command import Command
 from tests.backends.asking import MODEL, REQUEST, question, text, together
 
 READ = "import json, sys; asked = json.load(sys.stdin); write = sys.stdout.buffer.write; "

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ape_dtn.config import DtnConfig
 from ape_dtn.errors import BackendUnavailable, InvalidBackend, InvalidName, NoBackend
-from ape_dtn.names import as_hex, id_of
-from ape_dtn.serving.backends import configured
-from ape_dtn.serving.backends.echo import echo
-from ape_dtn.serving.backends.openai import OpenAi
+from ape_dtn.network.config import DtnConfig
+from ape_dtn.node.backends import configured
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.node.backends.openai import OpenAi
+from ape_dtn.types.ids import as_hex, id_of
 from tests.backends.asking import MODEL, text
 from tests.backends.servers import KEY, Server, says
 
@@ -152,7 +152,7 @@ def test_what_can_be_told_before_anything_is_asked() -> None:
     with Server(says(200, {"status": "healthy", "models": [MODEL]})) as server:
         settings = {"*": {"service": server.url}, "model.system.echo": "echo"}
         with configured.of(settings, None) as backends:
-            assert backends.complaints([MODEL, OTHER, "model.system.echo"]) == {
+            assert backends.health_problems([MODEL, OTHER, "model.system.echo"]) == {
                 OTHER: f"The backend does not serve {OTHER}"
             }
     assert [asked.path for asked in server.asked] == ["/health"] * 2

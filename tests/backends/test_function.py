@@ -12,14 +12,14 @@ import pytest
 from pydantic import ValidationError
 
 from ape_dtn.errors import BackendFailed, BackendUnavailable
-from ape_dtn.serving.answering import Question
-from ape_dtn.serving.backends.function import Function
+from ape_dtn.node.answering import Question
+from ape_dtn.node.backends.function import Function
 from tests.backends.asking import image, question, text, together
 
 ANSWERS = """
 import threading, time
 from ape_dtn.errors import BackendFailed
-from ape_dtn.serving.answering import Question
+from ape_dtn.node.answering import Question
 
 def paint(lines, width, height):
     return f"{lines[0]} {width}x{height}".encode()

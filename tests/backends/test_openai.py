@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ape_dtn.errors import BackendFailed, BackendUnavailable
-from ape_dtn.serving.backends import endpoint
-from ape_dtn.serving.backends.openai import OpenAi
+from ape_dtn.node.backends import endpoint
+from ape_dtn.node.backends.openai import OpenAi
 from tests.backends.asking import image, question, text, together
 from tests.backends.servers import (
     KEY,
@@ -66,10 +66,10 @@ def test_a_language_model_answers(tmp_path: Path, key_from: str) -> None:
         with pytest.raises(BackendFailed, match=r"^The backend refused: File Not Found$"):
             smollm()(image("A cat"))  # it paints nothing
 
-        assert smollm().complaint("") is None
-        other = smollm(model="large").complaint("")
+        assert smollm().health_check("") is None
+        other = smollm(model="large").health_check("")
         assert other == "The backend lists no model 'large', but smollm2"
-        assert "key" in str(smollm(key_from=None).complaint(""))
+        assert "key" in str(smollm(key_from=None).health_check(""))
 
 
 def test_images_and_texts_of_a_server_with_both(tmp_path: Path, key_from: str) -> None:
@@ -287,7 +287,7 @@ def test_the_key_is_nowhere_but_in_the_request(
             with pytest.raises(BackendFailed) as failed:
                 backend(text("Is it?"))
             said += [str(failed.value), repr(failed.value.as_dict())]
-        backend.complaint("")
+        backend.health_check("")
 
     assert [asked.headers["Authorization"] for asked in server.asked] == [f"Bearer {KEY}"] * 4
     assert "The backend refused: Model of … at https://host is unknown" in said

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ape_dtn.errors import BackendFailed, BackendUnavailable
-from ape_dtn.serving.answering import Question
-from ape_dtn.serving.backends.service import Service
+from ape_dtn.node.answering import Question
+from ape_dtn.node.backends.service import Service
 from tests.backends.asking import MODEL, REQUEST, image, question, text, together
 from tests.backends.servers import KEY, Answer, Said, Server, Visit, at_once, says
 
@@ -175,7 +175,7 @@ def test_many_ask_at_once_and_each_gets_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "complaint"),
+    ("answer", "health_check"),
     [
         (serving(refuse), None),
         (says(200, {"status": "starting", "models": [MODEL]}), "The backend says that it is start"),
@@ -184,7 +184,7 @@ def test_many_ask_at_once_and_each_gets_its_own() -> None:
         (says(404, b""), "The backend refused: status 404"),
     ],
 )
-def test_its_health(answer: Answer, complaint: str | None) -> None:
+def test_its_health(answer: Answer, health_check: str | None) -> None:
     with Server(answer) as server:
-        said = Service(url=server.url).complaint(MODEL)
-    assert said == complaint or (complaint and said and said.startswith(complaint))
+        said = Service(url=server.url).health_check(MODEL)
+    assert said == health_check or (health_check and said and said.startswith(health_check))

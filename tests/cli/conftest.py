@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ape_dtn import deployments
-from ape_dtn.answers.answer import Status
-from ape_dtn.chain.abi import Router
-from ape_dtn.local import Behaviour, LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.deployment.assemble import LocalNetwork, Variant
+from ape_dtn.network import deployments
+from ape_dtn.network.abi import Router
+from ape_dtn.types.answer import Status
+from ape_dtn.types.ids import id_of
 from tests.serving.conftest import at_work
 
 from .in_process import InProcess
@@ -93,12 +93,12 @@ def connected(shell: InProcess, networks: Any) -> InProcess:
 
 @pytest.fixture
 def network_of(
-    local_networks: dict[Behaviour, LocalNetwork], connected: InProcess
-) -> Callable[[Behaviour], Network]:
-    """Has the shell find the network of a behaviour, as where `ape dtn deploy` has put it."""
+    local_networks: dict[Variant, LocalNetwork], connected: InProcess
+) -> Callable[[Variant], Network]:
+    """Has the shell find the network of a variant, as where `ape dtn deploy` has put it."""
 
-    def network_of(behaviour: Behaviour) -> Network:
-        local = local_networks[behaviour]
+    def network_of(variant: Variant) -> Network:
+        local = local_networks[variant]
         local.node.forget()  # what other tests asked, Ape has taken back
         with connected.at_home():
             deployments.remember(local.ai.provider, local.ai.deployment)
@@ -108,18 +108,18 @@ def network_of(
 
 
 @pytest.fixture
-def network(network_of: Callable[[Behaviour], Network], behaviour: Behaviour) -> Network:
-    """A network of each behaviour in turn."""
-    return network_of(behaviour)
+def network(network_of: Callable[[Variant], Network], variant: Variant) -> Network:
+    """A network of each variant in turn."""
+    return network_of(variant)
 
 
 @pytest.fixture
-def reference(network_of: Callable[[Behaviour], Network]) -> Network:
-    """Where the behaviour makes no difference."""
-    return network_of(Behaviour.DOCUMENTED)
+def reference(network_of: Callable[[Variant], Network]) -> Network:
+    """Where the variant makes no difference."""
+    return network_of(Variant.REFERENCE)
 
 
 @pytest.fixture
-def live(network_of: Callable[[Behaviour], Network]) -> Network:
+def live(network_of: Callable[[Variant], Network]) -> Network:
     """As the network is on public chains."""
-    return network_of(Behaviour.DEPLOYED)
+    return network_of(Variant.LIVE)

@@ -20,8 +20,8 @@ from ape.api.networks import ProviderContextManager
 from ape.logging import logger
 from ape.utils.basemodel import ManagerAccessMixin as access
 
-from ape_dtn import deployments
-from ape_dtn.journal import presence
+from ape_dtn.journal import process_lock
+from ape_dtn.network import deployments
 
 from .shell import FOUNDRY, Done, Shell
 
@@ -98,14 +98,14 @@ def _own_connections() -> Iterator[None]:
 def _own_presence(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Is a process of its own to the journals, and one that has ended afterwards."""
     present: dict[Path, Any] = {}
-    begin = presence._present.__wrapped__
+    begin = process_lock._present.__wrapped__
 
     def _present(folder: Path, process: int) -> Any:
         if folder not in present:
             present[folder] = begin(folder, process)
         return present[folder]
 
-    patch.setattr(presence, "_present", _present)
+    patch.setattr(process_lock, "_present", _present)
     try:
         yield
     finally:

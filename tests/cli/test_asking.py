@@ -68,7 +68,7 @@ def test_on_a_session_the_answer_is_all_of_the_output(network: Network, opened: 
 
 
 def test_on_a_new_session_the_answer_is_all_of_the_output(reference: Network) -> None:
-    options = ("--cap", "0.1", "--deposit", "2", "--fee-per-byte", "0", "--account", CUSTOMER)
+    options = ("--max-cost", "0.1", "--deposit", "2", "--fee-per-byte", "0", "--account", CUSTOMER)
 
     with reference.answering():
         done = reference.dtn("ask", "Hello?", *options, "-y")

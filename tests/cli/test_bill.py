@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from eth_abi import encode
 
-from ape_dtn.chain.abi import Router
-from ape_dtn.names import id_of
+from ape_dtn.network.abi import Router
+from ape_dtn.types.ids import id_of
 
 from .conftest import Network
 from .shell import CUSTOMER, CUSTOMER_ADDRESS

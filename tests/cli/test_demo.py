@@ -16,11 +16,11 @@ ON_ANVIL = ("--network", FOUNDRY)
 
 
 @pytest.mark.parametrize("where", [HERE, ON_ANVIL], ids=["in-process", "anvil"])
-@pytest.mark.parametrize("behaviour", ["documented", "deployed"])
+@pytest.mark.parametrize("variant", ["reference", "live"])
 def test_it_reconciles_to_the_unit(
-    connected: InProcess, behaviour: str, where: tuple[str, ...]
+    connected: InProcess, variant: str, where: tuple[str, ...]
 ) -> None:
-    done = connected.dtn("demo", "--behaviour", behaviour, "--json", *where)
+    done = connected.dtn("demo", "--variant", variant, "--json", *where)
 
     assert done.code == 0
     assert done.json["answer"] == "You asked: What is a deep trust network?"
@@ -38,7 +38,7 @@ def test_it_tells_the_whole_story_and_nothing_of_its_anvil(shell: InProcess) -> 
 
     assert done.code == 0
     steps = (
-        r"Deploying the network, documented behaviour",
+        r"Deploying the network, reference variant",
         r"router 0x[0-9a-fA-F]{40}",
         r"session 1 has 25\.00 USDT",
         r"Asking: Who are you\?",

@@ -154,11 +154,11 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_pat
     assert json.loads(state.read_text())["best_block_number"] > before
 
     port = str(free_port())
-    other = ("--behaviour", "deployed", "--state", str(state), "--port", port, "--json")
+    other = ("--variant", "live", "--state", str(state), "--port", port, "--json")
     refused = shell.dtn("devnet", *other)
 
     assert refused.code == 2
-    assert "the network that this chain has kept is documented already" in refused.error["message"]
+    assert "the network that this chain has kept is reference already" in refused.error["message"]
     check_nothing_is_left(int(port))
 
 
@@ -169,7 +169,7 @@ def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
     home.keep_key(ALIAS, alice.key.hex().removeprefix("0x"), PASSPHRASE)
     with anvil(home, "--chain-id", "8453") as base:
         deployed = whoever.having(APE_FOUNDRY_HOST=base.url).dtn(
-            "deploy", "--behaviour", "deployed", "--token", "usdc", "--network", FOUNDRY, "--json"
+            "deploy", "--variant", "live", "--token", "usdc", "--network", FOUNDRY, "--json"
         )
         # Accounts whose keys everybody knows run code on public chains, which takes what they get.
         base.rpc("anvil_setCode", CUSTOMER_ADDRESS, "0xef0100" + "5e" * 20)

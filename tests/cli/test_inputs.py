@@ -10,9 +10,9 @@ from eth_abi import decode, encode
 
 from ape_dtn import Prompt
 from ape_dtn._cli.inputs import parse, to_inputs, to_prompts
-from ape_dtn.asking.model import Api
+from ape_dtn.deployment.assemble import SPECS
 from ape_dtn.errors import EmptyPrompt, InvalidCall, InvalidPrompt
-from ape_dtn.local import SPECS
+from ape_dtn.types.model import Api
 
 ADDRESS = "0x45B80f551646fDaC777A4991FbdA748Fc5A72194"
 TEXT = Api("llm-simpletext", *SPECS["llm-simpletext"])

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from ape_dtn.starting.client import client_of
+from ape_dtn.network.client_contract import client_of
 
 from .conftest import Network
 
@@ -144,7 +144,7 @@ def test_budgets_are_held_by_all_processes(reference: Network) -> None:
         "More?",
         "--session",
         session,
-        "--cap",
+        "--max-cost",
         "0.25",
         "--timeout",
         "0",

@@ -46,7 +46,7 @@ def test_a_quote_for_an_account(network: Network) -> None:
 
 def test_a_quote_for_a_session(network: Network, opened: str) -> None:
     """Its owner is known from the chain: no account has to be named."""
-    (found,) = quoted(network, "What is it?", "--session", opened, "--direct", "--cap", "0.3")
+    (found,) = quoted(network, "What is it?", "--session", opened, "--direct", "--max-cost", "0.3")
 
     assert list(found["gas"]["used"]) == ["request"]
     assert found["session"] == int(opened)
@@ -88,7 +88,7 @@ def test_a_table_for_people(network: Network, opened: str) -> None:
 
 
 def test_a_session_that_is_not_enough(network: Network, opened: str) -> None:
-    done = network.dtn("quote", "What is it?", "--session", opened, "--cap", "2")
+    done = network.dtn("quote", "What is it?", "--session", opened, "--max-cost", "2")
 
     assert done.code == 0
     assert f"Session {opened} has 1.00 USDT, less than one may cost." in done.out

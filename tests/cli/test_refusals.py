@@ -118,7 +118,7 @@ CASES = [
     ),
     Case(
         "cap-above-the-session",
-        ask("--session", "OPEN", "--cap", "25.000001"),
+        ask("--session", "OPEN", "--max-cost", "25.000001"),
         REFUSED,
         "insufficient_funds",
         "has 25.00 USDT, and 25.000001 USDT is needed",
@@ -142,14 +142,14 @@ CASES = [
     Case("unknown-network", ("info", "--network", "mars"), BAD_INPUT, "bad_input", "'mars'"),
     Case(
         "router-without-code",
-        ("info", "--ai", NOTHING),
+        ("info", "--router", NOTHING),
         NO_NETWORK,
         "no_contract_at_address",
         f"no router at {NOTHING}",
     ),
     Case(
         "router-of-another-chain",
-        ("info", "--ai", "0x1BC1062B3cCDe51b7727098B0488Fd71c9f784B2"),
+        ("info", "--router", "0x1BC1062B3cCDe51b7727098B0488Fd71c9f784B2"),
         NO_NETWORK,
         "wrong_chain",
         "not to chain 11155111",

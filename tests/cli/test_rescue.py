@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.chain.abi import ERC20
-from ape_dtn.starting.client import client_of
+from ape_dtn.network.abi import ERC20
+from ape_dtn.network.client_contract import client_of
 
 from .conftest import Network
 from .shell import CUSTOMER_ADDRESS

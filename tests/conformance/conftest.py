@@ -1,4 +1,4 @@
-"""What the conformance tests run against: both local behaviours, or the network of a file."""
+"""What the conformance tests run against: both local variants, or the network of a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from ape_dtn import DtnAi, DtnSession
-from ape_dtn.amount import Amount, Token
-from ape_dtn.local import NODE, Behaviour
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.deployment.assemble import NODE, Variant
+from ape_dtn.node.node import DtnNode
+from ape_dtn.types.amount import Amount, Token
 
 
 class Target(BaseModel):
@@ -40,7 +40,7 @@ class Target(BaseModel):
     """What each session is opened with."""
     fee_per_byte: str = "0.00001"
     """What is offered for each byte."""
-    most_it_may_cost: str = "0.10"
+    max_cost: str = "0.10"
     """The most that one answer may cost."""
     timeout: float = 60
     """Seconds to wait for an answer."""
@@ -64,7 +64,7 @@ class Subject:
             "model": target.model,
             "nodes": [target.node],
             "fee_per_byte": target.fee_per_byte,
-            "most_it_may_cost": target.most_it_may_cost,
+            "max_cost": target.max_cost,
         }
 
     def start(self) -> DtnSession:
@@ -76,7 +76,7 @@ class Subject:
 
     def held_by(self, account: Any) -> Amount:
         from ape_dtn.chain import reads
-        from ape_dtn.chain.abi import ERC20
+        from ape_dtn.network.abi import ERC20
 
         call = reads.Call(self.token.address, ERC20.balance_of, (str(account.address),))
         return self.token.units(reads.read_one(self.ai.provider, call))
@@ -85,7 +85,7 @@ class Subject:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" in metafunc.fixturenames:
         file = metafunc.config.getoption("--dtn-target")
-        subjects = [Path(file)] if file else list(Behaviour)
+        subjects = [Path(file)] if file else list(Variant)
         names = [each.stem if isinstance(each, Path) else each.value.lower() for each in subjects]
         metafunc.parametrize("subject", subjects, ids=names, indirect=True)
         if not file:

@@ -68,7 +68,7 @@ def test_an_answer_is_paid_to_the_unit(subject: Subject, sessions: Start) -> Non
     cost = request.cost()
     assert answer.text
     assert request.status is Status.SUCCESS
-    assert 0 < cost.units <= subject.token.amount(subject.target.most_it_may_cost).units
+    assert 0 < cost.units <= subject.token.amount(subject.target.max_cost).units
     deposit = subject.token.amount(subject.target.deposit)
     assert session.balance == deposit - cost
     assert session.close() == deposit - cost
@@ -170,7 +170,7 @@ def test_a_request_needs_its_worst_case(subject: Subject, sessions: Start) -> No
     too_much = session.balance + subject.token.units(1)
 
     with pytest.raises(InsufficientFunds):
-        session.request("Hello?", **{**subject.options, "most_it_may_cost": too_much})
+        session.request("Hello?", **{**subject.options, "max_cost": too_much})
 
 
 def test_a_model_and_its_nodes_must_be_registered(subject: Subject, sessions: Start) -> None:

@@ -15,10 +15,13 @@ from eth_account.messages import encode_typed_data
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import artifacts
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import ERC20, Client, Error, Event, Function, Log, Router, SessionManager
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import DtnError
-from ape_dtn.local import Behaviour
+from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
+from ape_dtn.types.abi import Error, Event, Function, Log
+from ape_dtn.types.rpc import as_bytes, as_int
+from ape_dtn.types.transactions import Receipt, Transaction
 
 from .conftest import Ask, Net, address, pay_in
 
@@ -80,14 +83,14 @@ def client_address(owner: str) -> str:
     return created_at(client_code(owner))
 
 
-def create(net: Net, account: Any, code: bytes) -> sends.Receipt:
+def create(net: Net, account: Any, code: bytes) -> Receipt:
     """Has the deployment proxy create a contract, at the expense of any account."""
-    transaction = sends.Transaction(DEPLOYER, SALT + code)
-    return sends.send(net.provider, account, transaction)
+    transaction = Transaction(DEPLOYER, SALT + code)
+    return transactions.send(net.provider, account, transaction)
 
 
 def code_at(net: Net, contract: str) -> bytes:
-    return bytes(rpc.as_bytes(rpc.result(net.provider, "eth_getCode", [contract, "latest"])))
+    return bytes(as_bytes(rpc.result(net.provider, "eth_getCode", [contract, "latest"])))
 
 
 # What is signed.
@@ -190,7 +193,7 @@ def set_delegate(net: Net, account: Any, to: str = DELEGATE) -> None:
 
 def nonce_of(net: Net, account: Any) -> int:
     params = [address(account), "latest"]
-    return rpc.as_int(rpc.result(net.provider, "eth_getTransactionCount", params))
+    return as_int(rpc.result(net.provider, "eth_getTransactionCount", params))
 
 
 # What is refused, and what is in a receipt.
@@ -216,7 +219,7 @@ def reverted(error: Error | str, *values: Any) -> Iterator[None]:
     assert raised.value.revert.data.hex() == expected, str(raised.value.revert)
 
 
-def started(receipt: sends.Receipt) -> int:
+def started(receipt: Receipt) -> int:
     """The session that a transaction started."""
     (opened,) = SessionManager.session_started.find(receipt.logs)
     return int(opened["sessionId"])
@@ -227,7 +230,7 @@ def requested(logs: Sequence[Log]) -> list[dict[str, Any]]:
     return Router.request_created.find(logs)
 
 
-def played(receipt: sends.Receipt) -> list[tuple[str, bool, str]]:
+def played(receipt: Receipt) -> list[tuple[str, bool, str]]:
     """What a puppet has done: who called it, and how the calls of its part ended."""
     found = PLAYED.find(receipt.logs)
     return [(each["caller"], each["ok"], each["data"].hex()) for each in found]
@@ -242,7 +245,7 @@ class Owned:
     def __init__(self, net: Net, at: str, owner: Any) -> None:
         self.net, self.address, self.owner = net, at, owner
 
-    def call(self, function: Function, *args: Any, by: Any = None, **options: Any) -> sends.Receipt:
+    def call(self, function: Function, *args: Any, by: Any = None, **options: Any) -> Receipt:
         return self.net.send(by or self.owner, self.address, function, *args, **options)
 
     def read(self, function: Function, *args: Any) -> Any:
@@ -269,7 +272,7 @@ class Owned:
         receipt = self.call(Client.request_many, *self.many(session_id, *asks), value=value)
         return [each["requestId"] for each in requested(receipt.logs)]
 
-    def close(self, session_id: int) -> sends.Receipt:
+    def close(self, session_id: int) -> Receipt:
         return self.call(Client.close, self.net.router, session_id)
 
     def one(self, session_id: int, ask: Ask) -> tuple[Any, ...]:
@@ -284,12 +287,12 @@ class Owned:
         return (router, session, model, routing, asked, callback, gas)
 
 
-class Puppet:
+class ScriptedContract:
     """A contract that plays a part, whenever it is called and when it is told to."""
 
     def __init__(self, net: Net, project: Any) -> None:
         self.net = net
-        self.address = str(project.Puppet.deploy(sender=net.cast.owner).address)
+        self.address = str(project.ScriptedContract.deploy(sender=net.cast.owner).address)
 
     def rehearse(self, *part: tuple[str, Function, tuple[Any, ...]], insists: bool = False) -> None:
         self.net.send(self.net.cast.stranger, self.address, REHEARSE, self._calls(part), insists)
@@ -307,16 +310,16 @@ def new_client(net: Net, owner: Any, creator: Any = None) -> Owned:
     return Owned(net, client_address(address(owner)), owner)
 
 
-def pay_with(net: Net, behaviour: Behaviour, token: str) -> str:
+def pay_with(net: Net, variant: Variant, token: str) -> str:
     """Sessions are paid in this token from now on, of which customer and stranger have 1,000."""
-    pay_in(net, behaviour, token)
+    pay_in(net, variant, token)
     for account in (net.cast.customer, net.cast.stranger):
         net.fund(account, 1_000_000_000)
     return token
 
 
 def give(net: Net, account: Any, to: str, wei: int) -> None:
-    sends.send(net.provider, account, sends.Transaction(to, b"", wei))
+    transactions.send(net.provider, account, Transaction(to, b"", wei))
 
 
 def decoded(error: Error, data: bytes) -> list[Any]:

@@ -13,17 +13,29 @@ from eth_account.messages import encode_typed_data
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import artifacts
-from ape_dtn.ai import Contracts, DtnAi
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Function, NodeManager, Router, SessionManager
+from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.chain.reads import Call
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.deployment.assemble import (
+    NODE,
+    NODE_USER,
+    FeeToken,
+    LocalNetwork,
+    Variant,
+    create_token,
+    fund,
+)
 from ape_dtn.errors import DtnError
-from ape_dtn.local import NODE, NODE_USER, Behaviour, FeeToken, LocalNetwork, create_token, fund
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.network.abi import ERC20, NodeManager, Router, SessionManager
+from ape_dtn.network.registry import Contracts
+from ape_dtn.node.node import DtnNode
+from ape_dtn.types.abi import Function
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Receipt, contract_call
 from tests.conftest import Cast
 
 if TYPE_CHECKING:
-    from .client import Owned, Puppet
+    from .client import Owned, ScriptedContract
 
 MODEL = keccak(text="model.system.openai-gpt-5-nano")
 NODE_ID = keccak(text=NODE)
@@ -104,23 +116,25 @@ class Net:
 
     def send(
         self, account: Any, to: str, function: Function | str, *args: Any, **options: Any
-    ) -> sends.Receipt:
+    ) -> Receipt:
         function = Function(function) if isinstance(function, str) else function
-        transaction = sends.call(to, function, *args, **options)
-        return sends.send(self.provider, account, transaction)
+        transaction = contract_call(to, function, *args, **options)
+        return transactions.send(self.provider, account, transaction)
 
     def read(self, of: str, function: Function, *args: Any, sender: str | None = None) -> Any:
         return reads.read_one(self.provider, Call(of, function, args, sender=sender))
 
     def create(self, name: str, *args: Any) -> str:
         """A new contract of the shipped artifacts."""
-        return sends.create(self.provider, self.cast.owner, artifacts.creation_code(name, *args))
+        return transactions.create(
+            self.provider, self.cast.owner, artifacts.creation_code(name, *args)
+        )
 
     def create_raw(self, runtime: str) -> str:
         """A new contract of hand-written code."""
         size = len(runtime) // 2
         code = bytes.fromhex(f"61{size:04x}80600a3d393df3{runtime}")
-        return sends.create(self.provider, self.cast.owner, code)
+        return transactions.create(self.provider, self.cast.owner, code)
 
     # Tokens.
 
@@ -134,7 +148,7 @@ class Net:
     def coin(self, account: Any) -> int:
         """The wei that an account or contract has."""
         params = [address(account), "latest"]
-        return rpc.as_int(rpc.result(self.provider, "eth_getBalance", params))
+        return as_int(rpc.result(self.provider, "eth_getBalance", params))
 
     @property
     def held_by_network(self) -> int:
@@ -155,7 +169,7 @@ class Net:
         self.deposit(account, units)
         return self.start(account)
 
-    def close(self, account: Any, session_id: int) -> sends.Receipt:
+    def close(self, account: Any, session_id: int) -> Receipt:
         return self.send(account, self.router, Router.close_user_session, session_id)
 
     def session(self, session_id: int) -> tuple[str, int]:
@@ -177,7 +191,7 @@ class Net:
         (created,) = Router.request_created.find(receipt.logs, self.router)
         return bytes(created["requestId"])
 
-    def reply(self, request_id: bytes, **changes: Any) -> sends.Receipt:
+    def reply(self, request_id: bytes, **changes: Any) -> Receipt:
         reply = Reply(**changes)
         worker = reply.worker or self.cast.worker
         arguments = reply.arguments(request_id)
@@ -230,7 +244,7 @@ class Net:
         message = encode_typed_data(domain, {"NamespaceAssignment": kinds}, values)
         return bytes(signer.sign_message(message).encode_rsv())
 
-    def join(self, name: str, expiration: int, signature: bytes) -> sends.Receipt:
+    def join(self, name: str, expiration: int, signature: bytes) -> Receipt:
         """Makes the local node a member of this namespace alone."""
         arguments = (NODE_ID, [name], [expiration], [signature])
         manager = self.contracts.node_manager
@@ -245,7 +259,7 @@ class Net:
     def time(self) -> int:
         """That of the latest block, in seconds."""
         block = rpc.result(self.provider, "eth_getBlockByNumber", ["latest", False])
-        return rpc.as_int(block["timestamp"])
+        return as_int(block["timestamp"])
 
     def wait(self, seconds: int) -> None:
         rpc.result(self.provider, "evm_setNextBlockTimestamp", [self.time + seconds])
@@ -298,7 +312,7 @@ def address(account: Any) -> str:
 
 
 def storage_at(provider: Any, contract: str, slot: int) -> int:
-    return rpc.as_int(rpc.result(provider, "eth_getStorageAt", [contract, hex(slot), "latest"]))
+    return as_int(rpc.result(provider, "eth_getStorageAt", [contract, hex(slot), "latest"]))
 
 
 def address_at(provider: Any, contract: str, slot: int) -> str:
@@ -326,54 +340,54 @@ def refused(kind: type[DtnError], revert: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def deployed(local_networks: dict[Behaviour, LocalNetwork], cast: Cast) -> Net:
+def deployed(local_networks: dict[Variant, LocalNetwork], cast: Cast) -> Net:
     """The network as it is deployed."""
-    return _net(local_networks[Behaviour.DEPLOYED], cast)
+    return _net(local_networks[Variant.LIVE], cast)
 
 
 @pytest.fixture
-def documented(local_networks: dict[Behaviour, LocalNetwork], cast: Cast) -> Net:
+def reference(local_networks: dict[Variant, LocalNetwork], cast: Cast) -> Net:
     """The network as it is documented."""
-    return _net(local_networks[Behaviour.DOCUMENTED], cast)
+    return _net(local_networks[Variant.REFERENCE], cast)
 
 
 @pytest.fixture
 def net(network: LocalNetwork, cast: Cast) -> Net:
-    """Both behaviours in turn."""
+    """Both variants in turn."""
     return _net(network, cast)
 
 
 @pytest.fixture(params=list(FeeToken), ids=lambda token: token.name.lower())
-def any_net(net: Net, behaviour: Behaviour, request: pytest.FixtureRequest) -> Net:
-    """Both behaviours in turn, paid in a token like USDT and in one like USDC."""
+def any_net(net: Net, variant: Variant, request: pytest.FixtureRequest) -> Net:
+    """Both variants in turn, paid in a token like USDT and in one like USDC."""
     if request.param is not FeeToken.USDT:
-        pay_in(net, behaviour, create_token(net.provider, net.cast.owner, request.param))
+        pay_in(net, variant, create_token(net.provider, net.cast.owner, request.param))
         for account in (net.cast.customer, net.cast.stranger):
             net.fund(account, 1_000_000_000)
     return net
 
 
 def replace_sessions(net: Net) -> Contracts:
-    """Puts a new session manager, paid in a new token, behind the deployed router.
+    """Puts a new session manager, paid in a new token, behind the live router.
 
     Returns:
         What was behind it.
     """
     before = net.contracts
-    pay_in(net, Behaviour.DEPLOYED, create_token(net.provider, net.cast.owner, FeeToken.USDT))
+    pay_in(net, Variant.LIVE, create_token(net.provider, net.cast.owner, FeeToken.USDT))
     return before
 
 
-def pay_in(net: Net, behaviour: Behaviour, token: str) -> None:
+def pay_in(net: Net, variant: Variant, token: str) -> None:
     """Has the network be paid in this token.
 
-    The deployed router gets a new session manager. The documented one keeps the tokens itself, and
+    The live router gets a new session manager. The documented one keeps the tokens itself, and
     is another one from then on.
     """
     before, owner = net.contracts, address(net.cast.owner)
-    if behaviour is Behaviour.DOCUMENTED:
+    if variant is Variant.REFERENCE:
         initialization = Function("initialize(address)").encode(owner)
-        router = net.create("DtnProxy", net.create("DocumentedRouter", token), initialization)
+        router = net.create("DtnProxy", net.create("ReferenceRouter", token), initialization)
         managers = (before.node_manager, before.model_manager)
         net.send(net.cast.owner, router, "setManagers(address,address)", *managers)
         net.ai, net.router = DtnAi(router, net.provider), router
@@ -382,7 +396,7 @@ def pay_in(net: Net, behaviour: Behaviour, token: str) -> None:
     initialization = Function("initialize(address,address,address)").encode(
         owner, token, net.router
     )
-    sessions = net.create("DtnProxy", net.create("DeployedSessionManager"), initialization)
+    sessions = net.create("DtnProxy", net.create("LiveSessionManager"), initialization)
     managers = (before.node_manager, sessions, before.model_manager)
     net.send(net.cast.owner, net.router, SET_MANAGERS, *managers)
 
@@ -410,27 +424,27 @@ def client(net: Net, cast: Cast, implementation: str) -> Owned:
 
 
 @pytest.fixture
-def usdc(net: Net, cast: Cast, behaviour: Behaviour) -> str:
+def usdc(net: Net, cast: Cast, variant: Variant) -> str:
     """Sessions are paid in a token like USDC, of which customer and stranger have 1,000."""
     from .client import pay_with
 
-    return pay_with(net, behaviour, net.create("TestUSDC"))
+    return pay_with(net, variant, net.create("TestUSDC"))
 
 
 @pytest.fixture
-def hostile(net: Net, cast: Cast, behaviour: Behaviour, project: Any) -> str:
+def hostile(net: Net, cast: Cast, variant: Variant, project: Any) -> str:
     """Sessions are paid in a token that does whatever it is told to, of which both have 1,000."""
     from .client import pay_with
 
-    return pay_with(net, behaviour, str(project.HostileToken.deploy(sender=cast.owner).address))
+    return pay_with(net, variant, str(project.HostileToken.deploy(sender=cast.owner).address))
 
 
 @pytest.fixture
-def puppet(net: Net, project: Any) -> Puppet:
+def puppet(net: Net, project: Any) -> ScriptedContract:
     """A contract that plays whatever part it is given."""
-    from .client import Puppet
+    from .client import ScriptedContract
 
-    return Puppet(net, project)
+    return ScriptedContract(net, project)
 
 
 def _net(network: LocalNetwork, cast: Cast) -> Net:

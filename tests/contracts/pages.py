@@ -1,4 +1,4 @@
-"""How the documented network writes requests and answers: packed words, on pages of code."""
+"""How the reference network writes requests and answers: packed words, on pages of code."""
 
 from __future__ import annotations
 

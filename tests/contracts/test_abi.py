@@ -1,4 +1,4 @@
-"""The interfaces of the deployed contracts, to the selector, topic and field.
+"""The interfaces of the live contracts, to the selector, topic and field.
 
 All constants are computed from the signatures that the network publishes, with enums as uint8, and
 never from our own sources, which are what is held against them.
@@ -15,9 +15,12 @@ import pytest
 from eth_utils import keccak
 
 from ape_dtn import artifacts
-from ape_dtn.answers.answer import CallType, Status
-from ape_dtn.asking.routing import Aggregation
-from ape_dtn.chain import abi
+from ape_dtn.network import abi
+from ape_dtn.network.abi import SessionManager
+from ape_dtn.requests.routing import Aggregation
+from ape_dtn.types import abi as abi_module
+from ape_dtn.types.abi import Error, Event, Function
+from ape_dtn.types.answer import CallType, Status
 
 Entry = Mapping[str, Any]
 
@@ -147,7 +150,7 @@ ERRORS = {
     "Unauthorized(address caller, address owner)": "295a81c1",
     "InvalidAmount()": "2c5211c6",
 }
-DOCUMENTED_ERRORS = {
+REFERENCE_ERRORS = {
     "SessionNotFound(uint256 sessionId)": "95e2fa37",
     "InsufficientFunds(uint256 sessionId, uint256 required, uint256 available)": "f5623b72",
     "SessionAlreadyClosed(uint256 sessionId)": "274ecf8d",
@@ -157,12 +160,12 @@ DOCUMENTED_ERRORS = {
 CONSUMERS = list(FUNCTIONS["Router"])[:8]
 
 ARTIFACTS = {
-    "DeployedRouter": "Router",
-    "DocumentedRouter": "Router",
-    "DeployedSessionManager": "SessionManager",
+    "LiveRouter": "Router",
+    "ReferenceRouter": "Router",
+    "LiveSessionManager": "SessionManager",
     "ModelManager": "ModelManager",
-    "DeployedNodeManager": "NodeManager",
-    "DocumentedNodeManager": "NodeManager",
+    "LiveNodeManager": "NodeManager",
+    "ReferenceNodeManager": "NodeManager",
 }
 
 each_artifact = pytest.mark.parametrize(("artifact", "interface"), ARTIFACTS.items())
@@ -248,29 +251,29 @@ def test_events_are_those_of_the_deployed_contracts(artifact: str, interface: st
     assert part(EVENTS[interface], events(artifact)) == EVENTS[interface]
 
 
-@pytest.mark.parametrize("artifact", ["DeployedSessionManager", "DocumentedRouter"])
+@pytest.mark.parametrize("artifact", ["LiveSessionManager", "ReferenceRouter"])
 def test_errors_are_those_of_the_deployed_contracts(artifact: str) -> None:
     assert part(ERRORS, errors(artifact)) == ERRORS
 
 
-def test_the_documented_behaviour_has_three_errors_more() -> None:
-    found = errors("DocumentedRouter")
+def test_the_documented_variant_has_three_errors_more() -> None:
+    found = errors("ReferenceRouter")
 
-    assert part(DOCUMENTED_ERRORS, found) == DOCUMENTED_ERRORS
-    deployed = {*errors("DeployedRouter"), *errors("DeployedSessionManager")}
-    assert set(found) - deployed == set(DOCUMENTED_ERRORS)
+    assert part(REFERENCE_ERRORS, found) == REFERENCE_ERRORS
+    deployed = {*errors("LiveRouter"), *errors("LiveSessionManager")}
+    assert set(found) - deployed == set(REFERENCE_ERRORS)
 
 
 def test_the_deployed_routers_own_abi_has_none_of_the_sessions_errors() -> None:
-    assert not set(errors("DeployedRouter")) & set(ERRORS)
+    assert not set(errors("LiveRouter")) & set(ERRORS)
 
 
 @pytest.mark.parametrize("kind", ["function", "event"])
 @pytest.mark.parametrize("contract", ["Router", "NodeManager"])
 def test_the_documented_interface_has_all_of_the_deployed_one(contract: str, kind: str) -> None:
     deployed, documented = (
-        {declaration(entry) for entry in of_kind(f"{behaviour}{contract}", kind)}
-        for behaviour in ("Deployed", "Documented")
+        {declaration(entry) for entry in of_kind(f"{variant}{contract}", kind)}
+        for variant in ("Live", "Reference")
     )
 
     # Where the router keeps the sessions itself, it is told of two managers and not of three.
@@ -283,7 +286,7 @@ def test_consumers_get_exactly_the_documented_interface(project: Any) -> None:
     assert set(found) == set(CONSUMERS)
 
 
-@pytest.mark.parametrize("artifact", ["DeployedRouter", "DocumentedRouter"])
+@pytest.mark.parametrize("artifact", ["LiveRouter", "ReferenceRouter"])
 def test_the_fields_of_a_request(artifact: str) -> None:
     routing = [
         "trustNamespaceIds",
@@ -321,7 +324,7 @@ def test_the_fields_of_a_request(artifact: str) -> None:
     assert [fields(struct) for struct in asked[2:5]] == [routing, request, callback]
 
 
-@pytest.mark.parametrize("artifact", ["DeployedNodeManager", "DocumentedNodeManager"])
+@pytest.mark.parametrize("artifact", ["LiveNodeManager", "ReferenceNodeManager"])
 def test_the_fields_of_a_node(artifact: str) -> None:
     (node,) = function(artifact, "getNode")["outputs"]
 
@@ -338,7 +341,7 @@ def test_the_fields_of_a_node(artifact: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("artifact", ["DeployedSessionManager", "DocumentedRouter"])
+@pytest.mark.parametrize("artifact", ["LiveSessionManager", "ReferenceRouter"])
 def test_the_fields_of_a_session(artifact: str) -> None:
     (session,) = function(artifact, "getSessionById")["outputs"]
 
@@ -379,7 +382,7 @@ def test_the_numbers_of_the_enumerations_in_python() -> None:
 @each_interface
 def test_python_calls_functions_by_their_selectors(interface: str) -> None:
     pinned = FUNCTIONS[interface]
-    used = abi.members(getattr(abi, interface), abi.Function).values()
+    used = abi.members(getattr(abi_module, interface), Function).values()
 
     assert used
     for each in used:
@@ -389,36 +392,36 @@ def test_python_calls_functions_by_their_selectors(interface: str) -> None:
 
 @each_interface
 def test_python_has_every_function(interface: str) -> None:
-    used = abi.members(getattr(abi, interface), abi.Function).values()
+    used = abi.members(getattr(abi_module, interface), Function).values()
 
     assert {each.signature for each in used} == set(FUNCTIONS[interface])
 
 
 @each_interface
 def test_python_finds_events_by_their_topics(interface: str) -> None:
-    used = abi.members(getattr(abi, interface), abi.Event).values()
+    used = abi.members(getattr(abi_module, interface), Event).values()
 
     assert {each.declaration: each.topic[2:] for each in used} == EVENTS[interface]
 
 
 def test_python_knows_errors_by_their_selectors() -> None:
-    used = abi.members(abi.SessionManager, abi.Error).values()
+    used = abi.members(SessionManager, Error).values()
 
     found = {each.declaration: each.selector.hex() for each in used}
-    assert found == {**ERRORS, **DOCUMENTED_ERRORS}
+    assert found == {**ERRORS, **REFERENCE_ERRORS}
 
 
 def python_members(kind: type) -> Iterator[tuple[str, Any]]:
     for artifact, interface in ARTIFACTS.items():
-        for member in abi.members(getattr(abi, interface), kind).values():
+        for member in abi.members(getattr(abi_module, interface), kind).values():
             yield artifact, member
 
 
 @pytest.mark.parametrize(
     ("kind", "of_artifact", "key"),
     [
-        (abi.Function, functions, lambda each: each.signature),
-        (abi.Event, events, lambda each: each.declaration),
+        (Function, functions, lambda each: each.signature),
+        (Event, events, lambda each: each.declaration),
     ],
     ids=["functions", "events"],
 )
@@ -437,7 +440,7 @@ def test_what_python_uses_is_in_the_shipped_artifacts(
 def test_what_python_decodes_is_what_the_artifacts_return() -> None:
     differing = [
         f"{artifact}.{member.signature}"
-        for artifact, member in python_members(abi.Function)
+        for artifact, member in python_members(Function)
         if functions(artifact)[member.signature][1] != member.output
     ]
 
@@ -445,10 +448,10 @@ def test_what_python_decodes_is_what_the_artifacts_return() -> None:
 
 
 def test_python_calls_the_fee_token_as_the_test_tokens_are() -> None:
-    for member in abi.members(abi.ERC20, abi.Function).values():
+    for member in abi.members(abi.ERC20, Function).values():
         selector, outputs, _ = functions("TestUSDT")[member.signature]
         assert (member.selector.hex(), member.output) == (selector, outputs)
         assert member.signature in functions("TestToken")
 
-    (refused,) = abi.members(abi.ERC20, abi.Error).values()
+    (refused,) = abi.members(abi.ERC20, Error).values()
     assert refused.declaration in errors("TestToken")

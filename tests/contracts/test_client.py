@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from eth_abi import encode
 
-from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import ERC20, Client, Error, Event, Function, Router, SessionManager
+from ape_dtn.chain import reads
+from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import DtnError, SessionNotFound
-from ape_dtn.local import Behaviour
+from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
+from ape_dtn.types.abi import Error, Event, Function
+from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
 
 from .client import (
@@ -25,7 +27,7 @@ from .client import (
     PERMIT,
     RECEIVE_AUTHORIZED,
     Owned,
-    Puppet,
+    ScriptedContract,
     client_address,
     client_code,
     code_at,
@@ -159,12 +161,12 @@ def opcodes(code: bytes) -> set[int]:
     "creation", [IMPLEMENTATION_CODE, DELEGATE_CODE], ids=["client", "delegate"]
 )
 def test_what_everybody_runs_can_neither_be_changed_nor_destroyed(
-    documented: Net, cast: Cast, creation: bytes
+    reference: Net, cast: Cast, creation: bytes
 ) -> None:
-    create(documented, cast.owner, creation)
+    create(reference, cast.owner, creation)
     callcode, delegatecall, selfdestruct = 0xF2, 0xF4, 0xFF
 
-    found = opcodes(code_at(documented, created_at(creation)))
+    found = opcodes(code_at(reference, created_at(creation)))
 
     assert 0xF1 in found  # what calls is seen
     assert not found & {callcode, delegatecall, selfdestruct}
@@ -215,7 +217,7 @@ def test_a_thief_in_the_same_block_gets_nothing(net: Net, cast: Cast, client: Ow
 
     first, paid, last = net.send_in_one_block(attempt, start, attempt)
 
-    assert [rpc.as_int(each["status"]) for each in (first, paid, last)] == [0, 1, 0]
+    assert [as_int(each["status"]) for each in (first, paid, last)] == [0, 1, 0]
     (opened,) = SessionManager.session_started.find(map(reads.to_log, paid["logs"]))
     assert (opened["owner"], opened["balance"]) == (client.address, UNITS)
 
@@ -271,9 +273,9 @@ def test_a_router_without_code_is_refused(net: Net, cast: Cast, client: Owned) -
     assert net.held(cast.customer) == before
 
 
-def test_two_networks_are_used_side_by_side(deployed: Net, documented: Net, cast: Cast) -> None:
+def test_two_networks_are_used_side_by_side(deployed: Net, reference: Net, cast: Cast) -> None:
     create(deployed, cast.owner, IMPLEMENTATION_CODE)
-    both = [new_client(deployed, cast.customer), Owned(documented, "", cast.customer)]
+    both = [new_client(deployed, cast.customer), Owned(reference, "", cast.customer)]
     both[1].address = both[0].address
     sessions = []
     for client in both:
@@ -283,7 +285,7 @@ def test_two_networks_are_used_side_by_side(deployed: Net, documented: Net, cast
     requests = [each.ask(session) for each, session in zip(both, sessions, strict=True)]
 
     for net, client, session, request in zip(
-        (deployed, documented), both, sessions, requests, strict=True
+        (deployed, reference), both, sessions, requests, strict=True
     ):
         net.reply(request)
         client.close(session)
@@ -559,7 +561,7 @@ def test_tokens_that_lie_in_the_client_are_not_part_of_a_refund(
     assert net.held(client.address) == 55
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour.DEPLOYED], indirect=True)
+@pytest.mark.parametrize("variant", [Variant.LIVE], indirect=True)
 def test_a_session_of_a_replaced_manager_waits_for_its_manager(
     net: Net, cast: Cast, client: Owned
 ) -> None:
@@ -660,7 +662,7 @@ def test_a_collectible_sent_by_mistake_is_sent_on(
 
 
 def test_any_contract_is_called_as_the_client(
-    net: Net, cast: Cast, client: Owned, puppet: Puppet
+    net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
     """With coin that is here and coin that comes along, and what it returns comes back."""
     puppet.rehearse()
@@ -677,7 +679,7 @@ def test_any_contract_is_called_as_the_client(
 
 
 def test_what_another_contract_reverts_with_is_passed_on(
-    net: Net, cast: Cast, client: Owned, puppet: Puppet
+    net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
     puppet.rehearse((client.address, Client.sweep, (NOBODY,)), insists=True)
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ape_dtn import artifacts
-from ape_dtn.chain.abi import Client, Delegate, Error, Event, Function, members
+from ape_dtn.network.abi import Client, Delegate, members
+from ape_dtn.types.abi import Error, Event, Function
 
 from .client import CHANGES, Owned, every_change
 

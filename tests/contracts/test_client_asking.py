@@ -8,9 +8,11 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import Client, Function, Router, SessionManager
+from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import DtnError, SessionNotFound
-from ape_dtn.local import Behaviour, LocalNetwork
+from ape_dtn.network.abi import Client, Router, SessionManager
+from ape_dtn.types.abi import Function
+from ape_dtn.types.rpc import Failure, as_bytes
 from tests.conftest import Cast
 
 from .client import (
@@ -18,7 +20,7 @@ from .client import (
     CHANGES,
     IMPLEMENTATION_CODE,
     Owned,
-    Puppet,
+    ScriptedContract,
     create,
     error_data,
     every_change,
@@ -87,7 +89,7 @@ def test_a_request_returns_its_id(net: Net, client: Owned) -> None:
             "eth_call",
             [call, hex(receipt.block_number - 1), {}, {"time": block["timestamp"]}],
         )
-        returned = function.decode(rpc.as_bytes(answer))
+        returned = function.decode(as_bytes(answer))
         assert (returned if isinstance(returned, tuple) else (returned,)) == made
 
 
@@ -122,9 +124,9 @@ def test_ids_are_apart_within_one_block_and_across_its_batches(
     assert net.balance(session) == UNITS - 8 * 200
 
 
-def test_a_batch_is_asked_wholly_or_not_at_all(documented: Net, cast: Cast) -> None:
-    create(documented, cast.owner, IMPLEMENTATION_CODE)
-    client = new_client(documented, cast.customer)
+def test_a_batch_is_asked_wholly_or_not_at_all(reference: Net, cast: Cast) -> None:
+    create(reference, cast.owner, IMPLEMENTATION_CODE)
+    client = new_client(reference, cast.customer)
     client.approve(UNITS)
     session = client.start(1_000)
 
@@ -208,7 +210,7 @@ def test_answers_are_read_together(net: Net, client: Owned) -> None:
 
 
 def test_answers_are_those_of_the_network_that_was_asked_last(
-    local_networks: dict[Behaviour, LocalNetwork], cast: Cast, client: Owned
+    local_networks: dict[Variant, LocalNetwork], cast: Cast, client: Owned
 ) -> None:
     both = [Net(each, cast) for each in local_networks.values()]
 
@@ -241,11 +243,11 @@ def test_with_too_little_gas_an_answer_is_not_said_to_be_missing(net: Net, clien
     said, reverted_with = [], set()
     for gas in (*range(25_000, 100_000, 5_000), *range(100_000, 3_000_000, 100_000)):
         (found,) = rpc.ask(net.provider, [("eth_call", [{**ask, "gas": hex(gas)}, "latest"])])
-        if isinstance(found, rpc.Failure):
+        if isinstance(found, Failure):
             said.append(None)
             reverted_with.add(found.data)
         else:
-            said.append(Client.answers.decode(rpc.as_bytes(found))[0][0])
+            said.append(Client.answers.decode(as_bytes(found))[0][0])
 
     assert set(said) == {None, SUCCESS}
     assert Client.too_little_gas.selector in reverted_with
@@ -282,7 +284,7 @@ def test_a_callback_to_the_client_itself_is_turned_away(
 
 
 def test_a_callback_cannot_pretend_to_be_the_owner(
-    net: Net, cast: Cast, client: Owned, puppet: Puppet
+    net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
     """It is the network that calls, and the callback's contract that calls on."""
     session = client.start(UNITS)
@@ -298,7 +300,9 @@ def test_a_callback_cannot_pretend_to_be_the_owner(
     assert Router.request_completed.find(receipt.logs)
 
 
-def test_a_callback_that_reverts_loses_nothing(net: Net, client: Owned, puppet: Puppet) -> None:
+def test_a_callback_that_reverts_loses_nothing(
+    net: Net, client: Owned, puppet: ScriptedContract
+) -> None:
     session = client.start(UNITS)
     puppet.rehearse((client.address, Client.sweep, (NOBODY,)), insists=True)
     callback = (b"\1" * 4, b"\1" * 4, puppet.address)
@@ -314,7 +318,7 @@ def test_a_callback_that_reverts_loses_nothing(net: Net, client: Owned, puppet: 
 
 
 def test_an_owner_may_close_in_its_own_callback(
-    net: Net, cast: Cast, puppet: Puppet, implementation: str
+    net: Net, cast: Cast, puppet: ScriptedContract, implementation: str
 ) -> None:
     """A callback does not come from within a call of the client: nothing stands against it."""
     client = new_client(net, puppet.address, creator=cast.stranger)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ape_dtn.chain.abi import ERC20, Client, Router, SessionManager
 from ape_dtn.errors import DtnError
+from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
 from tests.conftest import Cast
 
 from .client import (
@@ -17,7 +17,7 @@ from .client import (
     REFUSING,
     TAXED,
     Owned,
-    Puppet,
+    ScriptedContract,
     decoded,
     each_change,
     error_data,
@@ -142,7 +142,7 @@ def test_a_refund_is_what_has_arrived_of_it(
 
 @pytest.mark.parametrize("pays", [False, True])
 def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
-    net: Net, cast: Cast, client: Owned, hostile: str, puppet: Puppet, pays: bool
+    net: Net, cast: Cast, client: Owned, hostile: str, puppet: ScriptedContract, pays: bool
 ) -> None:
     """Starting a session before the owner does, also with a unit left for the owner's own."""
     net.fund(puppet.address, 1)
@@ -162,7 +162,7 @@ def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
 
 
 def test_the_thief_would_have_got_it_without_the_client(
-    net: Net, cast: Cast, hostile: str, puppet: Puppet
+    net: Net, cast: Cast, hostile: str, puppet: ScriptedContract
 ) -> None:
     """The test above is of a theft that works."""
     puppet.rehearse((net.router, Router.start_user_session, ()))
@@ -178,7 +178,7 @@ def test_the_thief_would_have_got_it_without_the_client(
 
 @each_change
 def test_a_token_that_calls_the_client_is_a_stranger(
-    net: Net, cast: Cast, client: Owned, hostile: str, puppet: Puppet, change: str
+    net: Net, cast: Cast, client: Owned, hostile: str, puppet: ScriptedContract, change: str
 ) -> None:
     function, arguments = every_change(client)[change]
     puppet.rehearse((client.address, function, arguments))
@@ -192,7 +192,9 @@ def test_a_token_that_calls_the_client_is_a_stranger(
 
 
 @pytest.fixture
-def puppets(net: Net, hostile: str, puppet: Puppet, implementation: str, cast: Cast) -> Owned:
+def puppets(
+    net: Net, hostile: str, puppet: ScriptedContract, implementation: str, cast: Cast
+) -> Owned:
     """The client of an owner that is a contract, which the token calls back."""
     client = new_client(net, puppet.address, creator=cast.stranger)
     net.fund(puppet.address, 10 * UNITS)
@@ -204,7 +206,7 @@ def puppets(net: Net, hostile: str, puppet: Puppet, implementation: str, cast: C
 
 @each_change
 def test_not_even_the_owner_calls_it_again_from_within(
-    net: Net, puppets: Owned, hostile: str, puppet: Puppet, change: str
+    net: Net, puppets: Owned, hostile: str, puppet: ScriptedContract, change: str
 ) -> None:
     function, arguments = every_change(puppets)[change]
     puppet.rehearse((puppets.address, function, arguments))
@@ -217,7 +219,7 @@ def test_not_even_the_owner_calls_it_again_from_within(
 
 
 def test_not_even_the_owner_calls_it_again_while_it_closes_or_sweeps(
-    net: Net, puppets: Owned, hostile: str, puppet: Puppet
+    net: Net, puppets: Owned, hostile: str, puppet: ScriptedContract
 ) -> None:
     session = started(puppet.act((puppets.address, Client.start, (net.router, UNITS))))
     puppet.rehearse((puppets.address, Client.sweep, (hostile,)))
@@ -232,7 +234,7 @@ def test_not_even_the_owner_calls_it_again_while_it_closes_or_sweeps(
 
 
 def test_an_owner_may_call_it_twice_in_one_transaction(
-    net: Net, puppets: Owned, puppet: Puppet
+    net: Net, puppets: Owned, puppet: ScriptedContract
 ) -> None:
     """The guard ends with the call, and not with the transaction."""
     receipt = puppet.act(*[(puppets.address, Client.start, (net.router, UNITS))] * 2)

@@ -9,10 +9,13 @@ import pytest
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Delegate, Function, Router, SessionManager
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import DtnError
-from ape_dtn.local import Behaviour
+from ape_dtn.network.abi import ERC20, Delegate, Router, SessionManager
+from ape_dtn.types.abi import Function
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Transaction
 from tests.conftest import Cast
 
 from .client import (
@@ -25,7 +28,7 @@ from .client import (
     PERMIT,
     TAXED,
     Owned,
-    Puppet,
+    ScriptedContract,
     code_at,
     create,
     error_data,
@@ -328,22 +331,22 @@ def test_a_stranger_who_delivers_the_delegation_gets_nothing_by_it(
 
     receipt = send_with_delegations(net, stranger, customer.address, data, delegation)
 
-    assert rpc.as_int(receipt["status"]) == 0
+    assert as_int(receipt["status"]) == 0
     assert runs(net, customer) == delegate.lower()
     assert net.held(customer) == 1_000_000_000
 
 
 @each_change
 def test_a_contract_that_the_account_calls_is_a_stranger(
-    net: Net, cast: Cast, account: Owned, puppet: Puppet, change: str
+    net: Net, cast: Cast, account: Owned, puppet: ScriptedContract, change: str
 ) -> None:
     function, arguments = every_change(account)[change]
     puppet.rehearse((account.address, function, arguments))
 
-    receipt = sends.send(
+    receipt = transactions.send(
         net.provider,
         cast.customer,
-        sends.Transaction(puppet.address, b"anything", gas_limit=1_000_000),
+        Transaction(puppet.address, b"anything", gas_limit=1_000_000),
     )
 
     refusal = error_data(Delegate.not_owner, puppet.address).hex()
@@ -352,7 +355,7 @@ def test_a_contract_that_the_account_calls_is_a_stranger(
 
 @each_change
 def test_a_token_that_calls_the_account_is_a_stranger(
-    net: Net, cast: Cast, account: Owned, hostile: str, puppet: Puppet, change: str
+    net: Net, cast: Cast, account: Owned, hostile: str, puppet: ScriptedContract, change: str
 ) -> None:
     function, arguments = every_change(account)[change]
     puppet.rehearse((account.address, function, arguments))
@@ -401,7 +404,7 @@ def test_a_token_that_takes_a_fee_is_refused(
 
 @pytest.mark.parametrize("pays", [False, True])
 def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
-    net: Net, cast: Cast, account: Owned, hostile: str, puppet: Puppet, pays: bool
+    net: Net, cast: Cast, account: Owned, hostile: str, puppet: ScriptedContract, pays: bool
 ) -> None:
     net.fund(puppet.address, 1)
     unit = (hostile, ERC20.transfer, (net.contracts.fee_target, 1))
@@ -422,14 +425,14 @@ def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
 
 
 def test_coin_comes_in_however_it_is_sent(
-    net: Net, cast: Cast, account: Owned, puppet: Puppet
+    net: Net, cast: Cast, account: Owned, puppet: ScriptedContract
 ) -> None:
     """With nothing, with a note, and with the little gas that old contracts send."""
     before = net.coin(account.address)
     provider = net.provider
 
     for data in (b"", b"for lunch", Function("anything(uint256)").encode(1)):
-        sends.send(provider, cast.stranger, sends.Transaction(account.address, data, 10))
+        transactions.send(provider, cast.stranger, Transaction(account.address, data, 10))
     net.send(cast.stranger, puppet.address, "give(address)", account.address, value=10)
 
     assert net.coin(account.address) == before + 40
@@ -514,11 +517,11 @@ def test_no_other_signature_is(account: Owned, forge: Callable[[Owned, Any], byt
 
 
 def test_a_token_like_usdc_takes_the_permits_of_a_delegated_account(
-    net: Net, cast: Cast, account: Owned, behaviour: Behaviour
+    net: Net, cast: Cast, account: Owned, variant: Variant
 ) -> None:
     """It asks accounts with code for their signatures by ERC-1271."""
     token = net.create("TestUSDC")
-    pay_in(net, behaviour, token)
+    pay_in(net, variant, token)
     owner, spender = cast.customer.address, cast.stranger.address
     forged = sign_permit(net, cast.stranger, spender, UNITS, owner=cast.customer)
     signature = sign_permit(net, cast.customer, spender, UNITS)

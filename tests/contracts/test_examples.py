@@ -1,4 +1,4 @@
-"""Every example contract plays its part, on both behaviours and with both kinds of token."""
+"""Every example contract plays its part, on both variants and with both kinds of token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from eth_abi import encode
 
-from ape_dtn.chain.abi import Function, Router
+from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.errors import (
     ContractReverted,
     DtnError,
@@ -15,7 +15,8 @@ from ape_dtn.errors import (
     RequestPending,
     SessionNotFound,
 )
-from ape_dtn.local import NODE, Behaviour, LocalNetwork
+from ape_dtn.network.abi import Router
+from ape_dtn.types.abi import Function
 from tests.conftest import Cast
 
 from .conftest import FAILURE, NOBODY, SET_MANAGERS, Net, address, raw, refused, replace_sessions
@@ -95,7 +96,7 @@ def example(net: Net, project: Any, request: pytest.FixtureRequest) -> Example:
     return Example(net, project, request.param)
 
 
-on_deployed = pytest.mark.parametrize("behaviour", [Behaviour.DEPLOYED], indirect=True)
+on_live = pytest.mark.parametrize("variant", [Variant.LIVE], indirect=True)
 
 
 def each(*names: str) -> pytest.MarkDecorator:
@@ -107,9 +108,9 @@ def each(*names: str) -> pytest.MarkDecorator:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_session_from_start_to_withdrawal(
-    any_net: Net, cast: Cast, behaviour: Behaviour, project: Any, name: str
+    any_net: Net, cast: Cast, variant: Variant, project: Any, name: str
 ) -> None:
-    if (name, behaviour) == ("AutomaticSession", Behaviour.DEPLOYED):
+    if (name, variant) == ("AutomaticSession", Variant.LIVE):
         name = "ValidateSession"  # its end on that network is a test of its own, below
     example, before = Example(any_net, project, name), any_net.held(cast.customer)
 
@@ -184,9 +185,9 @@ def test_a_failure_is_no_answer(example: Example) -> None:
 
 
 def test_automatic_session_starts_one_with_the_first_request_alone(
-    documented: Net, project: Any
+    reference: Net, project: Any
 ) -> None:
-    example = Example(documented, project, "AutomaticSession")
+    example = Example(reference, project, "AutomaticSession")
     example.begin()
 
     example.ask()
@@ -195,7 +196,7 @@ def test_automatic_session_starts_one_with_the_first_request_alone(
 
     assert first != 0
     assert example.session == first
-    assert documented.session(first) == (example.address, DEPOSIT)
+    assert reference.session(first) == (example.address, DEPOSIT)
 
 
 def test_automatic_session_is_refused_by_the_deployed_network(deployed: Net, project: Any) -> None:
@@ -210,20 +211,20 @@ def test_automatic_session_is_refused_by_the_deployed_network(deployed: Net, pro
 
 
 def test_safe_start_gets_its_deposit_back_and_keeps_the_reason(
-    deployed: Net, documented: Net, project: Any, cast: Cast
+    deployed: Net, reference: Net, project: Any, cast: Cast
 ) -> None:
     net, contracts = deployed, deployed.contracts
     # A session manager that lets nobody start but another router.
     initialization = Function("initialize(address,address,address)").encode(
-        cast.owner.address, contracts.fee_token, documented.router
+        cast.owner.address, contracts.fee_token, reference.router
     )
-    other = net.create("DtnProxy", net.create("DeployedSessionManager"), initialization)
+    other = net.create("DtnProxy", net.create("LiveSessionManager"), initialization)
     managers = (contracts.node_manager, other, contracts.model_manager)
     net.send(cast.owner, net.router, SET_MANAGERS, *managers)
     example = Example(net, project, "SafeStart")
     net.fund(example.address, DEPOSIT)
 
-    unauthorized = Function("Unauthorized(address,address)").encode(net.router, documented.router)
+    unauthorized = Function("Unauthorized(address,address)").encode(net.router, reference.router)
     with refused(ContractReverted, raw("StartFailed(bytes)", unauthorized)):
         example.send(START)
 
@@ -322,13 +323,13 @@ def test_with_too_little_gas_the_answer_can_still_be_read(example: Example) -> N
 
 
 @pytest.mark.parametrize(
-    ("which", "succeed"), [(Behaviour.DEPLOYED, [1, 0]), (Behaviour.DOCUMENTED, [1, 1])]
+    ("which", "succeed"), [(Variant.LIVE, [1, 0]), (Variant.REFERENCE, [1, 1])]
 )
 def test_reuse_session_never_replaces_a_request(
-    local_networks: dict[Behaviour, LocalNetwork],
+    local_networks: dict[Variant, LocalNetwork],
     cast: Cast,
     project: Any,
-    which: Behaviour,
+    which: Variant,
     succeed: list[int],
 ) -> None:
     net = Net(local_networks[which], cast)
@@ -359,7 +360,7 @@ def test_validate_session_starts_when_there_is_none(example: Example) -> None:
 
 
 @each("ValidateSession")
-@on_deployed
+@on_live
 def test_validate_session_starts_another_behind_a_new_session_manager(example: Example) -> None:
     example.begin()
     example.ask()

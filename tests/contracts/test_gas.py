@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks.gas import (
     AIMS,
     DOCUMENT,
@@ -24,7 +24,7 @@ from benchmarks.gas import (
 )
 
 CLOSE = ("close", "directly, the only one")
-BEHAVIOURS = [behaviour.value.lower() for behaviour in Behaviour]
+VARIANTS = [variant.value.lower() for variant in Variant]
 
 IN_ONE = {
     "start": [
@@ -37,18 +37,18 @@ IN_ONE = {
 }
 
 
-@pytest.mark.parametrize("behaviour", Behaviour, ids=BEHAVIOURS)
-def test_what_is_measured_is_what_was_recorded(behaviour: Behaviour) -> None:
-    name = behaviour.value.lower()
+@pytest.mark.parametrize("variant", Variant, ids=VARIANTS)
+def test_what_is_measured_is_what_was_recorded(variant: Variant) -> None:
+    name = variant.value.lower()
 
-    changed = changes({name: recorded()[name]}, {name: measure(behaviour)})
+    changed = changes({name: recorded()[name]}, {name: measure(variant)})
 
     assert not changed, "\n".join(["gas has changed; `make gas` records it:", *changed])
 
 
 def test_each_figure_that_has_changed_is_named() -> None:
-    before = {"deployed": {"close": {"directly": 71_000, "client": 102_000}}}
-    after = {"deployed": {"close": {"directly": 71_000, "client": 1_000, "delegate": 75_000}}}
+    before = {"live": {"close": {"directly": 71_000, "client": 102_000}}}
+    after = {"live": {"close": {"directly": 71_000, "client": 1_000, "delegate": 75_000}}}
 
     assert changes(before, before) == []
     assert changes(before, after) == [
@@ -57,11 +57,11 @@ def test_each_figure_that_has_changed_is_named() -> None:
     ]
 
 
-def test_both_behaviours_are_recorded_alike() -> None:
-    deployed, documented = (recorded()[behaviour] for behaviour in ("deployed", "documented"))
-    created = {"SessionManager"}  # what the router of the documented network is as well
+def test_both_variants_are_recorded_alike() -> None:
+    deployed, documented = (recorded()[variant] for variant in ("live", "reference"))
+    created = {"SessionManager"}  # what the router of the reference network is as well
 
-    assert list(recorded()) == ["deployed", "documented"]
+    assert list(recorded()) == ["live", "reference"]
     assert deployed.keys() == documented.keys()
     for what, gas in deployed.items():
         assert gas.keys() - documented[what].keys() == (created if what == "create" else set())
@@ -72,14 +72,14 @@ def test_both_behaviours_are_recorded_alike() -> None:
 def test_the_documented_network_costs_less_than_was_aimed_at(what: str, how: str) -> None:
     _, aim = AIMS[what, how]
 
-    assert recorded()["documented"][what][how] < aim
+    assert recorded()["reference"][what][how] < aim
 
 
 def test_closing_costs_less_than_it_does_on_the_deployed_contracts() -> None:
     """Less than was aimed at it does not, and `docs/gas.md` says why."""
     known, aim = AIMS[CLOSE]
 
-    assert aim <= recorded()["documented"]["close"]["directly, the only one"] < known
+    assert aim <= recorded()["reference"]["close"]["directly, the only one"] < known
 
 
 def test_the_document_has_the_figures_that_were_recorded() -> None:
@@ -97,10 +97,10 @@ def test_the_parts_of_closing_make_up_what_it_uses() -> None:
     ]
 
     assert len(parts) == 6
-    assert sum(parts) == together == recorded()["documented"]["close"]["directly, the only one"]
+    assert sum(parts) == together == recorded()["reference"]["close"]["directly, the only one"]
 
 
-@pytest.fixture(params=BEHAVIOURS)
+@pytest.fixture(params=VARIANTS)
 def gas(request: pytest.FixtureRequest) -> dict[str, Gas]:
     return recorded()[request.param]
 
@@ -123,7 +123,7 @@ def test_a_batch_costs_less_than_its_parts(gas: dict[str, Gas], who: str) -> Non
 
 
 def test_a_hundred_requests_are_one_transaction_on_the_documented_network() -> None:
-    batch = recorded()["documented"]["batch"]
+    batch = recorded()["reference"]["batch"]
 
     assert batch["client, 100, transactions"] == batch["delegate, 100, transactions"] == 1
     assert batch["client, 100"] < TRANSACTION_CAP

@@ -12,12 +12,14 @@ import pytest
 
 from ape_dtn import artifacts
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import ERC20, Client, Function, Router, SessionManager, decode
+from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import ContractReverted, DtnError
-from ape_dtn.local import Behaviour
+from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
+from ape_dtn.types.abi import Function, decode
+from ape_dtn.types.rpc import Failure
 from tests.conftest import Cast
 
-from .client import BEHAVE, FAITHFUL, Puppet, error_data, played, set_delegate
+from .client import BEHAVE, FAITHFUL, ScriptedContract, error_data, played, set_delegate
 from .conftest import NODE_ID, SUCCESS, Ask, Net, Reply, refused, storage_at
 from .unchecked import logs_of, send_unchecked, succeeded
 
@@ -90,9 +92,9 @@ def test_an_answer_lands_and_is_paid_whatever_its_callback_does(
 
 @pytest.mark.parametrize("code", [returns, reverts])
 def test_the_node_pays_for_the_callbacks_gas_and_not_for_what_it_returns(
-    net: Net, cast: Cast, behaviour: Behaviour, code: Any
+    net: Net, cast: Cast, variant: Variant, code: Any
 ) -> None:
-    """The deployed network copies what comes back, and where it reverts writes it to the log: a
+    """The live network copies what comes back, and where it reverts writes it to the log: a
     megabyte costs the node as much as the callback again, or several times that."""
     session = net.open(cast.customer, 2_000)
     costs = []
@@ -102,7 +104,7 @@ def test_the_node_pays_for_the_callbacks_gas_and_not_for_what_it_returns(
         costs.append(net.reply(request, gas_limit=BLOCK).gas_used)
 
     burnt, returned = costs
-    if behaviour is Behaviour.DEPLOYED:
+    if variant is Variant.LIVE:
         assert returned - burnt > (1_500_000 if code is returns else 15_000_000)
     else:
         assert returned - burnt < 50_000
@@ -119,15 +121,15 @@ def least_gas(net: Net, request: bytes) -> int:
     while enough - too_little > 200:
         gas = (too_little + enough) // 2
         (answer,) = rpc.ask(net.provider, [("eth_call", [{**call, "gas": hex(gas)}, "latest"])])
-        if isinstance(answer, rpc.Failure):
+        if isinstance(answer, Failure):
             too_little = gas
         else:
             enough = gas
     return enough
 
 
-def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, behaviour: Behaviour) -> None:
-    """A known weakness of the deployed network: a call gets at most 63 of 64 parts of the gas that
+def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, variant: Variant) -> None:
+    """A known weakness of the live network: a call gets at most 63 of 64 parts of the gas that
     is left, so that an answer lands with so little that its callback has next to nothing."""
     session, gas = net.open(cast.customer), 500_000
     account = str(cast.owner.address)  # to call one that runs a contract's code costs more
@@ -140,7 +142,7 @@ def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, behaviour: Behavi
             receipt = net.reply(request, gas_limit=least_gas(net, request) + more)
 
             got = storage_at(net.provider, target, 0)
-            if behaviour is Behaviour.DEPLOYED:
+            if variant is Variant.LIVE:
                 assert got < gas // 2
             else:
                 assert got == gas - 2  # what the instruction that tells takes
@@ -149,16 +151,16 @@ def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, behaviour: Behavi
 
 
 def test_a_callback_that_no_block_has_the_gas_for_is_the_requesters_own_loss(
-    net: Net, cast: Cast, behaviour: Behaviour
+    net: Net, cast: Cast, variant: Variant
 ) -> None:
-    """On the deployed network it is starved, on the documented one there is no answer. Either way
+    """On the live network it is starved, on the documented one there is no answer. Either way
     the session is closed, and nobody else waits."""
     session = net.open(cast.customer, 1_000)
     callback = callback_to(net.create_raw(RECORDS))
     request = net.ask(cast.customer, session, callback=callback, callback_gas=10**18)
     others = net.ask(cast.stranger, net.open(cast.stranger, 1_000))
 
-    if behaviour is Behaviour.DEPLOYED:
+    if variant is Variant.LIVE:
         net.reply(request, gas_limit=GAS)
     else:
         with refused(ContractReverted, "Insufficient gas for callback"):
@@ -191,24 +193,24 @@ def _kind(field: Any) -> str:
 
 
 def test_no_function_of_the_network_or_its_token_serves_a_requester_as_a_callback(
-    net: Net, cast: Cast, behaviour: Behaviour, usdc: str
+    net: Net, cast: Cast, variant: Variant, usdc: str
 ) -> None:
     """All that changes anything is tried, with a deposit of somebody's waiting.
 
-    One is of use on the deployed network, a known weakness: called by the router itself,
+    One is of use on the live network, a known weakness: called by the router itself,
     ``startUserSession`` makes the deposit a session of the router's, which nobody can close. A
     deposit that waits is anybody's there, but this destroys it.
     """
     contracts, closed = net.contracts, {net.router, usdc}
     targets = {
-        net.router: f"{behaviour.value}Router",
-        contracts.node_manager: f"{behaviour.value}NodeManager",
+        net.router: f"{variant.value}Router",
+        contracts.node_manager: f"{variant.value}NodeManager",
         contracts.model_manager: "ModelManager",
         net.namespace_manager: "NamespaceManager",
         usdc: "TestUSDC",
     }
-    if behaviour is Behaviour.DEPLOYED:
-        targets[contracts.session_manager], closed = "DeployedSessionManager", set()
+    if variant is Variant.LIVE:
+        targets[contracts.session_manager], closed = "LiveSessionManager", set()
     tried = [(to, function) for to, name in targets.items() for function in functions(name)]
     session = net.open(cast.customer)
     net.deposit(cast.stranger, 77)
@@ -234,7 +236,7 @@ def test_no_function_of_the_network_or_its_token_serves_a_requester_as_a_callbac
         expected = all(any(event.matches(log) for event in EXPECTED) for log in logs)
         if any(moved) or not expected:
             of_use.append(signature)
-    if behaviour is Behaviour.DEPLOYED:
+    if variant is Variant.LIVE:
         assert of_use == ["startUserSession()"]
     else:
         assert of_use == []
@@ -279,7 +281,7 @@ def test_precompiled_contracts_are_called_without_harm(net: Net, cast: Cast) -> 
 
 
 def test_a_callback_that_calls_the_network_again_gets_what_is_its_own(
-    net: Net, cast: Cast, puppet: Puppet
+    net: Net, cast: Cast, puppet: ScriptedContract
 ) -> None:
     """The puppet owns the session, is called back, and is a node that may answer besides."""
     node = net.add_node("puppet", puppet.address)
@@ -329,7 +331,7 @@ def test_a_callback_that_calls_the_network_again_gets_what_is_its_own(
 
 
 def test_a_token_that_calls_back_while_a_callback_closes_finds_nothing_to_take(
-    net: Net, cast: Cast, hostile: str, puppet: Puppet
+    net: Net, cast: Cast, hostile: str, puppet: ScriptedContract
 ) -> None:
     """An answer, its callback, a refund and the token's hook, one within the other."""
     thief = net.create_raw(_starts_a_session(net.router))

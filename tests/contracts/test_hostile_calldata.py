@@ -13,7 +13,9 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import Function, Router, decode
+from ape_dtn.network.abi import Router
+from ape_dtn.types.abi import Function, decode
+from ape_dtn.types.rpc import as_bytes
 from tests.conftest import Cast
 
 from .conftest import NODE_ID, SUCCESS, Ask, Net, Reply
@@ -228,7 +230,7 @@ def test_a_response_in_any_call_data_is_refused_or_read_as_the_abi_has_it(
                 "latest",
             ],
         )
-        fetched = decode(["uint8", "bytes", "bytes"], rpc.as_bytes(found))
+        fetched = decode(["uint8", "bytes", "bytes"], as_bytes(found))
         kinds = ["bytes" if kind == "string" else kind for kind in Router.respond_to_request.inputs]
         if (meant := readable(Function(f"_({','.join(kinds)})"), made)) is not None:
             assert fetched == tuple(meant[1:4]), name

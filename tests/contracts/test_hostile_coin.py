@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Client
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.network.abi import Client
+from ape_dtn.types.transactions import Transaction
 from tests.conftest import Cast
 
 from .client import DELEGATE_CODE, Owned, create, set_delegate
@@ -18,7 +19,7 @@ FORCED = 10**18
 def by_destruction(net: Net, at: str) -> None:
     """A contract destroys itself as it is created, and leaves its coin to somebody."""
     code = bytes.fromhex(f"73{at[2:]}ff")  # selfdestruct(at)
-    sends.send(net.provider, net.cast.stranger, sends.Transaction(None, code, FORCED))
+    transactions.send(net.provider, net.cast.stranger, Transaction(None, code, FORCED))
 
 
 def by_block_rewards(net: Net, at: str) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import Client, NodeManager, Router
-from ape_dtn.chain.reverts import PANIC
+from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import ContractReverted, DtnError
-from ape_dtn.local import Behaviour
+from ape_dtn.network.abi import Client, NodeManager, Router
+from ape_dtn.network.reverts import PANIC
+from ape_dtn.types.rpc import Failure, as_int
 from tests.conftest import Cast
 
 from .client import Owned, reverted
@@ -20,7 +21,7 @@ UNITS = 1_000_000
 OVERFLOW = 0x11
 YEARS = 30 * 365 * 24 * 3600
 
-CODE = 24_576  # bytes that a contract's code may have, which the documented network writes on
+CODE = 24_576  # bytes that a contract's code may have, which the reference network writes on
 BLOCK = 30_000_000  # units of gas
 
 
@@ -82,7 +83,7 @@ def test_a_node_that_is_overtaken_is_refused_and_nobody_pays_twice(net: Net, cas
         (cast.worker, net.router, Router.respond_to_request, Reply().arguments(request)),
     )
 
-    assert sorted(rpc.as_int(each["status"]) for each in receipts) == [0, 1]
+    assert sorted(as_int(each["status"]) for each in receipts) == [0, 1]
     assert net.balance(session) == 800
     assert net.record(request)[-2] == 1
 
@@ -154,11 +155,11 @@ def test_a_status_that_there_is_not_is_refused(net: Net, cast: Cast) -> None:
     net.reply(request)
 
 
-def test_an_answer_is_fetched_as_it_was_given(net: Net, cast: Cast, behaviour: Behaviour) -> None:
-    """The deployed network writes it word by word, at 700 units of gas for each byte: 40 KB are
+def test_an_answer_is_fetched_as_it_was_given(net: Net, cast: Cast, variant: Variant) -> None:
+    """The live network writes it word by word, at 700 units of gas for each byte: 40 KB are
     more than a block."""
     sizes = [0, 1, 31, 32, 33, CODE + 1]
-    if behaviour is Behaviour.DOCUMENTED:
+    if variant is Variant.REFERENCE:
         sizes.append(60_000)
     session = net.open(cast.customer)
     for size in sizes:
@@ -188,7 +189,7 @@ def test_an_answer_that_no_block_takes_is_in_nobodys_way(net: Net, cast: Cast) -
     request = net.ask(cast.customer, session)
     reply = Reply(response=b"\1" * 160_000)
 
-    assert isinstance(try_with(net, BLOCK, request, reply), rpc.Failure)
+    assert isinstance(try_with(net, BLOCK, request, reply), Failure)
 
     net.reply(request, status=FAILURE, message="It is too long.")
     net.close(cast.customer, session)
@@ -200,16 +201,16 @@ def test_an_answer_that_no_block_takes_is_in_nobodys_way(net: Net, cast: Cast) -
 
 @pytest.mark.parametrize("status", [SUCCESS, FAILURE])
 def test_sizes_beyond_all_numbers_cost_the_cap_at_most(
-    net: Net, cast: Cast, behaviour: Behaviour, status: int
+    net: Net, cast: Cast, variant: Variant, status: int
 ) -> None:
-    """The deployed network reverts where they overflow, which is the node's own loss."""
+    """The live network reverts where they overflow, which is the node's own loss."""
     session = net.open(cast.customer, 1_000)
     highest = 2**256 - 1
     for asked, answered in ((highest, 1), (1, highest), (highest, highest), (2**255, 2**255)):
         request = net.ask(cast.customer, session, fee_asked=2, fee_answered=2, most=100)
         before = net.balance(session)
 
-        if behaviour is Behaviour.DEPLOYED:
+        if variant is Variant.LIVE:
             with reverted(PANIC, OVERFLOW):
                 net.reply(request, status=status, asked=asked, answered=answered)
         else:
@@ -218,15 +219,15 @@ def test_sizes_beyond_all_numbers_cost_the_cap_at_most(
 
 
 def test_a_price_beyond_all_numbers_costs_the_cap_at_most(
-    net: Net, cast: Cast, behaviour: Behaviour
+    net: Net, cast: Cast, variant: Variant
 ) -> None:
-    """What a requester offers may overflow with the true sizes: the deployed network then takes the
+    """What a requester offers may overflow with the true sizes: the live network then takes the
     answer of a node alone that gives false ones."""
     session = net.open(cast.customer, 1_000)
     highest = 2**256 - 1
     request = net.ask(cast.customer, session, fee_asked=highest, fee_answered=highest, most=300)
 
-    if behaviour is Behaviour.DEPLOYED:
+    if variant is Variant.LIVE:
         with reverted(PANIC, OVERFLOW):
             net.reply(request)
         net.reply(request, asked=1, answered=0)
@@ -247,7 +248,7 @@ def test_an_answer_lands_wholly_or_not_at_all(net: Net, cast: Cast, size: int) -
     too_little, enough = 50_000, BLOCK
     while enough - too_little > 100:
         gas = (too_little + enough) // 2
-        if isinstance(try_with(net, gas, request, Reply(response=given)), rpc.Failure):
+        if isinstance(try_with(net, gas, request, Reply(response=given)), Failure):
             too_little = gas
         else:
             enough = gas

@@ -1,4 +1,4 @@
-"""What somebody writes on the documented network's pages: it ends anywhere, and means nothing else.
+"""What somebody writes on the reference network's pages: it ends anywhere, and means nothing else.
 
 Requests and answers are kept as the code of contracts, whose addresses follow from what is written.
 How, is in ``pages.py``: the tests here know it, so as to write what is the most dangerous.
@@ -14,8 +14,8 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from ape_dtn.chain.abi import NodeManager
 from ape_dtn.errors import DtnError
+from ape_dtn.network.abi import NodeManager
 from tests.conftest import Cast
 
 from .conftest import FAILURE, MODEL, SUCCESS, Ask, Net, Reply
@@ -41,52 +41,52 @@ def of_length(
 
 @pytest.mark.parametrize("length", [PAGE - 1, PAGE, PAGE + 1, 2 * PAGE])
 def test_an_answer_that_ends_where_a_page_does_is_fetched_as_it_was_given(
-    documented: Net, cast: Cast, length: int
+    reference: Net, cast: Cast, length: int
 ) -> None:
     reply = of_length(
         length,
         lambda data, more: Reply(response=data, message=more.decode()),
-        lambda reply: answer_content(reply, documented.time),
+        lambda reply: answer_content(reply, reference.time),
     )
-    request = documented.ask(cast.customer, documented.open(cast.customer))
+    request = reference.ask(cast.customer, reference.open(cast.customer))
 
-    documented.reply(request, response=reply.response, message=reply.message, gas_limit=BLOCK)
+    reference.reply(request, response=reply.response, message=reply.message, gas_limit=BLOCK)
 
-    assert documented.fetch(request) == (SUCCESS, reply.message, reply.response)
-    assert documented.record(request)[-1][2] == reply.response
+    assert reference.fetch(request) == (SUCCESS, reply.message, reply.response)
+    assert reference.record(request)[-1][2] == reply.response
 
 
 @pytest.mark.parametrize("length", [PAGE, PAGE + 1])
 def test_a_request_that_ends_where_a_page_does_is_read_as_it_was_made(
-    documented: Net, cast: Cast, length: int
+    reference: Net, cast: Cast, length: int
 ) -> None:
-    session = documented.open(cast.customer)
+    session = reference.open(cast.customer)
     ask = of_length(
         length,
         lambda data, more: Ask(call=data, nodes=[keccak(more)] * len(more) + [*Ask.nodes]),
         lambda ask: request_content(ask, session, 0),
     )
 
-    request = documented.ask(cast.customer, session, call=ask.call, nodes=ask.nodes)
+    request = reference.ask(cast.customer, session, call=ask.call, nodes=ask.nodes)
 
-    record = documented.record(request)
+    record = reference.record(request)
     assert (record[5][0], list(record[4][1])) == (ask.call, [*ask.nodes])
-    documented.reply(request)
-    assert documented.fetch(request)[0] == SUCCESS
+    reference.reply(request)
+    assert reference.fetch(request)[0] == SUCCESS
 
 
-def test_words_of_any_kind_are_read_as_they_were_written(documented: Net, cast: Cast) -> None:
+def test_words_of_any_kind_are_read_as_they_were_written(reference: Net, cast: Cast) -> None:
     """All that packing tells apart: how many bytes a word has, and at which of its ends."""
     bits = [1 << bit for bit in range(256)]
     numbers = [0, *bits, *(2**256 - bit for bit in bits), *(bit + 1 for bit in bits[8:])]
     numbers += [(1 << 255) | bit for bit in bits]
     words = b"".join(number.to_bytes(32, "big") for number in numbers)
 
-    request = documented.ask(cast.customer, documented.open(cast.customer), call=words + b"\0\1\0")
-    documented.reply(request, response=b"\1\0" + words, gas_limit=BLOCK)
+    request = reference.ask(cast.customer, reference.open(cast.customer), call=words + b"\0\1\0")
+    reference.reply(request, response=b"\1\0" + words, gas_limit=BLOCK)
 
-    assert documented.record(request)[5][0] == words + b"\0\1\0"
-    assert documented.fetch(request)[2] == b"\1\0" + words
+    assert reference.record(request)[5][0] == words + b"\0\1\0"
+    assert reference.fetch(request)[2] == b"\1\0" + words
 
 
 def with_second_page(
@@ -114,14 +114,14 @@ def node_of(net: Net, account: Any) -> bytes:
 
 @pytest.mark.parametrize("where", ["in a request", "in an answer"])
 def test_what_somebody_has_written_is_never_taken_for_a_request(
-    documented: Net, cast: Cast, where: str
+    reference: Net, cast: Cast, where: str
 ) -> None:
     """On their second page, a thief's request or answer has the terms of a request at the expense
     of somebody else's session: for all that it has, to the thief's node.
 
     No id may lead there, by whatever the addresses of pages are made of.
     """
-    net, thief = documented, cast.stranger
+    net, thief = reference, cast.stranger
     rich, poor = net.open(cast.customer, 1_000_000), net.open(thief, 1)
     node = node_of(net, thief)
     terms = terms_of(Ask(nodes=[node], most=2**96), rich, 0)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.chain.abi import ERC20, Client, Error, Function, Router, SessionManager
-from ape_dtn.chain.reverts import PANIC
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
+from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
+from ape_dtn.network.reverts import PANIC
+from ape_dtn.types.abi import Error, Function
 from tests.conftest import Cast
 
 from .client import (
@@ -26,7 +27,7 @@ from .client import (
     REFUSING,
     TAXED,
     Owned,
-    Puppet,
+    ScriptedContract,
     pay_with,
     played,
     reverted,
@@ -57,12 +58,12 @@ def in_sessions(net: Net, *owners: Any) -> int:
     return sum(units for sessions in of for _, units in sessions)
 
 
-def in_a_hole(behaviour: Behaviour) -> AbstractContextManager[None]:
+def in_a_hole(variant: Variant) -> AbstractContextManager[None]:
     """Passes if nothing is started because the network has less than its sessions are worth.
 
-    The deployed network says so by an underflow.
+    The live network says so by an underflow.
     """
-    if behaviour is Behaviour.DEPLOYED:
+    if variant is Variant.LIVE:
         return reverted(PANIC, UNDERFLOW)
     return reverted(SessionManager.invalid_amount)
 
@@ -120,9 +121,9 @@ def test_a_token_that_takes_a_fee_takes_it_from_whom_it_is_paid_to(
 
 
 def test_a_token_that_refuses_to_move_nothing(
-    net: Net, cast: Cast, behaviour: Behaviour, hostile: str
+    net: Net, cast: Cast, variant: Variant, hostile: str
 ) -> None:
-    """A session that is used up is closed. A free answer reaches the documented network alone:
+    """A session that is used up is closed. A free answer reaches the reference network alone:
     the deployed one makes the node a transfer of nothing."""
     used_up = net.open(cast.customer, 100)
     net.reply(net.ask(cast.customer, used_up, most=100))
@@ -131,7 +132,7 @@ def test_a_token_that_refuses_to_move_nothing(
     behave(net, EXACTING)
 
     net.close(cast.customer, used_up)
-    if behaviour is Behaviour.DEPLOYED:
+    if variant is Variant.LIVE:
         with reverted(NOTHING):
             net.reply(free)
     else:
@@ -157,7 +158,7 @@ def surcharged(net: Net) -> None:
 
 @pytest.mark.parametrize("shrink", [shrunk, surcharged])
 def test_what_a_shrinking_token_leaves_is_paid_to_whoever_closes_first(
-    net: Net, cast: Cast, behaviour: Behaviour, hostile: str, shrink: Callable[[Net], None]
+    net: Net, cast: Cast, variant: Variant, hostile: str, shrink: Callable[[Net], None]
 ) -> None:
     """And what is missing may be made up for by anybody: nothing is stuck for ever.
 
@@ -173,7 +174,7 @@ def test_what_a_shrinking_token_leaves_is_paid_to_whoever_closes_first(
     with reverted(OVERDRAWN, net.contracts.fee_target, 600, 900):
         net.close(cast.stranger, last)
     net.deposit(cast.owner, 200)
-    with in_a_hole(behaviour):
+    with in_a_hole(variant):
         net.start(cast.owner)
 
     net.deposit(cast.owner, 100)
@@ -188,7 +189,7 @@ def test_what_a_shrinking_token_leaves_is_paid_to_whoever_closes_first(
 
 
 def test_a_client_pays_nothing_into_a_hole(
-    net: Net, cast: Cast, behaviour: Behaviour, client: Owned, hostile: str
+    net: Net, cast: Cast, variant: Variant, client: Owned, hostile: str
 ) -> None:
     """Where the bare deposit of the test before was lost, and may be more than the hole."""
     client.approve(1_000_000_000)
@@ -196,7 +197,7 @@ def test_a_client_pays_nothing_into_a_hole(
     shrunk(net)
     before = net.held(cast.customer)
 
-    with in_a_hole(behaviour):
+    with in_a_hole(variant):
         client.start(200)
     with reverted(SessionManager.invalid_amount):
         client.start(300)
@@ -223,7 +224,7 @@ def test_what_a_growing_token_adds_is_a_deposit_like_any_other(
 @pytest.mark.parametrize("manner", [ANNOUNCING, FAITHFUL], ids=["before", "after"])
 @pytest.mark.parametrize("outer", ["close", "reply"])
 def test_what_is_done_while_the_token_moves_makes_nothing_of_nothing(
-    net: Net, cast: Cast, hostile: str, puppet: Puppet, outer: str, manner: int
+    net: Net, cast: Cast, hostile: str, puppet: ScriptedContract, outer: str, manner: int
 ) -> None:
     """A refund on its way out is no deposit, nobody is paid twice, and no session pays for another.
 
@@ -355,10 +356,10 @@ def test_a_network_that_cannot_move_its_tokens_loses_none(
 
 @pytest.mark.parametrize("decimals", [0, 6, 18, 24])
 def test_amounts_are_exact_in_a_token_of_any_decimals(
-    net: Net, cast: Cast, behaviour: Behaviour, decimals: int
+    net: Net, cast: Cast, variant: Variant, decimals: int
 ) -> None:
     """Ten thousand tokens and a unit, of which an answer costs a thousand and a few units."""
-    pay_with(net, behaviour, net.create("TestToken", "Test", "TEST", decimals))
+    pay_with(net, variant, net.create("TestToken", "Test", "TEST", decimals))
     one = 10**decimals
     deposit = 10_000 * one + 1
     net.fund(cast.customer, deposit)
@@ -379,10 +380,10 @@ def test_amounts_are_exact_in_a_token_of_any_decimals(
 
 @pytest.mark.parametrize("bits", [128, 254])
 def test_a_deposit_of_any_size_stands_in_nobodys_way(
-    net: Net, cast: Cast, behaviour: Behaviour, bits: int
+    net: Net, cast: Cast, variant: Variant, bits: int
 ) -> None:
     """However much a stranger lets lie there, others start, ask, are answered and close."""
-    pay_with(net, behaviour, net.create("TestToken", "Test", "TEST", 18))
+    pay_with(net, variant, net.create("TestToken", "Test", "TEST", 18))
     for account in (net.contracts.fee_target, cast.owner):
         net.fund(account, 2**bits - 1)
     net.fund(net.contracts.fee_target, 2)
@@ -405,18 +406,18 @@ def test_a_deposit_of_any_size_stands_in_nobodys_way(
 
 
 def test_what_a_session_cannot_hold_waits_for_the_next(
-    net: Net, cast: Cast, behaviour: Behaviour
+    net: Net, cast: Cast, variant: Variant
 ) -> None:
-    """A session of the documented network takes 12 bytes of units: of a token with 18 decimals, 79
+    """A session of the reference network takes 12 bytes of units: of a token with 18 decimals, 79
     thousand million. Nothing is lost, and a client, which would have left something, reverts."""
-    pay_with(net, behaviour, net.create("TestToken", "Test", "TEST", 18))
+    pay_with(net, variant, net.create("TestToken", "Test", "TEST", 18))
     net.fund(cast.customer, 2**97)
     net.deposit(cast.customer, 2**97)
     sessions = []
     while net.held_by_network > in_sessions(net, cast.customer):
         sessions.append(net.start(cast.customer))
 
-    assert len(sessions) == (1 if behaviour is Behaviour.DEPLOYED else 3)
+    assert len(sessions) == (1 if variant is Variant.LIVE else 3)
     assert in_sessions(net, cast.customer) == 2**97
     for session in sessions:
         net.close(cast.customer, session)
@@ -445,13 +446,13 @@ def test_a_token_that_says_nothing_of_balances_starts_nothing_and_closes_all(
 
 
 def test_a_token_that_denies_what_the_network_has_starts_nothing_and_closes_all(
-    net: Net, cast: Cast, behaviour: Behaviour, hostile: str
+    net: Net, cast: Cast, variant: Variant, hostile: str
 ) -> None:
     session = net.open(cast.customer, 1_000)
     net.deposit(cast.stranger, 100)
     net.send(cast.owner, hostile, SPEAK, FALSE, 0)
 
-    with in_a_hole(behaviour):
+    with in_a_hole(variant):
         net.start(cast.stranger)
     net.close(cast.customer, session)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from tests.once import once_a_run
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ LEAST = 5
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What Forge reports of a game on each behaviour."""
+    """What Forge reports of a game on each variant."""
     return once_a_run(tmp_path_factory, "invariants", _play)[1]
 
 
@@ -42,8 +42,8 @@ def _play(_: Path) -> Any:
 
 
 @pytest.fixture
-def game(played: Any, behaviour: Behaviour) -> Any:
-    (found,) = played[f"Money.sol:{behaviour.value}Money"]["test_results"].values()
+def game(played: Any, variant: Variant) -> Any:
+    (found,) = played[f"Money.sol:{variant.value}Money"]["test_results"].values()
     return found
 
 

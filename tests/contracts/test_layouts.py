@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function, SessionManager
+from ape_dtn.chain import transactions
+from ape_dtn.network.abi import SessionManager
+from ape_dtn.types.abi import Function
 from audit import layouts, sources
 from tests.conftest import Cast
 
 from .conftest import Net
 
-SESSIONS = "contracts/network/deployed/DeployedSessionManager.sol"
+SESSIONS = "contracts/network/live/LiveSessionManager.sol"
 KEPT = """
 pragma solidity ^0.8.24;
 contract Kept {
@@ -157,9 +158,9 @@ def test_an_upgrade_that_adds_a_member_finds_all_that_was_there(deployed: Net, c
     for before, added in ((last, last + "uint256 added;"), (getter, ADDED + getter)):
         assert text.count(before) == 1
         text = text.replace(before, added)
-    output = {SESSIONS: {"DeployedSessionManager": ["evm.bytecode.object"]}}
+    output = {SESSIONS: {"LiveSessionManager": ["evm.bytecode.object"]}}
     made = sources.compiled({SESSIONS: text}, output, viaIR=False)["contracts"][SESSIONS]
-    code = bytes.fromhex(made["DeployedSessionManager"]["evm"]["bytecode"]["object"])
+    code = bytes.fromhex(made["LiveSessionManager"]["evm"]["bytecode"]["object"])
     session_id = deployed.open(cast.customer, 1_000)
     sessions = deployed.contracts.session_manager
 
@@ -172,7 +173,7 @@ def test_an_upgrade_that_adds_a_member_finds_all_that_was_there(deployed: Net, c
         ]
 
     before = state()
-    implementation = sends.create(deployed.provider, cast.owner, code)
+    implementation = transactions.create(deployed.provider, cast.owner, code)
     deployed.send(cast.owner, sessions, "upgradeToAndCall(address,bytes)", implementation, b"")
     assert deployed.read(sessions, GET_ADDED) == 0
     deployed.send(cast.owner, sessions, "setAdded(uint256)", 2**256 - 1)

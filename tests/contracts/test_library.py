@@ -8,9 +8,10 @@ import pytest
 from eth_abi import decode
 from eth_utils import keccak
 
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function, Router
+from ape_dtn.chain import transactions
 from ape_dtn.errors import ContractReverted
+from ape_dtn.network.abi import Router
+from ape_dtn.types.abi import Function
 from tests.conftest import Cast
 
 from .conftest import (
@@ -42,9 +43,9 @@ def initialization(owner: str, router: str) -> bytes:
 
 
 @pytest.fixture
-def consumer(documented: Net, cast: Cast, project: Any) -> str:
+def consumer(reference: Net, cast: Cast, project: Any) -> str:
     """A plain contract of the customer's that uses AI."""
-    arguments = (documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+    arguments = (reference.router, MODEL_NAME, NODE_NAME, FEE, MOST)
     return str(project.ReuseSession.deploy(*arguments, sender=cast.customer).address)
 
 
@@ -54,10 +55,10 @@ def implementation(cast: Cast, project: Any) -> str:
 
 
 @pytest.fixture
-def upgradeable(documented: Net, cast: Cast, implementation: str) -> str:
+def upgradeable(reference: Net, cast: Cast, implementation: str) -> str:
     """An upgradeable contract of the customer's that uses AI."""
-    data = initialization(cast.customer.address, documented.router)
-    return documented.create("DtnProxy", implementation, data)
+    data = initialization(cast.customer.address, reference.router)
+    return reference.create("DtnProxy", implementation, data)
 
 
 @pytest.fixture(params=["plain", "upgradeable"])
@@ -70,23 +71,23 @@ def either(request: pytest.FixtureRequest) -> str:
 # WithDtnAi and WithDtnAiUpgradeable.
 
 
-def test_ai_is_the_router(documented: Net, either: str) -> None:
-    assert documented.read(either, AI) == documented.router
+def test_ai_is_the_router(reference: Net, either: str) -> None:
+    assert reference.read(either, AI) == reference.router
 
 
 @pytest.mark.parametrize("function", [ON_ANSWER, ON_FAILURE])
 @pytest.mark.parametrize("caller", ["customer", "stranger", "worker"])
 def test_nobody_but_the_network_plays_its_callbacks(
-    documented: Net, cast: Cast, either: str, function: Function, caller: str
+    reference: Net, cast: Cast, either: str, function: Function, caller: str
 ) -> None:
     account = getattr(cast, caller)
 
     with refused(ContractReverted, raw("OnlyDtn(address)", account.address)):
-        documented.send(account, either, function, b"\x01" * 32)
+        reference.send(account, either, function, b"\x01" * 32)
 
 
 def test_another_router_is_not_let_in(
-    documented: Net, deployed: Net, cast: Cast, either: str
+    reference: Net, deployed: Net, cast: Cast, either: str
 ) -> None:
     callback = (ON_ANSWER.selector, ON_FAILURE.selector, either)
     session = deployed.open(cast.customer)
@@ -100,79 +101,77 @@ def test_another_router_is_not_let_in(
 
 
 def test_a_plain_contract_refuses_a_router_without_code(
-    documented: Net, cast: Cast, project: Any
+    reference: Net, cast: Cast, project: Any
 ) -> None:
     nobody = cast.stranger.address
     constructor = project.ReuseSession.constructor
     data = constructor.serialize_transaction(nobody, MODEL_NAME, NODE_NAME, FEE, MOST).data
     with refused(ContractReverted, f"NotARouter(router={nobody})"):
-        sends.create(documented.provider, cast.customer, bytes(data))
+        transactions.create(reference.provider, cast.customer, bytes(data))
 
 
 def test_an_upgradeable_contract_refuses_a_router_without_code(
-    documented: Net, cast: Cast, implementation: str
+    reference: Net, cast: Cast, implementation: str
 ) -> None:
     nobody = cast.stranger.address
 
     with refused(ContractReverted, f"NotARouter(router={nobody})"):
-        documented.create("DtnProxy", implementation, initialization(nobody, nobody))
+        reference.create("DtnProxy", implementation, initialization(nobody, nobody))
 
 
-def test_ai_outlives_an_upgrade(
-    documented: Net, cast: Cast, project: Any, upgradeable: str
-) -> None:
+def test_ai_outlives_an_upgrade(reference: Net, cast: Cast, project: Any, upgradeable: str) -> None:
     second = str(project.UpgradeableConsumer.deploy(sender=cast.customer).address)
 
-    documented.send(cast.customer, upgradeable, UPGRADE, second, b"")
+    reference.send(cast.customer, upgradeable, UPGRADE, second, b"")
 
-    assert address_at(documented.provider, upgradeable, IMPLEMENTATION) == second
-    assert documented.read(upgradeable, AI) == documented.router
+    assert address_at(reference.provider, upgradeable, IMPLEMENTATION) == second
+    assert reference.read(upgradeable, AI) == reference.router
 
 
 def test_an_upgradeable_contract_is_initialized_once(
-    documented: Net, cast: Cast, upgradeable: str
+    reference: Net, cast: Cast, upgradeable: str
 ) -> None:
-    arguments = (cast.stranger.address, documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+    arguments = (cast.stranger.address, reference.router, MODEL_NAME, NODE_NAME, FEE, MOST)
 
     with refused(ContractReverted, raw("InvalidInitialization()")):
-        documented.send(cast.stranger, upgradeable, INITIALIZE, *arguments)
+        reference.send(cast.stranger, upgradeable, INITIALIZE, *arguments)
 
 
 def test_an_implementation_is_never_initialized(
-    documented: Net, cast: Cast, implementation: str
+    reference: Net, cast: Cast, implementation: str
 ) -> None:
-    arguments = (cast.stranger.address, documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+    arguments = (cast.stranger.address, reference.router, MODEL_NAME, NODE_NAME, FEE, MOST)
 
     with refused(ContractReverted, raw("InvalidInitialization()")):
-        documented.send(cast.stranger, implementation, INITIALIZE, *arguments)
+        reference.send(cast.stranger, implementation, INITIALIZE, *arguments)
 
 
 def test_only_the_owner_upgrades(
-    documented: Net, cast: Cast, implementation: str, upgradeable: str
+    reference: Net, cast: Cast, implementation: str, upgradeable: str
 ) -> None:
     refusal = raw("OwnableUnauthorizedAccount(address)", cast.stranger.address)
 
     with refused(ContractReverted, refusal):
-        documented.send(cast.stranger, upgradeable, UPGRADE, implementation, b"")
+        reference.send(cast.stranger, upgradeable, UPGRADE, implementation, b"")
 
 
-def test_ai_is_stored_where_erc7201_puts_it(documented: Net, upgradeable: str) -> None:
+def test_ai_is_stored_where_erc7201_puts_it(reference: Net, upgradeable: str) -> None:
     slot = erc7201("ape-dtn.WithDtnAi")
 
-    assert address_at(documented.provider, upgradeable, slot) == documented.router
+    assert address_at(reference.provider, upgradeable, slot) == reference.router
 
 
 # DtnDefaults.
 
 
 @pytest.fixture
-def recorded(documented: Net, cast: Cast, project: Any) -> tuple[Any, ...]:
+def recorded(reference: Net, cast: Cast, project: Any) -> tuple[Any, ...]:
     """What the router has of a request that was made with the defaults."""
-    arguments = (documented.router, MODEL_NAME, NODE_NAME, FEE, MOST)
+    arguments = (reference.router, MODEL_NAME, NODE_NAME, FEE, MOST)
     contract = project.ValidateSession.deploy(*arguments, sender=cast.customer)
-    documented.fund(contract, MOST)
-    documented.send(cast.customer, str(contract.address), "ask(string)", "What, if anything?")
-    return documented.record(bytes(contract.requestId()))
+    reference.fund(contract, MOST)
+    reference.send(cast.customer, str(contract.address), "ask(string)", "What, if anything?")
+    return reference.record(bytes(contract.requestId()))
 
 
 def test_the_default_routing_trusts_one_node_for_any_one_answer(

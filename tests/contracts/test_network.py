@@ -10,14 +10,10 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import ERC20, Function, ModelManager, NodeManager, Router, SessionManager
-from ape_dtn.errors import (
-    ContractReverted,
-    DtnError,
-    ModelNotFound,
-    SessionNotFound,
-)
-from ape_dtn.local import NODE_USER, Behaviour, FeeToken, create_token
+from ape_dtn.deployment.assemble import NODE_USER, FeeToken, Variant, create_token
+from ape_dtn.errors import ContractReverted, DtnError, ModelNotFound, SessionNotFound
+from ape_dtn.network.abi import ERC20, ModelManager, NodeManager, Router, SessionManager
+from ape_dtn.types.abi import Function
 from tests.conftest import Cast
 
 from .conftest import (
@@ -53,17 +49,17 @@ INITIALIZE = {
     "NamespaceManager": "initialize(address)",
 }
 
-# The documented router is the session manager too.
+# The reference router is the session manager too.
 each_contract = pytest.mark.parametrize(
-    ("behaviour", "contract"),
+    ("variant", "contract"),
     [
-        (behaviour, contract)
-        for behaviour in Behaviour
+        (variant, contract)
+        for variant in Variant
         for contract in INITIALIZE
-        if (behaviour, contract) != (Behaviour.DOCUMENTED, "SessionManager")
+        if (variant, contract) != (Variant.REFERENCE, "SessionManager")
     ],
-    indirect=["behaviour"],
-    ids=lambda each: each.value.lower() if isinstance(each, Behaviour) else each,
+    indirect=["variant"],
+    ids=lambda each: each.value.lower() if isinstance(each, Variant) else each,
 )
 
 
@@ -78,13 +74,13 @@ def proxy(net: Net, contract: str) -> str:
     }[contract]
 
 
-def implementation_of(net: Net, behaviour: Behaviour, contract: str) -> str:
+def implementation_of(net: Net, variant: Variant, contract: str) -> str:
     """A new one of the code behind a proxy."""
     if contract in ("ModelManager", "NamespaceManager"):
         return net.create(contract)
-    if (behaviour, contract) == (Behaviour.DOCUMENTED, "Router"):
-        return net.create("DocumentedRouter", net.contracts.fee_token)
-    return net.create(f"{behaviour.value}{contract}")
+    if (variant, contract) == (Variant.REFERENCE, "Router"):
+        return net.create("ReferenceRouter", net.contracts.fee_token)
+    return net.create(f"{variant.value}{contract}")
 
 
 def initialization(contract: str, owner: str) -> tuple[str, tuple[str, ...]]:
@@ -125,9 +121,9 @@ def test_a_proxy_cannot_be_initialized_again(net: Net, cast: Cast, contract: str
 
 
 @each_contract
-def test_only_the_owner_upgrades(net: Net, cast: Cast, behaviour: Behaviour, contract: str) -> None:
+def test_only_the_owner_upgrades(net: Net, cast: Cast, variant: Variant, contract: str) -> None:
     upgraded = proxy(net, contract)
-    implementation = implementation_of(net, behaviour, contract)
+    implementation = implementation_of(net, variant, contract)
 
     with refused(ContractReverted, not_owner(cast.stranger)):
         net.send(cast.stranger, upgraded, UPGRADE, implementation, b"")
@@ -138,11 +134,11 @@ def test_only_the_owner_upgrades(net: Net, cast: Cast, behaviour: Behaviour, con
 
 @each_contract
 def test_nothing_but_an_upgradeable_contract_comes_behind_a_proxy(
-    net: Net, cast: Cast, behaviour: Behaviour, contract: str
+    net: Net, cast: Cast, variant: Variant, contract: str
 ) -> None:
     token = net.contracts.fee_token
     invalid = raw("ERC1967InvalidImplementation(address)", token)
-    if (behaviour, contract) == (Behaviour.DOCUMENTED, "Router"):
+    if (variant, contract) == (Variant.REFERENCE, "Router"):
         invalid = "execution reverted"  # it is asked for its fee token first, and has none
 
     with refused(ContractReverted, invalid):
@@ -157,7 +153,7 @@ def test_an_implementation_cannot_be_upgraded_itself(net: Net, cast: Cast, contr
         net.send(cast.owner, implementation, UPGRADE, implementation, b"")
 
 
-def test_all_that_is_stored_outlives_an_upgrade(net: Net, cast: Cast, behaviour: Behaviour) -> None:
+def test_all_that_is_stored_outlives_an_upgrade(net: Net, cast: Cast, variant: Variant) -> None:
     session = net.open(cast.customer, 1_000)
     answered = net.ask(cast.customer, session, most=300)
     net.reply(answered)
@@ -185,20 +181,20 @@ def test_all_that_is_stored_outlives_an_upgrade(net: Net, cast: Cast, behaviour:
 
     before = state()
     for contract, upgraded in {proxy(net, each): each for each in reversed(INITIALIZE)}.items():
-        implementation = implementation_of(net, behaviour, upgraded)
+        implementation = implementation_of(net, variant, upgraded)
         net.send(cast.owner, contract, UPGRADE, implementation, b"")
 
     assert state() == before
 
 
 def test_no_code_for_another_token_comes_behind_the_documented_router(
-    documented: Net, cast: Cast
+    reference: Net, cast: Cast
 ) -> None:
-    other = create_token(documented.provider, cast.owner, FeeToken.USDT)
-    implementation = documented.create("DocumentedRouter", other)
+    other = create_token(reference.provider, cast.owner, FeeToken.USDT)
+    implementation = reference.create("ReferenceRouter", other)
 
     with refused(ContractReverted, "Different fee token"):
-        documented.send(cast.owner, documented.router, UPGRADE, implementation, b"")
+        reference.send(cast.owner, reference.router, UPGRADE, implementation, b"")
 
 
 @pytest.mark.parametrize(
@@ -232,27 +228,27 @@ def test_registries_look_names_up_in_the_namespace_manager(net: Net, contract: s
 
 
 def test_the_documented_router_keeps_little_and_where_erc7201_puts_it(
-    documented: Net, cast: Cast
+    reference: Net, cast: Cast
 ) -> None:
-    first, second = documented.open(cast.customer, 1_000), documented.open(cast.customer, 2_000)
-    documented.reply(documented.ask(cast.customer, second, most=200))
-    documented.ask(cast.customer, first, most=300)
-    documented.ask(cast.customer, second, most=400)
+    first, second = reference.open(cast.customer, 1_000), reference.open(cast.customer, 2_000)
+    reference.reply(reference.ask(cast.customer, second, most=200))
+    reference.ask(cast.customer, first, most=300)
+    reference.ask(cast.customer, second, most=400)
 
     def word(name: str, offset: int) -> int:
-        return storage_at(documented.provider, documented.router, erc7201(name) + offset)
+        return storage_at(reference.provider, reference.router, erc7201(name) + offset)
 
     def in_mapping(key: Any, kind: str, offset: int) -> int:
         mapped = keccak(encode([kind, "uint256"], [key, erc7201("ape-dtn.Sessions") + offset]))
-        return storage_at(documented.provider, documented.router, int.from_bytes(mapped, "big"))
+        return storage_at(reference.provider, reference.router, int.from_bytes(mapped, "big"))
 
-    models, nodes = documented.contracts.model_manager, documented.contracts.node_manager
+    models, nodes = reference.contracts.model_manager, reference.contracts.node_manager
     assert word("ape-dtn.Requests", 0) == 3 << 160 | int(models, 16)
     assert word("ape-dtn.Requests", 1) == 1 << 160 | int(nodes, 16)
-    count, held = second, documented.held_by_network
+    count, held = second, reference.held_by_network
     assert word("ape-dtn.Sessions", 0) == count << 192 | held
     owner = int(cast.customer.address, 16)
-    assert in_mapping(second, "uint256", 1) == documented.balance(second) << 160 | owner
+    assert in_mapping(second, "uint256", 1) == reference.balance(second) << 160 | owner
     newest = in_mapping(cast.customer.address, "address", 2)
     assert newest == 400 << 128 | first << 64 | second
     assert in_mapping(first, "uint256", 3) == 300 << 128 | second
@@ -286,9 +282,9 @@ def test_only_the_owner_gives_a_contract_away(net: Net, cast: Cast, contract: st
 
 
 def test_only_the_owner_chooses_the_contracts_behind_the_router(
-    net: Net, cast: Cast, behaviour: Behaviour
+    net: Net, cast: Cast, variant: Variant
 ) -> None:
-    count = 2 if behaviour is Behaviour.DOCUMENTED else 3
+    count = 2 if variant is Variant.REFERENCE else 3
     managers = (cast.stranger.address,) * count
     signature = f"setManagers({','.join(['address'] * count)})"
 
@@ -649,12 +645,10 @@ def test_completed_requests_are_read_in_pages(
     ("first", "end", "panic"), [(0, 4, "Panic(code=50)"), (2, 1, "Panic(code=17)")]
 )
 def test_a_page_beyond_the_end_or_backwards_is_refused(
-    net: Net, behaviour: Behaviour, three: list[bytes], first: int, end: int, panic: str
+    net: Net, variant: Variant, three: list[bytes], first: int, end: int, panic: str
 ) -> None:
     assert len(three) == 3
-    with refused(
-        ContractReverted, panic if behaviour is Behaviour.DEPLOYED else "No such requests"
-    ):
+    with refused(ContractReverted, panic if variant is Variant.LIVE else "No such requests"):
         net.read(net.router, Router.get_pending_requests, first, end)
 
 
@@ -694,23 +688,23 @@ def test_an_unknown_request_is_empty(net: Net) -> None:
     assert record[6] == NO_CALLBACK
 
 
-def test_an_unknown_request_cannot_be_answered(deployed: Net, documented: Net) -> None:
+def test_an_unknown_request_cannot_be_answered(deployed: Net, reference: Net) -> None:
     with refused(ContractReverted, "Node does not have required trust namespace"):
         deployed.reply(b"\x01" * 32)
     with refused(ContractReverted, "Request does not exist"):
-        documented.reply(b"\x01" * 32)
+        reference.reply(b"\x01" * 32)
 
 
-def test_a_node_answers_once(deployed: Net, documented: Net, cast: Cast) -> None:
+def test_a_node_answers_once(deployed: Net, reference: Net, cast: Cast) -> None:
     request = deployed.ask(cast.customer, deployed.open(cast.customer), redundancy=2)
     deployed.reply(request)
     with refused(ContractReverted, "Node already responded"):
         deployed.reply(request)
 
-    request = documented.ask(cast.customer, documented.open(cast.customer))
-    documented.reply(request)
+    request = reference.ask(cast.customer, reference.open(cast.customer))
+    reference.reply(request)
     with refused(ContractReverted, "Request already completed"):
-        documented.reply(request)
+        reference.reply(request)
 
 
 def test_a_request_is_completed_once(net: Net, cast: Cast) -> None:
@@ -825,18 +819,18 @@ def test_the_test_tokens_differ_in_what_transfer_returns(any_net: Net, cast: Cas
 
 
 def test_an_owner_who_replaces_the_node_manager_is_paid_what_is_open(
-    documented: Net, cast: Cast
+    reference: Net, cast: Cast
 ) -> None:
     """And nothing beyond it: an owner is to be trusted with what is asked, see SECURITY.md."""
-    session = documented.open(cast.customer, 1_000_000)
-    request = documented.ask(cast.customer, session, most=300_000)
-    before = documented.held(cast.owner)
-    takes_anybody = documented.create_raw("5f195f5260205ff3")
+    session = reference.open(cast.customer, 1_000_000)
+    request = reference.ask(cast.customer, session, most=300_000)
+    before = reference.held(cast.owner)
+    takes_anybody = reference.create_raw("5f195f5260205ff3")
     replace = Function("setManagers(address,address)")
-    models = documented.contracts.model_manager
-    documented.send(cast.owner, documented.router, replace, takes_anybody, models)
+    models = reference.contracts.model_manager
+    reference.send(cast.owner, reference.router, replace, takes_anybody, models)
 
-    documented.reply(request, worker=cast.owner, asked=10**9, answered=0)
+    reference.reply(request, worker=cast.owner, asked=10**9, answered=0)
 
-    assert documented.held(cast.owner) == before + 300_000
-    assert documented.balance(session) == 700_000
+    assert reference.held(cast.owner) == before + 300_000
+    assert reference.balance(session) == 700_000

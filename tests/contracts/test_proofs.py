@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="halmos needs Python 3.11")
 
 PROOFS = Path(__file__).parents[2] / "proofs"
-SHORT = "^(Client|DeployedCharging|DocumentedFee|DocumentedLedger|MistakenClient|MistakenCharge)$"
+SHORT = "^(Client|LiveCharging|ReferenceFee|ReferenceLedger|MistakenClient|MistakenCharge)$"
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def test_whoever_claims_has_a_mistaken_double() -> None:
         *(contracts(source) for source in PROOFS.glob("*.sol") if source != mistaken)
     )
 
-    # What is claimed of both behaviours is the same.
-    behaviour = re.compile("^(Deployed|Documented)")
-    assert {behaviour.sub("", name) for name in claiming} == {
-        behaviour.sub("", name) for name in doubled
+    # What is claimed of both variants is the same.
+    variant = re.compile("^(Live|Reference)")
+    assert {variant.sub("", name) for name in claiming} == {
+        variant.sub("", name) for name in doubled
     }

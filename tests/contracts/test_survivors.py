@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function, Router, SessionManager
 from ape_dtn.errors import CallbackGasMissing
+from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.types.abi import Function
+from ape_dtn.types.transactions import Receipt
 from tests.conftest import Cast
 
 from .conftest import FAILURE, NODE_ID, SUCCESS, Ask, Net, refused, storage_at
@@ -20,7 +21,7 @@ from .conftest import FAILURE, NODE_ID, SUCCESS, Ask, Net, refused, storage_at
 GET_RESERVED = Function("getReserved(uint256)", "uint256")
 
 
-def moves(net: Net, receipt: sends.Receipt) -> int:
+def moves(net: Net, receipt: Receipt) -> int:
     """How many times a transaction had the token do something."""
     token = net.contracts.fee_token
     return sum(1 for log in receipt.logs if log.address == token)
@@ -37,37 +38,35 @@ def test_an_empty_session_closes_without_a_transfer(net: Net, cast: Cast) -> Non
 
 
 def test_an_answer_that_costs_nothing_is_given_without_a_transfer(
-    documented: Net, cast: Cast
+    reference: Net, cast: Cast
 ) -> None:
-    session = documented.open(cast.customer, 1_000)
-    request = documented.ask(cast.customer, session, fee_asked=0, fee_answered=0)
+    session = reference.open(cast.customer, 1_000)
+    request = reference.ask(cast.customer, session, fee_asked=0, fee_answered=0)
 
-    assert moves(documented, documented.reply(request)) == 0
-    assert documented.is_completed(request)
-    assert documented.balance(session) == 1_000
+    assert moves(reference, reference.reply(request)) == 0
+    assert reference.is_completed(request)
+    assert reference.balance(session) == 1_000
 
 
 @pytest.mark.parametrize("order", permutations(range(4)), ids=str)
 def test_sessions_close_in_any_order_and_the_others_stay_as_they_are(
-    documented: Net, cast: Cast, order: tuple[int, ...]
+    reference: Net, cast: Cast, order: tuple[int, ...]
 ) -> None:
     # They are linked to each other, the one opened next and the one opened before.
-    manager = documented.contracts.session_manager
-    opened = [documented.open(cast.customer, 1_000) for _ in order]
+    manager = reference.contracts.session_manager
+    opened = [reference.open(cast.customer, 1_000) for _ in order]
     for i, session in enumerate(opened):
-        documented.ask(cast.customer, session, most=100 + i)
+        reference.ask(cast.customer, session, most=100 + i)
 
     for i in order:
-        documented.close(cast.customer, opened[i])
+        reference.close(cast.customer, opened[i])
         order = order[1:]
         left = [opened[j] for j in sorted(order)]
-        listed = documented.read(
-            manager, SessionManager.get_user_session_ids, cast.customer.address
-        )
+        listed = reference.read(manager, SessionManager.get_user_session_ids, cast.customer.address)
         assert list(listed) == left
         for j in sorted(order):
-            assert documented.read(manager, GET_RESERVED, opened[j]) == 100 + j
-            assert documented.session(opened[j]) == (cast.customer.address, 1_000)
+            assert reference.read(manager, GET_RESERVED, opened[j]) == 100 + j
+            assert reference.session(opened[j]) == (cast.customer.address, 1_000)
 
 
 def test_the_session_manager_names_the_token_and_the_target_as_the_router_does(net: Net) -> None:
@@ -113,7 +112,7 @@ def test_what_a_callback_reverts_with_is_told(net: Net, cast: Cast) -> None:
     assert failed == {"requestId": request, "data": bytes.fromhex("deadbeef")}
 
 
-def told(receipt: sends.Receipt) -> list[tuple[str, dict[str, Any]]]:
+def told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
     """What the network says in a transaction, in order: the token's own events are left out."""
     events = (
         SessionManager.session_started,

@@ -15,9 +15,9 @@ import pytest
 from eth_abi import decode, encode
 from eth_utils import keccak
 
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function
+from ape_dtn.chain import transactions
 from ape_dtn.errors import ContractReverted
+from ape_dtn.types.abi import Function
 from tests.conftest import Cast
 from tests.wheel import python, run, wheel
 
@@ -211,68 +211,68 @@ def test_a_users_contracts_compile(contracts: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def plain(documented: Net, cast: Cast, contracts: dict[str, Any]) -> str:
+def plain(reference: Net, cast: Cast, contracts: dict[str, Any]) -> str:
     code = bytes.fromhex(contracts["Plain"]["deploymentBytecode"]["bytecode"].removeprefix("0x"))
-    code += encode(["address"], [documented.router])
-    return sends.create(documented.provider, cast.owner, code)
+    code += encode(["address"], [reference.router])
+    return transactions.create(reference.provider, cast.owner, code)
 
 
-def test_a_users_contract_knows_the_router(documented: Net, plain: str) -> None:
-    assert documented.read(plain, Function("ai()", "address")) == documented.router
+def test_a_users_contract_knows_the_router(reference: Net, plain: str) -> None:
+    assert reference.read(plain, Function("ai()", "address")) == reference.router
 
 
 def test_an_initializer_of_the_library_works_in_initializers_alone(
-    documented: Net, cast: Cast, contracts: dict[str, Any]
+    reference: Net, cast: Cast, contracts: dict[str, Any]
 ) -> None:
     code = contracts["Upgradeable"]["deploymentBytecode"]["bytecode"].removeprefix("0x")
-    contract = sends.create(documented.provider, cast.owner, bytes.fromhex(code))
+    contract = transactions.create(reference.provider, cast.owner, bytes.fromhex(code))
 
     with refused(ContractReverted, raw("NotInitializing()")):
-        documented.send(cast.owner, contract, "forgetInitializer(address)", documented.router)
+        reference.send(cast.owner, contract, "forgetInitializer(address)", reference.router)
 
-    documented.send(cast.owner, contract, "initialize(address)", documented.router)
-    assert documented.read(contract, Function("ai()", "address")) == documented.router
+    reference.send(cast.owner, contract, "initialize(address)", reference.router)
+    assert reference.read(contract, Function("ai()", "address")) == reference.router
 
 
-def test_any_of_trusts_exactly_these_nodes(documented: Net, plain: str) -> None:
+def test_any_of_trusts_exactly_these_nodes(reference: Net, plain: str) -> None:
     ids = (b"\x01" * 32, b"\x02" * 32)
 
-    routing = documented.read(plain, Function("anyOf(bytes32[])", ROUTING), ids)
+    routing = reference.read(plain, Function("anyOf(bytes32[])", ROUTING), ids)
 
     assert routing == ((), ids, 1, 8, ANY)
 
 
-def test_node_trusts_the_node_of_that_name(documented: Net, plain: str) -> None:
-    routing = documented.read(plain, Function("node(string)", ROUTING), "node.alice.first")
+def test_node_trusts_the_node_of_that_name(reference: Net, plain: str) -> None:
+    routing = reference.read(plain, Function("node(string)", ROUTING), "node.alice.first")
 
     assert routing == ((), (keccak(text="node.alice.first"),), 1, 8, ANY)
 
 
-def test_namespace_trusts_by_the_registrys_hash(documented: Net, plain: str) -> None:
+def test_namespace_trusts_by_the_registrys_hash(reference: Net, plain: str) -> None:
     name = "trust.system.authored"
 
-    routing = documented.read(plain, Function("namespace(string)", ROUTING), name)
+    routing = reference.read(plain, Function("namespace(string)", ROUTING), name)
 
     assert routing == ((keccak(text=name),), (), 1, 8, ANY)
 
 
-def test_text_asks_one_line_directly(documented: Net, plain: str) -> None:
+def test_text_asks_one_line_directly(reference: Net, plain: str) -> None:
     text = Function("text(string,uint256,uint256)", REQUEST)
 
-    call, *rest = documented.read(plain, text, "Hello?", 7, 9_000)
+    call, *rest = reference.read(plain, text, "Hello?", 7, 9_000)
 
     assert decode(["string[]"], call) == (("Hello?",),)
     assert rest == [b"", DIRECT, 7, 7, 9_000]
 
 
-def test_no_callback_calls_nothing(documented: Net, plain: str) -> None:
-    found = documented.read(plain, Function("noCallback()", "(bytes4,bytes4,address)"))
+def test_no_callback_calls_nothing(reference: Net, plain: str) -> None:
+    found = reference.read(plain, Function("noCallback()", "(bytes4,bytes4,address)"))
 
     assert found == NO_CALLBACK
 
 
-def test_id_and_one_are_what_the_registries_compute(documented: Net, plain: str) -> None:
+def test_id_and_one_are_what_the_registries_compute(reference: Net, plain: str) -> None:
     name, value = "model.system.openai-gpt-5", b"\x03" * 32
 
-    assert documented.read(plain, Function("id(string)", "bytes32"), name) == keccak(text=name)
-    assert documented.read(plain, Function("one(bytes32)", "bytes32[]"), value) == (value,)
+    assert reference.read(plain, Function("id(string)", "bytes32"), name) == keccak(text=name)
+    assert reference.read(plain, Function("one(bytes32)", "bytes32[]"), value) == (value,)

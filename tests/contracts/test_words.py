@@ -1,4 +1,4 @@
-"""ABI-encoded data comes out of ``Words`` as it went in, whatever it is."""
+"""ABI-encoded data comes out of ``ZeroPacking`` as it went in, whatever it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from eth_abi import encode
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function
+from ape_dtn.chain import transactions
+from ape_dtn.types.abi import Function
 from audit import sources
 from tests.conftest import Cast
 
@@ -18,11 +18,11 @@ from .conftest import Net
 
 HARNESS = """
 pragma solidity ^0.8.24;
-import {Words} from "contracts/network/documented/Words.sol";
+import {ZeroPacking} from "contracts/network/reference/ZeroPacking.sol";
 
 contract Harness {
     function pack(bytes memory data) external pure returns (bytes memory) {
-        return Words.pack(data);
+        return ZeroPacking.pack(data);
     }
 
     function thereAndBack(
@@ -30,11 +30,11 @@ contract Harness {
         bytes memory before,
         bytes memory behind
     ) external pure returns (bytes memory found, bytes memory otherFound) {
-        bytes memory packed = Words.pack(data);
+        bytes memory packed = ZeroPacking.pack(data);
         bytes memory other = bytes.concat(data);
         bytes memory all = bytes.concat(before, packed, behind);
-        found = Words.unpack(all, before.length, before.length + packed.length);
-        otherFound = Words.unpack(Words.pack(other), 0, packed.length);
+        found = ZeroPacking.unpack(all, before.length, before.length + packed.length);
+        otherFound = ZeroPacking.unpack(ZeroPacking.pack(other), 0, packed.length);
         require(keccak256(other) == keccak256(data), "What is beside it has changed");
     }
 }
@@ -64,8 +64,8 @@ def creation_code() -> bytes:
 
 
 @pytest.fixture
-def harness(documented: Net, cast: Cast, creation_code: bytes) -> str:
-    return sends.create(documented.provider, cast.owner, creation_code)
+def harness(reference: Net, cast: Cast, creation_code: bytes) -> str:
+    return transactions.create(reference.provider, cast.owner, creation_code)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -73,11 +73,11 @@ def harness(documented: Net, cast: Cast, creation_code: bytes) -> str:
 @example([every_end], b"\1", b"\xff" * 40)
 @given(st.lists(words, max_size=40), st.binary(max_size=40), st.binary(max_size=40))
 def test_what_is_packed_is_unpacked_as_it_was(
-    documented: Net, harness: str, some: list[bytes], before: bytes, behind: bytes
+    reference: Net, harness: str, some: list[bytes], before: bytes, behind: bytes
 ) -> None:
     data = b"".join(some)
 
-    assert documented.read(harness, THERE_AND_BACK, data, before, behind) == (data, data)
+    assert reference.read(harness, THERE_AND_BACK, data, before, behind) == (data, data)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_what_is_packed_is_unpacked_as_it_was(
     ids=["zero", "digit", "number", "full", "text", "long text", "neither"],
 )
 def test_of_a_word_is_kept_what_is_not_padding(
-    documented: Net, harness: str, word: bytes, packed: bytes
+    reference: Net, harness: str, word: bytes, packed: bytes
 ) -> None:
-    assert documented.read(harness, PACK, word) == packed
+    assert reference.read(harness, PACK, word) == packed
 
 
-def test_a_prompt_of_64_bytes_loses_most_of_its_padding(documented: Net, harness: str) -> None:
+def test_a_prompt_of_64_bytes_loses_most_of_its_padding(reference: Net, harness: str) -> None:
     data = encode(["bytes", "bytes"], [encode(["string[]"], [["Hello? " * 9]]), b""])
-    packed: Any = documented.read(harness, PACK, data)
+    packed: Any = reference.read(harness, PACK, data)
 
     assert len(packed) < len(data) / 3

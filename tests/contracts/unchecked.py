@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import Log
+from ape_dtn.types.abi import Log
+from ape_dtn.types.rpc import as_int
 
 from .conftest import Net
 
@@ -19,7 +20,7 @@ def send_unchecked(net: Net, sender: Any, *calls: tuple[bytes, int]) -> list[Any
 
 
 def succeeded(receipt: Any) -> bool:
-    return rpc.as_int(receipt["status"]) == 1
+    return as_int(receipt["status"]) == 1
 
 
 def logs_of(receipt: Any) -> tuple[Log, ...]:

@@ -11,12 +11,12 @@ import click
 import pytest
 
 from ape_dtn._cli.deployment import ForOthers, for_others
-from ape_dtn.deploying import record
-from ape_dtn.deploying.deploying import NOBODY
-from ape_dtn.deploying.plan import Terms, plan
+from ape_dtn.deployment import record
+from ape_dtn.deployment.assemble import Variant
+from ape_dtn.deployment.plan import Terms, plan
+from ape_dtn.deployment.runner import NOBODY
 from ape_dtn.errors import DeploymentDiffers, DeploymentUnusable
-from ape_dtn.local import Behaviour
-from ape_dtn.starting.client import DEPLOYER
+from ape_dtn.network.client_contract import DEPLOYER
 from benchmarks.rpc_counter import RpcCounter
 from tests.cli.shell import Running
 
@@ -58,7 +58,7 @@ def test_all_of_it_is_shown_before_anything_is_sent(sepolia: Sepolia) -> None:
     assert "ERROR: Aborted." in done.err
     before, _, _ = done.err.partition(QUESTION)
     for shown in (
-        "documented behaviour on ethereum:sepolia:node, chain 11155111",
+        "reference variant on ethereum:sepolia:node, chain 11155111",
         f"deployer   {sepolia.alice}",
         f"owner      {sepolia.alice} (an account without code on this chain)",
         f"fee token  {sepolia.token} (USDC, 6 decimals)",
@@ -127,7 +127,7 @@ def test_what_was_killed_goes_on_where_it_stopped(sepolia: Sepolia) -> None:
 
 def test_a_file_is_of_one_deployment(tmp_path: Path, networks: Any) -> None:
     path, provider = tmp_path / FILE, networks.active_provider
-    terms = Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Behaviour.DEPLOYED, 0, with_models=True)
+    terms = Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Variant.LIVE, 0, with_models=True)
     record.open_for(path, provider, terms).write()
 
     assert record.open_for(path, provider, terms).plan == plan(terms)
@@ -138,7 +138,7 @@ def test_a_file_is_of_one_deployment(tmp_path: Path, networks: Any) -> None:
 
 def test_a_file_is_of_the_contracts_that_this_version_has(tmp_path: Path, networks: Any) -> None:
     path = tmp_path / FILE
-    terms = Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Behaviour.DOCUMENTED, 0, with_models=False)
+    terms = Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Variant.REFERENCE, 0, with_models=False)
     record.open_for(path, networks.active_provider, terms).write()
     path.write_text(path.read_text().replace(plan(terms).router, SOMEBODY))
 

@@ -13,10 +13,10 @@ import pytest
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import artifacts
-from ape_dtn.deploying import batch_file, verification
-from ape_dtn.deploying.plan import Terms, plan
-from ape_dtn.local import Behaviour
-from ape_dtn.starting.client import DEPLOYER
+from ape_dtn.deployment import batch_file, verification
+from ape_dtn.deployment.assemble import Variant
+from ape_dtn.deployment.plan import Terms, plan
+from ape_dtn.network.client_contract import DEPLOYER
 from tests.conftest import Cast
 
 from .conftest import Sepolia, create_safe, posing
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FILE, BATCH = "network.json", "batch.json"
 
 SOMEBODY = "0x" + "5e" * 20
-PLANNED = plan(Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Behaviour.DOCUMENTED, 0, with_models=False))
+PLANNED = plan(Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Variant.REFERENCE, 0, with_models=False))
 ROUTER = next(each.name for each in PLANNED.contracts if each.address == PLANNED.router)
 
 # solc takes its time: by default what holds the money, and what stands before all of them.
@@ -113,7 +113,7 @@ def test_the_safe_owns_it_by_the_file_for_its_app(
 
 
 def test_other_commands_find_it_by_its_router(sepolia: Sepolia, deployed: dict[str, Any]) -> None:
-    done = sepolia.dtn("info", "--ai", deployed["router"], "--json")
+    done = sepolia.dtn("info", "--router", deployed["router"], "--json")
 
     assert done.code == 0, done.err
     assert sepolia.token in json.dumps(done.json)

@@ -16,9 +16,9 @@ import pytest
 from ape.utils.basemodel import ManagerAccessMixin as access
 from pydantic import ValidationError
 
-from ape_dtn.config import DtnConfig, configured
 from ape_dtn.errors import InvalidOption, StoreRefused, StoreUnavailable, WrongCid
-from ape_dtn.ipfs import fetching, keeping, unixfs
+from ape_dtn.ipfs import content_store, fetching, unixfs
+from ape_dtn.network.config import DtnConfig, configured
 from tests.ipfs import importer
 from tests.ipfs.gateway import Gateway
 from tests.ipfs.services import (
@@ -62,7 +62,7 @@ def pinned_by(service: PinningService, **store: Any) -> dict[str, Any]:
 
 
 def test_nothing_is_kept_where_nothing_is_configured() -> None:
-    with keeping.opened(None) as keep:
+    with content_store.opened(None) as keep:
         assert keep is None
 
 
@@ -70,10 +70,10 @@ def test_nothing_is_kept_where_nothing_is_configured() -> None:
 
 
 def test_the_embedded_store_serves_what_it_keeps(embedded: dict[str, Any]) -> None:
-    with keeping.opened(embedded) as keep:
+    with content_store.opened(embedded) as keep:
         assert keep(CONTENT) == CID
         assert fetched(CID, keep.gateway) == CONTENT
-    with keeping.opened(embedded) as later:
+    with content_store.opened(embedded) as later:
         assert fetched(CID, later.gateway) == CONTENT
         stopped = later.gateway
     with pytest.raises(httpx.ConnectError):
@@ -83,7 +83,7 @@ def test_the_embedded_store_serves_what_it_keeps(embedded: dict[str, Any]) -> No
 def test_it_is_in_apes_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
 
-    with keeping.opened({"embedded": {"port": 0}}) as keep:
+    with content_store.opened({"embedded": {"port": 0}}) as keep:
         keep(CONTENT)
 
     assert list((tmp_path / "dtn" / "ipfs").rglob(CID))
@@ -92,17 +92,17 @@ def test_it_is_in_apes_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_many_threads_keep_at_once(embedded: dict[str, Any]) -> None:
     contents = [Random(seed % 5).randbytes(300_000) for seed in range(15)]
 
-    with keeping.opened(embedded) as keep, ThreadPoolExecutor(10) as threads:
+    with content_store.opened(embedded) as keep, ThreadPoolExecutor(10) as threads:
         cids = list(threads.map(keep, contents))
         assert [fetched(cid, keep.gateway) for cid in cids] == contents
 
 
 def test_nodes_with_one_folder_share_a_port(embedded: dict[str, Any]) -> None:
-    with keeping.opened(embedded) as keep:
+    with content_store.opened(embedded) as keep:
         embedded["embedded"]["port"] = port_of(keep.gateway)
     with ExitStack() as first:
-        keep = first.enter_context(keeping.opened(embedded))
-        with keeping.opened(embedded) as other:
+        keep = first.enter_context(content_store.opened(embedded))
+        with content_store.opened(embedded) as other:
             assert keep.gateway == other.gateway
             cid = keep(CONTENT)
             first.close()
@@ -111,22 +111,22 @@ def test_nodes_with_one_folder_share_a_port(embedded: dict[str, Any]) -> None:
 
 def test_a_port_of_something_else_is_told(embedded: dict[str, Any], tmp_path: Path) -> None:
     elsewhere = {"embedded": {"folder": str(tmp_path / "elsewhere"), "port": 0}}
-    with Gateway({}) as stranger, keeping.opened(elsewhere) as other:
+    with Gateway({}) as stranger, content_store.opened(elsewhere) as other:
         for url in (stranger.url, other.gateway):
             embedded["embedded"]["port"] = port_of(url)
             with pytest.raises(InvalidOption, match="something else listens"):
-                keeping.opened(embedded).__enter__()
+                content_store.opened(embedded).__enter__()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(InvalidOption, match="cannot be written, Not a directory"):
-        keeping.opened({"embedded": {"folder": tmp_path / "file" / "ipfs"}}).__enter__()
+        content_store.opened({"embedded": {"folder": tmp_path / "file" / "ipfs"}}).__enter__()
 
 
 def test_a_full_disk_may_have_room_later(embedded: dict[str, Any]) -> None:
-    with keeping.opened(embedded) as keep:
+    with content_store.opened(embedded) as keep:
         with file_size_limit(unixfs.CHUNK - 1), pytest.raises(StoreUnavailable) as caught:
             keep(CONTENT)
         assert caught.value.message == "Not kept on IPFS: File too large."
@@ -135,7 +135,7 @@ def test_a_full_disk_may_have_room_later(embedded: dict[str, Any]) -> None:
 
 def test_a_folder_that_goes_away_is_made_again(embedded: dict[str, Any]) -> None:
     folder = Path(embedded["embedded"]["folder"])
-    with keeping.opened(embedded) as keep:
+    with content_store.opened(embedded) as keep:
         shutil.rmtree(folder)
         folder.write_text("")
         with pytest.raises(StoreUnavailable, match="Not a directory"):
@@ -150,7 +150,7 @@ def test_a_folder_that_goes_away_is_made_again(embedded: dict[str, Any]) -> None
 @pytest.mark.parametrize("size", [0, 1, len(CONTENT)])
 def test_a_kubo_node_keeps_and_pins_it(size: int) -> None:
     content = Random(size).randbytes(size)
-    with Kubo() as node, keeping.opened(node.url) as keep:
+    with Kubo() as node, content_store.opened(node.url) as keep:
         cid = keep(content)
         assert keep.gateway is None
     assert node.pinned == [cid]
@@ -159,7 +159,10 @@ def test_a_kubo_node_keeps_and_pins_it(size: int) -> None:
 
 
 def test_a_store_of_ours_is_one_of_kubos_kind(embedded: dict[str, Any]) -> None:
-    with keeping.opened(embedded) as other, keeping.opened({"kubo": other.gateway}) as keep:
+    with (
+        content_store.opened(embedded) as other,
+        content_store.opened({"kubo": other.gateway}) as keep,
+    ):
         assert fetched(keep(CONTENT), other.gateway) == CONTENT
 
 
@@ -167,7 +170,7 @@ def test_a_store_that_names_it_otherwise_is_refused() -> None:
     other = importer.add(b"something else").cid
     node = Kubo(says(200, {"Name": "answer", "Hash": other, "Size": "1"}))
 
-    with node, keeping.opened(node.url) as keep, pytest.raises(WrongCid) as caught:
+    with node, content_store.opened(node.url) as keep, pytest.raises(WrongCid) as caught:
         keep(CONTENT)
 
     assert (caught.value.cid, caught.value.given) == (CID, other)
@@ -203,7 +206,7 @@ def test_a_store_that_fails_is_told(
 ) -> None:
     with (
         Kubo(behaviour) as node,
-        keeping.opened({"kubo": node.url, "timeout": 1.0}) as keep,
+        content_store.opened({"kubo": node.url, "timeout": 1.0}) as keep,
         pytest.raises(error) as caught,
     ):
         keep(CONTENT)
@@ -216,14 +219,14 @@ def test_a_store_that_is_not_there_may_come_later() -> None:
     with Kubo() as gone:
         pass
 
-    with keeping.opened(gone.url) as keep, pytest.raises(StoreUnavailable, match="refused"):
+    with content_store.opened(gone.url) as keep, pytest.raises(StoreUnavailable, match="refused"):
         keep(CONTENT)
 
 
 def test_the_secrets_of_a_store_are_not_told() -> None:
     with Kubo(says(403)) as node:
         url = node.url.replace("//", "//user:secret@") + "/path-with-token"
-        with keeping.opened(url) as keep, pytest.raises(StoreRefused) as caught:
+        with content_store.opened(url) as keep, pytest.raises(StoreRefused) as caught:
             keep(CONTENT)
 
     assert node.asked == ["POST /path-with-token/api/v0/add"]
@@ -237,7 +240,7 @@ def test_it_is_pinned_from_where_it_is() -> None:
     with (
         Kubo() as node,
         PinningService() as service,
-        keeping.opened(pinned_by(service, kubo=node.url)) as keep,
+        content_store.opened(pinned_by(service, kubo=node.url)) as keep,
     ):
         assert keep(CONTENT) == CID
 
@@ -253,7 +256,7 @@ def test_it_is_pinned_from_where_it_is() -> None:
 def test_what_is_pinned_is_not_pinned_again(embedded: dict[str, Any]) -> None:
     with (
         PinningService("pinned") as service,
-        keeping.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as keep,
     ):
         keep(CONTENT)
         keep(CONTENT)
@@ -268,7 +271,7 @@ def test_a_service_that_fails_for_a_moment_is_asked_again(embedded: dict[str, An
 
     with (
         PinningService("queued", "pinned", behaviour=fails_once) as service,
-        keeping.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as keep,
     ):
         assert keep(CONTENT) == CID
 
@@ -278,7 +281,7 @@ def test_a_service_that_fails_for_a_moment_is_asked_again(embedded: dict[str, An
 def test_a_pin_that_failed_is_told(embedded: dict[str, Any]) -> None:
     with (
         PinningService("queued", "failed", status_details="nobody has it") as service,
-        keeping.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as keep,
         pytest.raises(StoreRefused, match="pinning failed, nobody has it"),
     ):
         keep(CONTENT)
@@ -287,7 +290,7 @@ def test_a_pin_that_failed_is_told(embedded: dict[str, Any]) -> None:
 def test_a_pin_that_takes_too_long_may_come_later(embedded: dict[str, Any]) -> None:
     with PinningService("queued") as service:
         settings = {**pinned_by(service, **embedded), "timeout": 1.0}
-        with keeping.opened(settings) as keep:
+        with content_store.opened(settings) as keep:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="not pinned within 1 s"):
                 keep(CONTENT)
@@ -304,7 +307,7 @@ def test_a_token_that_does_not_serve_is_told(
     monkeypatch.setenv(KEY, "another-token")
     with (
         PinningService() as service,
-        keeping.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as keep,
         pytest.raises(StoreRefused) as caught,
     ):
         keep(CONTENT)
@@ -315,7 +318,7 @@ def test_a_token_that_does_not_serve_is_told(
 
 def test_threads_are_not_left(embedded: dict[str, Any]) -> None:
     before = set(threading.enumerate())
-    with keeping.opened(embedded) as keep:
+    with content_store.opened(embedded) as keep:
         keep(CONTENT)
 
     assert set(threading.enumerate()) <= before
@@ -349,7 +352,7 @@ def test_threads_are_not_left(embedded: dict[str, Any]) -> None:
 )
 def test_settings_that_cannot_be_so_are_told(settings: Any, name: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        keeping.opened(settings).__enter__()
+        content_store.opened(settings).__enter__()
 
     assert caught.value.option == name
 
@@ -359,7 +362,7 @@ def test_settings_that_cannot_be_so_are_told(settings: Any, name: str) -> None:
 )
 def test_the_configuration_has_them(project: Any, settings: Any) -> None:
     with project.temp_config(dtn={"ipfs_store": settings}):
-        assert configured().ipfs_store == (settings and keeping.checked(settings))
+        assert configured().ipfs_store == (settings and content_store.checked(settings))
 
 
 @pytest.mark.parametrize("settings", [{"embedded": {"path": "/tmp"}}, {"kubo": 1}, [], "nonsense"])
@@ -372,7 +375,7 @@ def test_the_configuration_refuses_what_cannot_be(settings: Any) -> None:
 def test_the_environment_has_them(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("APE_DTN_IPFS_STORE", text)
 
-    assert DtnConfig().ipfs_store == keeping.checked("embedded")
+    assert DtnConfig().ipfs_store == content_store.checked("embedded")
 
 
 @pytest.mark.parametrize("token", ["s3cr3t\n", "s3crét", "s3 cr3t"])
@@ -383,7 +386,10 @@ def test_a_token_that_is_no_header_is_not_told(
     service = {"endpoint": "http://127.0.0.1:1", "key": KEY}
     chosen = {"embedded": {"folder": str(tmp_path), "port": 0}, "pinning": service}
 
-    with pytest.raises(InvalidOption, match="holds no key") as refused, keeping.opened(chosen):
+    with (
+        pytest.raises(InvalidOption, match="holds no key") as refused,
+        content_store.opened(chosen),
+    ):
         pass
     assert token not in str(refused.value)
 
@@ -392,5 +398,5 @@ def test_a_token_in_the_place_of_its_variable_is_not_told() -> None:
     service = {"endpoint": "https://a", "key": "eyJ.s3cr3t"}
 
     with pytest.raises(InvalidOption) as refused:
-        keeping.checked({"kubo": "http://a", "pinning": service})
+        content_store.checked({"kubo": "http://a", "pinning": service})
     assert "s3cr3t" not in f"{refused.value} {refused.value.__cause__}"

@@ -10,10 +10,11 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import ERC20, Router, SessionManager
 from ape_dtn.chain.reads import transaction_logs
-from ape_dtn.local import NODE, LocalNetwork, fund
-from ape_dtn.names import id_of
+from ape_dtn.deployment.assemble import NODE, LocalNetwork, fund
+from ape_dtn.network.abi import ERC20, Router, SessionManager
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import Request
 from tests.conftest import Cast
 
 MODEL = "model.system.openai-gpt-5-nano"
@@ -37,7 +38,7 @@ def consumer(network: LocalNetwork, project: Any, cast: Cast) -> Any:
 
 
 @dataclass(frozen=True)
-class Puppet:
+class ScriptedContract:
     """A contract with a session that makes the calls that it is given, and takes any callback."""
 
     network: LocalNetwork
@@ -76,8 +77,8 @@ class Puppet:
 
 
 @pytest.fixture
-def puppet(network: LocalNetwork, project: Any, cast: Cast) -> Puppet:
-    contract = project.Puppet.deploy(sender=cast.customer)
+def puppet(network: LocalNetwork, project: Any, cast: Cast) -> ScriptedContract:
+    contract = project.ScriptedContract.deploy(sender=cast.customer)
     provider, contracts = network.ai.provider, network.ai.contracts()
     fund(provider, cast.owner, network.token, str(contract.address), DEPOSIT)
     deposit = ERC20.transfer.encode(contracts.fee_target, DEPOSIT)
@@ -86,7 +87,7 @@ def puppet(network: LocalNetwork, project: Any, cast: Cast) -> Puppet:
     receipt = contract.act(calls, sender=cast.customer)
     logs = transaction_logs(provider, str(receipt.txn_hash))
     (started,) = SessionManager.session_started.find(logs)
-    return Puppet(network, contract, started["sessionId"], cast.customer)
+    return ScriptedContract(network, contract, started["sessionId"], cast.customer)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def untouched(network: LocalNetwork, cast: Cast, request: pytest.FixtureRequest)
 
     def state() -> Any:
         accounts = [str(each.address) for each in (cast.customer, cast.worker, cast.owner)]
-        asked: list[rpc.Request] = [("eth_getBlockByNumber", ["latest", False])]
+        asked: list[Request] = [("eth_getBlockByNumber", ["latest", False])]
         asked += [("txpool_status", [])]
         asked += [("eth_getTransactionCount", [each, "pending"]) for each in accounts]
         asked += [("eth_getBalance", [each, "latest"]) for each in accounts]

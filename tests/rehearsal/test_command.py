@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from eth_abi import encode
 
-from ape_dtn.chain.abi import Function
-from ape_dtn.local import NODE
+from ape_dtn.deployment.assemble import NODE
+from ape_dtn.types.abi import Function
 from tests.cli.shell import FOUNDRY, OWNER_ADDRESS, Chain, Done, Shell, anvil
 
 from .conftest import DEPOSIT, ENOUGH, FEE, MODEL, MOST, TOO_LITTLE
@@ -37,7 +37,7 @@ class Base:
         return self.shell.dtn("rehearse", *self.typed(*command), **options)
 
     def typed(self, *command: str) -> list[str]:
-        router = ("--ai", self.deployed["router"])
+        router = ("--router", self.deployed["router"])
         return [self.consumer, *command, "--abi", str(self.abi), *router]
 
 
@@ -51,7 +51,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, project: Any) -> Iterator[Bas
     abi.write_text(json.dumps([each.model_dump(mode="json") for each in contract_type.abi]))
     with anvil(shell, "--chain-id", str(BASE)) as chain:
         here = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
-        deployed = here.dtn("deploy", "--behaviour", "deployed", "--json").json
+        deployed = here.dtn("deploy", "--variant", "live", "--json").json
         arguments = (deployed["router"], MODEL, NODE, FEE, MOST)
         code = bytes(contract_type.get_deployment_bytecode())
         code += encode(["address", "string", "string", "uint256", "uint256"], arguments)

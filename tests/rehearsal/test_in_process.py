@@ -14,14 +14,14 @@ SCRIPT = """
 import json, sys
 import ape
 from ape_dtn import DtnRehearsal, DtnSession
-from ape_dtn.chain import rpc, sends
-from ape_dtn.local import Behaviour, deploy, fund
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.deployment.assemble import Variant, deploy, fund
 
 fields = json.loads(sys.argv[1])
 found = {}
 with ape.networks.ethereum.local.use_provider("test") as provider:
     owner, worker, customer = ape.accounts.test_accounts[:3]
-    network = deploy(owner, worker, Behaviour.DEPLOYED)
+    network = deploy(owner, worker, Variant.LIVE)
     code = bytes.fromhex(fields["code"])
     from eth_abi import encode
     kinds = ["address", "string", "string", "uint256", "uint256"]
@@ -52,7 +52,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def found(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from ape_dtn.local import NODE
+    from ape_dtn.deployment.assemble import NODE
 
     from .conftest import FEE, MODEL, MOST
 

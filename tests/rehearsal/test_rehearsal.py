@@ -12,9 +12,8 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn import DtnRehearsal, Status
-from ape_dtn.asking import gas
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import NodeManager
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import (
     AnvilFailed,
@@ -28,16 +27,19 @@ from ape_dtn.errors import (
     NodesNotListed,
     NoMoneyForGas,
 )
-from ape_dtn.local import NODE, Behaviour, LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.network.abi import NodeManager
+from ape_dtn.node.answering import NOT_PARSABLE
 from ape_dtn.rehearsal.fork import forked
 from ape_dtn.rehearsal.report import Rehearsed
-from ape_dtn.serving.answering import NOT_PARSABLE
+from ape_dtn.requests import gas
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import Request
+from ape_dtn.types.transactions import contract_call
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
 from tests.sdk.conftest import Through, crowd, through
 
-from .conftest import ENOUGH, FEE, IPFS, MOST, TOO_LITTLE, Puppet
+from .conftest import ENOUGH, FEE, IPFS, MOST, TOO_LITTLE, ScriptedContract
 
 __all__ = ["through"]  # a fixture
 
@@ -89,7 +91,7 @@ def test_a_request_its_answer_and_its_callback(rehearsal: DtnRehearsal, consumer
     balances = changed(shown, "balance")
     before, after = (token.amount(each, zero=True) for each in balances["the node.USDT"])
     assert after - before == asked.charged
-    coin = gas.coin(rehearsal.ai.provider)
+    coin = gas.native_currency(rehearsal.ai.provider)
     before, after = (coin.amount(each, zero=True) for each in balances["router.ETH"])
     assert (after - before).units == ENOUGH
     assert any(name.startswith("ReuseSession.0x") for name in changed(shown, "storage"))
@@ -134,7 +136,7 @@ def test_how_much_gas_a_callback_lacks_is_found_to_the_unit(
 
 
 def test_a_callback_that_reverts_is_explained(
-    rehearsal: DtnRehearsal, consumer: Any, puppet: Puppet
+    rehearsal: DtnRehearsal, consumer: Any, puppet: ScriptedContract
 ) -> None:
     puppet.plays((str(consumer.address), 0, consumer.ask.encode_input("Hello?")))
     shown = rehearsal.run(puppet.contract.act, [puppet.asking()], value=ENOUGH)
@@ -149,7 +151,7 @@ def test_a_callback_that_reverts_is_explained(
         shown.check()
 
 
-def test_what_callbacks_ask_is_followed(rehearsal: DtnRehearsal, puppet: Puppet) -> None:
+def test_what_callbacks_ask_is_followed(rehearsal: DtnRehearsal, puppet: ScriptedContract) -> None:
     puppet.plays(puppet.asking(gas=0))
     rehearsal.answers, rehearsal.depth = ("one", "two"), 2
     calls = [puppet.asking(gas=2_000_000)]
@@ -184,8 +186,8 @@ def test_a_node_that_cannot_answer_is_named_and_can_be_played(
     rehearsal: DtnRehearsal, network: LocalNetwork, consumer: Any, cast: Cast
 ) -> None:
     manager = network.ai.contracts().node_manager
-    off = sends.call(manager, NodeManager.set_node_status, id_of(NODE, "node"), False)
-    sends.send(network.ai.provider, cast.owner, off)
+    off = contract_call(manager, NodeManager.set_node_status, id_of(NODE, "node"), False)
+    transactions.send(network.ai.provider, cast.owner, off)
 
     def tried() -> Rehearsed:
         return rehearsal.run(consumer.ask, "Hello?", value=ENOUGH)
@@ -201,7 +203,9 @@ def test_a_node_that_cannot_answer_is_named_and_can_be_played(
     assert list(failure.nodes) == ["node.alice.first"]
 
 
-def test_a_node_that_is_not_there_can_be_played(rehearsal: DtnRehearsal, puppet: Puppet) -> None:
+def test_a_node_that_is_not_there_can_be_played(
+    rehearsal: DtnRehearsal, puppet: ScriptedContract
+) -> None:
     calls = [puppet.asking(node="node.alice.first")]
     (failure,) = rehearsal.run(puppet.contract.act, calls, value=ENOUGH).failures
     assert isinstance(failure, NobodyCanAnswer)
@@ -211,7 +215,7 @@ def test_a_node_that_is_not_there_can_be_played(rehearsal: DtnRehearsal, puppet:
 
 
 def test_where_nodes_are_too_many_to_be_listed_one_can_be_played(
-    rehearsal: DtnRehearsal, network: LocalNetwork, puppet: Puppet
+    rehearsal: DtnRehearsal, network: LocalNetwork, puppet: ScriptedContract
 ) -> None:
     crowded = crowd(network)
     calls = [puppet.asking(node="node.alice.first", namespaces=[keccak(text="namespace.any")])]
@@ -236,7 +240,9 @@ def test_failures_are_answered_as_told(network: LocalNetwork, consumer: Any, cas
         DtnRehearsal(cast.customer, network.ai, answers=[5]).run(consumer.ask, "Hello?")
 
 
-def test_a_call_that_nobody_can_decode_fails(rehearsal: DtnRehearsal, puppet: Puppet) -> None:
+def test_a_call_that_nobody_can_decode_fails(
+    rehearsal: DtnRehearsal, puppet: ScriptedContract
+) -> None:
     calls = [puppet.asking(call=b"\x01")]
     shown = rehearsal.run(puppet.contract.act, calls, value=ENOUGH)
     (failure,) = shown.failures
@@ -245,7 +251,9 @@ def test_a_call_that_nobody_can_decode_fails(rehearsal: DtnRehearsal, puppet: Pu
     assert (shown.requests[0].text, shown.requests[0].answer) == (None, NOT_PARSABLE)
 
 
-def test_an_answer_over_ipfs_is_its_identifier(rehearsal: DtnRehearsal, puppet: Puppet) -> None:
+def test_an_answer_over_ipfs_is_its_identifier(
+    rehearsal: DtnRehearsal, puppet: ScriptedContract
+) -> None:
     calls = [puppet.asking(call_type=IPFS)]
     shown = rehearsal.run(puppet.contract.act, calls, value=ENOUGH).check()
     # As `ipfs add --cid-version=1` says of a file that holds "four".
@@ -253,7 +261,7 @@ def test_an_answer_over_ipfs_is_its_identifier(rehearsal: DtnRehearsal, puppet: 
     assert shown.requests[0].answer.startswith("bafkrei")
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour.DEPLOYED])
+@pytest.mark.parametrize("variant", [Variant.LIVE])
 @pytest.mark.usefixtures("untouched")
 def test_the_chain_is_only_read(
     through: Through, network: LocalNetwork, consumer: Any, cast: Cast
@@ -295,7 +303,7 @@ def test_what_comes_after_the_host_is_told_to_nobody(network: LocalNetwork) -> N
 
     with RpcCounter(str(provider.http_uri)) as endpoint, forked(keyed(endpoint.url)) as fork:
         endpoint.stop()
-        balance: rpc.Request = ("eth_getBalance", ["0x" + "5e" * 20, "latest"])
+        balance: Request = ("eth_getBalance", ["0x" + "5e" * 20, "latest"])
         failures = rpc.ask(fork.provider, [balance]) + rpc.ask(fork.provider, [balance, balance])
     told = "".join(each.message for each in failures)
     assert endpoint.url in told

@@ -10,8 +10,8 @@ import pytest
 from eth_abi import decode
 
 from ape_dtn.errors import BadInput, InvalidAddress, UnknownContract, UnknownMethod
+from ape_dtn.node.answering import Question
 from ape_dtn.rehearsal import typed
-from ape_dtn.serving.answering import Question
 from tests.cli.shell import CUSTOMER_ADDRESS, STRANGER_ADDRESS
 
 ADDRESS = "0x" + "5e" * 20
@@ -108,7 +108,7 @@ def test_contracts_of_the_project_are_found_by_name(consumer: Any) -> None:
         (ADDRESS, "its functions are not known"),
         ("Nothing", "no address and no contract"),
         (f"Nothing:{ADDRESS}", "no contract Nothing"),
-        ("DeployedRouter", "no deployment of it is known"),
+        ("LiveRouter", "no deployment of it is known"),
     ],
 )
 def test_contracts_that_are_not_known_are_told(contract: str, reason: str) -> None:

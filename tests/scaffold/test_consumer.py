@@ -16,17 +16,19 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Callback, DtnRequest, DtnSession, Prompt
-from ape_dtn.answers.record import Record
-from ape_dtn.asking.model import TEXT_SPECS, Api
-from ape_dtn.chain import reads, sends
-from ape_dtn.chain.abi import ERC20, Function, ModelManager, NodeManager, Router
+from ape_dtn.chain import reads, transactions
 from ape_dtn.chain.reads import Call
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork
 from ape_dtn.errors import BackendFailed, ContractReverted, DtnError
-from ape_dtn.local import NODE, NODE_MODELS, LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.network.abi import ERC20, ModelManager, NodeManager, Router
+from ape_dtn.network.requests import Record
+from ape_dtn.node.node import DtnNode
 from ape_dtn.scaffold import python, solidity
 from ape_dtn.scaffold.consumer import Consumer, consumer
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.types.abi import Function
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.model import TEXT_SPECS, Api
+from ape_dtn.types.transactions import contract_call
 from tests.conftest import Cast
 from tests.contracts.conftest import Net
 
@@ -118,18 +120,20 @@ class Deployed:
         self.ai, self.cast, self.owner = network.ai, cast, cast.customer
         self.provider, self.token = network.ai.provider, network.token
         code += encode(["address", "string", "uint256", "uint256"], [self.ai.router, NODE, 1, MOST])
-        self.address = sends.create(self.provider, self.owner, code)
+        self.address = transactions.create(self.provider, self.owner, code)
 
     def send(self, function: Function, *args: Any, sender: Any = None, value: int = 0) -> Any:
-        transaction = sends.call(self.address, function, *args, value=value)
-        return sends.send(self.provider, sender or self.owner, transaction)
+        transaction = contract_call(self.address, function, *args, value=value)
+        return transactions.send(self.provider, sender or self.owner, transaction)
 
     def read(self, function: Function, *args: Any) -> Any:
         return reads.read_one(self.provider, Call(self.address, function, args))
 
     def open(self, units: int = DEPOSIT) -> None:
-        approve = sends.call(self.token, Function("approve(address,uint256)"), self.address, units)
-        sends.send(self.provider, self.owner, approve)
+        approve = contract_call(
+            self.token, Function("approve(address,uint256)"), self.address, units
+        )
+        transactions.send(self.provider, self.owner, approve)
         self.send(OPEN, units)
 
     def ask(self, function: Function, *values: Any, gas: int = GAS) -> bytes:
@@ -193,11 +197,11 @@ def register(network: LocalNetwork, cast: Cast, name: str, specs: str) -> None:
     served = [id_of(each, "model") for each in (*NODE_MODELS, model_of(name))]
     node_manager, set_models = ai.contracts().node_manager, NodeManager.set_node_models
     for transaction in (
-        sends.call(manager, ModelManager.register_model_api, *api),
-        sends.call(manager, ModelManager.register_model, *model),
-        sends.call(node_manager, set_models, network.node.id, served),
+        contract_call(manager, ModelManager.register_model_api, *api),
+        contract_call(manager, ModelManager.register_model, *model),
+        contract_call(node_manager, set_models, network.node.id, served),
     ):
-        sends.send(ai.provider, cast.owner, transaction)
+        transactions.send(ai.provider, cast.owner, transaction)
 
 
 def imported(source: str, name: str, folder: Path) -> ModuleType:
@@ -328,10 +332,10 @@ def test_an_answer_that_does_not_decode_is_not_kept(
     age_check.open()
     request = age_check.ask(AGE_ASK, OWNER, 26)
     garbage = (request, 1, "", b"\xff" * 40, network.node.id, 0, 0)
-    sends.send(
+    transactions.send(
         network.ai.provider,
         cast.worker,
-        sends.call(network.ai.router, Router.respond_to_request, *garbage),
+        contract_call(network.ai.router, Router.respond_to_request, *garbage),
     )
 
     assert age_check.state_of(request) == AWAITED
@@ -416,8 +420,8 @@ def test_closing_refunds_to_whom_the_owner_says(
 
 
 def test_tokens_that_got_here_can_be_swept(age_check: Deployed, cast: Cast) -> None:
-    transfer = sends.call(age_check.token, ERC20.transfer, age_check.address, 5)
-    sends.send(age_check.provider, cast.stranger, transfer)
+    transfer = contract_call(age_check.token, ERC20.transfer, age_check.address, 5)
+    transactions.send(age_check.provider, cast.stranger, transfer)
     before = age_check.held(cast.customer)
 
     age_check.send(SWEEP, age_check.token, str(cast.customer.address))
@@ -428,7 +432,7 @@ def test_tokens_that_got_here_can_be_swept(age_check: Deployed, cast: Cast) -> N
 def test_a_token_that_does_not_move_is_told(
     age_check: Deployed, codes: dict[str, bytes], cast: Cast
 ) -> None:
-    token = sends.create(age_check.provider, cast.owner, codes["Liar"])
+    token = transactions.create(age_check.provider, cast.owner, codes["Liar"])
 
     with reverted("TokenRefused(address,bytes)", token, encode(["bool"], [False])):
         age_check.send(SWEEP, token, str(cast.customer.address))

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from solcx.exceptions import SolcError
 
-from ape_dtn.asking.model import TEXT_SPECS, Api
-from ape_dtn.chain import reads, sends
-from ape_dtn.chain.abi import Function
+from ape_dtn.chain import reads, transactions
 from ape_dtn.chain.reads import Call
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import (
     DtnError,
     EmptyPrompt,
@@ -25,10 +24,11 @@ from ape_dtn.errors import (
     InvalidOption,
     InvalidPrompt,
 )
-from ape_dtn.local import LocalNetwork
 from ape_dtn.scaffold import python, solidity
 from ape_dtn.scaffold.consumer import Consumer, consumer
 from ape_dtn.scaffold.literals import width
+from ape_dtn.types.abi import Function
+from ape_dtn.types.model import TEXT_SPECS, Api
 from tests.conftest import Cast
 
 from .compiling import creation_codes
@@ -140,7 +140,7 @@ def test_the_compiler_reads_what_was_written(network: LocalNetwork, cast: Cast) 
     )
     code = creation_codes({"N.sol": source})["N"]
     provider = network.ai.provider
-    contract = sends.create(provider, cast.owner, code)
+    contract = transactions.create(provider, cast.owner, code)
 
     calls = [Call(contract, Function(f"f{place}()", "string")) for place in range(len(NASTY))]
     assert list(reads.read(provider, *calls)) == NASTY

@@ -12,12 +12,12 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn import DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.ai import serving_call, to_serving
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import Router
-from ape_dtn.chain.sends import Receipt
-from ape_dtn.local import LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.deployment.assemble import LocalNetwork
+from ape_dtn.network.abi import Router
+from ape_dtn.network.registry import serving_call, to_serving
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.transactions import Receipt, contract_call
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Balances, Cast
@@ -113,8 +113,8 @@ def respond(network: LocalNetwork, cast: Cast) -> Respond:
         sizes: tuple[int, int] = (0, 0),
     ) -> Receipt:
         given: Any = (id_of(request.id, "request"), status, message, data, network.node.id, *sizes)
-        transaction = sends.call(network.ai.router, Router.respond_to_request, *given)
-        return sends.send(network.ai.provider, cast.worker, transaction)
+        transaction = contract_call(network.ai.router, Router.respond_to_request, *given)
+        return transactions.send(network.ai.provider, cast.worker, transaction)
 
     return respond
 

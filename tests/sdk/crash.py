@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 
 Work: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
@@ -165,17 +165,17 @@ class Stage:
 
     Args:
         nursery: Where processes are forked off.
-        behaviour: How the network behaves.
+        variant: How the network behaves.
         mines: See :class:`tests.sdk.crash.Job`.
         folders: Where data folders are made.
     """
 
-    def __init__(self, nursery: Nursery, behaviour: Behaviour, mines: bool, folders: Path) -> None:
+    def __init__(self, nursery: Nursery, variant: Variant, mines: bool, folders: Path) -> None:
         self.nursery, self.mines = nursery, mines
         self._folders = (str(folders / str(number)) for number in itertools.count())
         self.folder = next(self._folders)
         nursery.rpc("anvil_setBlockTimestampInterval", 1)
-        deploy = Job("deploy_network", self.folder, {"behaviour": behaviour.value}, mines=mines)
+        deploy = Job("deploy_network", self.folder, {"variant": variant.value}, mines=mines)
         self.router = nursery.here(deploy)
         self.safe = ""
         for work in ("look", "plan"):
@@ -368,7 +368,7 @@ def _scene(
     import ape
 
     from ape_dtn import DtnAi
-    from ape_dtn.journal import settling
+    from ape_dtn.requests import settlement
 
     provider: Any = ape.networks.active_provider
     # What was forked has the connections of what it was forked off.
@@ -377,7 +377,7 @@ def _scene(
         type(provider.network).transaction_acceptance_timeout = job.patience
         provider.web3.provider.exception_retry_configuration.backoff_factor = 0.01
     # What the chain forgets may come again, as on public ones.
-    settling.is_local = lambda _: False  # type: ignore[attr-defined]
+    settlement.is_local = lambda _: False  # type: ignore[attr-defined]
     if job.folder:
         ape.config.DATA_FOLDER = Path(job.folder)
     log = logging.getLogger("ape_dtn.journal")
@@ -461,14 +461,14 @@ def _behind(answer: bytes, calls: Sequence[Any], nonce: int) -> bytes:
 # The work.
 
 
-def deploy_network(scene: Scene, behaviour: str) -> str:
+def deploy_network(scene: Scene, variant: str) -> str:
     """A network that takes signed payments, in which the customer has 1,000; gives its router."""
     import ape
 
-    from ape_dtn.local import Behaviour, FeeToken, deploy, fund
+    from ape_dtn.deployment.assemble import FeeToken, Variant, deploy, fund
 
     owner, worker = ape.accounts.test_accounts[:2]
-    network = deploy(owner, worker, Behaviour(behaviour), FeeToken.USDC)
+    network = deploy(owner, worker, Variant(variant), FeeToken.USDC)
     customer = str(scene.account.address)
     fund(network.ai.provider, owner, network.token, customer, 1_000_000_000)
     return network.ai.router
@@ -494,19 +494,19 @@ def run_executor(scene: Scene) -> None:
     """The account runs a contract that batches calls for it (EIP-7702)."""
     import ape
 
-    from ape_dtn.chain import sends
+    from ape_dtn.chain import transactions
 
     from . import safe
 
     provider, owner = scene.ai.provider, ape.accounts.test_accounts[0]
-    safe.run_as(provider, scene.account, sends.create(provider, owner, safe.batching_code()))
+    safe.run_as(provider, scene.account, transactions.create(provider, owner, safe.batching_code()))
 
 
 def create_safe(scene: Scene) -> str:
     """A Safe of the customer's, in which there is 1,000, and what it batches with; its address."""
     import ape
 
-    from ape_dtn.local import fund
+    from ape_dtn.deployment.assemble import fund
 
     from . import safe
 
@@ -519,13 +519,14 @@ def create_safe(scene: Scene) -> str:
 
 def deposit(scene: Scene) -> None:
     """A bare deposit, that somebody has yet to claim."""
-    from ape_dtn.chain import sends
-    from ape_dtn.chain.abi import ERC20
+    from ape_dtn.chain import transactions
+    from ape_dtn.network.abi import ERC20
+    from ape_dtn.types.transactions import contract_call
 
     contracts, token = scene.ai.contracts(), scene.ai.token()
     units = token.amount(DEPOSIT).units
-    bare = sends.call(token.address, ERC20.transfer, contracts.fee_target, units)
-    sends.send(scene.ai.provider, scene.account, bare)
+    bare = contract_call(token.address, ERC20.transfer, contracts.fee_target, units)
+    transactions.send(scene.ai.provider, scene.account, bare)
 
 
 def claim(scene: Scene, key: str | None = None) -> int:
@@ -551,8 +552,8 @@ def answer(scene: Scene) -> None:
     """The node answers what is open."""
     import ape
 
-    from ape_dtn.local import NODE
-    from ape_dtn.serving.node import DtnNode
+    from ape_dtn.deployment.assemble import NODE
+    from ape_dtn.node.node import DtnNode
 
     DtnNode(scene.ai, NODE, ape.accounts.test_accounts[1]).answer_pending()
 
@@ -663,13 +664,14 @@ def bill(scene: Scene, session: int) -> tuple[int, int]:
 def succeeded(scene: Scene) -> int:
     """How many of the account's transactions are mined and have succeeded."""
     from ape_dtn.chain import rpc
+    from ape_dtn.types.rpc import Request, as_int
 
-    head = rpc.as_int(rpc.result(scene.ai.provider, "eth_blockNumber", []))
-    asked: list[rpc.Request] = [("eth_getBlockReceipts", [hex(each)]) for each in range(head + 1)]
+    head = as_int(rpc.result(scene.ai.provider, "eth_blockNumber", []))
+    asked: list[Request] = [("eth_getBlockReceipts", [hex(each)]) for each in range(head + 1)]
     blocks = [rpc.expect(each) for each in rpc.ask(scene.ai.provider, asked)]
     mine = str(scene.account.address).lower()
     return sum(
-        rpc.as_int(each["status"])
+        as_int(each["status"])
         for receipts in blocks
         for each in receipts
         if each["from"].lower() == mine
@@ -678,12 +680,12 @@ def succeeded(scene: Scene) -> int:
 
 def resume(scene: Scene) -> list[str]:
     """Finishes what is open; gives what came of each."""
-    from ape_dtn.journal import once
+    from ape_dtn.journal import executor
 
-    open_ones = once.unfinished(scene.ai, scene.account)
+    open_ones = executor.unfinished(scene.ai, scene.account)
     return [
         outcome.code if isinstance(outcome, Exception) else "done"
-        for _, outcome in once.resume(scene.ai, scene.account, open_ones)
+        for _, outcome in executor.resume(scene.ai, scene.account, open_ones)
     ]
 
 
@@ -691,9 +693,10 @@ def look(scene: Scene) -> dict[str, Any]:
     """What there is of the account's money and sessions, as the chain has it."""
     from ape_dtn import DtnSession
     from ape_dtn.chain import reads, rpc
-    from ape_dtn.chain.abi import ERC20, Router, SessionManager
     from ape_dtn.chain.reads import Call
-    from ape_dtn.starting.client import client_of
+    from ape_dtn.network.abi import ERC20, Router, SessionManager
+    from ape_dtn.network.client_contract import client_of
+    from ape_dtn.types.rpc import as_int
 
     provider, contracts = scene.ai.provider, scene.ai.contracts()
     account = str(scene.account.address)
@@ -729,7 +732,7 @@ def look(scene: Scene) -> dict[str, Any]:
         "closed": told(manager, SessionManager.session_closed, "sessionId", "remainingBalance"),
         "requests": told(scene.ai.router, Router.request_created, "sessionId"),
         "transfers": told(token, ERC20.transferred, "from", "to", "value"),
-        "nonce": rpc.as_int(nonce),
+        "nonce": as_int(nonce),
         "code": code,
         "client code": client_code,
         "in the mempool": rpc.result(provider, "txpool_status", []),
@@ -738,10 +741,10 @@ def look(scene: Scene) -> dict[str, Any]:
 
 def journal(scene: Scene) -> list[dict[str, Any]]:
     """What is written down of the account."""
-    from ape_dtn.journal import once
-    from ape_dtn.journal.book import State
+    from ape_dtn.journal import executor
+    from ape_dtn.journal.store import State
 
-    found = once.journal_of(scene.ai, scene.account).entries(*State)
+    found = executor.journal_of(scene.ai, scene.account).entries(*State)
     return [
         {
             "kind": each.kind,

@@ -12,9 +12,11 @@ from typing import Any
 
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import Event, Function
-from ape_dtn.starting.client import DEPLOYER
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.network.client_contract import DEPLOYER
+from ape_dtn.types.abi import Event, Function
+from ape_dtn.types.rpc import as_bytes
+from ape_dtn.types.transactions import Transaction, contract_call
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "node_modules/@safe-global/safe-smart-account/build/artifacts/contracts"
@@ -54,7 +56,7 @@ def create_canonical(provider: Any, payer: Any, path: str) -> str:
     if rpc.result(provider, "eth_getCode", [address, "latest"]) == "0x":
         proxy = rpc.result(provider, "eth_getCode", [DEPLOYER, "latest"])
         rpc.result(provider, "anvil_setCode", [SAFE_DEPLOYER, proxy])
-        sends.send(provider, payer, sends.Transaction(SAFE_DEPLOYER, SALT + code))
+        transactions.send(provider, payer, Transaction(SAFE_DEPLOYER, SALT + code))
     return address
 
 
@@ -72,7 +74,7 @@ def create_safe(provider: Any, payer: Any, owners: Sequence[Any], threshold: int
     nobody: tuple[Any, ...] = (NOBODY, b"", handler, NOBODY, 0, NOBODY)
     setup = SETUP.encode(addresses, threshold, *nobody)
     create: Any = (singleton, setup, 0)
-    receipt = sends.send(provider, payer, sends.call(factory, CREATE_PROXY, *create))
+    receipt = transactions.send(provider, payer, contract_call(factory, CREATE_PROXY, *create))
     (created,) = PROXY_CREATION.find(receipt.logs, factory)
     return str(created["proxy"])
 
@@ -83,12 +85,14 @@ def create_older_safe(
     """A Safe of a former version, which ape-safe brings the contracts of."""
     from ape_safe.packages import PackageType
 
-    singleton = sends.create(provider, payer, _creation_code(PackageType.SINGLETON(version)))
-    factory = sends.create(provider, payer, _creation_code(PackageType.PROXY_FACTORY(version)))
+    singleton = transactions.create(provider, payer, _creation_code(PackageType.SINGLETON(version)))
+    factory = transactions.create(
+        provider, payer, _creation_code(PackageType.PROXY_FACTORY(version))
+    )
     addresses = [str(owner.address) for owner in owners]
     setup = SETUP.encode(addresses, threshold, NOBODY, b"", NOBODY, NOBODY, 0, NOBODY)
     create: Any = (singleton, setup, 0)
-    receipt = sends.send(provider, payer, sends.call(factory, CREATE_PROXY, *create))
+    receipt = transactions.send(provider, payer, contract_call(factory, CREATE_PROXY, *create))
     # In 1.3.0 the proxy is not indexed.
     return str(
         next(
@@ -100,7 +104,7 @@ def create_older_safe(
 
 
 def _creation_code(container: Any) -> bytes:
-    return rpc.as_bytes(container.contract_type.deployment_bytecode.bytecode)
+    return as_bytes(container.contract_type.deployment_bytecode.bytecode)
 
 
 @contextmanager
@@ -120,8 +124,8 @@ def loaded(address: str) -> Iterator[Any]:
 def run_as(provider: Any, account: Any, contract: str) -> None:
     """Has an account run a contract's code as its own (EIP-7702)."""
     # Not sent to itself, as Ape would: the code need not take that.
-    nothing = sends.Transaction(SOMEBODY, b"", gas_limit=100_000, delegate=contract)
-    sends.send(provider, account, nothing)
+    nothing = Transaction(SOMEBODY, b"", gas_limit=100_000, delegate=contract)
+    transactions.send(provider, account, nothing)
 
 
 def nonce_of(provider: Any, safe: Any) -> int:

@@ -11,7 +11,8 @@ from eth_utils import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ape_dtn.chain.abi import ERC20, Error, Event, Function, Log, Router, SessionManager
+from ape_dtn.network.abi import ERC20, Router, SessionManager
+from ape_dtn.types.abi import Error, Event, Function, Log
 
 CHECKSUMMED = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
 LOWER = CHECKSUMMED.lower()

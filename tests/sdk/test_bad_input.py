@@ -13,10 +13,9 @@ from ape_accounts.accounts import KeyfileAccount
 from eth_account import Account
 
 from ape_dtn import DtnAi, DtnRequest, DtnSession, Token
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import ERC20, NodeManager
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import Call, read_one
-from ape_dtn.deployments import PUBLIC
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import (
     ChainUnreachable,
     DtnError,
@@ -41,7 +40,9 @@ from ape_dtn.errors import (
     WrongChain,
     WrongToken,
 )
-from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.network.abi import ERC20, NodeManager
+from ape_dtn.network.deployments import PUBLIC
+from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -235,8 +236,8 @@ def test_names_that_are_none(
 @pytest.fixture
 def switched_off(network: LocalNetwork, cast: Cast) -> None:
     manager, node_id = network.ai.contracts().node_manager, network.node.id
-    switch_off = sends.call(manager, NodeManager.set_node_status, node_id, False)
-    sends.send(network.ai.provider, cast.owner, switch_off)
+    switch_off = contract_call(manager, NodeManager.set_node_status, node_id, False)
+    transactions.send(network.ai.provider, cast.owner, switch_off)
 
 
 def test_a_node_that_is_switched_off(
@@ -279,13 +280,13 @@ def test_a_model_that_takes_more_than_a_prompt(
     network: LocalNetwork, funded: DtnSession, cast: Cast, nothing_moves: None
 ) -> None:
     ai = network.ai
-    serve = sends.call(
+    serve = contract_call(
         ai.contracts().node_manager,
         NodeManager.set_node_models,
         network.node.id,
         [ai.model(IMAGE).id],
     )
-    sends.send(ai.provider, cast.owner, serve)
+    transactions.send(ai.provider, cast.owner, serve)
 
     refused(
         InvalidCall,
@@ -298,12 +299,12 @@ def test_a_model_that_takes_more_than_a_prompt(
 def test_a_cap_above_what_the_session_has(funded: DtnSession, nothing_moves: None) -> None:
     refused(
         InsufficientFunds,
-        lambda: funded.request("Hello?", most_it_may_cost="25.000001"),
+        lambda: funded.request("Hello?", max_cost="25.000001"),
         f"Insufficient funds: session {funded.id} has 25.00 USDT, and 25.000001 USDT is needed.",
     )
 
 
-@pytest.mark.parametrize("option", ["fee_per_byte", "most_it_may_cost"])
+@pytest.mark.parametrize("option", ["fee_per_byte", "max_cost"])
 @pytest.mark.parametrize(
     ("amount", "kind"),
     [
@@ -326,7 +327,7 @@ def test_prices_that_are_no_amounts(
 
 def test_a_cap_of_nothing(funded: DtnSession, nothing_moves: None) -> None:
     with pytest.raises(InvalidAmount, match="more than zero"):
-        funded.request("Hello?", most_it_may_cost="0")
+        funded.request("Hello?", max_cost="0")
 
 
 def test_an_unknown_request(network: LocalNetwork, nothing_moves: None) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnSession
-from ape_dtn.chain import rpc, safes, sends
-from ape_dtn.chain.abi import ERC20, Router, SessionManager
+from ape_dtn.chain import rpc, safe, transactions
+from ape_dtn.chain.broadcast import Outbox
+from ape_dtn.deployment.assemble import LocalNetwork, fund
 from ape_dtn.errors import (
     ContractReverted,
     MethodUnavailable,
@@ -22,9 +23,10 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SigningDeclined,
 )
-from ape_dtn.local import LocalNetwork, fund
-from ape_dtn.starting.batch import batch, can_batch
-from ape_dtn.starting.methods import Method
+from ape_dtn.funding.batch import batch, can_batch
+from ape_dtn.funding.methods import Method
+from ape_dtn.network.abi import ERC20, Router, SessionManager
+from ape_dtn.types.transactions import Receipt, Signed, Transaction, contract_call
 from tests.conftest import Balances, Cast
 
 from . import safe as real
@@ -33,17 +35,17 @@ UNITS = 25_000_000
 VERSIONS = ["1.5.0", "1.4.1", "1.3.0"]
 
 
-def bare(network: LocalNetwork, units: int = UNITS) -> list[sends.Transaction]:
+def bare(network: LocalNetwork, units: int = UNITS) -> list[Transaction]:
     """The deposit and the start."""
     contracts = network.ai.contracts()
     pay: Any = (contracts.fee_target, units)
     return [
-        sends.call(contracts.fee_token, ERC20.transfer, *pay),
-        sends.call(network.ai.router, Router.start_user_session),
+        contract_call(contracts.fee_token, ERC20.transfer, *pay),
+        contract_call(network.ai.router, Router.start_user_session),
     ]
 
 
-def start(network: LocalNetwork, account: Any) -> tuple[DtnSession, sends.Receipt]:
+def start(network: LocalNetwork, account: Any) -> tuple[DtnSession, Receipt]:
     """Starts a session in one transaction."""
     session = DtnSession.start("25", account, network.ai, method=Method.BATCH)
     assert session.method is Method.BATCH
@@ -100,7 +102,7 @@ def shared(
 @pytest.fixture
 def delegated(network: LocalNetwork, cast: Cast) -> Any:
     """The customer's account, which runs somebody's batch executor (EIP-7702)."""
-    executor = sends.create(network.ai.provider, cast.owner, real.batching_code())
+    executor = transactions.create(network.ai.provider, cast.owner, real.batching_code())
     real.run_as(network.ai.provider, cast.customer, executor)
     return cast.customer
 
@@ -113,16 +115,16 @@ def test_a_safe_is_an_account_that_batches(single: Any) -> None:
 
 
 def test_it_batches_by_the_canonical_contract(network: LocalNetwork, multi_send: str) -> None:
-    assert multi_send == safes.MULTI_SEND
-    assert safes.can_batch(network.ai.provider)
+    assert multi_send == safe.MULTI_SEND
+    assert safe.can_batch(network.ai.provider)
 
 
 def test_it_runs_no_other_code_as_its_own(network: LocalNetwork, single: Any) -> None:
-    rpc.result(network.ai.provider, "anvil_setCode", [safes.MULTI_SEND, "0x00"])
+    rpc.result(network.ai.provider, "anvil_setCode", [safe.MULTI_SEND, "0x00"])
     assert not can_batch(single)
     with pytest.raises(NoContractAtAddress) as caught:
         batch(network.ai.provider, single, bare(network))
-    assert caught.value.address == safes.MULTI_SEND
+    assert caught.value.address == safe.MULTI_SEND
     with pytest.raises(MethodUnavailable):
         start(network, single)
     assert real.nonce_of(network.ai.provider, single) == 0
@@ -167,9 +169,9 @@ def test_those_who_send_for_one_safe_at_once_take_turns(
     network: LocalNetwork, shared: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
-    given = [sends.Transaction(str(cast.worker.address), bytes([each])) for each in range(6)]
+    given = [Transaction(str(cast.worker.address), bytes([each])) for each in range(6)]
     with ThreadPoolExecutor(3) as pool:
-        receipts = list(pool.map(lambda each: sends.send(provider, shared, each), given))
+        receipts = list(pool.map(lambda each: transactions.send(provider, shared, each), given))
     assert len({each.transaction for each in receipts}) == 6
     assert real.nonce_of(provider, shared) == 6
 
@@ -177,11 +179,11 @@ def test_those_who_send_for_one_safe_at_once_take_turns(
 def test_several_transactions_that_are_not_batched_follow_each_other(
     network: LocalNetwork, single: Any
 ) -> None:
-    signed: dict[int, sends.Signed] = {}
+    signed: dict[int, Signed] = {}
     pay, start_it = bare(network)
     together = [pay, replace(start_it, gas_limit=400_000)]
-    receipts = sends.send_together(
-        network.ai.provider, single, together, outbox=sends.Outbox(signed.update)
+    receipts = transactions.send_together(
+        network.ai.provider, single, together, outbox=Outbox(signed.update)
     )
     assert [each.transaction for each in receipts] == [signed[0].hash, signed[1].hash]
     assert len(SessionManager.session_started.find(receipts[1].logs)) == 1
@@ -192,7 +194,7 @@ def test_those_that_succeeded_before_one_that_did_not_are_told(
 ) -> None:
     pay, start_it = (replace(each, gas_limit=400_000) for each in bare(network))
     with pytest.raises(NothingDeposited) as caught:
-        sends.send_together(network.ai.provider, single, [pay, start_it, start_it])
+        transactions.send_together(network.ai.provider, single, [pay, start_it, start_it])
     assert len(caught.value.before) == 2
 
 
@@ -240,16 +242,16 @@ def test_why_one_of_them_would_fail_is_found_before_anybody_signs(
 ) -> None:
     provider = network.ai.provider
     with pytest.raises(ContractReverted) as caught:
-        sends.send(provider, shared, batch(provider, shared, bare(network, UNITS + 1)))
+        transactions.send(provider, shared, batch(provider, shared, bare(network, UNITS + 1)))
     assert caught.value.revert is not None
     assert caught.value.revert.name == "Panic"  # so the token says that the balance is too low
     assert real.nonce_of(provider, shared) == 0
 
 
 def test_what_would_fail_alone_is_named(network: LocalNetwork, shared: Any) -> None:
-    alone = sends.call(network.ai.router, Router.start_user_session)
+    alone = contract_call(network.ai.router, Router.start_user_session)
     with pytest.raises(NothingDeposited):
-        sends.send(network.ai.provider, shared, alone)
+        transactions.send(network.ai.provider, shared, alone)
 
 
 def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) -> None:
@@ -257,7 +259,7 @@ def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) 
     # The second start finds nothing deposited.
     provider = network.ai.provider
     with pytest.raises(NothingDeposited):
-        sends.send(provider, shared, batch(provider, shared, [pay, start_it, start_it]))
+        transactions.send(provider, shared, batch(provider, shared, [pay, start_it, start_it]))
     assert balances.of(shared).units == UNITS
 
 
@@ -272,15 +274,15 @@ def test_coin_that_goes_with_it_is_the_safes_own(
     network: LocalNetwork, single: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
-    given = [sends.Transaction(str(cast.worker.address), b"", value=each) for each in (1, 2)]
+    given = [Transaction(str(cast.worker.address), b"", value=each) for each in (1, 2)]
     both = batch(provider, single, given)
     for transaction in (given[0], both):
         with pytest.raises(NoMoneyForGas) as caught:
-            sends.send(provider, single, transaction)
+            transactions.send(provider, single, transaction)
         assert caught.value.account == single.address
     rpc.result(provider, "anvil_setBalance", [str(single.address), "0x3"])
     before = cast.worker.balance
-    sends.send(provider, single, both)
+    transactions.send(provider, single, both)
     assert cast.worker.balance - before == 3
     assert single.balance == 0
 
@@ -313,7 +315,9 @@ def test_its_batch_is_all_or_nothing_and_says_why(network: LocalNetwork, delegat
     pay, start_it = bare(network)
     provider = network.ai.provider
     with pytest.raises(NothingDeposited):
-        sends.send(provider, delegated, batch(provider, delegated, [pay, start_it, start_it]))
+        transactions.send(
+            provider, delegated, batch(provider, delegated, [pay, start_it, start_it])
+        )
 
 
 def test_an_account_that_runs_something_else_does_not_batch(

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks.cost import MANY, measure
 
 GAS = {
-    Behaviour.DOCUMENTED: {
+    Variant.REFERENCE: {
         "transfer": 34_104,
         "start": 85_280,
         "request": 137_122,
         "respond": 156_950,
         "close": 51_802,
     },
-    Behaviour.DEPLOYED: {
+    Variant.LIVE: {
         "transfer": 34_104,
         "start": 170_337,
         "request": 468_205,
@@ -53,20 +53,20 @@ CALLS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(Behaviour), ids=lambda each: each.value.lower())
-def measured(request: pytest.FixtureRequest) -> tuple[Behaviour, dict[str, Any]]:
+@pytest.fixture(scope="module", params=list(Variant), ids=lambda each: each.value.lower())
+def measured(request: pytest.FixtureRequest) -> tuple[Variant, dict[str, Any]]:
     return request.param, measure(request.param)
 
 
-@pytest.mark.parametrize("step", GAS[Behaviour.DEPLOYED])
-def test_gas(measured: tuple[Behaviour, dict[str, Any]], step: str) -> None:
-    behaviour, found = measured
+@pytest.mark.parametrize("step", GAS[Variant.LIVE])
+def test_gas(measured: tuple[Variant, dict[str, Any]], step: str) -> None:
+    variant, found = measured
 
-    assert found["gas"][step] == GAS[behaviour][step]
+    assert found["gas"][step] == GAS[variant][step]
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_calls(measured: tuple[Behaviour, dict[str, Any]], operation: str) -> None:
+def test_calls(measured: tuple[Variant, dict[str, Any]], operation: str) -> None:
     _, found = measured
     count = found["calls"][operation]
 
@@ -74,21 +74,21 @@ def test_calls(measured: tuple[Behaviour, dict[str, Any]], operation: str) -> No
 
 
 def test_everything_that_is_measured_is_pinned(
-    measured: tuple[Behaviour, dict[str, Any]],
+    measured: tuple[Variant, dict[str, Any]],
 ) -> None:
-    behaviour, found = measured
+    variant, found = measured
 
     assert found["calls"].keys() == CALLS.keys()
-    assert found["gas"].keys() == GAS[behaviour].keys()
+    assert found["gas"].keys() == GAS[variant].keys()
 
 
-def test_long_lists_cost_what_short_ones_do(measured: tuple[Behaviour, dict[str, Any]]) -> None:
+def test_long_lists_cost_what_short_ones_do(measured: tuple[Variant, dict[str, Any]]) -> None:
     _, found = measured
 
     assert found["calls"][f"list of {MANY}"] == found["calls"]["list of 1"]
 
 
-def test_nothing_is_traced(measured: tuple[Behaviour, dict[str, Any]]) -> None:
+def test_nothing_is_traced(measured: tuple[Variant, dict[str, Any]]) -> None:
     """Public endpoints refuse it. The one that was measured with did so too."""
     _, found = measured
 
@@ -97,7 +97,7 @@ def test_nothing_is_traced(measured: tuple[Behaviour, dict[str, Any]]) -> None:
     } == {}
 
 
-def test_a_transaction_is_sent_once(measured: tuple[Behaviour, dict[str, Any]]) -> None:
+def test_a_transaction_is_sent_once(measured: tuple[Variant, dict[str, Any]]) -> None:
     _, found = measured
     sent = {
         name: times

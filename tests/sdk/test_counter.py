@@ -9,9 +9,9 @@ import pytest
 
 from ape_dtn import DtnAi
 from ape_dtn.chain import rpc
-from ape_dtn.chain.rpc import Failure
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import RpcRefused
-from ape_dtn.local import LocalNetwork
+from ape_dtn.types.rpc import Failure, as_int
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
 
@@ -61,5 +61,5 @@ def test_refused_methods_are_counted_and_refused(ai: DtnAi, counter: RpcCounter)
 def test_the_rest_of_a_batch_is_answered(ai: DtnAi) -> None:
     chain, trace = rpc.ask(ai.provider, [("eth_chainId", []), ("trace_block", ["latest"])])
 
-    assert rpc.as_int(chain) == 31337
+    assert as_int(chain) == 31337
     assert isinstance(trace, Failure)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.journal.book import Step
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
+from ape_dtn.journal.store import Step
 from benchmarks.chain import own_anvil
 
 from .crash import LOST, RECEIPT, SEND, Did, Nursery, Stage, Told, Work
@@ -201,7 +201,7 @@ def finish(
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A chain that mines what was sent only when it was asked for it once in vain."""
     with own_anvil("--no-mining") as url, Nursery(url) as nursery:
-        yield Stage(nursery, Behaviour.DEPLOYED, True, tmp_path_factory.mktemp("crash"))
+        yield Stage(nursery, Variant.LIVE, True, tmp_path_factory.mktemp("crash"))
 
 
 @pytest.fixture(scope="module", params=OPERATIONS)
@@ -216,7 +216,7 @@ def scene(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Scene]:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A chain that mines ten times a second, whatever happens."""
     with own_anvil("--block-time", "0.1") as url, Nursery(url) as nursery:
-        yield Stage(nursery, Behaviour.DOCUMENTED, False, tmp_path_factory.mktemp("crash"))
+        yield Stage(nursery, Variant.REFERENCE, False, tmp_path_factory.mktemp("crash"))
 
 
 # Kills.

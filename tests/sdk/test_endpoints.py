@@ -10,9 +10,9 @@ import pytest
 
 from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import Router, SessionManager
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import ChainUnreachable, RpcRefused, SessionAlreadyClosed, SessionNotFound
-from ape_dtn.local import LocalNetwork
+from ape_dtn.network.abi import Router, SessionManager
 
 from .conftest import Answer, Through
 

@@ -1,4 +1,4 @@
-"""What the contracts refuse: one class a cause, on both behaviours, wherever it is found out."""
+"""What the contracts refuse: one class a cause, on both variants, wherever it is found out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ import pytest
 from ape.exceptions import ApeException
 from eth_abi import encode
 
-from ape_dtn import DtnError, DtnSession, Token, artifacts, errors, ownership
-from ape_dtn.amount import Amount
-from ape_dtn.chain import reads, reverts, rpc, sends
-from ape_dtn.chain.abi import ERC20, Error, Function, Router, SessionManager
-from ape_dtn.chain.reverts import About
+from ape_dtn import DtnError, DtnSession, Token, artifacts, errors
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork, Variant, fund
 from ape_dtn.errors import (
     CallbackGasMissing,
     ContractReverted,
@@ -29,9 +27,15 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork, fund
-from ape_dtn.names import id_of
-from tests.conftest import Cast, on_documented
+from ape_dtn.network import reverts, sessions
+from ape_dtn.network.abi import ERC20, Router, SessionManager
+from ape_dtn.network.reverts import ErrorContext
+from ape_dtn.types.abi import Error, Function
+from ape_dtn.types.amount import Amount
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import contract_call
+from tests.conftest import Cast, on_reference
 from tests.sdk.conftest import Respond
 
 ENOUGH_GAS = 1_000_000
@@ -42,22 +46,24 @@ Attempt = Callable[..., Any]
 Refused = Callable[..., DtnError]
 
 
-def called(network: LocalNetwork, account: Any, to: str, about: About, *call: Any) -> None:
+def called(network: LocalNetwork, account: Any, to: str, about: ErrorContext, *call: Any) -> None:
     """As a view call, which changes nothing."""
     function, *args = call
     asked = reads.Call(to, function, tuple(args), sender=str(account.address))
     reads.read_one(network.ai.provider, asked, about)
 
 
-def estimated(network: LocalNetwork, account: Any, to: str, about: About, *call: Any) -> None:
+def estimated(
+    network: LocalNetwork, account: Any, to: str, about: ErrorContext, *call: Any
+) -> None:
     """As a transaction that fails when its gas is estimated."""
-    sends.send(network.ai.provider, account, sends.call(to, *call), about)
+    transactions.send(network.ai.provider, account, contract_call(to, *call), about)
 
 
-def mined(network: LocalNetwork, account: Any, to: str, about: About, *call: Any) -> None:
+def mined(network: LocalNetwork, account: Any, to: str, about: ErrorContext, *call: Any) -> None:
     """As a transaction that nobody estimates, so that it fails once mined."""
-    transaction = sends.call(to, *call, gas_limit=ENOUGH_GAS)
-    sends.send(network.ai.provider, account, transaction, about)
+    transaction = contract_call(to, *call, gas_limit=ENOUGH_GAS)
+    transactions.send(network.ai.provider, account, transaction, about)
 
 
 @pytest.fixture(params=[called, estimated, mined], ids=lambda way: way.__name__)
@@ -76,13 +82,13 @@ def refused(network: LocalNetwork, way: Attempt) -> Refused:
         *call: Any,
         to: str | None = None,
         session: int | None = None,
-        about: About = reverts.NOTHING,
+        about: ErrorContext = reverts.NO_CONTEXT,
     ) -> DtnError:
         ai = network.ai
         explained = (
             nullcontext()
             if session is None
-            else ownership.explained(ai, session, str(account.address))
+            else sessions.explained(ai, session, str(account.address))
         )
         nonce = account.nonce
         with pytest.raises(DtnError) as raised, explained:
@@ -93,7 +99,7 @@ def refused(network: LocalNetwork, way: Attempt) -> Refused:
         if way is mined:
             assert transaction is not None
             receipt = rpc.result(ai.provider, "eth_getTransactionReceipt", [transaction])
-            assert rpc.as_int(receipt["status"]) == 0
+            assert as_int(receipt["status"]) == 0
         else:
             assert transaction is None
             assert account.nonce == nonce
@@ -128,7 +134,7 @@ def name_of(err: DtnError) -> str:
 
 
 def test_closing_somebody_elses_session(
-    refused: Refused, funded: DtnSession, cast: Cast, behaviour: Behaviour
+    refused: Refused, funded: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     err = refused(
         NotSessionOwner, cast.stranger, Router.close_user_session, funded.id, session=funded.id
@@ -139,8 +145,8 @@ def test_closing_somebody_elses_session(
         "owner": cast.customer.address,
         "caller": cast.stranger.address,
     }
-    names = {Behaviour.DOCUMENTED: "SessionNotFound", Behaviour.DEPLOYED: "Unauthorized"}
-    assert name_of(err) == names[behaviour]
+    names = {Variant.REFERENCE: "SessionNotFound", Variant.LIVE: "Unauthorized"}
+    assert name_of(err) == names[variant]
 
 
 def test_closing_an_unknown_session(refused: Refused, cast: Cast) -> None:
@@ -152,7 +158,7 @@ def test_closing_an_unknown_session(refused: Refused, cast: Cast) -> None:
 
 
 def test_closing_a_closed_session(
-    refused: Refused, closed: DtnSession, cast: Cast, behaviour: Behaviour
+    refused: Refused, closed: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     err = refused(
         SessionAlreadyClosed,
@@ -163,18 +169,18 @@ def test_closing_a_closed_session(
     )
 
     assert err.fields == {"session_id": closed.id}
-    names = {Behaviour.DOCUMENTED: "SessionAlreadyClosed", Behaviour.DEPLOYED: "Unauthorized"}
-    assert name_of(err) == names[behaviour]
+    names = {Variant.REFERENCE: "SessionAlreadyClosed", Variant.LIVE: "Unauthorized"}
+    assert name_of(err) == names[variant]
 
 
 def test_asking_on_somebody_elses_session(
-    refused: Refused, funded: DtnSession, cast: Cast, behaviour: Behaviour
+    refused: Refused, funded: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     err = refused(NotSessionOwner, cast.stranger, *asking(funded.id), session=funded.id)
 
     assert err.fields["owner"] == cast.customer.address
-    names = {Behaviour.DOCUMENTED: "SessionNotFound", Behaviour.DEPLOYED: "Error"}
-    assert name_of(err) == names[behaviour]
+    names = {Variant.REFERENCE: "SessionNotFound", Variant.LIVE: "Error"}
+    assert name_of(err) == names[variant]
 
 
 def test_asking_on_an_unknown_session(refused: Refused, cast: Cast) -> None:
@@ -188,8 +194,8 @@ def test_asking_on_a_closed_session(refused: Refused, closed: DtnSession, cast: 
 def test_the_revert_alone_says_that_the_session_cannot_be_used(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
-    """Also where the chain cannot be asked for more, both behaviours give the same class."""
-    about = About(session_id=funded.id)
+    """Also where the chain cannot be asked for more, both variants give the same class."""
+    about = ErrorContext(session_id=funded.id)
 
     for call in (asking(funded.id), (Router.close_user_session, funded.id)):
         err = refused(SessionNotFound, cast.stranger, *call, about=about)
@@ -200,7 +206,7 @@ def test_asking_an_unknown_model(refused: Refused, funded: DtnSession, cast: Cas
     name = "model.nobody.nothing"
 
     err = refused(
-        ModelNotFound, cast.customer, *asking(funded.id, model=name), about=About(model=name)
+        ModelNotFound, cast.customer, *asking(funded.id, model=name), about=ErrorContext(model=name)
     )
 
     assert err.fields == {"model": name}
@@ -219,7 +225,7 @@ def test_starting_with_nothing_deposited(refused: Refused, cast: Cast) -> None:
     assert name_of(err) == "InvalidAmount"
 
 
-@on_documented
+@on_reference
 def test_asking_for_more_than_the_session_has(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
@@ -233,7 +239,7 @@ def test_transferring_more_than_the_account_has(
     network: LocalNetwork, refused: Refused, cast: Cast
 ) -> None:
     code = artifacts.creation_code("TestToken", "Test Dollar", "USDC", 6)
-    usdc = sends.create(network.ai.provider, cast.owner, code)
+    usdc = transactions.create(network.ai.provider, cast.owner, code)
     fund(network.ai.provider, cast.owner, usdc, str(cast.customer.address), 5)
 
     err = refused(
@@ -253,7 +259,7 @@ def test_fetching_an_answer_that_is_not_there(refused: Refused, cast: Cast) -> N
         cast.customer,
         Router.fetch_response,
         request_id,
-        about=About(request_id="0x" + request_id.hex()),
+        about=ErrorContext(request_id="0x" + request_id.hex()),
     )
 
     assert err.request_id == "0x" + request_id.hex()
@@ -284,19 +290,19 @@ def test_a_reason_without_a_class_keeps_its_text(
     assert err.message == "The contract reverted: Not the node worker"
 
 
-def test_answering_what_nobody_asked(refused: Refused, cast: Cast, behaviour: Behaviour) -> None:
+def test_answering_what_nobody_asked(refused: Refused, cast: Cast, variant: Variant) -> None:
     answer = (bytes(32), 1, "", b"", bytes(32), 0, 0)
 
     err = refused(ContractReverted, cast.stranger, Router.respond_to_request, *answer)
 
     names = {
-        Behaviour.DOCUMENTED: "Request does not exist",
-        Behaviour.DEPLOYED: "Not the node worker",
+        Variant.REFERENCE: "Request does not exist",
+        Variant.LIVE: "Not the node worker",
     }
-    assert err.fields == {"reason": names[behaviour]}
+    assert err.fields == {"reason": names[variant]}
 
 
-@on_documented
+@on_reference
 @pytest.mark.parametrize("target", ["fee_token", "session_manager"])
 def test_a_callback_in_the_name_of_the_network(
     network: LocalNetwork, refused: Refused, funded: DtnSession, cast: Cast, target: str
@@ -334,17 +340,17 @@ def test_a_revert_without_data_is_said_to_be_one(refused: Refused, cast: Cast) -
 def test_running_out_of_gas_is_a_failed_transaction(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    transaction = sends.call(network.ai.router, *asking(funded.id), gas_limit=60_000)
+    transaction = contract_call(network.ai.router, *asking(funded.id), gas_limit=60_000)
 
     with pytest.raises(ContractReverted, match=r"transaction 0x[0-9a-f]{64} failed") as raised:
-        sends.send(network.ai.provider, cast.customer, transaction)
+        transactions.send(network.ai.provider, cast.customer, transaction)
 
     assert raised.value.revert is not None
     assert str(raised.value.revert.transaction) in raised.value.message
 
 
 def test_charging_a_session_that_was_closed_meanwhile(
-    funded: DtnSession, respond: Respond, behaviour: Behaviour
+    funded: DtnSession, respond: Respond, variant: Variant
 ) -> None:
     """The error comes from where sessions are kept, behind the contract that is called or in it."""
     request = funded.request("Hello?")
@@ -354,19 +360,19 @@ def test_charging_a_session_that_was_closed_meanwhile(
         respond(request)
 
     assert raised.value.session_id == funded.id
-    names = {Behaviour.DOCUMENTED: "SessionAlreadyClosed", Behaviour.DEPLOYED: "InvalidSession"}
-    assert name_of(raised.value) == names[behaviour]
+    names = {Variant.REFERENCE: "SessionAlreadyClosed", Variant.LIVE: "InvalidSession"}
+    assert name_of(raised.value) == names[variant]
 
 
 def test_errors_keep_the_original_as_their_cause(funded: DtnSession, cast: Cast) -> None:
     stranger = str(cast.stranger.address)
-    transaction = sends.call(funded.ai.router, Router.close_user_session, funded.id)
+    transaction = contract_call(funded.ai.router, Router.close_user_session, funded.id)
 
     with (
         pytest.raises(NotSessionOwner) as raised,
-        ownership.explained(funded.ai, funded.id, stranger),
+        sessions.explained(funded.ai, funded.id, stranger),
     ):
-        sends.send(funded.ai.provider, cast.stranger, transaction)
+        transactions.send(funded.ai.provider, cast.stranger, transaction)
 
     assert isinstance(raised.value.__cause__, SessionNotFound)
     assert raised.value.revert is raised.value.__cause__.revert
@@ -409,7 +415,7 @@ SAMPLES: dict[type, Any] = {
 
 def classes(root: type[DtnError] = DtnError) -> Iterator[type[DtnError]]:
     for kind in root.__subclasses__():
-        if kind.__module__ == errors.__name__:  # the commands have some of their own
+        if kind.__name__ in errors.__all__:  # the commands have some of their own
             yield kind
             yield from classes(kind)
 

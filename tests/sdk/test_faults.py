@@ -14,16 +14,18 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import DtnAi, DtnSession, Status
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import ModelManager, NodeManager, Router
+from ape_dtn.chain import transactions
 from ape_dtn.chain.networks import name as network_name
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import DepositWaiting, NodeFailure, TransactionPending
-from ape_dtn.local import LocalNetwork
-from ape_dtn.names import id_of
-from ape_dtn.starting import methods
+from ape_dtn.funding import methods
+from ape_dtn.network.abi import ModelManager, NodeManager, Router
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.redact import hide_secrets
+from ape_dtn.types.transactions import Transaction, contract_call
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import RpcCounter
-from tests.conftest import Balances, Cast, on_deployed
+from tests.conftest import Balances, Cast, on_live
 
 from .conftest import Answer, Endpoint, Through
 
@@ -80,7 +82,7 @@ STARTS_A_SESSION = """
 import sys, threading
 from ape import accounts
 from ape_dtn import DtnSession
-from ape_dtn.local import deploy, fund
+from ape_dtn.deployment.assemble import deploy, fund
 from benchmarks.chain import connected_to, own_anvil
 
 with connected_to(sys.argv[1]) as provider:
@@ -156,7 +158,7 @@ def test_a_plain_connection_batches_too(network: LocalNetwork) -> None:
     ],
 )
 def test_keys_in_addresses_are_hidden(text: str, shown: str) -> None:
-    hidden = rpc.hide_secrets(text)
+    hidden = hide_secrets(text)
 
     assert "SECRET" not in hidden
     assert hidden in (shown, shown.removesuffix(" for https://eth.example") + " for ")
@@ -176,7 +178,7 @@ def test_a_message_that_is_no_text_is_still_a_failure(network: LocalNetwork, cas
         0,
     ]
     data = Router.respond_to_request.selector + encode(kinds, values)
-    sends.send(network.ai.provider, cast.worker, sends.Transaction(network.ai.router, data))
+    transactions.send(network.ai.provider, cast.worker, Transaction(network.ai.router, data))
 
     with pytest.raises(NodeFailure, match="cut at"):
         request.answer()
@@ -187,10 +189,10 @@ def test_anybody_may_register_a_model_of_any_name(network: LocalNetwork, cast: C
     known = {model.name for model in network.ai.models()}
     models = contracts.model_manager
     for transaction in (
-        sends.call(
+        contract_call(
             contracts.node_manager, NodeManager.register_user, "eve", str(cast.stranger.address)
         ),
-        sends.call(
+        contract_call(
             models,
             ModelManager.register_model_api,
             "api.node.eve",
@@ -198,15 +200,17 @@ def test_anybody_may_register_a_model_of_any_name(network: LocalNetwork, cast: C
             "string[] -> string",
             "[/b]",
         ),
-        sends.call(models, ModelManager.register_model, "model.node.eve", "a b", "api.node.eve.x"),
-        sends.call(models, ModelManager.register_model, "model.node.eve", "c", "api.node.eve.x"),
+        contract_call(
+            models, ModelManager.register_model, "model.node.eve", "a b", "api.node.eve.x"
+        ),
+        contract_call(models, ModelManager.register_model, "model.node.eve", "c", "api.node.eve.x"),
     ):
-        sends.send(provider, cast.stranger, transaction)
+        transactions.send(provider, cast.stranger, transaction)
 
     assert {model.name for model in network.ai.models()} == known | {"model.node.eve.c"}
 
 
-@on_deployed  # where that is accepted
+@on_live  # where that is accepted
 def test_the_local_node_goes_on_after_what_it_cannot_answer(
     network: LocalNetwork, cast: Cast
 ) -> None:
@@ -221,8 +225,8 @@ def test_the_local_node_goes_on_after_what_it_cannot_answer(
         str(cast.stranger.address),
         0,
     )
-    odd = sends.call(network.ai.router, Router.request, *all_of_them)
-    sends.send(network.ai.provider, cast.customer, odd)
+    odd = contract_call(network.ai.router, Router.request, *all_of_them)
+    transactions.send(network.ai.provider, cast.customer, odd)
     request = session.request("Hello?")
 
     assert network.node.answer_pending() == [request.id]

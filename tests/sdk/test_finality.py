@@ -11,9 +11,8 @@ import pytest
 from ape.exceptions import SignatureError
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.chain import finality, rpc, sends
-from ape_dtn.chain.fees import Fees, payload_of
-from ape_dtn.chain.rpc import SEND
+from ape_dtn.chain import finality, rpc, transactions
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import (
     NotCancellable,
     OverLimit,
@@ -23,10 +22,13 @@ from ape_dtn.errors import (
     TransactionRefused,
     WalletPending,
 )
-from ape_dtn.journal import once, settling, status
-from ape_dtn.journal.book import State
-from ape_dtn.local import LocalNetwork
-from ape_dtn.starting.methods import Method
+from ape_dtn.funding.methods import Method
+from ape_dtn.journal import executor, status
+from ape_dtn.journal.store import State
+from ape_dtn.requests import settlement
+from ape_dtn.types.payload import Fees, payload_of
+from ape_dtn.types.rpc import SEND, as_int
+from ape_dtn.types.transactions import Transaction
 from tests.conftest import Balances, Cast
 from tests.unkind import WORDINGS
 
@@ -46,7 +48,7 @@ ANVIL_FINAL_AFTER = 64
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that is not one's own: others make its blocks, and nobody sets it back."""
-    monkeypatch.setattr(settling, "is_local", lambda _: False)
+    monkeypatch.setattr(settlement, "is_local", lambda _: False)
     monkeypatch.setattr(finality, "is_local", lambda _: False)
 
 
@@ -76,7 +78,7 @@ def stuck(network: LocalNetwork, session: DtnSession, cast: Cast, through: Throu
         DtnSession(ai, session.id, cast.customer).request(PROMPT, idempotency_key=KEY)
     assert raised.value.exit_code == 7
     assert "journal cancel" in (raised.value.hint or "")
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     assert raised.value.transaction == entry.signed[0].hash
     return entry
 
@@ -86,22 +88,22 @@ def overtaken(network: LocalNetwork, session: DtnSession, cast: Cast) -> Any:
     with unmined(network):
         with pytest.raises(TransactionPending):
             session.request(PROMPT, idempotency_key=KEY)
-        (entry,) = once.unfinished(network.ai, cast.customer)
+        (entry,) = executor.unfinished(network.ai, cast.customer)
         rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
-    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
-    sends.send(network.ai.provider, cast.customer, to_nobody)
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+    transactions.send(network.ai.provider, cast.customer, to_nobody)
     assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 1
     return entry
 
 
 def waiting_for(network: LocalNetwork, cast: Cast, entry: Any) -> str:
-    journal = once.journal_of(network.ai, cast.customer)
+    journal = executor.journal_of(network.ai, cast.customer)
     (told,) = status.waits_for(network.ai, journal, [journal.entry(entry.id)])
     return told
 
 
 def state_of(network: LocalNetwork, cast: Cast, entry: Any) -> State:
-    return once.journal_of(network.ai, cast.customer).entry(entry.id).state
+    return executor.journal_of(network.ai, cast.customer).entry(entry.id).state
 
 
 # Overtaken.
@@ -177,8 +179,10 @@ def test_a_view_that_is_older_than_what_is_known_is_not_believed(
 ) -> None:
     entry = overtaken(network, funded, cast)
     mine(network, ANVIL_FINAL_AFTER)
-    journal = once.journal_of(network.ai, cast.customer)
-    (other,) = journal.begin([once.Meant("close", {"session": "0"}, {"from_block": journal.head})])
+    journal = executor.journal_of(network.ai, cast.customer)
+    (other,) = journal.record_intents(
+        [executor.Meant("close", {"session": "0"}, {"from_block": journal.head})]
+    )
     journal.end(other, State.DONE, {"block": str(journal.head), "transaction": "0x"})
 
     def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
@@ -199,7 +203,7 @@ def test_one_node_that_tells_of_another_nonce_is_not_believed(
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key=KEY)
-        (entry,) = once.unfinished(network.ai, cast.customer)
+        (entry,) = executor.unfinished(network.ai, cast.customer)
         (sent,) = entry.signed
         lies: list[str] = []
 
@@ -256,9 +260,9 @@ def test_what_stays_stuck_loses_its_nonce_to_the_next(
     asked = ["eth_getTransactionByHash", [other.receipt.transaction]]
     mined = rpc.result(network.ai.provider, *asked)
     before = payload_of(sent.raw).fees
-    assert rpc.as_int(mined["nonce"]) == sent.nonce
-    assert rpc.as_int(mined["maxFeePerGas"]) * 8 >= before.max_fee * 9
-    assert rpc.as_int(mined["maxPriorityFeePerGas"]) * 8 >= before.tip * 9
+    assert as_int(mined["nonce"]) == sent.nonce
+    assert as_int(mined["maxFeePerGas"]) * 8 >= before.max_fee * 9
+    assert as_int(mined["maxPriorityFeePerGas"]) * 8 >= before.tip * 9
     with impatient(), pytest.raises(TransactionPending):
         funded.request(PROMPT, idempotency_key=KEY)
     mine(network, ANVIL_FINAL_AFTER)
@@ -276,7 +280,7 @@ def test_what_is_refused_again_is_offered_more(
     with through(refusing(sent.raw)) as ai:
         request = DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
 
-    after = once.journal_of(network.ai, cast.customer).entry(entry.id)
+    after = executor.journal_of(network.ai, cast.customer).entry(entry.id)
     assert [each.nonce for each in after.signed] == [sent.nonce] * 2
     first, second = (payload_of(each.raw) for each in after.signed)
     assert replace(second, fees=first.fees) == first
@@ -295,14 +299,14 @@ def test_a_code_change_is_offered_more_as_it_was(
     start: Any = {"idempotency_key": KEY, "method": Method.DELEGATE}
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
         DtnSession.start(DEPOSIT, cast.customer, ai, **start)
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
 
     with through(refusing(*(each.raw for each in entry.signed))) as ai:
         DtnSession.start(DEPOSIT, cast.customer, ai, **start)
 
     ((_, balance),) = DtnSession.list(cast.customer, network.ai)
     assert str(balance) == "25.00 USDT"
-    after = once.journal_of(network.ai, cast.customer).entry(entry.id)
+    after = executor.journal_of(network.ai, cast.customer).entry(entry.id)
     first, second, *_ = (payload_of(each.raw) for each in after.signed)
     assert replace(second, fees=first.fees) == first
 
@@ -329,7 +333,7 @@ def test_what_was_refused_counts_in_the_budgets(
         with pytest.raises(OverLimit):
             funded.request("Another?", **options)
 
-    assert isinstance(once.cancel(network.ai, cast.customer, entry), PaymentCancelled)
+    assert isinstance(executor.cancel(network.ai, cast.customer, entry), PaymentCancelled)
     assert funded.request("Another?", account_limit="0.25", day_limit="0.25").id
 
 
@@ -342,10 +346,10 @@ def test_what_is_cancelled_never_happens(
     entry = stuck(network, funded, cast, through)
     (sent,) = entry.signed
 
-    cancelled = once.cancel(network.ai, cast.customer, entry)
+    cancelled = executor.cancel(network.ai, cast.customer, entry)
 
     assert isinstance(cancelled, PaymentCancelled)
-    assert state_of(network, cast, entry) is State.VOID
+    assert state_of(network, cast, entry) is State.CANCELLED
     assert nonce_of(network, cast.customer) == sent.nonce + 1
     with suppress(Exception):
         rpc.result(network.ai.provider, SEND, [sent.raw])
@@ -361,16 +365,16 @@ def test_a_cancellation_ends_nothing_before_it_is_final(
     entry = stuck(network, funded, cast, through)
 
     with impatient(), pytest.raises(TransactionPending):
-        once.cancel(network.ai, cast.customer, entry)
+        executor.cancel(network.ai, cast.customer, entry)
     assert state_of(network, cast, entry) is State.OPEN
     nonce = nonce_of(network, cast.customer)
     with impatient(), pytest.raises(TransactionPending):
         funded.request(PROMPT, idempotency_key=KEY)
     mine(network, ANVIL_FINAL_AFTER)
-    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry])
 
     assert isinstance(outcome, PaymentCancelled)
-    assert state_of(network, cast, entry) is State.VOID
+    assert state_of(network, cast, entry) is State.CANCELLED
     assert nonce_of(network, cast.customer) == nonce
     assert asked_on(network, funded) == 0
 
@@ -380,17 +384,17 @@ def test_what_is_mined_in_spite_of_its_cancellation_is_done(
 ) -> None:
     entry = stuck(network, funded, cast, through)
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
-        once.cancel(ai, cast.customer, entry)
+        executor.cancel(ai, cast.customer, entry)
     rpc.result(network.ai.provider, SEND, [entry.signed[0].raw])
     nonce = nonce_of(network, cast.customer)
 
-    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry])
 
-    assert isinstance(outcome, once.Done)
+    assert isinstance(outcome, executor.OperationResult)
     assert nonce_of(network, cast.customer) == nonce
     assert asked_on(network, funded) == 1
     with pytest.raises(NotCancellable, match="done already"):
-        once.cancel(network.ai, cast.customer, entry)
+        executor.cancel(network.ai, cast.customer, entry)
 
 
 def test_both_of_a_deposit_and_its_start_are_cancelled(
@@ -398,9 +402,9 @@ def test_both_of_a_deposit_and_its_start_are_cancelled(
 ) -> None:
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
         DtnSession.start(DEPOSIT, cast.customer, ai, method=Method.TWO_STEP)
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
 
-    assert isinstance(once.cancel(network.ai, cast.customer, entry), PaymentCancelled)
+    assert isinstance(executor.cancel(network.ai, cast.customer, entry), PaymentCancelled)
 
     assert nonce_of(network, cast.customer) == entry.signed[-1].nonce + 1
     assert DtnSession.list(cast.customer, network.ai) == []
@@ -454,11 +458,11 @@ def test_what_a_wallet_has_in_the_mempool_is_not_sent_again(
     with unmined(network):
         with interrupted(wallet, sends_it(network)):
             funded.request(PROMPT, account=wallet, idempotency_key=KEY)
-        (entry,) = once.unfinished(network.ai, wallet)
+        (entry,) = executor.unfinished(network.ai, wallet)
         with pytest.raises(WalletPending) as raised:
             funded.request(PROMPT, account=wallet, idempotency_key=KEY)
         with pytest.raises(NotCancellable):
-            once.cancel(network.ai, wallet, entry)
+            executor.cancel(network.ai, wallet, entry)
     assert raised.value.exit_code == 7
     assert "wallet" in (raised.value.hint or "")
     rpc.result(network.ai.provider, "evm_mine", [])
@@ -506,7 +510,7 @@ def test_what_a_wallet_declines_is_not_waited_for(
         with pytest.raises(RpcRefused):
             funded.request(PROMPT, account=wallet, idempotency_key=KEY)
 
-    assert once.unfinished(network.ai, wallet) == []
+    assert executor.unfinished(network.ai, wallet) == []
 
 
 def test_where_the_nonce_was_used_by_something_else_a_wallet_sends_anew(
@@ -517,8 +521,8 @@ def test_where_the_nonce_was_used_by_something_else_a_wallet_sends_anew(
 ) -> None:
     with interrupted(wallet):
         funded.request(PROMPT, account=wallet, idempotency_key=KEY)
-    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
-    sends.send(network.ai.provider, cast.customer, to_nobody)
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+    transactions.send(network.ai.provider, cast.customer, to_nobody)
 
     funded.request(PROMPT, account=wallet, idempotency_key=KEY)
 

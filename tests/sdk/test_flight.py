@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks.flight import HOW_MANY, READ, measure
 
 
-@pytest.fixture(scope="module", params=list(Behaviour), ids=lambda each: each.value.lower())
+@pytest.fixture(scope="module", params=list(Variant), ids=lambda each: each.value.lower())
 def flown(request: pytest.FixtureRequest) -> dict[str, Any]:
     return measure(request.param)
 

@@ -15,21 +15,26 @@ import rlp  # type: ignore[import-untyped]
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn import Callback, CallType, DtnAi, DtnSession, Status, deployments
-from ape_dtn.amount import Token
+from ape_dtn import Callback, CallType, DtnAi, DtnSession, Status
 from ape_dtn.billing.audit import LEFT_OUT, Audit, Verdict, audits, remarks
-from ape_dtn.billing.bill import State
 from ape_dtn.billing.history import history
 from ape_dtn.billing.report import rows
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Function, NodeManager, Router, SessionManager
+from ape_dtn.billing.statement import State
+from ape_dtn.chain import rpc
 from ape_dtn.chain.reads import topic
+from ape_dtn.chain.transactions import create, send
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, NODE_USER, LocalNetwork, Variant
 from ape_dtn.errors import SessionNotFound
-from ape_dtn.local import NODE, NODE_MODELS, NODE_USER, Behaviour, LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.network import deployments
+from ape_dtn.network.abi import NodeManager, Router, SessionManager
+from ape_dtn.types.abi import Function
+from ape_dtn.types.amount import Token
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_bytes, as_int
+from ape_dtn.types.transactions import Transaction, contract_call
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
-from tests.conftest import Cast, on_deployed, replace_manager, use_manager
+from tests.conftest import Cast, on_live, replace_manager, use_manager
 
 from .bytecode import calling, deploying, emitting, reverting
 from .conftest import Respond, Through
@@ -45,7 +50,7 @@ def audited(session: DtnSession) -> Audit:
     return found
 
 
-def mine_together(provider: Any, transactions: Sequence[tuple[Any, sends.Transaction]]) -> None:
+def mine_together(provider: Any, transactions: Sequence[tuple[Any, Transaction]]) -> None:
     """Mines transactions of accounts that Anvil has the keys of in as few blocks as they need."""
     rpc.result(provider, "evm_setAutomine", [False])
     try:
@@ -74,17 +79,17 @@ def mine_together(provider: Any, transactions: Sequence[tuple[Any, sends.Transac
             receipts = rpc.ask(provider, asked)
             if all(receipts):
                 break
-        assert {rpc.as_int(receipt["status"]) for receipt in receipts} == {1}
+        assert {as_int(receipt["status"]) for receipt in receipts} == {1}
     finally:
         rpc.result(provider, "evm_setAutomine", [True])
 
 
 def response(
     network: LocalNetwork, request_id: str, text: str = "Yes.", node: str = NODE
-) -> sends.Transaction:
+) -> Transaction:
     """An honest response of a node."""
     data, asked = encode(["string"], [text]), 160  # what PROMPT is encoded to
-    return sends.call(
+    return contract_call(
         network.ai.router,
         Router.respond_to_request,
         *(id_of(request_id, "request"), Status.SUCCESS, "", data),
@@ -130,8 +135,8 @@ def test_times_are_those_of_the_blocks(funded: DtnSession) -> None:
     (asked,) = found.session.requests
     block = rpc.result(funded.ai.provider, "eth_getBlockByNumber", [hex(asked.at.block), False])  # type: ignore[arg-type]
     assert asked.id == request.id
-    assert asked.at.time.timestamp() == rpc.as_int(block["timestamp"])
-    assert asked.at.transaction == "0x" + rpc.as_bytes(block["transactions"][0]).hex()
+    assert asked.at.time.timestamp() == as_int(block["timestamp"])
+    assert asked.at.transaction == "0x" + as_bytes(block["transactions"][0]).hex()
     assert found.as_of.block == asked.at.block
 
 
@@ -201,7 +206,7 @@ def test_any_other_status_is_a_failure(funded: DtnSession, respond: Respond) -> 
 
 
 def test_no_charge_is_fair_beyond_the_cap(funded: DtnSession, respond: Respond) -> None:
-    request = funded.request(PROMPT, most_it_may_cost="0.0002", fee_per_byte="0.000001")
+    request = funded.request(PROMPT, max_cost="0.0002", fee_per_byte="0.000001")
     data = encode(["string"], ["x" * 2000])
     respond(request, data, sizes=(0, 10**9))
 
@@ -212,9 +217,9 @@ def test_no_charge_is_fair_beyond_the_cap(funded: DtnSession, respond: Respond) 
 
 
 def test_a_node_is_paid_what_is_left(
-    local_networks: dict[Behaviour, LocalNetwork], cast: Cast
+    local_networks: dict[Variant, LocalNetwork], cast: Cast
 ) -> None:
-    network = local_networks[Behaviour.DEPLOYED]
+    network = local_networks[Variant.LIVE]
     network.node.forget()
     session = DtnSession.start("0.30", cast.customer, network.ai)
     checked = session.draft(PROMPT, fee_per_byte="0.001")
@@ -235,7 +240,7 @@ def test_a_callback_that_reverts_is_told(
     funded: DtnSession, respond: Respond, cast: Cast, status: Status
 ) -> None:
     code = deploying(reverting(Function("Error(string)").encode("not now")))
-    target = sends.create(funded.ai.provider, cast.customer, code)
+    target = create(funded.ai.provider, cast.customer, code)
     request = funded.request(PROMPT, callback=Callback(target, "a(bytes32)", "b(bytes32)", 100_000))
     respond(request, encode(["string"], ["Yes."]), status)
 
@@ -261,7 +266,7 @@ def test_open_requests_and_what_they_may_still_cost(
 ) -> None:
     funded.request(PROMPT)
     network.node.answer_pending()
-    waiting = [funded.request(PROMPT, most_it_may_cost=each) for each in ("0.03", "0.04")]
+    waiting = [funded.request(PROMPT, max_cost=each) for each in ("0.03", "0.04")]
 
     found = history(funded.ai, funded.id)
 
@@ -323,7 +328,7 @@ def test_a_failure_over_ipfs_has_no_content(funded: DtnSession, network: LocalNe
     assert finding.verdict is Verdict.FAIR
 
 
-@on_deployed
+@on_live
 def test_responses_that_complete_nothing_are_charged_and_not_judged(
     funded: DtnSession, network: LocalNetwork, token: Token
 ) -> None:
@@ -345,7 +350,7 @@ def test_responses_that_complete_nothing_are_charged_and_not_judged(
 
 
 def test_requests_of_one_block_that_share_an_id(
-    funded: DtnSession, network: LocalNetwork, cast: Cast, behaviour: Behaviour
+    funded: DtnSession, network: LocalNetwork, cast: Cast, variant: Variant
 ) -> None:
     checked = funded.draft(PROMPT, user=str(cast.customer.address))
     mine_together(network.ai.provider, [(cast.customer, checked.transaction())] * 2)
@@ -355,7 +360,7 @@ def test_requests_of_one_block_that_share_an_id(
 
     assert first.at.block == second.at.block
     assert second.state is State.ANSWERED
-    if behaviour is Behaviour.DOCUMENTED:
+    if variant is Variant.REFERENCE:
         assert (first.state, first.id == second.id) == (State.ANSWERED, False)
     else:
         assert (first.state, first.id == second.id) == (State.REPLACED, True)
@@ -386,10 +391,10 @@ def batch_node(network: LocalNetwork, cast: Cast) -> str:
     manager = network.ai.contracts().node_manager
     models = [id_of(model, "model") for model in NODE_MODELS]
     for transaction in (
-        sends.call(manager, NodeManager.register_node, NODE_USER, "batch", worker),
-        sends.call(manager, NodeManager.set_node_models, id_of(name, "node"), models),
+        contract_call(manager, NodeManager.register_node, NODE_USER, "batch", worker),
+        contract_call(manager, NodeManager.set_node_models, id_of(name, "node"), models),
     ):
-        sends.send(network.ai.provider, cast.owner, transaction)
+        send(network.ai.provider, cast.owner, transaction)
     return name
 
 
@@ -400,7 +405,7 @@ def test_answers_of_one_transaction_have_each_their_charge(
     # Their callbacks pretend to be charges.
     topics = [SessionManager.session_charged.topic, topic(funded.id), topic(7)]
     code = deploying(emitting(topics, (10**9).to_bytes(32, "big")))
-    liar = Callback(sends.create(provider, cast.stranger, code), "x()", "x()", gas=100_000)
+    liar = Callback(create(provider, cast.stranger, code), "x()", "x()", gas=100_000)
     options: Any = {"nodes": [batch_node], "callback": liar}
     ids = [funded.request(PROMPT, **options).id for _ in range(2)]
     answers = [
@@ -408,7 +413,7 @@ def test_answers_of_one_transaction_have_each_their_charge(
         for each, text in zip(ids, ["Yes.", "Yes, and " * 20], strict=True)
     ]
     batch = calling(*((network.ai.router, each.data) for each in answers))
-    sends.send(provider, cast.worker, sends.Transaction(None, batch, gas_limit=3_000_000))
+    send(provider, cast.worker, Transaction(None, batch, gas_limit=3_000_000))
 
     found = audited(funded)
 
@@ -425,7 +430,7 @@ def test_it_takes_seven_http_requests(
     funded: DtnSession, network: LocalNetwork, cast: Cast, how_many: int
 ) -> None:
     provider = network.ai.provider
-    checked = funded.draft(PROMPT, most_it_may_cost="0.01")
+    checked = funded.draft(PROMPT, max_cost="0.01")
     mine_together(provider, [(cast.customer, checked.transaction()) for _ in range(how_many)])
     ids = [request.id for request in history(network.ai, funded.id).session.requests]
     mine_together(provider, [(cast.worker, response(network, each)) for each in ids])
@@ -454,7 +459,7 @@ def session_of_id(session_id: int, cast: Cast, ai: DtnAi) -> DtnSession:
     return found
 
 
-@on_deployed
+@on_live
 def test_an_id_of_two_session_managers_is_two_sessions(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
@@ -485,9 +490,9 @@ def test_an_id_of_two_session_managers_is_two_sessions(
 
 
 def test_an_old_request_is_paid_by_whoever_has_the_id_now(
-    local_networks: dict[Behaviour, LocalNetwork], cast: Cast
+    local_networks: dict[Variant, LocalNetwork], cast: Cast
 ) -> None:
-    network = local_networks[Behaviour.DEPLOYED]
+    network = local_networks[Variant.LIVE]
     network.node.forget()
     victim = DtnSession.start("25", cast.customer, network.ai)
     request = victim.request(PROMPT)
@@ -509,7 +514,7 @@ def test_an_old_request_is_paid_by_whoever_has_the_id_now(
     assert [old.difference.units, new.difference.units] == [0, 0]
 
 
-@on_deployed
+@on_live
 def test_a_session_manager_that_came_back(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
@@ -532,7 +537,7 @@ def forge(network: LocalNetwork, cast: Cast, session_id: int) -> str:
     owner = bytes(12) + bytes.fromhex(cast.stranger.address[2:])
     topics = [SessionManager.session_started.topic, topic(session_id), topic(owner)]
     code = emitting(topics, (10**12).to_bytes(32, "big"))
-    return sends.create(network.ai.provider, cast.stranger, code)
+    return create(network.ai.provider, cast.stranger, code)
 
 
 def test_a_forged_session_is_none(funded: DtnSession, network: LocalNetwork, cast: Cast) -> None:
@@ -569,7 +574,7 @@ def _body(method: str, *params: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
 
 
-@on_deployed
+@on_live
 def test_without_old_state_what_cannot_be_told_is_left_out(
     funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
@@ -601,7 +606,7 @@ def mine_blocks(network: LocalNetwork, how_many: int) -> None:
         rpc.result(network.ai.provider, "evm_mine", [])
 
 
-@on_deployed
+@on_live
 def test_of_sessions_left_out_the_requests_are_told(
     funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
@@ -686,18 +691,18 @@ import json
 import ape
 from ape_dtn import DtnSession
 from ape_dtn.billing.history import history
-from ape_dtn.local import Behaviour, deploy, fund
+from ape_dtn.deployment.assemble import Variant, deploy, fund
 
 found = {}
 with ape.networks.ethereum.local.use_provider("test"):
     owner, worker, customer = ape.accounts.test_accounts[:3]
-    for behaviour in Behaviour:
-        network = deploy(owner, worker, behaviour)
+    for variant in Variant:
+        network = deploy(owner, worker, variant)
         fund(network.ai.provider, owner, network.token, str(customer.address), 10_000_000)
         with DtnSession.start("1.00", customer, network.ai) as session:
             session.request("Hello?")
             network.node.answer_pending()
-        found[behaviour.name] = history(network.ai, session.id).as_dict()
+        found[variant.name] = history(network.ai, session.id).as_dict()
 print(json.dumps(found))
 """
 
@@ -709,8 +714,8 @@ def test_it_is_the_same_on_the_in_process_chain() -> None:
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
 
-    for behaviour in Behaviour:
-        (session,) = found[behaviour.name]["sessions"]
+    for variant in Variant:
+        (session,) = found[variant.name]["sessions"]
         (request,) = session["requests"]
         (answer,) = request["responses"]
         assert (answer["node"], answer["verdict"]) == (NODE, "fair")

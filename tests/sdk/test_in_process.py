@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 
 SCRIPT = """
 import json
 import ape
 from ape_dtn import DtnAi, DtnError, DtnSession, ownership
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Router
-from ape_dtn.local import Behaviour, deploy, fund
+from ape_dtn.chain import transactions
+from ape_dtn.network.abi import Router
+from ape_dtn.deployment.assemble import Variant, deploy, fund
 
 
 def try_all(network, customer, stranger):
@@ -65,10 +65,10 @@ found = {"not connected": code_of(DtnAi)}
 with ape.networks.ethereum.local.use_provider("test"):
     found["not known"] = code_of(DtnAi)
     owner, worker, customer, stranger = ape.accounts.test_accounts[:4]
-    for behaviour in Behaviour:
-        network = deploy(owner, worker, behaviour)
+    for variant in Variant:
+        network = deploy(owner, worker, variant)
         fund(network.ai.provider, owner, network.token, str(customer.address), 10_000_000)
-        found[behaviour.name] = try_all(network, customer, stranger)
+        found[variant.name] = try_all(network, customer, stranger)
 
 print(json.dumps(found))
 """
@@ -83,8 +83,8 @@ def everything() -> Any:
 
 
 @pytest.fixture
-def found(everything: Any, behaviour: Behaviour) -> Any:
-    return everything[behaviour.name]
+def found(everything: Any, variant: Variant) -> Any:
+    return everything[variant.name]
 
 
 def test_without_a_network_there_is_nothing(everything: Any) -> None:
@@ -109,8 +109,8 @@ def test_errors_are_those_of_any_chain(found: Any, attempt: str, code: str) -> N
     assert found[attempt]["code"] == code
 
 
-def test_fields_are_those_of_any_chain(found: Any, behaviour: Behaviour) -> None:
-    documented = behaviour is Behaviour.DOCUMENTED
+def test_fields_are_those_of_any_chain(found: Any, variant: Variant) -> None:
+    documented = variant is Variant.REFERENCE
     reason = "Request does not exist" if documented else "Not the node worker"
     assert found["closed"]["session_id"] == 1
     assert found["foreign"]["session_id"] == 2

@@ -12,6 +12,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, CallType, DtnRequest, DtnSession
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import (
     ContentTooLarge,
     ContentUnavailable,
@@ -20,12 +21,11 @@ from ape_dtn.errors import (
     UndecodableAnswer,
     WrongContent,
 )
-from ape_dtn.ipfs import keeping
-from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.ipfs import content_store
+from ape_dtn.node.node import DtnNode
 from tests.ipfs import importer
 from tests.ipfs.gateway import Gateway, lies
-from tests.ipfs.services import Behaviour, Kubo, says
+from tests.ipfs.services import Kubo, Variant, says
 
 from .conftest import Respond
 
@@ -94,7 +94,7 @@ def test_a_node_keeps_what_is_read_from_its_gateway(
     long = "A long answer, in many blocks. " * 20_000
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 
-    with keeping.opened({"embedded": {"folder": tmp_path, "port": 0}}) as keep:
+    with content_store.opened({"embedded": {"folder": tmp_path, "port": 0}}) as keep:
         node_with(network, keep, long).answer_pending()
         with project.temp_config(dtn={"ipfs_gateways": [keep.gateway]}):
             answer = request.answer()
@@ -108,7 +108,7 @@ def test_a_node_keeps_its_answers_at_kubos(
 ) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 
-    with Kubo() as kubo, keeping.opened(kubo.url) as keep:
+    with Kubo() as kubo, content_store.opened(kubo.url) as keep:
         node_with(network, keep).answer_pending()
 
     with gateways(Gateway(kubo.blocks)):
@@ -125,11 +125,11 @@ def test_a_node_keeps_its_answers_at_kubos(
     ],
 )
 def test_a_node_whose_store_refuses_says_so(
-    network: LocalNetwork, funded: DtnSession, does: Behaviour, reason: str
+    network: LocalNetwork, funded: DtnSession, does: Variant, reason: str
 ) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 
-    with Kubo(does) as kubo, keeping.opened(kubo.url) as keep:
+    with Kubo(does) as kubo, content_store.opened(kubo.url) as keep:
         assert node_with(network, keep).answer_pending() == [request.id]
 
     with pytest.raises(NodeFailure, match=f"Not kept on IPFS: .*{reason}"):

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import ERC20
+from ape_dtn.chain import receipts, rpc, transactions
+from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import (
     DepositTaken,
     DtnError,
@@ -29,12 +29,15 @@ from ape_dtn.errors import (
     RequestsPending,
     TransactionPending,
 )
-from ape_dtn.journal import once, settling
-from ape_dtn.journal.book import Journal, Meant, State
-from ape_dtn.local import Behaviour, LocalNetwork
-from ape_dtn.starting import methods
-from ape_dtn.starting.methods import Method
-from tests.conftest import Balances, Cast, on_deployed, replace_manager
+from ape_dtn.funding import methods
+from ape_dtn.funding.methods import Method
+from ape_dtn.journal import executor
+from ape_dtn.journal.store import Intent, Journal, State
+from ape_dtn.network.abi import ERC20
+from ape_dtn.requests import settlement
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Transaction, contract_call
+from tests.conftest import Balances, Cast, on_live, replace_manager
 
 from .conftest import DEPOSIT, Through
 
@@ -49,13 +52,13 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has set the chain back on purpose."""
-    monkeypatch.setattr(settling, "is_local", lambda _: False)
+    monkeypatch.setattr(settlement, "is_local", lambda _: False)
 
 
 @pytest.fixture
 def journal(network: LocalNetwork, cast: Cast) -> Callable[[], Journal]:
     """That of the customer, as it is now."""
-    return lambda: once.journal_of(network.ai, cast.customer)
+    return lambda: executor.journal_of(network.ai, cast.customer)
 
 
 def newest(journal: Callable[[], Journal]) -> Any:
@@ -64,7 +67,7 @@ def newest(journal: Callable[[], Journal]) -> Any:
 
 def nonce_of(network: LocalNetwork, account: Any) -> int:
     params = [str(account.address), "pending"]
-    return rpc.as_int(rpc.result(network.ai.provider, "eth_getTransactionCount", params))
+    return as_int(rpc.result(network.ai.provider, "eth_getTransactionCount", params))
 
 
 # One key, one effect.
@@ -223,8 +226,8 @@ def test_what_is_refused_is_void(
         checked.send()
 
     entry = newest(journal)
-    assert (entry.kind, entry.state, entry.signed) == ("request", State.VOID, ())
-    assert once.unfinished(network.ai, cast.customer) == []
+    assert (entry.kind, entry.state, entry.signed) == ("request", State.CANCELLED, ())
+    assert executor.unfinished(network.ai, cast.customer) == []
 
 
 # What is resumed.
@@ -246,7 +249,7 @@ def unmined(network: LocalNetwork) -> Iterator[None]:
 def impatient() -> Iterator[None]:
     """What is not mined in a second is not waited for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sends, "_deadline", lambda _: time.monotonic() + 1)
+        patch.setattr(receipts, "deadline_of", lambda _: time.monotonic() + 1)
         yield
 
 
@@ -257,7 +260,7 @@ def pending_start(
     with unmined(network):
         with pytest.raises(TransactionPending) as raised:
             DtnSession.start(DEPOSIT, account, network.ai, **options)
-        (entry,) = once.unfinished(network.ai, account)
+        (entry,) = executor.unfinished(network.ai, account)
         for each in entry.signed[dropped]:
             rpc.result(network.ai.provider, "anvil_dropTransaction", [each.hash])
     rpc.result(network.ai.provider, "evm_mine", [])
@@ -268,27 +271,27 @@ def test_a_start_that_was_not_mined_in_time_is_resumed(network: LocalNetwork, ca
     pending_start(network, cast.customer)
     nonce = nonce_of(network, cast.customer)
 
-    (entry,) = once.unfinished(network.ai, cast.customer)
-    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+    (entry,) = executor.unfinished(network.ai, cast.customer)
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
 
     ((session, balance),) = DtnSession.list(cast.customer, network.ai)
-    assert isinstance(done, once.Done)
+    assert isinstance(done, executor.OperationResult)
     assert done.outcome["session"] == str(session.id)
     assert str(balance) == "25.00 USDT"
     assert nonce_of(network, cast.customer) == nonce
-    assert once.unfinished(network.ai, cast.customer) == []
+    assert executor.unfinished(network.ai, cast.customer) == []
 
 
 def test_a_start_that_was_dropped_is_sent_again_as_it_was(
     network: LocalNetwork, cast: Cast
 ) -> None:
     pending_start(network, cast.customer, slice(2), idempotency_key="dropped")
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="dropped")
 
     assert str(session.balance) == "25.00 USDT"
-    after = once.journal_of(network.ai, cast.customer).entry(entry.id)
+    after = executor.journal_of(network.ai, cast.customer).entry(entry.id)
     assert after.signed == entry.signed
     assert after.state is State.DONE
 
@@ -297,10 +300,10 @@ def test_a_nonce_that_something_else_used_is_not_waited_for(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
     pending_start(network, cast.customer, slice(2), idempotency_key="overtaken")
-    (entry,) = once.unfinished(network.ai, cast.customer)
-    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
     for _ in entry.signed:
-        sends.send(network.ai.provider, cast.customer, to_nobody)
+        transactions.send(network.ai.provider, cast.customer, to_nobody)
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="overtaken")
 
@@ -315,12 +318,12 @@ def test_what_a_wallet_has_replaced_has_happened(
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key="sped up")
-        (entry,) = once.unfinished(network.ai, cast.customer)
+        (entry,) = executor.unfinished(network.ai, cast.customer)
         (sent,) = entry.signed
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
-    transaction = once.operations.to_transaction(entry.details["transaction"])
+    transaction = executor.operations.to_transaction(entry.details["transaction"])
     other = replace(transaction, gas_limit=2_000_000)
-    replaced = sends.send(network.ai.provider, cast.customer, other)
+    replaced = transactions.send(network.ai.provider, cast.customer, other)
     assert replaced.transaction != sent.hash
     nonce = nonce_of(network, cast.customer)
 
@@ -332,7 +335,7 @@ def test_what_a_wallet_has_replaced_has_happened(
 
 
 def sends_created(network: LocalNetwork, receipt: Any) -> list[str]:
-    from ape_dtn.chain.abi import Router
+    from ape_dtn.network.abi import Router
 
     found = Router.request_created.find(receipt.logs, network.ai.router)
     return ["0x" + each["requestId"].hex() for each in found]
@@ -340,11 +343,11 @@ def sends_created(network: LocalNetwork, receipt: Any) -> list[str]:
 
 def test_a_deposit_without_its_start_is_started(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(1, 2))
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
 
-    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
 
-    assert isinstance(done, once.Done)
+    assert isinstance(done, executor.OperationResult)
     ((_, balance),) = DtnSession.list(cast.customer, network.ai)
     assert str(balance) == "25.00 USDT"
 
@@ -353,25 +356,25 @@ def test_a_deposit_that_was_claimed_meanwhile_is_not_taken(
     network: LocalNetwork, cast: Cast
 ) -> None:
     pending_start(network, cast.customer, slice(1, 2))
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     claimed = DtnSession.claim(cast.customer, network.ai)
 
-    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
 
-    assert isinstance(done, once.Done)
+    assert isinstance(done, executor.OperationResult)
     assert done.outcome["session"] == str(claimed.id)
 
 
 def test_a_deposit_that_was_stolen_meanwhile_is_told(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(1, 2))
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     DtnSession.claim(cast.stranger, network.ai)
 
-    ((_, done),) = once.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
 
     assert isinstance(done, DepositTaken)
     assert done.taken_by == cast.stranger.address
-    assert once.unfinished(network.ai, cast.customer) == []
+    assert executor.unfinished(network.ai, cast.customer) == []
 
 
 @pytest.mark.usefixtures("public")
@@ -396,8 +399,8 @@ def test_resuming_finds_what_a_reorganisation_took_away(network: LocalNetwork, c
     rpc.result(network.ai.provider, "evm_revert", [snapshot])
     rpc.result(network.ai.provider, "anvil_mine", ["0x8"])
 
-    entries = once.unfinished(network.ai, cast.customer)
-    once.resume(network.ai, cast.customer, entries[-1:])
+    entries = executor.unfinished(network.ai, cast.customer)
+    executor.resume(network.ai, cast.customer, entries[-1:])
 
     ((_, balance),) = DtnSession.list(cast.customer, network.ai)
     assert str(balance) == "25.00 USDT"
@@ -406,15 +409,15 @@ def test_resuming_finds_what_a_reorganisation_took_away(network: LocalNetwork, c
 def test_what_another_process_is_at_is_left_to_it(
     network: LocalNetwork, cast: Cast, journal: Callable[[], Journal]
 ) -> None:
-    from ape_dtn.journal.book import Meant
+    from ape_dtn.journal.store import Intent
 
-    (entry,) = journal().begin([Meant("claim", {}, {"is_sent_here": True})])
+    (entry,) = journal().record_intents([Intent("claim", {}, {"is_sent_here": True})])
 
-    assert entry.id not in [each.id for each in once.unfinished(network.ai, cast.customer)]
-    assert once.resume(network.ai, cast.customer, [entry]) == []
-    journal().leave(entry)
-    assert entry.id in [each.id for each in once.unfinished(network.ai, cast.customer)]
-    journal().end(entry, State.VOID, {})
+    assert entry.id not in [each.id for each in executor.unfinished(network.ai, cast.customer)]
+    assert executor.resume(network.ai, cast.customer, [entry]) == []
+    journal().release(entry)
+    assert entry.id in [each.id for each in executor.unfinished(network.ai, cast.customer)]
+    journal().end(entry, State.CANCELLED, {})
 
 
 def test_what_a_test_has_set_back_is_void(
@@ -424,7 +427,7 @@ def test_what_a_test_has_set_back_is_void(
     DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="in a test")
     rpc.result(network.ai.provider, "evm_revert", [snapshot])
 
-    assert once.unfinished(network.ai, cast.customer) == []
+    assert executor.unfinished(network.ai, cast.customer) == []
     session = DtnSession.start("1", cast.customer, network.ai, idempotency_key="in a test")
     assert balances.of_network == session.balance
 
@@ -441,7 +444,7 @@ def test_what_cannot_be_sent_again_now_is_not_given_up(
 ) -> None:
     """Another node may have it, and mine it: its key must not start another session."""
     pending_start(network, cast.customer, slice(2), idempotency_key="no coin", method="delegate")
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     coin = rpc.result(network.ai.provider, "eth_getBalance", [str(cast.customer.address), "latest"])
     without_coin(network, cast.customer)
     with impatient(), pytest.raises(DtnError):
@@ -454,7 +457,7 @@ def test_what_cannot_be_sent_again_now_is_not_given_up(
         DEPOSIT, cast.customer, network.ai, idempotency_key="no coin", method="delegate"
     )
 
-    assert once.journal_of(network.ai, cast.customer).entry(entry.id).state is State.DONE
+    assert executor.journal_of(network.ai, cast.customer).entry(entry.id).state is State.DONE
     assert balances.of_network == session.balance
 
 
@@ -462,19 +465,19 @@ def test_an_entry_that_has_ended_meanwhile_is_not_resumed(
     network: LocalNetwork, cast: Cast
 ) -> None:
     pending_start(network, cast.customer, slice(2))
-    stale = once.unfinished(network.ai, cast.customer)
-    once.resume(network.ai, cast.customer, stale)
+    stale = executor.unfinished(network.ai, cast.customer)
+    executor.resume(network.ai, cast.customer, stale)
 
-    assert once.resume(network.ai, cast.customer, stale) == []
+    assert executor.resume(network.ai, cast.customer, stale) == []
     assert len(DtnSession.list(cast.customer, network.ai)) == 1
 
 
-@on_deployed
+@on_live
 @pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
 def test_a_manager_that_is_replaced_after_the_plan_is_found(
     network: LocalNetwork,
     cast: Cast,
-    behaviour: Behaviour,
+    variant: Variant,
     method: Method,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -501,13 +504,13 @@ def test_a_delegate_that_came_after_the_plan_is_kept(
 
 def test_a_strangers_deposit_is_left_alone(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(1, 2))
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     DtnSession.claim(cast.stranger, network.ai)
     target = network.ai.contracts().fee_target
-    transfer = sends.call(network.token, ERC20.transfer, target, 7)
-    sends.send(network.ai.provider, cast.stranger, transfer)
+    transfer = contract_call(network.token, ERC20.transfer, target, 7)
+    transactions.send(network.ai.provider, cast.stranger, transfer)
 
-    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry])
 
     assert isinstance(outcome, DepositTaken)
     assert DtnSession.claim(cast.stranger, network.ai).opened_with == network.ai.token().units(7)
@@ -722,7 +725,7 @@ def test_the_file_is_made_anew_where_it_is_missing(tmp_path: Any) -> None:
 
 def _write_when_it_begins(path: Path, begin: float) -> None:
     time.sleep(max(0.0, begin - time.time()))
-    Journal(path, "chain", "router", "account").begin([Meant("request", {})])
+    Journal(path, "chain", "router", "account").record_intents([Intent("request", {})])
 
 
 def test_processes_that_find_no_file_make_one_together(tmp_path: Any) -> None:
@@ -755,7 +758,7 @@ def test_processes_that_are_gone_are_known_to_be(tmp_path: Any) -> None:
     import subprocess
     import sys
 
-    from ape_dtn.journal import presence
+    from ape_dtn.journal import process_lock
 
     script = (
         "import sys, pathlib; from ape_dtn.journal import presence;"
@@ -770,8 +773,8 @@ def test_processes_that_are_gone_are_known_to_be(tmp_path: Any) -> None:
     assert child.stdout is not None
     name = child.stdout.readline().strip()
 
-    assert presence.is_alive(tmp_path, name)
+    assert process_lock.is_alive(tmp_path, name)
     child.kill()
     child.wait()
-    assert not presence.is_alive(tmp_path, name)
-    assert presence.is_alive(tmp_path, presence.me(tmp_path))
+    assert not process_lock.is_alive(tmp_path, name)
+    assert process_lock.is_alive(tmp_path, process_lock.own_name(tmp_path))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ape_dtn import CallType, DtnAi, DtnSession
-from ape_dtn.asking.quote import quote
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import InvalidAmount, OverLimit, WrongToken
-from ape_dtn.local import LocalNetwork
+from ape_dtn.requests.quote import quote
 from tests.conftest import Balances, Cast
 
 from .conftest import Respond
@@ -65,7 +65,7 @@ def test_a_request_over_the_configured_limit(
     with project.temp_config(dtn={"request_limit": "0.10"}):
         err = refused(lambda: funded.request(PROMPT))
         assert err.limit == "0.10 USDT"
-        assert funded.request(PROMPT, most_it_may_cost="0.10").id
+        assert funded.request(PROMPT, max_cost="0.10").id
 
 
 @pytest.mark.parametrize("name", ["request_limit", "session_limit"])

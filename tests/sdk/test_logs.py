@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.abi import ModelManager, Router, SessionManager
 from ape_dtn.chain.reads import LOG_QUERIES_TOGETHER
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import RpcRefused
-from ape_dtn.local import LocalNetwork
+from ape_dtn.network.abi import ModelManager, Router, SessionManager
+from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
 
 from .conftest import Through
@@ -75,7 +76,7 @@ def searched(network: LocalNetwork) -> tuple[list[Any], int]:
     provider, manager = network.ai.provider, network.ai.contracts().model_manager
     found = reads.logs(provider, manager, [])
     assert len(found) > 5
-    return found, rpc.as_int(rpc.result(provider, "eth_blockNumber", []))
+    return found, as_int(rpc.result(provider, "eth_blockNumber", []))
 
 
 def test_an_endpoint_without_limits_is_asked_once(

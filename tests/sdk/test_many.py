@@ -17,7 +17,7 @@ import pytest
 
 from ape_dtn import DtnRequest, DtnSession, Status
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import ERC20, Router
+from ape_dtn.deployment.assemble import LocalNetwork, fund
 from ape_dtn.errors import (
     ContractReverted,
     DtnError,
@@ -27,8 +27,9 @@ from ape_dtn.errors import (
     RpcRefused,
     TransactionPending,
 )
-from ape_dtn.local import LocalNetwork, fund
-from ape_dtn.names import to_address
+from ape_dtn.network.abi import ERC20, Router
+from ape_dtn.types.ids import to_address
+from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
 
 from .conftest import Through
@@ -63,7 +64,7 @@ def test_nothing_is_asked_of_nobody(funded: DtnSession, nothing_moves: None) -> 
 
 def test_all_of_them_have_to_be_paid(funded: DtnSession, nothing_moves: None) -> None:
     with pytest.raises(InsufficientFunds, match=r"has 25\.00 USDT, and 30\.00 USDT is needed"):
-        funded.request_many(PROMPTS, most_it_may_cost="3.00")
+        funded.request_many(PROMPTS, max_cost="3.00")
 
 
 def test_one_that_is_wrong_stops_all_before_the_first(
@@ -250,7 +251,7 @@ def test_a_nonce_that_another_program_used_is_not_used_again(
         if b"eth_sendRawTransaction" in body and not used:
             sender = [str(cast.customer.address), "pending"]
             pending = rpc.result(network.ai.provider, "eth_getTransactionCount", sender)
-            used.append(rpc.as_int(pending))
+            used.append(as_int(pending))
             nothing = {"from": str(cast.customer.address), "to": str(cast.stranger.address)}
             rpc.result(network.ai.provider, "eth_sendTransaction", [nothing])
         return chain(body)
@@ -263,13 +264,13 @@ def test_a_nonce_that_another_program_used_is_not_used_again(
     (mined,) = rpc.ask(
         network.ai.provider, [("eth_getTransactionByHash", [request.receipt.transaction])]
     )
-    assert rpc.as_int(mined["nonce"]) == used[0] + 1
+    assert as_int(mined["nonce"]) == used[0] + 1
 
 
 def use_nonces(network: LocalNetwork, cast: Cast, how_many: int) -> None:
     """Mines something else of the customer's, as another program might."""
     ask, customer = network.ai.provider, str(cast.customer.address)
-    first = rpc.as_int(rpc.result(ask, "eth_getTransactionCount", [customer, "latest"]))
+    first = as_int(rpc.result(ask, "eth_getTransactionCount", [customer, "latest"]))
     for nonce in range(first, first + how_many):
         nothing = {"from": customer, "to": str(cast.stranger.address), "nonce": hex(nonce)}
         rpc.result(ask, "eth_sendTransaction", [nothing])
@@ -378,7 +379,7 @@ def test_balances_are_as_they_were_asked(
         ],
     )
     spent = left.token.amount("25.00") - left
-    assert rpc.as_int(held) == 1_000_000_000 - spent.units
+    assert as_int(held) == 1_000_000_000 - spent.units
 
 
 def test_a_prompt_is_not_many(funded: DtnSession, nothing_moves: None) -> None:
@@ -474,7 +475,7 @@ def test_what_befell_one_is_told_although_nobody_knows_why(
                 "maxPriorityFeePerGas": hex(10**11),
                 "maxFeePerGas": hex(10**12),
                 "nonce": hex(
-                    rpc.as_int(
+                    as_int(
                         rpc.result(
                             network.ai.provider,
                             "eth_getTransactionCount",

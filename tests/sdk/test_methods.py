@@ -9,19 +9,17 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnAi, DtnSession
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Client, Function
+from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.chain.reads import Call
-from ape_dtn.errors import (
-    DepositTaxed,
-    DtnError,
-    MethodUnavailable,
-    NotSessionOwner,
-    UnsafeDeposit,
-)
-from ape_dtn.local import Behaviour, LocalNetwork
-from ape_dtn.starting import client, methods
-from ape_dtn.starting.methods import Method
+from ape_dtn.deployment.assemble import LocalNetwork, Variant
+from ape_dtn.errors import DepositTaxed, DtnError, MethodUnavailable, NotSessionOwner, UnsafeDeposit
+from ape_dtn.funding import methods
+from ape_dtn.funding.methods import Method
+from ape_dtn.network import client_contract
+from ape_dtn.network.abi import ERC20, Client
+from ape_dtn.types.abi import Function
+from ape_dtn.types.rpc import as_bytes
+from ape_dtn.types.transactions import contract_call
 from tests.conftest import Balances, Cast, paid_in
 
 NOBODY = "0x" + "00" * 20
@@ -37,7 +35,7 @@ def public(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def code_of(network: LocalNetwork, address: str) -> bytes:
-    return rpc.as_bytes(rpc.result(network.ai.provider, "eth_getCode", [address, "latest"]))
+    return as_bytes(rpc.result(network.ai.provider, "eth_getCode", [address, "latest"]))
 
 
 @each_atomic
@@ -50,7 +48,7 @@ def test_a_session_is_started_asked_and_closed(
 
     session = DtnSession.start("25.00", cast.customer, network.ai, method=method)
 
-    expected = client.client_of(str(cast.customer.address)) if method.by_client else None
+    expected = client_contract.client_of(str(cast.customer.address)) if method.by_client else None
     assert session.method is method
     assert session.owner == (expected or cast.customer.address)
     assert str(session.balance) == "25.00 USDC"
@@ -103,7 +101,7 @@ def test_the_delegate_is_chosen_where_the_account_runs_it(
 
     assert DtnSession.plan("1", cast.customer, network.ai).method is Method.DELEGATE
     code = code_of(network, str(cast.customer.address))
-    assert client.delegated_to(code) == client.delegate()
+    assert client_contract.delegated_to(code) == client_contract.delegate()
 
 
 @pytest.mark.usefixtures("public")
@@ -122,7 +120,10 @@ def test_the_bare_way_is_taken_only_by_who_accepts_the_risk(
 def test_where_nothing_is_safe_nothing_is_done(
     network: LocalNetwork, cast: Cast, nothing_moves: None
 ) -> None:
-    with without_code(network, client.DEPLOYER), pytest.raises(MethodUnavailable) as raised:
+    with (
+        without_code(network, client_contract.DEPLOYER),
+        pytest.raises(MethodUnavailable) as raised,
+    ):
         DtnSession.start("1", cast.customer, network.ai)
 
     assert set(raised.value.reasons) == {method.value for method in Method} - {"two-step"}
@@ -156,14 +157,14 @@ def test_an_impersonated_account_starts_by_allowance(
 
     session = DtnSession.start("1", account, network.ai, method="allowance")
 
-    assert session.owner == client.client_of(str(cast.customer.address))
+    assert session.owner == client_contract.client_of(str(cast.customer.address))
     assert str(session.close()) == "1.00 USDT"
 
 
 def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cast) -> None:
-    spender = client.client_of(str(cast.customer.address))
-    approve = sends.call(network.token, ERC20.approve, spender, 5)
-    sends.send(network.ai.provider, cast.customer, approve)
+    spender = client_contract.client_of(str(cast.customer.address))
+    approve = contract_call(network.token, ERC20.approve, spender, 5)
+    transactions.send(network.ai.provider, cast.customer, approve)
 
     DtnSession.start("1", cast.customer, network.ai, method="allowance")
 
@@ -172,10 +173,10 @@ def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cas
 
 
 def test_a_token_that_keeps_a_part_is_told_before_anything_is_paid(
-    network: LocalNetwork, cast: Cast, project: Any, behaviour: Behaviour
+    network: LocalNetwork, cast: Cast, project: Any, variant: Variant
 ) -> None:
     token = project.HostileToken.deploy(sender=cast.owner)
-    paid = paid_in(network, behaviour, cast, str(token.address))
+    paid = paid_in(network, variant, cast, str(token.address))
     token.behave(1, NOBODY, sender=cast.owner)
 
     with pytest.raises(DepositTaxed) as raised:
@@ -189,8 +190,8 @@ def test_a_blocked_account_is_told_before_anything_is_paid(
 ) -> None:
     plan = DtnSession.plan("1", cast.customer, usdc_network.ai, method="permit")
     block = Function("blacklist(address)")
-    blocked = sends.call(usdc_network.token, block, str(cast.customer.address))
-    sends.send(usdc_network.ai.provider, cast.owner, blocked)
+    blocked = contract_call(usdc_network.token, block, str(cast.customer.address))
+    transactions.send(usdc_network.ai.provider, cast.owner, blocked)
 
     with pytest.raises(DtnError, match="blacklisted"):
         DtnSession.open(plan, cast.customer, usdc_network.ai)
@@ -220,7 +221,7 @@ def test_many_requests_of_a_client(usdc_network: LocalNetwork, cast: Cast, metho
 def test_the_addresses_are_those_of_the_contracts(network: LocalNetwork, cast: Cast) -> None:
     DtnSession.start("1", cast.customer, network.ai, method="allowance")
     owner = str(cast.customer.address)
-    theirs = client.client_of(owner)
+    theirs = client_contract.client_of(owner)
 
     assert reads.read(
         network.ai.provider,
@@ -228,8 +229,8 @@ def test_the_addresses_are_those_of_the_contracts(network: LocalNetwork, cast: C
         Call(theirs, Client.client_of, (owner,)),
         Call(theirs, Client.implementation),
         Call(theirs, Client.deployer),
-    ) == [owner, theirs, client.implementation(), client.DEPLOYER]
-    assert code_of(network, theirs) == client.runtime_code(owner)
+    ) == [owner, theirs, client_contract.implementation(), client_contract.DEPLOYER]
+    assert code_of(network, theirs) == client_contract.runtime_code(owner)
 
 
 @each_atomic

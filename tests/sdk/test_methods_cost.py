@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks import methods
 
-# Gas, the first time and later: of what comes before, and of the start, on the documented behaviour
+# Gas, the first time and later: of what comes before, and of the start, on the reference variant
 # and on the deployed one. Then HTTP requests and RPC calls.
 PINNED: dict[tuple[str, str], tuple[list[int], tuple[int, int], int, int]] = {
     ("delegate", "first"): ([], (123_185, 210_657), 6, 30),
@@ -30,24 +30,22 @@ PINNED: dict[tuple[str, str], tuple[list[int], tuple[int, int], int, int]] = {
 VARIES = 300
 
 
-@pytest.fixture(scope="module", params=list(Behaviour), ids=lambda each: each.name.lower())
-def behaviour(request: pytest.FixtureRequest) -> Behaviour:
-    found: Behaviour = request.param
+@pytest.fixture(scope="module", params=list(Variant), ids=lambda each: each.name.lower())
+def variant(request: pytest.FixtureRequest) -> Variant:
+    found: Variant = request.param
     return found
 
 
 @pytest.fixture(scope="module")
-def measured(behaviour: Behaviour) -> dict[str, Any]:
-    return methods.measure(behaviour)
+def measured(variant: Variant) -> dict[str, Any]:
+    return methods.measure(variant)
 
 
 @pytest.mark.parametrize("case", PINNED, ids="-".join)
-def test_gas_and_calls(
-    measured: dict[str, Any], behaviour: Behaviour, case: tuple[str, str]
-) -> None:
+def test_gas_and_calls(measured: dict[str, Any], variant: Variant, case: tuple[str, str]) -> None:
     method, when = case
     before, starts, http, calls = PINNED[case]
-    start = dict(zip(Behaviour, starts, strict=True))[behaviour]
+    start = dict(zip(Variant, starts, strict=True))[variant]
     found = measured[method][when]
 
     assert found["before"] == pytest.approx(before, abs=VARIES)

@@ -11,8 +11,8 @@ from eth_abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ape_dtn.asking.model import TEXT_SPECS, Api
 from ape_dtn.errors import InvalidCall, UndecodableAnswer
+from ape_dtn.types.model import TEXT_SPECS, Api
 
 ID = "0x" + "5e" * 32
 TEXT = Api("llm-simpletext", TEXT_SPECS, "")

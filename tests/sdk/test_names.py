@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ape_dtn.chain import reads
-from ape_dtn.chain.abi import Router
+from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import BadInput, InvalidName
-from ape_dtn.local import LocalNetwork
-from ape_dtn.names import Names, as_hex, id_of
+from ape_dtn.network.abi import Router
+from ape_dtn.types.ids import Names, as_hex, id_of
 
 MODEL = "model.system.openai-gpt-5"
 

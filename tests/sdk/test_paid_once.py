@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks.chain import own_anvil
 from tests.unkind import WORDINGS
 
@@ -95,7 +95,7 @@ def endpoint() -> Iterator[Refusing]:
 @pytest.fixture(scope="module")
 def stage(endpoint: Refusing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Nursery(endpoint.url) as nursery:
-        yield Stage(nursery, Behaviour.DEPLOYED, True, tmp_path_factory.mktemp("refused"))
+        yield Stage(nursery, Variant.LIVE, True, tmp_path_factory.mktemp("refused"))
 
 
 each_operation = pytest.mark.parametrize("name", OPERATIONS)

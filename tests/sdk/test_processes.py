@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks.chain import own_anvil
 
 from .crash import Nursery, Stage
@@ -24,7 +24,7 @@ LIMIT = "10.00"
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A chain that mines ten times a second."""
     with own_anvil("--block-time", "0.1") as url, Nursery(url) as nursery:
-        yield Stage(nursery, Behaviour.DEPLOYED, False, tmp_path_factory.mktemp("processes"))
+        yield Stage(nursery, Variant.LIVE, False, tmp_path_factory.mktemp("processes"))
 
 
 def test_no_nonce_is_lost(shared: Stage) -> None:

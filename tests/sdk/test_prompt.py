@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ape_dtn import DtnSession, Prompt
-from ape_dtn.asking.prompt import as_text, fill_in, placeholder_types
 from ape_dtn.errors import EmptyPrompt, InvalidPrompt
+from ape_dtn.types.prompt import as_text, fill_in, placeholder_types
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 

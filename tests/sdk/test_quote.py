@@ -14,10 +14,8 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Callback, CallType, DtnAi, DtnError, DtnSession, Prompt, Status
-from ape_dtn.asking.gas import ROLLUP_FEES
-from ape_dtn.asking.quote import DEFAULT_ANSWER_BYTES, Basis, Quote, quote
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import Event, NodeManager, SessionManager
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork, Variant
 from ape_dtn.errors import (
     CannotComplete,
     EmptyPrompt,
@@ -34,8 +32,13 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.network.abi import NodeManager, SessionManager
+from ape_dtn.requests.gas import ROLLUP_FEES
+from ape_dtn.requests.quote import DEFAULT_ANSWER_BYTES, Basis, Quote, quote
+from ape_dtn.types.abi import Event
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
 from tests.conftest import Cast
@@ -58,8 +61,8 @@ IN_PROCESS = """
 import json
 import ape
 from ape_dtn import CallType, DtnSession
-from ape_dtn.local import deploy, fund
-from ape_dtn.asking.quote import quote
+from ape_dtn.deployment.assemble import deploy, fund
+from ape_dtn.requests.quote import quote
 
 with ape.networks.ethereum.local.use_provider("test") as provider:
     owner, worker, customer = ape.accounts.test_accounts[:3]
@@ -84,8 +87,8 @@ def serves_images(network: LocalNetwork, cast: Cast) -> None:
     """Lets the node serve the image model too."""
     models = [id_of(name, "model") for name in (*NODE_MODELS, IMAGE)]
     manager = network.ai.contracts().node_manager
-    serve = sends.call(manager, NodeManager.set_node_models, network.node.id, models)
-    sends.send(network.ai.provider, cast.owner, serve)
+    serve = contract_call(manager, NodeManager.set_node_models, network.node.id, models)
+    transactions.send(network.ai.provider, cast.owner, serve)
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def problem(quotes: Sequence[Quote]) -> Any:
 
 def coins(provider: Any, address: str) -> int:
     """What an account has of the chain's coin, in wei."""
-    return rpc.as_int(rpc.result(provider, "eth_getBalance", [address, "latest"]))
+    return as_int(rpc.result(provider, "eth_getBalance", [address, "latest"]))
 
 
 def is_close(estimated: int, used: int) -> bool:
@@ -175,7 +178,7 @@ def test_the_latest_answers_count(
 ) -> None:
     for size in (900, 800, 7, 5, 6):
         respond(funded.request(PROMPT), b"\1" * size)
-    monkeypatch.setattr("ape_dtn.asking.quote.MOST_ANSWERS", 3)
+    monkeypatch.setattr("ape_dtn.requests.quote.MOST_ANSWERS", 3)
 
     found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
 
@@ -187,7 +190,7 @@ def test_only_so_many_answers_are_read(
 ) -> None:
     for size in (900, 800, 7):
         respond(funded.request(PROMPT), b"\1" * size)
-    monkeypatch.setattr("ape_dtn.asking.quote.ANSWERS_LOOKED_AT", 1)
+    monkeypatch.setattr("ape_dtn.requests.quote.ANSWERS_LOOKED_AT", 1)
 
     found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
 
@@ -234,9 +237,7 @@ def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
 
 
 def test_the_worst_is_the_cap(funded: DtnSession) -> None:
-    found = quote(
-        funded.ai, PROMPT, session=funded, most_it_may_cost="0.07", fee_per_byte="0.00002"
-    )
+    found = quote(funded.ai, PROMPT, session=funded, max_cost="0.07", fee_per_byte="0.00002")
 
     assert {str(each.worst) for each in found} == {"0.07 USDT"}
     assert {str(each.fee_per_byte) for each in found} == {"0.00002 USDT"}
@@ -356,7 +357,7 @@ def test_a_sessions_owner_would_sign(funded: DtnSession) -> None:
 
 
 def test_an_account_that_cannot_pay_the_deposit(ai: DtnAi, cast: Cast) -> None:
-    found = one(quote(ai, PROMPT, account=cast.worker, call_types=DIRECT, most_it_may_cost="9"))
+    found = one(quote(ai, PROMPT, account=cast.worker, call_types=DIRECT, max_cost="9"))
 
     assert found.gas is None
     assert found.why_no_gas
@@ -408,9 +409,7 @@ def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
 
 def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
     enough = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
-    short = one(
-        quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, most_it_may_cost="25.000001")
-    )
+    short = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
 
     assert (str(enough.balance), enough.suffices, enough.requests_at_worst) == (
         "25.00 USDT",
@@ -428,11 +427,11 @@ def test_without_a_session_nothing_is_said_of_one(ai: DtnAi) -> None:
 
 
 def test_where_the_network_would_refuse_it_there_is_no_gas(
-    funded: DtnSession, behaviour: Behaviour
+    funded: DtnSession, variant: Variant
 ) -> None:
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, most_it_may_cost="26"))
+    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, max_cost="26"))
 
-    if behaviour is Behaviour.DEPLOYED:  # it takes what the session cannot pay
+    if variant is Variant.LIVE:  # it takes what the session cannot pay
         assert found.gas
     else:
         assert found.why_no_gas
@@ -570,7 +569,7 @@ def test_what_cannot_complete_can_be_quoted_all_the_same(funded: DtnSession) -> 
     ("options", "kind"),
     [
         ({"models": "gpt-5"}, InvalidName),
-        ({"most_it_may_cost": "0"}, InvalidAmount),
+        ({"max_cost": "0"}, InvalidAmount),
         ({"fee_per_byte": 1}, InvalidAmount),
         ({"request_limits": "1"}, TypeError),
         ({"answer_bytes": -1}, ValueError),
@@ -586,7 +585,7 @@ def test_what_is_wrong_with_all_of_it(
 def test_on_a_public_network_nodes_have_to_be_named(
     ai: DtnAi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.asking.terms.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.requests.preflight.is_local", lambda _: False)
 
     with pytest.raises(NobodyTrusted):
         quote(ai, PROMPT)
@@ -665,7 +664,7 @@ def _gas_of_start(network: LocalNetwork, cast: Cast) -> list[int]:
     provider = network.ai.provider
     customer = reads.topic(bytes.fromhex(str(cast.customer.address)[2:]).rjust(32, b"\0"))
     return [
-        rpc.as_int(rpc.result(provider, "eth_getTransactionReceipt", [hash_])["gasUsed"])
+        as_int(rpc.result(provider, "eth_getTransactionReceipt", [hash_])["gasUsed"])
         for hash_ in (
             reads.logs(provider, network.token, [TRANSFERRED.topic, customer])[-1].transaction,
             reads.logs(provider, None, [SessionManager.session_started.topic, None, customer])[

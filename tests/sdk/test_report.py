@@ -17,10 +17,9 @@ from eth_abi import encode
 
 from ape_dtn import Callback, DtnSession, Status
 from ape_dtn.billing.audit import audits, remarks
-from ape_dtn.billing.bill import History
-from ape_dtn.billing.history import history
+from ape_dtn.billing.history import History, history
 from ape_dtn.billing.report import COLUMNS, plain, rows
-from ape_dtn.local import NODE, LocalNetwork
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 
 from .browser import Page, opened
 from .conftest import Respond

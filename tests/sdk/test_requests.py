@@ -11,11 +11,9 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn import Aggregation, Callback, DtnRequest, DtnSession, Prompt, Status
-from ape_dtn.ai import DtnAi
-from ape_dtn.asking.draft import a_user_like
-from ape_dtn.asking.model import Model
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Function, ModelManager, NodeManager
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.client.ai import DtnAi
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork, Variant
 from ape_dtn.errors import (
     CannotComplete,
     ContractReverted,
@@ -32,11 +30,16 @@ from ape_dtn.errors import (
     RequestPending,
     RequestReplaced,
 )
-from ape_dtn.journal.once import Done
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, LocalNetwork
-from ape_dtn.names import id_of
-from ape_dtn.serving.answering import Backend, Question
-from ape_dtn.serving.node import DtnNode
+from ape_dtn.journal.executor import OperationResult
+from ape_dtn.network.abi import ModelManager, NodeManager
+from ape_dtn.node.answering import Backend, Question
+from ape_dtn.node.node import DtnNode
+from ape_dtn.requests.draft import randomized_user
+from ape_dtn.types.abi import Function
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.model import Model
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Transaction, contract_call
 from tests.conftest import Cast
 
 NewModel = Callable[..., Model]
@@ -52,18 +55,20 @@ def new_model(network: LocalNetwork, cast: Cast) -> NewModel:
         ai, contracts = network.ai, network.ai.contracts()
         models, nodes = contracts.model_manager, contracts.node_manager
         for transaction in (
-            sends.call(models, ModelManager.register_model_api, "api.system", "any", specs, docs),
-            sends.call(
+            contract_call(
+                models, ModelManager.register_model_api, "api.system", "any", specs, docs
+            ),
+            contract_call(
                 models, ModelManager.register_model, "model.system", "any", "api.system.any"
             ),
-            sends.call(
+            contract_call(
                 nodes,
                 NodeManager.set_node_models,
                 network.node.id,
                 [id_of("model.system.any", "model")],
             ),
         ):
-            sends.send(ai.provider, cast.owner, transaction)
+            transactions.send(ai.provider, cast.owner, transaction)
         return ai.model("model.system.any")
 
     return new_model
@@ -176,8 +181,8 @@ def test_an_input_that_the_model_does_not_know(
 
 
 def test_an_option_that_does_not_exist_is_no_limit(funded: DtnSession, nothing_moves: None) -> None:
-    with pytest.raises(TypeError, match="no option 'most_it_may_costs'"):
-        funded.request("Hello?", most_it_may_costs="0.01")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="no option 'max_costs'"):
+        funded.request("Hello?", max_costs="0.01")  # type: ignore[call-arg]
 
 
 # Fees.
@@ -195,7 +200,7 @@ def test_a_fee_at_which_the_question_alone_costs_more_than_the_answer_may(
     funded: DtnSession, nothing_moves: None
 ) -> None:
     with pytest.raises(FeeTooHigh, match=r"the question alone costs 0\.16 USDT") as raised:
-        funded.request("Hello?", fee_per_byte="0.001", most_it_may_cost="0.1")
+        funded.request("Hello?", fee_per_byte="0.001", max_cost="0.1")
 
     assert "USDT has 6 decimals" in (raised.value.hint or "")
 
@@ -205,14 +210,14 @@ def test_a_fee_at_which_the_question_alone_costs_more_than_the_answer_may(
 
 def switch_off(network: LocalNetwork, cast: Cast) -> None:
     manager = network.ai.contracts().node_manager
-    transaction = sends.call(manager, NodeManager.set_node_status, network.node.id, False)
-    sends.send(network.ai.provider, cast.owner, transaction)
+    transaction = contract_call(manager, NodeManager.set_node_status, network.node.id, False)
+    transactions.send(network.ai.provider, cast.owner, transaction)
 
 
 def unserve(network: LocalNetwork, cast: Cast) -> None:
     manager = network.ai.contracts().node_manager
-    transaction = sends.call(manager, NodeManager.set_node_models, network.node.id, [])
-    sends.send(network.ai.provider, cast.owner, transaction)
+    transaction = contract_call(manager, NodeManager.set_node_models, network.node.id, [])
+    transactions.send(network.ai.provider, cast.owner, transaction)
 
 
 def untouched(_network: LocalNetwork, _cast: Cast) -> None: ...
@@ -319,10 +324,10 @@ class TestWhatCannotComplete:
         options: Any,
         error: Any,
         says: str,
-        behaviour: Behaviour,
+        variant: Variant,
     ) -> None:
         spoil(network, cast)
-        if behaviour is Behaviour.DOCUMENTED and {"redundancy", "aggregation"} & {*options}:
+        if variant is Variant.REFERENCE and {"redundancy", "aggregation"} & {*options}:
             with pytest.raises(ContractReverted, match="Response strategy not implemented"):
                 funded.request("Hello?", **options, may_never_complete=True)
             return
@@ -339,19 +344,19 @@ class TestWhatCannotComplete:
 
 
 def test_a_namespace_that_a_node_has_joined(
-    network: LocalNetwork, cast: Cast, funded: DtnSession, behaviour: Behaviour
+    network: LocalNetwork, cast: Cast, funded: DtnSession, variant: Variant
 ) -> None:
-    """On the deployed behaviour nobody can join one: the signature covers the time of its block."""
-    if behaviour is Behaviour.DEPLOYED:
+    """On the live variant nobody can join one: the signature covers the time of its block."""
+    if variant is Variant.LIVE:
         pytest.skip("no node can join a namespace there")
     ai = network.ai
     manager = ai.contracts().node_manager
     namespace, expiration = "node.local", 2**40  # the node's owner owns this one
     signature = _assignment(network, cast, manager, namespace, expiration)
-    join = sends.call(
+    join = contract_call(
         manager, UPDATE_NAMESPACES, network.node.id, [namespace], [expiration], [signature]
     )
-    sends.send(ai.provider, cast.owner, join)
+    transactions.send(ai.provider, cast.owner, join)
 
     request = funded.request("Hello?", namespaces=[namespace])
 
@@ -389,7 +394,7 @@ def _assignment(
 
 
 def test_without_a_session_one_is_opened_first(network: LocalNetwork, cast: Cast) -> None:
-    request = network.ai.request("Hello?", account=cast.customer, most_it_may_cost="0.10")
+    request = network.ai.request("Hello?", account=cast.customer, max_cost="0.10")
     network.node.answer_pending()
 
     assert request.wait(timeout=30).text == "You asked: Hello?"
@@ -477,7 +482,7 @@ def test_nobody_signs(network: LocalNetwork) -> None:
 
 def test_users_begin_as_the_sender_and_end_as_nobody_else(cast: Cast) -> None:
     sender = str(cast.customer.address)
-    drawn = {a_user_like(sender) for _ in range(1000)}
+    drawn = {randomized_user(sender) for _ in range(1000)}
 
     assert len(drawn) == 1000
     assert {user.lower()[:26] for user in drawn} == {sender.lower()[:26]}
@@ -505,7 +510,7 @@ def test_requests_of_one_block_are_told_apart(
 
 
 def test_a_user_that_two_requests_of_one_block_share_is_told(
-    network: LocalNetwork, funded: DtnSession, cast: Cast, behaviour: Behaviour
+    network: LocalNetwork, funded: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     user = str(cast.stranger.address)
     with one_block(network):
@@ -515,18 +520,18 @@ def test_a_user_that_two_requests_of_one_block_share_is_told(
         network.ai.provider, [("eth_getTransactionReceipt", [each]) for each in hashes]
     )
     done = [
-        Done(
+        OperationResult(
             {
                 "request": receipt["logs"][0]["topics"][1],
                 "transaction": receipt["transactionHash"],
-                "block": str(rpc.as_int(receipt["blockNumber"])),
+                "block": str(as_int(receipt["blockNumber"])),
             }
         )
         for receipt in receipts
     ]
 
     later = checked[1].sent(done[1])
-    if behaviour is Behaviour.DOCUMENTED:
+    if variant is Variant.REFERENCE:
         assert checked[0].sent(done[0]).id != later.id
     else:
         with pytest.raises(RequestReplaced) as raised:
@@ -538,14 +543,14 @@ def test_a_user_that_two_requests_of_one_block_share_is_told(
 
 
 def test_the_record_of_a_request(network: LocalNetwork, funded: DtnSession, cast: Cast) -> None:
-    checked = funded.draft(Prompt("Is it {0}?", "blue"), most_it_may_cost="0.10")
+    checked = funded.draft(Prompt("Is it {0}?", "blue"), max_cost="0.10")
     request = checked.send()
 
     record = request.record
 
     assert (record.call, record.extra_params) == (checked.call, checked.extra_params)
     assert record.bytes_asked == checked.bytes_asked
-    assert record.most_it_may_cost == 100_000
+    assert record.max_cost == 100_000
     assert record.nodes == (network.node.id,)
     assert not record.has_callback
     assert record.user.lower()[:26] == str(cast.customer.address).lower()[:26]
@@ -567,7 +572,7 @@ class one_block:
         rpc.result(self.provider, "evm_setAutomine", [True])
 
 
-def send_unmined(network: LocalNetwork, cast: Cast, transaction: sends.Transaction) -> str:
+def send_unmined(network: LocalNetwork, cast: Cast, transaction: Transaction) -> str:
     sent: str = rpc.result(
         network.ai.provider,
         "eth_sendTransaction",

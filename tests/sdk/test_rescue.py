@@ -11,11 +11,18 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, Callback, DtnAi, DtnRescue, DtnSession, Status
-from ape_dtn.amount import Token
-from ape_dtn.billing import lives
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import ERC20, Function, NodeManager
+from ape_dtn.billing import session_index
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import topic
+from ape_dtn.deployment.assemble import (
+    NODE,
+    NODE_MODELS,
+    FeeToken,
+    LocalNetwork,
+    Variant,
+    create_token,
+    fund,
+)
 from ape_dtn.errors import (
     ConsentMissing,
     InvalidAddress,
@@ -27,13 +34,17 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
-from ape_dtn.local import NODE, NODE_MODELS, Behaviour, FeeToken, LocalNetwork, create_token, fund
-from ape_dtn.names import id_of
+from ape_dtn.network.abi import ERC20, NodeManager
+from ape_dtn.network.client_contract import client_of
 from ape_dtn.rescue.finding import Finding, Kind, Remedy
-from ape_dtn.starting.client import client_of
+from ape_dtn.types.abi import Function
+from ape_dtn.types.amount import Token
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Transaction, contract_call
 from benchmarks.chain import connected_to, open_sessions
 from benchmarks.rpc_counter import TRACES, RpcCounter
-from tests.conftest import Balances, Cast, on_deployed, replace_manager, use_manager
+from tests.conftest import Balances, Cast, on_live, replace_manager, use_manager
 
 from . import bytecode
 from .conftest import Respond, Through
@@ -77,16 +88,16 @@ def kinds(found: Sequence[Finding]) -> list[Kind]:
 
 
 def send(network: LocalNetwork, account: Any, *call: Any, value: int = 0) -> None:
-    sends.send(network.ai.provider, account, sends.call(*call, value=value))
+    transactions.send(network.ai.provider, account, contract_call(*call, value=value))
 
 
 def give(network: LocalNetwork, account: Any, to: str, wei: int) -> None:
     """Sends coin."""
-    sends.send(network.ai.provider, account, sends.Transaction(to, b"", wei))
+    transactions.send(network.ai.provider, account, Transaction(to, b"", wei))
 
 
 def coin_of(network: LocalNetwork, address: str) -> int:
-    return rpc.as_int(rpc.result(network.ai.provider, "eth_getBalance", [address, "latest"]))
+    return as_int(rpc.result(network.ai.provider, "eth_getBalance", [address, "latest"]))
 
 
 # Nothing, and who is asked for.
@@ -262,7 +273,7 @@ def test_what_was_taken_before_is_not_told(
 ) -> None:
     deposit(network, cast.customer, 3)
     DtnSession.claim(cast.stranger, network.ai)
-    head = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+    head = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
 
     assert rescuing.findings(since=head + 1) == []
     assert kinds(rescuing.findings(since=0)) == [Kind.TAKEN_DEPOSIT]
@@ -289,7 +300,7 @@ def test_a_deposit_is_found_where_nothing_can_be_simulated(
 def reverting(network: LocalNetwork, cast: Cast) -> Callback:
     """A callback to a contract that reverts, whatever is called."""
     code = bytecode.deploying(bytecode.reverting(NOT_NOW))
-    target = sends.create(network.ai.provider, cast.customer, code)
+    target = transactions.create(network.ai.provider, cast.customer, code)
     return Callback(target, "onAnswer(bytes32)", "onFailure(bytes32)", 100_000)
 
 
@@ -361,7 +372,7 @@ def test_a_failed_callback_is_explained_and_the_answer_fetched(
         assert finding.remedy is None
 
 
-# What the deployed router takes, and never completes.
+# What the live router takes, and never completes.
 NEVER = [
     ({"redundancy": 2}, "the router completes a redundancy of 1, not of 2"),
     ({"redundancy": 0}, "the router completes a redundancy of 1, not of 0"),
@@ -375,12 +386,12 @@ BY_NOBODY = [
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "options", "why"),
+    ("variant", "options", "why"),
     [
-        *((Behaviour.DEPLOYED, *each) for each in NEVER),
-        *((behaviour, *each) for behaviour in Behaviour for each in BY_NOBODY),
+        *((Variant.LIVE, *each) for each in NEVER),
+        *((variant, *each) for variant in Variant for each in BY_NOBODY),
     ],
-    indirect=["behaviour"],
+    indirect=["variant"],
 )
 def test_a_request_that_cannot_complete_is_hopeless(
     funded: DtnSession, rescuing: DtnRescue, options: Any, why: str
@@ -436,9 +447,9 @@ def test_where_nodes_are_too_many_to_be_listed_a_request_is_not_hopeless(
 
 
 def test_a_request_whose_id_another_took_is_hopeless(
-    local_networks: dict[Behaviour, LocalNetwork], cast: Cast
+    local_networks: dict[Variant, LocalNetwork], cast: Cast
 ) -> None:
-    network = local_networks[Behaviour.DEPLOYED]
+    network = local_networks[Variant.LIVE]
     session = DtnSession.start("1", cast.customer, network.ai)
     checked = session.draft(PROMPT, user=str(cast.customer.address))
     mine_together(network.ai.provider, [(cast.customer, checked.transaction())] * 2)
@@ -455,7 +466,7 @@ def test_a_request_whose_id_another_took_is_hopeless(
 # Session managers that came and went.
 
 
-@on_deployed
+@on_live
 def test_sessions_on_a_replaced_manager_are_found_and_told(
     funded: DtnSession,
     of_client: DtnSession,
@@ -488,7 +499,7 @@ def test_sessions_on_a_replaced_manager_are_found_and_told(
     assert (left.amount, left.contract, left.remedy) == (token.units(5), before, None)
 
 
-@on_deployed
+@on_live
 def test_what_is_told_of_a_replaced_manager_is_true(
     funded: DtnSession,
     rescuing: DtnRescue,
@@ -517,7 +528,7 @@ def test_what_is_told_of_a_replaced_manager_is_true(
     assert balances.of(cast.customer) == held + token.amount("25")
 
 
-@on_deployed
+@on_live
 def test_requests_of_somebody_who_has_the_id_now_are_not_told(
     funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork, cast: Cast
 ) -> None:
@@ -540,7 +551,7 @@ def test_a_forged_session_is_none(funded: DtnSession, network: LocalNetwork, cas
     assert DtnRescue(cast.stranger, network.ai).findings() == []
 
 
-@on_deployed
+@on_live
 def test_without_old_state_what_cannot_be_told_is_uncertain(
     funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
@@ -616,7 +627,7 @@ def test_what_others_made_to_look_like_tokens_hinders_nothing(
             for code in (bytecode.reverting(endless), bytes.fromhex("5b5f56"))
         ),
     ):
-        sends.create(network.ai.provider, cast.stranger, forged)
+        transactions.create(network.ai.provider, cast.stranger, forged)
 
     (finding,) = rescuing.findings()
 
@@ -698,7 +709,7 @@ def test_where_endpoints_take_little_at_once_it_is_the_same(
     deposit(network, cast.customer, 5)
     at_once = rescuing.findings()
 
-    monkeypatch.setattr(lives, "MOST_ALTERNATIVES", 2)
+    monkeypatch.setattr(session_index, "MOST_ALTERNATIVES", 2)
     with through(blocks_at_most(5)) as ai:
         ai.deployment = network.ai.deployment  # which knows where to begin
         assert DtnRescue(cast.customer, ai).findings() == at_once

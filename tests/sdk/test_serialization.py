@@ -17,7 +17,7 @@ from ape_test.accounts import TestAccount
 from eth_account import Account
 from eth_utils import keccak
 
-from ape_dtn.chain import sends, serialization
+from ape_dtn.chain import serialization, signers
 from ape_dtn.chain.serialization import serialize
 
 KEY, OTHER_KEY = bytes([1] * 32), bytes([2] * 32)
@@ -128,7 +128,7 @@ def test_they_are_those_of_ape_for_each_type(
 def test_what_is_broadcast_is_told_by_its_hash(recoveries: list[str]) -> None:
     account = an_account()
     for nonce in range(3):
-        signed = sends._signed(account, a_transaction(nonce=nonce))
+        signed = signers.sign(account, a_transaction(nonce=nonce))
 
         (sender,) = {str(Account.recover_transaction(signed.raw)), signed.sender}
         assert sender == ADDRESS

@@ -14,10 +14,8 @@ from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn import Answer, Callback, CallType, DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.amount import Token
-from ape_dtn.asking.draft import draft
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, NodeManager, Router
+from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork
 from ape_dtn.errors import (
     DepositTaken,
     DepositWaiting,
@@ -30,11 +28,15 @@ from ape_dtn.errors import (
     UndecodableAnswer,
     UnsafeDeposit,
 )
-from ape_dtn.local import NODE, NODE_MODELS, LocalNetwork
-from ape_dtn.names import id_of
+from ape_dtn.network.abi import ERC20, NodeManager, Router
+from ape_dtn.requests.draft import draft
+from ape_dtn.types.amount import Token
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_int
+from ape_dtn.types.transactions import Transaction, contract_call
 from benchmarks.chain import connected_to, open_sessions
 from benchmarks.rpc_counter import RpcCounter
-from tests.conftest import Balances, Cast, on_deployed, replace_manager
+from tests.conftest import Balances, Cast, on_live, replace_manager
 from tests.sdk.conftest import DEPOSIT, Respond
 
 # What is offered for a byte when nothing is said, in units: 0.00001 USDT.
@@ -50,8 +52,8 @@ Through = Callable[[Intervene], AbstractContextManager[DtnAi]]
 def deposit(network: LocalNetwork, account: Any, units: int) -> None:
     """A transfer to the fee target that no start follows."""
     target = network.ai.contracts().fee_target
-    transfer = sends.call(network.token, ERC20.transfer, target, units)
-    sends.send(network.ai.provider, account, transfer)
+    transfer = contract_call(network.token, ERC20.transfer, target, units)
+    transactions.send(network.ai.provider, account, transfer)
 
 
 # Deposits.
@@ -156,7 +158,7 @@ def test_a_start_takes_along_what_waits(network: LocalNetwork, cast: Cast) -> No
 def test_a_public_network_needs_the_risk_accepted(
     network: LocalNetwork, cast: Cast, nothing_moves: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.starting.methods.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.funding.methods.is_local", lambda _: False)
 
     with pytest.raises(UnsafeDeposit) as raised:
         DtnSession.start(DEPOSIT, cast.customer, network.ai, method="two-step")
@@ -169,7 +171,7 @@ def test_a_public_network_needs_the_risk_accepted(
 def test_a_public_network_with_the_risk_accepted(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.starting.methods.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.funding.methods.is_local", lambda _: False)
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, unsafe_two_step=True)
 
@@ -179,7 +181,7 @@ def test_a_public_network_with_the_risk_accepted(
 def test_a_public_network_needs_its_nodes_named(
     funded: DtnSession, nothing_moves: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ape_dtn.asking.terms.is_local", lambda _: False)
+    monkeypatch.setattr("ape_dtn.requests.preflight.is_local", lambda _: False)
 
     with pytest.raises(NobodyTrusted, match="No trusted nodes are named"):
         funded.request(PROMPT)
@@ -246,7 +248,7 @@ def replaced(network: LocalNetwork, funded: DtnSession, cast: Cast) -> str:
     return replace_manager(network, cast)
 
 
-@on_deployed
+@on_live
 def test_a_replaced_session_manager_is_used_at_once(
     network: LocalNetwork, cast: Cast, replaced: str
 ) -> None:
@@ -259,7 +261,7 @@ def test_a_replaced_session_manager_is_used_at_once(
     assert str(session.close() + request.cost()) == "1.00 USDT"
 
 
-@on_deployed
+@on_live
 def test_sessions_of_a_replaced_session_manager_are_gone(
     funded: DtnSession, replaced: str, nothing_moves: None
 ) -> None:
@@ -278,12 +280,12 @@ def test_a_request_that_was_drafted_before_its_session(
     network: LocalNetwork, cast: Cast, token: Token
 ) -> None:
     checked = draft(network.ai, cast.customer, [PROMPT], None, {})
-    session = DtnSession.start(checked.most_it_may_cost, cast.customer, network.ai)
+    session = DtnSession.start(checked.max_cost, cast.customer, network.ai)
 
     request = session.send(checked)
 
     assert request.session_id == session.id
-    assert checked.most_it_may_cost == token.amount(MOST)
+    assert checked.max_cost == token.amount(MOST)
     assert [node.name for node in checked.nodes] == [NODE]
     assert len(checked.call) == checked.bytes_asked
 
@@ -495,7 +497,7 @@ def test_the_callbacks_gas_is_paid_in_coin(
     funded.request(PROMPT, callback=callback(contract, gas=123_456))
 
     balance = rpc.result(network.ai.provider, "eth_getBalance", [network.ai.router, "latest"])
-    assert rpc.as_int(balance) == 123_456
+    assert as_int(balance) == 123_456
 
 
 def test_a_callback_that_fails_does_not_lose_the_answer(
@@ -514,8 +516,8 @@ def test_a_contract_asks_at_its_own_expense(
     network: LocalNetwork, cast: Cast, contract: Any
 ) -> None:
     units = 1_000_000
-    give = sends.call(network.token, ERC20.transfer, str(contract.address), units)
-    sends.send(network.ai.provider, cast.customer, give)
+    give = contract_call(network.token, ERC20.transfer, str(contract.address), units)
+    transactions.send(network.ai.provider, cast.customer, give)
     contract.start(sender=cast.customer)
     contract.ask(PROMPT, sender=cast.customer, value=200_000)
     network.node.answer_pending()
@@ -563,8 +565,8 @@ def answered_together(network: LocalNetwork, cast: Cast) -> Callable[..., None]:
         (NodeManager.register_node, "contract", "all", worker),
         (NodeManager.set_node_models, node_id, models),
     ):
-        transaction = sends.call(ai.contracts().node_manager, *call)
-        sends.send(ai.provider, cast.owner, transaction)
+        transaction = contract_call(ai.contracts().node_manager, *call)
+        transactions.send(ai.provider, cast.owner, transaction)
 
     def answered_together(*answers: tuple[DtnRequest, int, int]) -> None:
         calls = [
@@ -574,7 +576,7 @@ def answered_together(network: LocalNetwork, cast: Cast) -> Callable[..., None]:
             for request, *sizes in answers
         ]
         code = calls_all(ai.router, calls)
-        sends.send(ai.provider, cast.worker, sends.Transaction(None, code, gas_limit=3_000_000))
+        transactions.send(ai.provider, cast.worker, Transaction(None, code, gas_limit=3_000_000))
 
     return answered_together
 

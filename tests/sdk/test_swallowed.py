@@ -11,10 +11,10 @@ from typing import Any
 import ape
 import pytest
 
-from ape_dtn import DtnAi, DtnSession, deployments
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Router, SessionManager
-from ape_dtn.chain.rpc import SEND
+from ape_dtn import DtnAi, DtnSession
+from ape_dtn.chain import broadcast, rpc, transactions
+from ape_dtn.chain.receipts import succeeded
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import (
     DepositWaiting,
     NothingDeposited,
@@ -24,11 +24,14 @@ from ape_dtn.errors import (
     RpcRefused,
     TransactionPending,
 )
-from ape_dtn.journal import once, settling
-from ape_dtn.journal.book import State
-from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.starting import two_step
-from ape_dtn.starting.methods import Method
+from ape_dtn.funding import bare_deposit
+from ape_dtn.funding.methods import Method
+from ape_dtn.journal import executor, reorgs
+from ape_dtn.journal.store import State
+from ape_dtn.network import deployments
+from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.requests import settlement
+from ape_dtn.types.rpc import SEND, Failure, as_int
 from tests.conftest import Balances, Cast
 
 from .conftest import DEPOSIT, Answer, Through
@@ -40,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 PROMPT = "Hello?"
 
 # More blocks than endpoints are expected to remember.
-LONG = settling.REORGANISED_BLOCKS + 10
+LONG = reorgs.REORGANISED_BLOCKS + 10
 
 
 def each_call(told: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answer:
@@ -62,13 +65,13 @@ def each_call(told: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answe
 
 def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
     """An endpoint that has forgotten all transactions so far, and perhaps their logs."""
-    horizon = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+    horizon = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
 
     def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
         answer = really()
         found = answer.get("result")
         if call["method"] in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
-            is_old = found and rpc.as_int(found["blockNumber"]) <= horizon
+            is_old = found and as_int(found["blockNumber"]) <= horizon
             return {"result": None} if is_old else answer
         return {"result": []} if call["method"] == "eth_getLogs" and not has_logs else answer
 
@@ -78,7 +81,7 @@ def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has set the chain back on purpose."""
-    monkeypatch.setattr(settling, "is_local", lambda _: False)
+    monkeypatch.setattr(settlement, "is_local", lambda _: False)
 
 
 def pass_time(network: LocalNetwork) -> None:
@@ -96,7 +99,7 @@ def test_what_was_done_long_ago_is_not_done_again(
 
     with through(forgetting(network, has_logs)) as ai:
         again = DtnSession.start(DEPOSIT, cast.customer, ai, idempotency_key="long ago")
-        assert once.unfinished(ai, cast.customer) == []
+        assert executor.unfinished(ai, cast.customer) == []
 
     assert again.id == first.id
     assert (nonce_of(network, cast.customer), balances.of(cast.customer)) == (nonce, held)
@@ -123,7 +126,7 @@ def test_where_nothing_tells_what_was_sent_long_ago_nothing_is_sent(
     network: LocalNetwork, cast: Cast, balances: Balances, through: Through
 ) -> None:
     pending_start(network, cast.customer, idempotency_key="long ago")
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     pass_time(network)
     nonce, held = nonce_of(network, cast.customer), balances.of(cast.customer)
 
@@ -134,7 +137,7 @@ def test_where_nothing_tells_what_was_sent_long_ago_nothing_is_sent(
         DtnSession.start(DEPOSIT, cast.customer, ai, idempotency_key="long ago")
 
     assert "archive" in (raised.value.hint or "")
-    assert once.journal_of(network.ai, cast.customer).entry(entry.id).state is State.OPEN
+    assert executor.journal_of(network.ai, cast.customer).entry(entry.id).state is State.OPEN
     assert (nonce_of(network, cast.customer), balances.of(cast.customer)) == (nonce, held)
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="long ago")
     assert nonce_of(network, cast.customer) == nonce
@@ -145,7 +148,7 @@ def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     pending_start(network, cast.customer, slice(2))
-    (entry,) = once.unfinished(network.ai, cast.customer)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
     sent: list[str] = []
 
     def swallow(call: dict[str, Any], really: Callable[[], Any]) -> Any:
@@ -155,7 +158,7 @@ def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
         return {"result": next(each.hash for each in entry.signed if each.raw == sent[-1])}
 
     with through(each_call(swallow)) as ai, impatient():
-        ((_, found),) = once.resume(ai, cast.customer, [entry])
+        ((_, found),) = executor.resume(ai, cast.customer, [entry])
 
     assert isinstance(found, TransactionPending)
     assert set(sent) == {each.raw for each in entry.signed}
@@ -235,9 +238,9 @@ def test_a_deposit_that_may_not_have_been_taken_is_not_told_to_wait(
     ],
 )
 def test_what_is_refused_for_another_reason_is_refused(why: str) -> None:
-    failure = rpc.Failure(SEND, why, None)
+    failure = Failure(SEND, why, None)
 
-    assert not sends.says_to_have_it(failure)
+    assert not broadcast.says_to_have_it(failure)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ def test_what_is_refused_for_another_reason_is_refused(why: str) -> None:
     ],
 )
 def test_what_is_had_already_is_not_refused(why: str) -> None:
-    assert sends.says_to_have_it(rpc.Failure(SEND, why, None))
+    assert broadcast.says_to_have_it(Failure(SEND, why, None))
 
 
 def test_where_web3_finds_the_endpoint_by_itself_an_answer_that_is_lost_is_known_to_be(
@@ -304,12 +307,12 @@ def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key="sped up")
-        (entry,) = once.unfinished(network.ai, cast.customer)
+        (entry,) = executor.unfinished(network.ai, cast.customer)
         (sent,) = entry.signed
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
-    transaction = once.operations.to_transaction(entry.details["transaction"])
+    transaction = executor.operations.to_transaction(entry.details["transaction"])
     other = replace(transaction, gas_limit=2_000_000)
-    replaced = sends.send(network.ai.provider, cast.customer, other)
+    replaced = transactions.send(network.ai.provider, cast.customer, other)
     assert replaced.transaction != sent.hash
     nonce = nonce_of(network, cast.customer)
 
@@ -329,7 +332,7 @@ def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does
 def test_a_deposit_that_a_node_behind_does_not_have_is_not_told_to_be_taken(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
-    height = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+    height = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
     sent: list[str] = []
 
     def take_one(call: dict[str, Any], really: Callable[[], Any]) -> Any:
@@ -349,10 +352,10 @@ def test_a_deposit_that_a_node_behind_does_not_have_is_not_told_to_be_taken(
 
     with through(each_call(take_one)) as ai, pytest.raises(DepositWaiting):
         DtnSession.start(DEPOSIT, cast.customer, ai)
-    (entry,) = once.unfinished(network.ai, cast.customer)
-    receipts = sends.mined(network.ai.provider, entry.signed)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
+    receipts = succeeded(network.ai.provider, entry.signed)
     with through(each_call(behind)) as ai:
-        explained = two_step.explained(ai, entry, NothingDeposited(), receipts)
+        explained = bare_deposit.explained(ai, entry, NothingDeposited(), receipts)
 
     assert isinstance(explained, DepositWaiting)
     assert str(DtnSession.claim(cast.customer, network.ai).balance) == "25.00 USDT"
@@ -362,7 +365,7 @@ def test_a_deposit_that_a_node_behind_does_not_have_is_not_told_to_be_taken(
 def test_a_session_is_not_closed_over_a_request_that_a_node_behind_does_not_have(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    height = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+    height = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
     request = funded.request(PROMPT, nodes=[NODE])
     asks_for_it = Router.get_request.selector.hex()
 
@@ -438,11 +441,11 @@ def test_what_is_done_on_a_copy_is_not_done_on_the_original(
 ) -> None:
     """A fork has the id and the first block of its original: what it signs is valid on both."""
     DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="november")
-    assert once.journal_of(network.ai, cast.customer).of_key("november")
+    assert executor.journal_of(network.ai, cast.customer).of_key("november")
 
-    monkeypatch.setattr(once, "is_local", lambda _: False)
+    monkeypatch.setattr(executor, "is_local", lambda _: False)
 
-    assert once.journal_of(network.ai, cast.customer).entries(*State) == []
+    assert executor.journal_of(network.ai, cast.customer).entries(*State) == []
 
 
 def test_on_a_copy_sessions_are_started_as_on_the_original(
@@ -459,22 +462,22 @@ def test_what_could_not_be_written_down_is_not_waited_for(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is full: the file says still that this process is at it."""
-    journal = once.journal_of(network.ai, cast.customer)
+    journal = executor.journal_of(network.ai, cast.customer)
     pending_start(network, cast.customer, idempotency_key="full")
-    (entry,) = once.unfinished(network.ai, cast.customer)
-    taken = journal.take(entry)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
+    taken = journal.claim(entry)
     assert taken is not None
-    assert journal.is_taken(taken)
+    assert journal.is_claimed(taken)
 
-    journal.let_go(taken)
+    journal.drop_claim(taken)
 
     stale = journal.entry(entry.id)
     assert stale.worker == taken.worker
     with ThreadPoolExecutor(8) as pool:
-        again = [each for each in pool.map(journal.take, [stale] * 8) if each]
+        again = [each for each in pool.map(journal.claim, [stale] * 8) if each]
     assert len(again) == 1
-    assert journal.is_taken(stale)
-    journal.leave(again[0])
+    assert journal.is_claimed(stale)
+    journal.release(again[0])
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="full")
     assert str(session.balance) == "25.00 USDT"
-    assert sends.mined(network.ai.provider, entry.signed)
+    assert succeeded(network.ai.provider, entry.signed)

@@ -20,14 +20,16 @@ from eth_account import Account
 from eth_utils import to_checksum_address
 
 from ape_dtn import DtnAi, DtnSession
-from ape_dtn.chain import reads, rpc, sends
-from ape_dtn.chain.abi import ERC20, Router, SessionManager
+from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.chain.reads import Call
+from ape_dtn.deployment.assemble import FeeToken, Variant, deploy, fund
 from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import DepositTaken, NothingDeposited
-from ape_dtn.local import Behaviour, FeeToken, deploy, fund
-from ape_dtn.starting import client, methods
-from ape_dtn.starting.methods import Method
+from ape_dtn.funding import methods
+from ape_dtn.funding.methods import Method
+from ape_dtn.network import client_contract
+from ape_dtn.network.abi import ERC20, Router, SessionManager
+from ape_dtn.types.rpc import as_int
 from benchmarks.chain import connected_to
 from tests.cli.shell import CUSTOMER, FOUNDRY, Chain, Shell, is_there
 from tests.conftest import Cast
@@ -64,7 +66,7 @@ class Place:
 
     chain: Chain
     shell: Shell
-    routers: Mapping[Behaviour, str]
+    routers: Mapping[Variant, str]
     targets: Sequence[Target]
 
 
@@ -81,16 +83,19 @@ def place(tmp_path_factory: pytest.TempPathFactory, accounts: Any) -> Iterator[P
         with connected_to(chain.url) as provider:
             owner, worker, *customers = list(accounts)
             routers, targets = {}, []
-            for behaviour in Behaviour:
-                network = deploy(owner, worker, behaviour, FeeToken.USDC)
+            for variant in Variant:
+                network = deploy(owner, worker, variant, FeeToken.USDC)
                 for customer in customers:
                     fund(provider, owner, network.token, str(customer.address), FUNDS)
-                routers[behaviour] = network.ai.router
+                routers[variant] = network.ai.router
                 fee_target = network.ai.contracts().fee_target
                 found = (network.ai.router, network.token, fee_target)
                 targets.append(Target(*(address.lower() for address in found)))
-            for creation in (client.create_implementation(), client.create_delegate()):
-                sends.send(provider, owner, creation)
+            for creation in (
+                client_contract.create_implementation(),
+                client_contract.create_delegate(),
+            ):
+                transactions.send(provider, owner, creation)
         settings = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
         yield Place(chain, settings, routers, targets)
 
@@ -98,7 +103,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, accounts: Any) -> Iterator[P
 @pytest.fixture
 def networks_here(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[dict[Behaviour, DtnAi]]:
+) -> Iterator[dict[Variant, DtnAi]]:
     """Both networks as they were deployed, on a chain that is taken for a public one."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -106,7 +111,7 @@ def networks_here(
     monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
     snapshot = place.chain.rpc("evm_snapshot")
     with connected_to(place.chain.url) as provider:
-        yield {behaviour: DtnAi(router, provider) for behaviour, router in place.routers.items()}
+        yield {variant: DtnAi(router, provider) for variant, router in place.routers.items()}
     place.chain.rpc("anvil_dropAllTransactions")
     place.chain.rpc("evm_revert", snapshot)
 
@@ -140,19 +145,19 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 @pytest.fixture
 def payers(
-    place: Place, networks_here: dict[Behaviour, DtnAi], method: Method, accounts: Any
+    place: Place, networks_here: dict[Variant, DtnAi], method: Method, accounts: Any
 ) -> Iterator[list[Any]]:
     """Eight accounts that can start sessions in the way that is shown, with tokens of both."""
     owner, _, *customers = accounts
     if method is not Method.BATCH:
         yield customers
         return
-    provider = networks_here[Behaviour.DEPLOYED].provider
+    provider = networks_here[Variant.LIVE].provider
     real.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
     safes = [real.create_safe(provider, owner, [each], 1) for each in customers[:SAFES]]
     for target, safe in product(place.targets, safes):
         fund(provider, owner, to_checksum_address(target.token), safe, FUNDS)
-    executor = sends.create(provider, owner, real.batching_code())
+    executor = transactions.create(provider, owner, real.batching_code())
     for customer in customers[SAFES:]:
         real.run_as(provider, customer, executor)
     with ExitStack() as stack:
@@ -161,12 +166,12 @@ def payers(
 
 def test_of_200_deposits_none_is_taken(
     place: Place,
-    networks_here: dict[Behaviour, DtnAi],
+    networks_here: dict[Variant, DtnAi],
     method: Method,
     payers: list[Any],
     record_property: Callable[[str, object], None],
 ) -> None:
-    books = [Books(networks_here[each], payers) for each in Behaviour]
+    books = [Books(networks_here[each], payers) for each in Variant]
 
     def start_all(who: int) -> list[tuple[Books, DtnSession, int]]:
         """Each starts one after the other, in both networks by turns, with sums all different."""
@@ -197,15 +202,15 @@ def test_of_200_deposits_none_is_taken(
     assert fight.behind > 0
 
 
-@pytest.mark.parametrize("behaviour", Behaviour, ids=lambda each: each.value.lower())
+@pytest.mark.parametrize("variant", Variant, ids=lambda each: each.value.lower())
 def test_a_bare_deposit_is_taken_and_that_is_told(
     place: Place,
-    networks_here: dict[Behaviour, DtnAi],
-    behaviour: Behaviour,
+    networks_here: dict[Variant, DtnAi],
+    variant: Variant,
     cast: Cast,
     record_property: Callable[[str, object], None],
 ) -> None:
-    ai, customer = networks_here[behaviour], cast.customer
+    ai, customer = networks_here[variant], cast.customer
     book = Books(ai, [customer])
     kept: list[DtnSession] = []
     taken: list[DepositTaken] = []
@@ -238,11 +243,11 @@ def test_a_bare_deposit_is_taken_and_that_is_told(
 
 
 def test_the_command_line_tells_who_took_it_and_exits_with_4(
-    place: Place, networks_here: dict[Behaviour, DtnAi]
+    place: Place, networks_here: dict[Variant, DtnAi]
 ) -> None:
-    router = place.routers[Behaviour.DEPLOYED]
-    book = Books(networks_here[Behaviour.DEPLOYED], [])
-    command = ("session", "start", "25", "--unsafe-two-step", "--ai", router)
+    router = place.routers[Variant.LIVE]
+    book = Books(networks_here[Variant.LIVE], [])
+    command = ("session", "start", "25", "--unsafe-two-step", "--router", router)
     signed = ("--account", CUSTOMER, "-y", "--json")
 
     with thief(place.chain.url, place.targets, KEYS), mempool(place.chain, SLOW_BLOCK_TIME):
@@ -268,12 +273,12 @@ class Books:
     def __init__(self, ai: DtnAi, payers: Sequence[Any]) -> None:
         self.ai, self.contracts, self.token = ai, ai.contracts(), ai.token()
         self.payers = [str(each.address) for each in payers]
-        self.block = rpc.as_int(rpc.result(ai.provider, "eth_blockNumber", [])) + 1
+        self.block = as_int(rpc.result(ai.provider, "eth_blockNumber", [])) + 1
         self.held = self.holdings()
 
     def holdings(self) -> dict[str, int]:
         """Units of the token, of all that could have any."""
-        clients = [client.client_of(each) for each in self.payers]
+        clients = [client_contract.client_of(each) for each in self.payers]
         holders = [self.contracts.fee_target, *self.payers, *clients, *THIEVES]
         calls = [Call(self.contracts.fee_token, ERC20.balance_of, (each,)) for each in holders]
         return dict(zip(holders, reads.read(self.ai.provider, *calls), strict=True))
@@ -317,7 +322,7 @@ def owner_of(session: DtnSession) -> str:
     """Who has to own it, by how it was started."""
     address = str(session.account.address)  # type: ignore[union-attr]
     assert session.method is not None
-    return client.client_of(address) if session.method.by_client else address
+    return client_contract.client_of(address) if session.method.by_client else address
 
 
 @dataclass

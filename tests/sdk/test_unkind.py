@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 from benchmarks.chain import own_anvil
 from tests.unkind import Rule, Unkind, draw
 
@@ -54,24 +54,23 @@ RESUME: Work = "resume", {}
 
 
 class Theatre:
-    """A network of each behaviour, on one chain behind one endpoint, and what is played there."""
+    """A network of each variant, on one chain behind one endpoint, and what is played there."""
 
     def __init__(self, endpoint: Unkind, nursery: Nursery, folders: Path) -> None:
         self.endpoint = endpoint
         self.stages = {
-            behaviour: Stage(nursery, behaviour, True, folders / behaviour.value)
-            for behaviour in Behaviour
+            variant: Stage(nursery, variant, True, folders / variant.value) for variant in Variant
         }
-        self._whole: dict[tuple[Behaviour, str], Mapping[str, Any]] = {}
+        self._whole: dict[tuple[Variant, str], Mapping[str, Any]] = {}
 
-    def whole(self, behaviour: Behaviour, method: str) -> Mapping[str, Any]:
+    def whole(self, variant: Variant, method: str) -> Mapping[str, Any]:
         """What there is after an uninterrupted run against a kind endpoint."""
-        if (behaviour, method) not in self._whole:
-            stage = self.stages[behaviour]
+        if (variant, method) not in self._whole:
+            stage = self.stages[variant]
             with stage.taken_back():
                 stage.do("several", works=[*opening(method), ("answer", {}), *CLOSING])
-                self._whole[behaviour, method] = money(stage.do("look"))
-        return self._whole[behaviour, method]
+                self._whole[variant, method] = money(stage.do("look"))
+        return self._whole[variant, method]
 
 
 def money(seen: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,14 +108,14 @@ class Play:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self.behaviour = self.chance.choice(list(Behaviour))
+        self.variant = self.chance.choice(list(Variant))
         self.method = self.chance.choice(METHODS)
-        self.stage = self.theatre.stages[self.behaviour]
+        self.stage = self.theatre.stages[self.variant]
         self.theatre.endpoint.late.clear()
 
     def run(self) -> None:
         """Plays it, and looks whether all is as after an uninterrupted run."""
-        whole = self.theatre.whole(self.behaviour, self.method)
+        whole = self.theatre.whole(self.variant, self.method)
         works = opening(self.method)
         with self.stage.taken_back():
             self._unkindly(works)
@@ -176,7 +175,7 @@ def about(play: Play) -> Iterator[None]:
     try:
         yield
     except AssertionError as err:
-        what = f"SEED={play.seed} PLAYS=1, {play.behaviour.value}, {play.method}"
+        what = f"SEED={play.seed} PLAYS=1, {play.variant.value}, {play.method}"
         raise AssertionError(f"{what}, {play.rules}: {err}") from err
 
 

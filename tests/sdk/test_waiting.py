@@ -21,9 +21,9 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, Callback, DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.answers.watch import wait_all, wait_all_async
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Function, NodeManager, Router
+from ape_dtn.chain import rpc, transactions
+from ape_dtn.client.request import wait_all, wait_all_async
+from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork
 from ape_dtn.errors import (
     CallbackFailed,
     ChainUnreachable,
@@ -36,10 +36,13 @@ from ape_dtn.errors import (
     RequestStranded,
     RpcRefused,
 )
-from ape_dtn.local import NODE, NODE_MODELS, LocalNetwork
-from ape_dtn.names import as_hex, id_of
+from ape_dtn.network.abi import NodeManager, Router
+from ape_dtn.types.abi import Function
+from ape_dtn.types.ids import as_hex, id_of
+from ape_dtn.types.rpc import as_bytes
+from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to
-from tests.conftest import Cast, on_deployed, replace_manager
+from tests.conftest import Cast, on_live, replace_manager
 
 from .bytecode import deploying
 from .conftest import Respond, Through
@@ -89,7 +92,7 @@ def test_an_answer_in_the_very_block_of_its_request(
     """And that block is the latest when the wait begins."""
     asked = funded.draft(PROMPT).transaction()
     call = {"from": cast.customer.address, "to": asked.to, "data": "0x" + asked.data.hex()}
-    request_id = rpc.as_bytes(rpc.result(network.ai.provider, "eth_call", [call, "pending"]))
+    request_id = as_bytes(rpc.result(network.ai.provider, "eth_call", [call, "pending"]))
     given: Any = (request_id, Status.SUCCESS, "", HERE, network.node.id, 0, 0)
     answer = Router.respond_to_request.encode(*given)
     respond = {"from": cast.worker.address, "to": asked.to, "data": "0x" + answer.hex()}
@@ -208,7 +211,7 @@ def test_nothing_is_awaited_of_nobody(network: LocalNetwork) -> None:
 
 def test_200_requests_in_flight_get_200_answers(funded: DtnSession, network: LocalNetwork) -> None:
     prompts = [f"What is {place}?" for place in range(200)]
-    requests = funded.request_many(prompts, most_it_may_cost="0.01")
+    requests = funded.request_many(prompts, max_cost="0.01")
 
     with later(0.5, network.node.answer_pending):
         found = wait_all(requests, timeout=60)
@@ -447,7 +450,7 @@ def test_what_was_answered_before_the_session_was_closed_has_its_answer(
     assert request.wait(timeout=0).text == ANSWER
 
 
-@on_deployed
+@on_live
 def test_a_session_of_a_replaced_manager_pays_nothing_more(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
@@ -483,7 +486,7 @@ def test_a_timeout_says_what_is_known(
     assert raised.value.offer == {
         "fee_per_byte_asked": "0.00002 USDT",
         "fee_per_byte_answered": "0.00002 USDT",
-        "most_it_may_cost": "0.25 USDT",
+        "max_cost": "0.25 USDT",
     }
     assert raised.value.waited == 0.5
     assert raised.value.message == (
@@ -500,15 +503,15 @@ def test_a_node_that_was_switched_off_is_told(
     request = funded.request(PROMPT)
     manager = network.ai.contracts().node_manager
     for change in (
-        sends.call(manager, NodeManager.set_node_status, network.node.id, False),
-        sends.call(
+        contract_call(manager, NodeManager.set_node_status, network.node.id, False),
+        contract_call(
             manager,
             NodeManager.remove_models_from_node,
             network.node.id,
             [id_of(name, "model") for name in NODE_MODELS],
         ),
     ):
-        sends.send(network.ai.provider, cast.owner, change)
+        transactions.send(network.ai.provider, cast.owner, change)
 
     with pytest.raises(
         RequestPending, match="is not active and does not serve the model"
@@ -602,7 +605,7 @@ def reverting(network: LocalNetwork, cast: Cast) -> Callable[[bytes], Callback]:
             for place, word in enumerate(words)
         )
         code = stored + bytes.fromhex(f"60{len(data):02x}5ffd")
-        target = sends.create(network.ai.provider, cast.customer, deploying(code))
+        target = transactions.create(network.ai.provider, cast.customer, deploying(code))
         return Callback(target, "onAnswer(bytes32)", "onFailure(bytes32)", 100_000)
 
     return reverting

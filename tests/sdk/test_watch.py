@@ -18,11 +18,11 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.answers import landings as landings_module
-from ape_dtn.answers.watch import Outcome, Watch
-from ape_dtn.chain import rpc, sends
-from ape_dtn.chain.abi import Router, SessionManager
+from ape_dtn.answers import scanner as landings_module
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import topic
+from ape_dtn.client.watch import Outcome, Watch
+from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import (
     InvalidAddress,
     InvalidCursor,
@@ -31,10 +31,10 @@ from ape_dtn.errors import (
     SessionNotFound,
     UndecodableAnswer,
 )
-from ape_dtn.local import Behaviour, LocalNetwork
+from ape_dtn.network.abi import Router, SessionManager
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
-from tests.conftest import Cast, on_deployed, replace_manager
+from tests.conftest import Cast, on_live, replace_manager
 
 from .bytecode import emitting
 from .conftest import Respond, Through
@@ -506,7 +506,7 @@ WATCHES = """
 import sys
 from pathlib import Path
 from ape_dtn import DtnAi
-from ape_dtn.answers.watch import Watch
+from ape_dtn.client.watch import Watch
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 
@@ -570,7 +570,7 @@ def test_what_strangers_emit_counts_for_nothing(
     assert next(watch).request.id == request.id
 
     for topics, data in forged:
-        sends.create(network.ai.provider, cast.stranger, emitting(topics, data))
+        transactions.create(network.ai.provider, cast.stranger, emitting(topics, data))
     respond(session_of_stranger.request(PROMPT), HERE)
     respond(later_on, HERE)
 
@@ -579,7 +579,7 @@ def test_what_strangers_emit_counts_for_nothing(
     assert ids(landed(network.ai, session=funded)) == [request.id, later_on.id]
 
 
-@on_deployed
+@on_live
 def test_an_id_of_a_new_session_manager_is_another_session(
     funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
@@ -611,7 +611,7 @@ def test_an_id_of_a_new_session_manager_is_another_session(
     assert ids(landed(ai, owner=cast.stranger)) == [of_stranger.id]
 
 
-@on_deployed
+@on_live
 def test_sessions_of_a_new_session_manager_are_found(
     network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
@@ -658,7 +658,7 @@ LOOK = ["eth_getBlockByNumber", "eth_getLogs"]
 def test_a_look_is_two_calls_however_much_is_awaited(
     funded: DtnSession, network: LocalNetwork, through: Through, how_many: int
 ) -> None:
-    sent = funded.request_many([PROMPT] * how_many, most_it_may_cost="0.01")
+    sent = funded.request_many([PROMPT] * how_many, max_cost="0.01")
     requests = [
         DtnRequest.load(each.id, network.ai) for each in sent if not isinstance(each, Exception)
     ]
@@ -681,7 +681,7 @@ def test_a_look_is_two_calls_however_much_is_awaited(
 def test_200_answers_are_read_together(
     funded: DtnSession, network: LocalNetwork, through: Through
 ) -> None:
-    sent = funded.request_many([PROMPT] * 200, most_it_may_cost="0.01")
+    sent = funded.request_many([PROMPT] * 200, max_cost="0.01")
     requests = [each for each in sent if isinstance(each, DtnRequest)]
     with noting(through) as (ai, noted):
         watch = Watch(ai, requests=requests, timeout=30)
@@ -779,8 +779,8 @@ import json
 import ape
 from ape_dtn import DtnSession
 from ape_dtn.errors import RequestPending, RequestStranded
-from ape_dtn.local import Behaviour, deploy, fund
-from ape_dtn.answers.watch import Watch
+from ape_dtn.deployment.assemble import Variant, deploy, fund
+from ape_dtn.client.watch import Watch
 
 
 def caught(function):
@@ -793,15 +793,15 @@ def caught(function):
 found = {}
 with ape.networks.ethereum.local.use_provider("test"):
     owner, worker, customer = ape.accounts.test_accounts[:3]
-    for behaviour in Behaviour:
-        network = deploy(owner, worker, behaviour)
+    for variant in Variant:
+        network = deploy(owner, worker, variant)
         fund(network.ai.provider, owner, network.token, str(customer.address), 10_000_000)
         session = DtnSession.start("5.00", customer, network.ai)
         first, second = session.request("One?"), session.request("Two?")
         network.node.answer_pending()
         watch = Watch(network.ai, owner=customer, timeout=0)
         third = session.request("Three?")
-        now = found[behaviour.name] = {}
+        now = found[variant.name] = {}
         now["waited"] = str(first.wait(timeout=0))
         now["watched"] = [str(outcome.result) for outcome in watch]
         now["pending"] = caught(lambda: third.wait(timeout=0.5))
@@ -820,7 +820,7 @@ def test_it_is_the_same_on_the_chain_in_the_process() -> None:
 
     found = json.loads(ran.stdout.splitlines()[-1])
 
-    assert set(found) == {behaviour.name for behaviour in Behaviour}
+    assert set(found) == {variant.name for variant in Variant}
     for each in found.values():
         assert each["waited"] == "You asked: One?"
         assert each["watched"] == ["You asked: One?", "You asked: Two?"]
@@ -845,7 +845,7 @@ def test_a_cursor_in_the_middle_of_an_old_block(
         ],
     )
     rpc.result(provider, "anvil_mine", [hex(300)])
-    monkeypatch.setattr("ape_dtn.answers.landings.READ_TOGETHER", 4)
+    monkeypatch.setattr("ape_dtn.answers.scanner.READ_TOGETHER", 4)
 
     watching = network.ai.watch(session=funded.id)
     first = [next(watching).request.id for _ in range(5)]

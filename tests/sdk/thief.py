@@ -25,7 +25,7 @@ import requests
 from eth_account import Account
 from eth_utils import to_checksum_address
 
-from ape_dtn.chain.abi import ERC20, Router
+from ape_dtn.network.abi import ERC20, Router
 
 ROOT = Path(__file__).parents[2]
 

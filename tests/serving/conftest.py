@@ -13,13 +13,13 @@ import pytest
 
 from ape_dtn import DtnNode, DtnSession
 from ape_dtn.chain import reads
-from ape_dtn.chain.abi import Router
-from ape_dtn.local import NODE, Behaviour, LocalNetwork
-from ape_dtn.serving.tally import Event, Kind
+from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
+from ape_dtn.network.abi import Router
+from ape_dtn.node.events import Event, Kind
 from tests.conftest import Cast
 
-# Where the behaviour of the contracts makes no difference.
-on_one = pytest.mark.parametrize("behaviour", [Behaviour.DOCUMENTED], indirect=True)
+# Where the variant of the contracts makes no difference.
+on_one = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirect=True)
 
 
 class Listening(list[Event]):

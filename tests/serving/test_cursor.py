@@ -9,10 +9,10 @@ import pytest
 
 from ape_dtn import DtnAi, DtnNode, DtnSession
 from ape_dtn.chain import rpc
-from ape_dtn.local import LocalNetwork
-from ape_dtn.serving.ledger import Ledger, ledger_of
-from ape_dtn.serving.standing import waiting_for
-from ape_dtn.serving.work import SETTLED
+from ape_dtn.deployment.assemble import LocalNetwork
+from ape_dtn.node.queue import SETTLED
+from ape_dtn.node.status import waiting_for
+from ape_dtn.node.store import Ledger, ledger_of
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import Count, RpcCounter
 
@@ -56,10 +56,10 @@ def test_a_restart_reads_only_what_is_not_settled(
 def test_requests_are_read_in_pages(
     paying: DtnSession, node_of: Callable[..., DtnNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ape_dtn.serving import work
+    from ape_dtn.node import queue
 
     requests = paying.request_many([f"{each}" for each in range(7)])
-    monkeypatch.setattr(work, "PAGE", 3)
+    monkeypatch.setattr(queue, "PAGE", 3)
     answered = node_of().answer_pending()
 
     assert sorted(answered) == sorted(each.id for each in requests)  # type: ignore[union-attr]

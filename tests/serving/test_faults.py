@@ -15,13 +15,13 @@ from eth_abi import encode
 
 from ape_dtn import DtnNode, DtnSession, Status
 from ape_dtn.chain import rpc
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import BackendUnavailable, NodeFailure
-from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.serving.answering import Question
-from ape_dtn.serving.backends.echo import echo
-from ape_dtn.serving.registering import changing_status, take
-from ape_dtn.serving.tally import Kind
-from ape_dtn.serving.work import Terms
+from ape_dtn.node.answering import Question
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.node.events import Kind
+from ape_dtn.node.queue import AcceptanceTerms
+from ape_dtn.node.registration import changing_status, take
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -122,16 +122,16 @@ def test_a_backend_that_is_not_there_yet_is_asked_again(
 def test_what_offers_too_little_is_left_until_the_terms_change(
     paying: DtnSession, node_of: Nodes, own_data: object
 ) -> None:
-    from ape_dtn.serving.ledger import ledger_of
+    from ape_dtn.node.store import ledger_of
 
     little = paying.request("little", fee_per_byte="0.000001")
     enough = paying.request("enough", fee_per_byte="0.00001")
     ledger = ledger_of(paying.ai, node_of().id)
 
-    with at_work(node_of(terms=Terms(minimum_fee=10), ledger=ledger)):
+    with at_work(node_of(terms=AcceptanceTerms(minimum_fee=10), ledger=ledger)):
         enough.wait(timeout=20)
         assert little.status is Status.PENDING
-    with at_work(node_of(terms=Terms(minimum_fee=1), ledger=ledger)):
+    with at_work(node_of(terms=AcceptanceTerms(minimum_fee=1), ledger=ledger)):
         assert str(little.wait(timeout=20)) == "You asked: little"
 
 
@@ -155,7 +155,7 @@ def test_what_was_asked_while_it_was_inactive_is_answered_when_it_is_active_agai
 def test_a_callback_that_wants_all_the_gas_there_is_holds_up_nobody(
     paying: DtnSession, node_of: Nodes
 ) -> None:
-    from ape_dtn.asking.options import Callback
+    from ape_dtn.requests.options import Callback
 
     target = paying.ai.contracts().model_manager
     greedy = Callback(target, "a(bytes32)", "b(bytes32)", gas=10**14)
@@ -296,7 +296,7 @@ def test_an_answer_that_a_reorganisation_has_taken_is_sent_again_and_not_asked_f
 def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own_answer(
     paying: DtnSession, node_of: Nodes, heard: Listening, is_read: bool
 ) -> None:
-    """Under the documented behaviour an id is a place in a list."""
+    """Under the reference variant an id is a place in a list."""
     is_asked, may_answer = threading.Event(), threading.Event()
 
     def slow(question: Question) -> Any:

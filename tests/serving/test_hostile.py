@@ -13,16 +13,16 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import DtnAi, DtnNode, DtnSession, Status
-from ape_dtn.chain.abi import Router
+from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.errors import BackendFailed
-from ape_dtn.local import NODE, Behaviour, LocalNetwork
-from ape_dtn.serving import work
-from ape_dtn.serving.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
-from ape_dtn.serving.backends.echo import echo
-from ape_dtn.serving.ledger import Ledger
-from ape_dtn.serving.registering import changing_models, changing_status, registering, take
-from ape_dtn.serving.tally import Kind
-from ape_dtn.serving.work import Terms
+from ape_dtn.network.abi import Router
+from ape_dtn.node import queue
+from ape_dtn.node.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.node.events import Kind
+from ape_dtn.node.queue import AcceptanceTerms
+from ape_dtn.node.registration import changing_models, changing_status, registering, take
+from ape_dtn.node.store import Ledger
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -86,15 +86,15 @@ def test_what_cannot_be_sent_is_told_and_holds_up_nobody(
 
 
 def test_a_price_that_cannot_be_counted_is_answered(
-    paying: DtnSession, node_of: Nodes, heard: Listening, behaviour: Behaviour
+    paying: DtnSession, node_of: Nodes, heard: Listening, variant: Variant
 ) -> None:
     price = paying.ai.token().units(2**255)
     request = replace(paying.draft("What?"), fee_per_byte=price).send()
 
     with at_work(node_of()):
-        if behaviour is Behaviour.DOCUMENTED:  # what is too much to be counted is above the cap
+        if variant is Variant.REFERENCE:  # what is too much to be counted is above the cap
             assert str(request.wait(timeout=20)) == "You asked: What?"
-            assert request.cost().units == request.record.most_it_may_cost
+            assert request.cost().units == request.record.max_cost
         else:
             assert failure_of(request) == CANNOT_BE_SENT
     assert not heard.of(Kind.REFUSED)
@@ -134,20 +134,18 @@ def test_a_request_that_trusts_only_another_node_is_left_alone(
 
 
 @on_one
-def test_a_price_that_the_most_it_may_cost_takes_back_is_none(
-    paying: DtnSession, node_of: Nodes
-) -> None:
+def test_a_price_that_the_max_cost_takes_back_is_none(paying: DtnSession, node_of: Nodes) -> None:
     nothing: Any = paying.ai.token().units(0)
-    stingy = replace(paying.draft("stingy"), most_it_may_cost=nothing).send()
+    stingy = replace(paying.draft("stingy"), max_cost=nothing).send()
 
-    with at_work(node_of(terms=Terms(minimum_fee=10))):
+    with at_work(node_of(terms=AcceptanceTerms(minimum_fee=10))):
         paying.request("fair").wait(timeout=20)
         assert stingy.status is Status.PENDING
 
 
 @pytest.mark.parametrize("length", [0, 40])
 def test_an_honest_list_is_read(length: int) -> None:
-    from ape_dtn.asking.prompt import fill_in
+    from ape_dtn.types.prompt import fill_in
 
     numbers = [[[place]] for place in range(length)]
     extra_params = encode(["uint8[][][]"], [numbers])
@@ -164,7 +162,7 @@ def test_a_model_that_is_served_later_is_answered_for_though_nothing_else_is_ask
     cast: Cast,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(work, "CHECK", 0.5)
+    monkeypatch.setattr(queue, "CHECK", 0.5)
     later = "model.system.openai-gpt-5-mini"
 
     def serve(**given: list[str]) -> None:
@@ -188,7 +186,7 @@ def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is
     heard: Listening,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(work, "CHECK", 0.5)
+    monkeypatch.setattr(queue, "CHECK", 0.5)
     asked, go = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:

@@ -11,13 +11,14 @@ import pytest
 
 from ape_dtn import DtnNode, DtnSession
 from ape_dtn.chain import rpc
-from ape_dtn.chain.abi import Router
-from ape_dtn.local import LocalNetwork
-from ape_dtn.serving import service
-from ape_dtn.serving.answering import Question
-from ape_dtn.serving.backends.echo import echo
-from ape_dtn.serving.ledger import Ledger
-from ape_dtn.serving.tally import Kind
+from ape_dtn.deployment.assemble import LocalNetwork
+from ape_dtn.network.abi import Router
+from ape_dtn.node import runner
+from ape_dtn.node.answering import Question
+from ape_dtn.node.backends.echo import echo
+from ape_dtn.node.events import Kind
+from ape_dtn.node.store import Ledger
+from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
 from tests.sdk.conftest import Answer, Through, through
 
@@ -37,7 +38,7 @@ SENDING = ["AB", "ABB", "ABBBB"]
 
 def with_one_behind(provider: Any, who: str, blocks: int = 1) -> Answer:
     """An endpoint with two nodes behind it: B stays so many blocks before the one of now."""
-    behind = rpc.as_int(rpc.result(provider, "eth_blockNumber", [])) - blocks
+    behind = as_int(rpc.result(provider, "eth_blockNumber", [])) - blocks
     turns: Iterator[str] = iter(who)
 
     def opinion(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
@@ -146,7 +147,7 @@ def test_in_place_of_an_answer_that_another_was_faster_than_nothing_is_sent(
 def test_an_answer_whose_request_a_reorganisation_has_taken_is_given_up(
     paying: DtnSession, node_of: Nodes, heard: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MOST_REFUSALS", 2)
+    monkeypatch.setattr(runner, "MOST_REFUSALS", 2)
     asked, go = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:

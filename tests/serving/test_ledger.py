@@ -11,8 +11,8 @@ import pytest
 
 from ape_dtn import Status
 from ape_dtn.errors import LedgerUnusable
-from ape_dtn.serving.answering import Result
-from ape_dtn.serving.ledger import Cursor, Kept, Ledger
+from ape_dtn.node.answering import Result
+from ape_dtn.node.store import Cursor, Kept, Ledger
 
 QUESTION, OTHER = b"\1" * 32, b"\2" * 32
 FIRST, SECOND = b"\x0a" * 32, b"\x0b" * 32
@@ -22,7 +22,7 @@ RESULT = Result(Status.SUCCESS, "", b"four")
 CLAIM = f"""
 import sys
 from pathlib import Path
-from ape_dtn.serving.ledger import Ledger
+from ape_dtn.node.store import Ledger
 taken = Ledger(Path(sys.argv[1])).claim({{{FIRST!r}: {QUESTION!r}}})
 print(len(taken), flush=True)
 sys.stdin.read()

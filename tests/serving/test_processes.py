@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.answers.watch import wait_all
 from ape_dtn.chain import rpc
-from ape_dtn.local import NODE, Behaviour, LocalNetwork, deploy, fund
+from ape_dtn.client.request import wait_all
+from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant, deploy, fund
+from ape_dtn.types.rpc import as_int
 from benchmarks.chain import connected_to, own_anvil
 from tests.cli.shell import FOUNDRY, Running, Shell
 from tests.conftest import Cast
@@ -50,7 +51,7 @@ class Site:
     def serving(self, *options: str, seconds: float = 0) -> Iterator[Running]:
         backend = f"function:{self.answers}:answer"
         command = ("ape", "dtn", "node", "serve", NODE, "--worker", "TEST::1", "--json")
-        where = ("--ai", self.network.ai.router, "--backend", backend)
+        where = ("--router", self.network.ai.router, "--backend", backend)
         having = self.shell.having(ASKED=str(self.asked), SECONDS=str(seconds))
         with having.running(*command, *where, *options) as running:
             running.until(lambda: "started" in running.out)
@@ -62,22 +63,22 @@ class Site:
     def sent(self, worker: Any) -> int:
         """How many transactions the worker has sent."""
         provider = self.network.ai.provider
-        return rpc.as_int(
+        return as_int(
             rpc.result(provider, "eth_getTransactionCount", [str(worker.address), "latest"])
         )
 
 
-Sites = Callable[[Behaviour], Site]
+Sites = Callable[[Variant], Site]
 
 
 @pytest.fixture
 def site_of(cast: Cast, tmp_path: Path) -> Iterator[Sites]:
     with ExitStack() as stack:
 
-        def site_of(behaviour: Behaviour) -> Site:
+        def site_of(variant: Variant) -> Site:
             url = stack.enter_context(own_anvil())
             provider = stack.enter_context(connected_to(url))
-            network = deploy(cast.owner, cast.worker, behaviour)
+            network = deploy(cast.owner, cast.worker, variant)
             fund(provider, cast.owner, network.token, str(cast.customer.address), 10**9)
             shell = Shell(tmp_path).having(APE_FOUNDRY_HOST=url, APE_DTN_NETWORK=FOUNDRY)
             return Site(network, shell)
@@ -88,7 +89,7 @@ def site_of(cast: Cast, tmp_path: Path) -> Iterator[Sites]:
 def test_two_processes_of_one_node_killed_three_times_answer_all_once(
     site_of: Sites, cast: Cast
 ) -> None:
-    site = site_of(Behaviour.DEPLOYED)
+    site = site_of(Variant.LIVE)
     network = site.network
     session = DtnSession.start("100", cast.customer, network.ai)
     options = {"seconds": 0.4}
@@ -126,7 +127,7 @@ def test_two_processes_of_one_node_killed_three_times_answer_all_once(
 
 
 def test_an_answer_that_was_paid_for_outlives_its_process(site_of: Sites, cast: Cast) -> None:
-    site = site_of(Behaviour.DOCUMENTED)
+    site = site_of(Variant.REFERENCE)
     provider, worker = site.network.ai.provider, str(cast.worker.address)
     session = DtnSession.start("5", cast.customer, site.network.ai)
     request = session.request("Once?")
@@ -146,7 +147,7 @@ def test_an_answer_that_was_paid_for_outlives_its_process(site_of: Sites, cast: 
 def test_a_response_that_was_sent_before_a_kill_is_not_sent_again(
     site_of: Sites, cast: Cast
 ) -> None:
-    site = site_of(Behaviour.DOCUMENTED)
+    site = site_of(Variant.REFERENCE)
     provider = site.network.ai.provider
     session = DtnSession.start("5", cast.customer, site.network.ai)
     request = session.request("Once?")
@@ -156,7 +157,7 @@ def test_a_response_that_was_sent_before_a_kill_is_not_sent_again(
         found = rpc.result(
             provider, "eth_getTransactionCount", [str(cast.worker.address), "pending"]
         )
-        return rpc.as_int(found)
+        return as_int(found)
 
     with site.serving() as running:
         running.until(lambda: pending() == 1)

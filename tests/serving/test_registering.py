@@ -9,17 +9,12 @@ import pytest
 
 from ape_dtn import DtnError, DtnSession
 from ape_dtn.chain import rpc
+from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import InvalidName, ModelNotFound, NodeNotFound, NotNodeOwner, NotTheWorker
-from ape_dtn.local import NODE, LocalNetwork
-from ape_dtn.names import id_of
-from ape_dtn.serving.node import DtnNode
-from ape_dtn.serving.registering import (
-    Step,
-    changing_models,
-    changing_status,
-    registering,
-    take,
-)
+from ape_dtn.node.node import DtnNode
+from ape_dtn.node.registration import Step, changing_models, changing_status, registering, take
+from ape_dtn.types.ids import id_of
+from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
 
 NANO, MINI = (f"model.system.openai-gpt-5-{each}" for each in ("nano", "mini"))
@@ -103,4 +98,4 @@ def nonce(network: LocalNetwork, account: Any) -> int:
     counted = rpc.result(
         network.ai.provider, "eth_getTransactionCount", [str(account.address), "latest"]
     )
-    return rpc.as_int(counted)
+    return as_int(counted)

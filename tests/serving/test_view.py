@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 from ape_dtn import DtnNode, DtnSession
-from ape_dtn.local import LocalNetwork
-from ape_dtn.serving.view import shown
+from ape_dtn.deployment.assemble import LocalNetwork
+from ape_dtn.node.console import shown
 from tests.conftest import Cast
 
 from .conftest import on_one

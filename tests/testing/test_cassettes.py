@@ -17,7 +17,7 @@ from .conftest import Consumer
 # The user's test asks this, and what else it is told to by the environment.
 TEST = """
 import pytest
-from ape_dtn.serving.answering import Question
+from ape_dtn.node.answering import Question
 
 def question(*lines, output="string"):
     model = "model.system.openai-gpt-5"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ape_dtn import CallType, DtnAi, DtnSession, Status
-from ape_dtn.chain import sends
-from ape_dtn.chain.abi import Function, Router
+from ape_dtn.chain import transactions
+from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import (
     BackendFailed,
     ContractReverted,
@@ -22,16 +22,18 @@ from ape_dtn.errors import (
     StateFixed,
     UndecodableAnswer,
 )
-from ape_dtn.local import Behaviour
-from ape_dtn.serving.answering import NOT_PARSABLE, Question
+from ape_dtn.network.abi import Router
+from ape_dtn.node.answering import NOT_PARSABLE, Question
 from ape_dtn.testing import DtnTestNetwork, DtnTestNode, Outcome, network
+from ape_dtn.types.abi import Function
+from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.contracts.conftest import Ask
 
 from .conftest import FEE, MODEL, MOST, Consumer
 
-pytestmark = pytest.mark.dtn_behaviour("both")
+pytestmark = pytest.mark.dtn_variant("both")
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_what_nobody_can_decode_gets_what_nodes_say_of_it(
     dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_account: Any, dtn_node: DtnTestNode
 ) -> None:
     ask = Ask(call=b"\1", nodes=(dtn.node_id,)).arguments(dtn_session.id)
-    sends.send(dtn.ai.provider, dtn_account, sends.call(dtn.router, Router.request, *ask))
+    transactions.send(dtn.ai.provider, dtn_account, contract_call(dtn.router, Router.request, *ask))
 
     (done,) = dtn_node.answer()
 
@@ -340,7 +342,7 @@ def test_a_node_that_saves_gas_starves_a_callback_that_wants_much(
     dtn_node.rules[0].limit_gas(fair.receipt.gas_used - 300_000)
     (done,) = dtn_node.answer()
 
-    if dtn.behaviour is Behaviour.DOCUMENTED:
+    if dtn.variant is Variant.REFERENCE:
         assert done.outcome is Outcome.REFUSED
         assert "Insufficient gas for callback" in str(done.error)
         return
@@ -410,7 +412,7 @@ def test_nothing_is_deployed_on_public_networks(
     monkeypatch.setattr(network, "is_local", lambda _: False)
 
     with pytest.raises(NotLocal, match="is no local chain"):
-        network.Networks(accounts, dtn.store).of(dtn.behaviour)
+        network.Networks(accounts, dtn.store).of(dtn.variant)
 
 
 def test_without_a_callback_there_is_none_to_break(
@@ -431,9 +433,9 @@ def test_a_closed_session_pays_for_nothing(
 
     (done,) = dtn_node.answer()
 
-    kinds = {Behaviour.DOCUMENTED: SessionAlreadyClosed, Behaviour.DEPLOYED: SessionNotFound}
+    kinds = {Variant.REFERENCE: SessionAlreadyClosed, Variant.LIVE: SessionNotFound}
     assert done.outcome is Outcome.REFUSED
-    assert type(done.error) is kinds[dtn.behaviour]
+    assert type(done.error) is kinds[dtn.variant]
     assert consumer.answer(request) == ""
 
 

@@ -73,18 +73,18 @@ def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:
     ("chosen", "options", "ids"),
     [
         ("", (), ["test_it"]),
-        ("", ("--dtn-behaviour", "deployed"), ["test_it"]),
-        ("", ("--dtn-behaviour", "both"), ["test_it[documented]", "test_it[deployed]"]),
-        ("", ("-o", "dtn_behaviour=both"), ["test_it[documented]", "test_it[deployed]"]),
-        ("@pytest.mark.dtn_behaviour('deployed')", (), ["test_it[deployed]"]),
+        ("", ("--dtn-variant", "live"), ["test_it"]),
+        ("", ("--dtn-variant", "both"), ["test_it[reference]", "test_it[live]"]),
+        ("", ("-o", "dtn_variant=both"), ["test_it[reference]", "test_it[live]"]),
+        ("@pytest.mark.dtn_variant('live')", (), ["test_it[live]"]),
         (
-            "@pytest.mark.parametrize('dtn_behaviour', ['deployed'], indirect=True)",
-            ("--dtn-behaviour", "both"),
-            ["test_it[deployed]"],
+            "@pytest.mark.parametrize('dtn_variant', ['live'], indirect=True)",
+            ("--dtn-variant", "both"),
+            ["test_it[live]"],
         ),
     ],
 )
-def test_behaviours_are_chosen(
+def test_variants_are_chosen(
     pytester: pytest.Pytester, chosen: str, options: tuple[str, ...], ids: list[str]
 ) -> None:
     pytester.makepyfile(f"import pytest\n\n{chosen}\ndef test_it(dtn): pass")
@@ -95,13 +95,13 @@ def test_behaviours_are_chosen(
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_behaviour_that_is_none(pytester: pytest.Pytester) -> None:
+def test_a_variant_that_is_none(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(dtn): pass")
 
-    done = pytester.runpytest_subprocess(*ALONE, "-o", "dtn_behaviour=strange")
+    done = pytester.runpytest_subprocess(*ALONE, "-o", "dtn_variant=strange")
 
     assert done.ret != 0
-    told = "'strange' is no behaviour: documented, deployed or both"
+    told = "'strange' is no variant: reference, live or both"
     assert told in done.stdout.str() + done.stderr.str()
 
 
@@ -192,7 +192,7 @@ def users_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("options", "passed"),
     [
         (("--network", "ethereum:local:test", "-k", "test_b_ or test_d_ or chosen"), 15),
-        (("--network", "ethereum:local:foundry", "--dtn-behaviour", "both"), 33),
+        (("--network", "ethereum:local:foundry", "--dtn-variant", "both"), 33),
     ],
     ids=["in-process", "anvil"],
 )

@@ -1,11 +1,11 @@
 import pytest
 
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 
 
-@pytest.mark.dtn_behaviour("deployed")
+@pytest.mark.dtn_variant("live")
 def test_the_marker_chooses(dtn, dtn_session, dtn_node):
-    assert dtn.behaviour is Behaviour.DEPLOYED
+    assert dtn.variant is Variant.LIVE
     request = dtn_session.request("Hello?")
     dtn_node.answer()
     assert request.answer().text == "You asked: Hello?"

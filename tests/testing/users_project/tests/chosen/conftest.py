@@ -2,5 +2,5 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def dtn_behaviour():
-    return "deployed"
+def dtn_variant():
+    return "live"

@@ -1,5 +1,5 @@
-from ape_dtn.local import Behaviour
+from ape_dtn.deployment.assemble import Variant
 
 
 def test_the_fixture_of_the_tests_chooses(dtn):
-    assert dtn.behaviour is Behaviour.DEPLOYED
+    assert dtn.variant is Variant.LIVE

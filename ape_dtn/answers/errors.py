@@ -1,0 +1,68 @@
+"""Errors of reading answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ape_dtn.network.errors import RequestPending
+from ape_dtn.types.errors import NODE_FAILED, REFUSED, BadInput, DtnError
+
+if TYPE_CHECKING:
+    from ape_dtn.types.errors import CallbackFailed
+
+
+class InvalidCursor(BadInput):
+    """A saved cursor that is none, or that of another network."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The cursor cannot be resumed from: {reason}.", reason=reason)
+        self.hint = "Begin anew without it; what was seen before will come again."
+
+
+class RequestStranded(RequestPending):
+    """The request will never be answered: its session was closed before a node could be paid."""
+
+    exit_code = REFUSED
+    session_id: int
+
+    def __init__(self, request_id: str, session_id: int) -> None:
+        super().__init__(request_id)
+        self.message = (
+            f"Request {request_id} will never be answered: session {session_id}, which was to pay "
+            "for it, is closed."
+        )
+        self.args = (self.message,)
+        self.fields = {"request_id": request_id, "session_id": session_id}
+        self.session_id = session_id
+        self.hint = "Ask again on an open session."
+
+
+class NodeFailure(DtnError):
+    """The node answered that it failed. ``reason`` holds its own message.
+
+    ``callback_error`` says why the request's callback, which was to be told of it, reverted.
+    """
+
+    exit_code = NODE_FAILED
+    request_id: str
+    reason: str
+
+    def __init__(
+        self, request_id: str, reason: str, callback_error: CallbackFailed | None = None
+    ) -> None:
+        explained = (
+            " (the node could not decode the call by the model's API)"
+            if reason.startswith("P0011")
+            else ""
+        )
+        super().__init__(
+            f"The node failed: {reason or 'it gave no reason'}{explained}.",
+            request_id=request_id,
+            reason=reason,
+        )
+        self.callback_error = callback_error
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain data, with that of the callback."""
+        callback = self.callback_error.as_dict() if self.callback_error else None
+        return {**super().as_dict(), "callback_error": callback}

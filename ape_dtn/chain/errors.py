@@ -1,0 +1,186 @@
+"""Errors of the chain and of its endpoint."""
+
+from __future__ import annotations
+
+from ape_dtn.types.errors import UNKNOWN_OUTCOME, DtnError, NoNetwork, Refused
+
+
+class NotConnected(NoNetwork):
+    """Ape is not connected to any network."""
+
+    def __init__(self) -> None:
+        super().__init__("Ape is not connected to a network.")
+        self.hint = "Use `with networks.parse_network_choice('base:mainnet:node'):`, or --network."
+
+
+class ChainUnreachable(NoNetwork):
+    """The node of the chain did not answer, or answered something that is no JSON-RPC."""
+
+    endpoint: str
+    reason: str
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(
+            f"The chain's RPC at {endpoint} did not answer: {reason}",
+            endpoint=endpoint,
+            reason=reason,
+        )
+        self.hint = "Check the address in --network or ape-config.yaml, then run it again."
+
+
+class RpcRefused(NoNetwork):
+    """The node of the chain refused a request that is not about a contract."""
+
+    method: str
+    reason: str
+
+    def __init__(self, method: str, reason: str) -> None:
+        super().__init__(
+            f"The chain's RPC refused {method}: {reason}", method=method, reason=reason
+        )
+
+
+class TransactionRefused(RpcRefused):
+    """The node of the chain did not take a transaction that is signed.
+
+    It can still be mined: another node may have it, or this one may have taken it all the same. It
+    stays in the journal, and in the budgets, until its nonce is used.
+    """
+
+    exit_code = UNKNOWN_OUTCOME
+    transaction: str | None
+
+    def __init__(self, method: str, reason: str, transaction: str | None = None) -> None:
+        super().__init__(method, reason)
+        self.transaction = self.fields["transaction"] = transaction
+        if transaction is not None:
+            self.hint = (
+                f"Transaction {transaction} is signed, and may be mined yet. `ape dtn resume` "
+                "sends it again, and `ape dtn journal cancel` replaces it by an empty one."
+            )
+
+
+class WrongChain(NoNetwork):
+    """The connected chain is not the one that was meant."""
+
+    expected: int
+    actual: int
+
+    def __init__(self, expected: int, actual: int, reason: str) -> None:
+        super().__init__(
+            f"Connected to chain {actual}, not to chain {expected}: {reason}.",
+            expected=expected,
+            actual=actual,
+        )
+        self.hint = "Choose the network with --network; Anvil's is ethereum:local:foundry."
+
+
+class NotLocal(NoNetwork):
+    """The test fixtures deploy a network, and the connected chain is not one's own."""
+
+    network: str
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"The fixtures deploy a network of their own, and {network} is no local chain.",
+            network=network,
+        )
+        self.hint = "Run `ape test` without --network, or with --network ethereum:local:foundry."
+
+
+class NoContractAtAddress(NoNetwork):
+    """There is no code at an address, or none that answers as the contract would."""
+
+    address: str
+    expected: str
+
+    def __init__(self, address: str, expected: str) -> None:
+        super().__init__(
+            f"There is no {expected} at {address} on this chain.",
+            address=address,
+            expected=expected,
+        )
+        self.hint = "Check the address and the network; `ape dtn info` shows what is in use."
+
+
+class ContractReverted(Refused):
+    """A contract reverted for a reason that has no class of its own; see ``revert``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The contract reverted: {reason}", reason=reason)
+
+
+class NoMoneyForGas(Refused):
+    """The account's coin does not cover a transaction's value and gas."""
+
+    account: str
+
+    def __init__(self, account: str, required: int, available: int) -> None:
+        super().__init__(
+            f"Account {account} has {available} wei, and the transaction may cost {required} wei.",
+            account=account,
+            required=required,
+            available=available,
+        )
+
+
+class SigningDeclined(Refused):
+    """The account did not sign, and nothing was sent for want of it."""
+
+    def __init__(self, account: str, what: str | None = None) -> None:
+        signed = f" {what}" if what else ""
+        sent = "" if what else " Nothing was sent."
+        super().__init__(f"Account {account} did not sign{signed}.{sent}", account=account)
+        if what:
+            self.hint = "Ape asks for this on a terminal alone. Without one, take another --method."
+
+
+class OwnersMissing(Refused):
+    """A Safe wants the signatures of more owners than there are accounts of. Nothing was sent."""
+
+    safe: str
+    required: int
+    available: list[str]
+
+    def __init__(self, safe: str, required: int, available: list[str]) -> None:
+        super().__init__(
+            f"Safe {safe} wants {required} of its owners to sign, and the accounts of "
+            f"{len(available)} are here. Nothing was signed, proposed or sent.",
+            safe=safe,
+            required=required,
+            available=available,
+        )
+        self.hint = "Add the accounts of more of its owners: `ape accounts import ALIAS`."
+
+
+class PartlySent(DtnError):
+    """Of transactions that belong together only the first ones could be sent."""
+
+    exit_code = UNKNOWN_OUTCOME
+    sent: list[str]
+
+    def __init__(self, sent: list[str], reason: str) -> None:
+        super().__init__(
+            f"Sent was {', '.join(sent)}, and what belongs to it was not: {reason}", sent=sent
+        )
+        self.hint = (
+            "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
+            "not happened."
+        )
+
+
+class TransactionPending(DtnError):
+    """A transaction was sent, and it is not known yet what became of it."""
+
+    exit_code = UNKNOWN_OUTCOME
+    transactions: list[str]
+
+    def __init__(self, *transactions: str) -> None:
+        super().__init__(
+            f"Sent, and not known to be confirmed yet: transaction {', '.join(transactions)}.",
+            transactions=list(transactions),
+        )
+        self.hint = (
+            "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
+            "not happened."
+        )

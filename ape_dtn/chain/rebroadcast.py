@@ -1,0 +1,285 @@
+"""Follows transactions that were signed before, and sends again what the chain lacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ape_dtn.chain import broadcast, nonces, signers
+from ape_dtn.chain.errors import (
+    NoMoneyForGas,
+    SigningDeclined,
+    TransactionPending,
+    TransactionRefused,
+)
+from ape_dtn.chain.fees import create_transaction, create_transactions, read_market
+from ape_dtn.chain.finality import Evidence
+from ape_dtn.chain.receipts import (
+    are_known,
+    as_sent,
+    by_nonce,
+    deadline_of,
+    outcome_of,
+    poll_interval,
+    raw_receipts,
+    transaction_count,
+    used_by_others,
+)
+from ape_dtn.network import reverts
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.payload import DYNAMIC_FEE, Fees, Payload, payload_of
+from ape_dtn.types.rpc import SEND
+from ape_dtn.types.transactions import Transaction
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+    from ape_dtn.chain.broadcast import Outbox, Outstanding
+    from ape_dtn.chain.receipts import NonceKey
+    from ape_dtn.types.transactions import Receipt, Signed
+
+
+# What a transaction uses that does nothing.
+EMPTY_GAS = 21_000
+
+
+def follow(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    signed: Sequence[Signed],
+    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    outbox: Outbox | None = None,
+) -> dict[str, Receipt | DtnError | None]:
+    """Follows to their end transactions that were signed before, and perhaps sent.
+
+    What the chain does not have is sent again as it is, which makes it the same transaction. All
+    that was signed with one nonce is one payment: each of it may be what is mined, and the newest
+    of it is what is sent again. Of the nodes behind an endpoint one may be behind the others: what
+    only one answer says is not believed where something would be sent anew for it.
+
+    Args:
+        provider: The connection.
+        account: Who signed them.
+        signed: The transactions, those of one nonce in the order in which they were signed.
+        about: What they are about.
+        outbox: What is kept of what is signed; with it, what the endpoint does not take is signed
+            once more with the same nonce and higher fees.
+
+    Returns:
+        By their hashes: the receipt, or why it failed; None where it never will be mined, since
+        another transaction has used its nonce; `TransactionRefused` where the endpoint does not
+        take it in time and its nonce is the account's next. Of those that one of the same nonce
+        has replaced, nothing.
+
+    Raises:
+        TransactionPending: They are not mined in time.
+    """
+    left = by_nonce(signed)
+    found: dict[str, Receipt | DtnError | None] = {}
+    evidence = outbox.evidence if outbox else Evidence()
+    deadline = deadline_of(provider)
+    while True:
+        is_last = time.monotonic() > deadline
+        payments = [each for same in left.values() for each in same if not each.is_empty]
+        for transaction_hash, raw in raw_receipts(
+            provider, [each.hash for each in payments]
+        ).items():
+            if transaction := as_sent(provider, transaction_hash):
+                (one,) = (each for each in payments if each.hash == transaction_hash)
+                left.pop((one.sender, one.nonce), None)
+                found[transaction_hash] = outcome_of(provider, one.sender, raw, transaction, about)
+        if not left:
+            return found
+        used = {
+            sender: transaction_count(provider, sender, "latest")
+            for sender in {key[0] for key in left}
+        }
+        past = [key for key in left if key[1] < used[key[0]]]
+        for key in used_by_others(provider, {key: left[key] for key in past}, evidence):
+            found |= dict.fromkeys((each.hash for each in left.pop(key)), None)
+        waiting = [left[key] for key in sorted(left, key=_nonce_first) if key[1] >= used[key[0]]]
+        missing = _missing(provider, waiting)
+        if missing:
+            sender, first = missing[0].sender, missing[0].nonce
+            signer = signers.signer_of(provider, account, sender)
+            if signer is not None:
+                _fill_until(provider, signer, first, outbox)
+            refused = broadcast.send_signed(provider, sender, missing)
+            for one in (each for each in missing if each.hash in refused):
+                key, pending = (
+                    (one.sender, one.nonce),
+                    transaction_count(provider, sender, "pending"),
+                )
+                if pending > one.nonce:
+                    continue
+                is_first = len(left[key]) == len(_same(signed, key))
+                if outbox and signer is not None and pending == one.nonce and is_first:
+                    left[key] = [*left[key], send_replacement(provider, signer, left[key], outbox)]
+                elif time.monotonic() > deadline:
+                    del left[key]
+                    what = f"it does not take what was signed before: {refused[one.hash].message}"
+                    found[one.hash] = TransactionRefused(SEND, what, one.hash)
+        if left and is_last:
+            raise TransactionPending(*(same[-1].hash for same in left.values()))
+        if left:
+            time.sleep(poll_interval(provider))
+
+
+def _same(signed: Iterable[Signed], key: NonceKey) -> list[Signed]:
+    return by_nonce(signed).get(key, [])
+
+
+def _nonce_first(key: NonceKey) -> tuple[int, str]:
+    return key[1], key[0]
+
+
+def _missing(provider: ProviderAPI, waiting: Sequence[Sequence[Signed]]) -> list[Signed]:
+    """The newest of each payment that the endpoint knows nothing of, and can be sent from here."""
+    every = [each.hash for same in waiting for each in same]
+    known = dict(zip(every, are_known(provider, every), strict=True)) if every else {}
+    return [
+        same[-1] for same in waiting if same[-1].raw and not any(known[each.hash] for each in same)
+    ]
+
+
+def send_replacement(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    same: Sequence[Signed],
+    outbox: Outbox,
+    payload: Payload | None = None,
+) -> Signed:
+    """Signs a payment once more, with its nonce and higher fees, writes it down and sends it.
+
+    Args:
+        provider: The connection.
+        account: Who signs.
+        same: All that was signed with that nonce.
+        outbox: Where it is written down.
+        payload: What it does; by default what the newest of those does.
+
+    Raises:
+        NoMoneyForGas: The account cannot pay for it.
+    """
+    sender, nonce = same[-1].sender, same[-1].nonce
+    payload = payload or payload_of(same[-1].raw)
+    market, _ = read_market(provider, sender, [], reverts.NO_CONTEXT)
+    fees = market.fees.outbidding(payload_of(each.raw).fees for each in same if each.raw)
+    most = payload.value + payload.gas_limit * fees.max_fee
+    if most > market.balance:
+        raise NoMoneyForGas(sender, most, market.balance)
+    anew = replace(payload, fees=fees)
+    signed = signers.sign(account, create_transaction(provider, market, sender, nonce, anew))
+    with broadcast.uninterrupted():  # written down and sent, or neither
+        outbox.record({0: signed})
+        broadcast.send_signed(provider, sender, [signed])
+    return signed
+
+
+def cancel(
+    provider: ProviderAPI, account: AccountAPI, signed: Sequence[Signed], outbox: Outbox
+) -> list[Signed]:
+    """Signs an empty transaction in place of each payment that is not mined, and sends it.
+
+    Of each nonce, either that one is mined or what was signed before, never both.
+
+    Returns:
+        The empty ones; none where all nonces are used.
+
+    Raises:
+        NoMoneyForGas: The account cannot pay for them.
+        SigningDeclined: The account did not sign, or it is not the one that did.
+    """
+    empty: list[Signed] = []
+    for (sender, nonce), same in sorted(by_nonce(signed).items(), key=lambda each: each[0][1]):
+        if transaction_count(provider, sender, "latest") > nonce:
+            continue
+        signer = signers.signer_of(provider, account, sender)
+        if signer is None:
+            raise SigningDeclined(sender, "an empty transaction in place of what it sent itself")
+        nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, sender, 0, b"")
+        empty.append(send_replacement(provider, signer, same, outbox, nothing))
+    return empty
+
+
+def resend_outstanding(
+    provider: ProviderAPI, sender: str, outstanding: Sequence[Outstanding]
+) -> list[Signed]:
+    """Sends once more what was signed before for something else, and never came to be mined.
+
+    The next transaction has the lowest nonce that is not used. Where the endpoint takes what has
+    that nonce already, it is the one after it; where it still does not, the two compete for it,
+    and only one of them can be mined.
+
+    Returns:
+        All that was signed before: whatever gets the nonce of one has to pay more.
+    """
+    if outstanding:
+        pending = transaction_count(provider, sender, "pending")
+        waiting = by_nonce(each.signed for each in outstanding if each.can_be_resent)
+        for (_, nonce), same in sorted(waiting.items(), key=lambda each: each[0][1]):
+            if nonce < pending or not _missing(provider, [same]):
+                continue
+            if broadcast.send_signed(provider, sender, [same[-1]]):
+                break  # those after it wait for it
+    return [each.signed for each in outstanding]
+
+
+def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> None:
+    """Waits for what owners have sent for a Safe before.
+
+    Its own nonce counts on when that is mined: what was signed before it would revert.
+
+    Raises:
+        TransactionPending: It is not mined in time.
+    """
+    outstanding = outbox.outstanding(str(safe.address))
+    deadline = deadline_of(provider)
+    for sender in {each.signed.sender for each in outstanding}:
+        own = [each for each in outstanding if each.signed.sender == sender]
+        resend_outstanding(provider, sender, own)
+        pending = transaction_count(provider, sender, "pending")
+        on_its_way = [each.signed for each in own if each.signed.nonce < pending]
+        while any(
+            each.nonce >= transaction_count(provider, sender, "latest") for each in on_its_way
+        ):
+            if time.monotonic() > deadline:
+                raise TransactionPending(*(each.hash for each in on_its_way))
+            time.sleep(poll_interval(provider))
+
+
+def _fill_until(
+    provider: ProviderAPI, account: AccountAPI, nonce: int, outbox: Outbox | None = None
+) -> None:
+    """Uses up the nonces before one that somebody has signed with: it waits for them for ever.
+
+    They were those of transactions that were dropped. To sign anew with the first of them instead
+    could have both mined in the end.
+    """
+    sender, deadline = str(account.address), deadline_of(provider)
+    with nonces.nonce_lock(provider, sender):
+        if transaction_count(provider, sender, "pending") >= nonce:
+            return
+        rivals = resend_outstanding(provider, sender, outbox.outstanding(sender)) if outbox else []
+        while (free := transaction_count(provider, sender, "pending")) < nonce:
+            nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
+            market, _ = read_market(provider, sender, [nothing], reverts.NO_CONTEXT)
+            at = replace(market, nonce=free).outbidding(rivals, 1)
+            (empty,) = create_transactions(provider, account, at, [(nothing, EMPTY_GAS)])
+            signed = signers.sign(account, empty)
+            refusal = broadcast.send_signed(provider, sender, [signed]).get(signed.hash)
+            if refusal and time.monotonic() > deadline:
+                raise broadcast.refusal_error(refusal, reverts.NO_CONTEXT, signed.hash)
+
+
+def fill_nonce_gap(
+    provider: ProviderAPI, account: AccountAPI, refused: Signed, outbox: Outbox
+) -> None:
+    """Uses up the nonce of what was refused, where something was taken that waits behind it."""
+    nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, refused.sender, 0, b"")
+    with suppress(DtnError):  # what waits behind it then stays pending
+        send_replacement(provider, account, [refused], outbox, nothing)

@@ -1,0 +1,283 @@
+"""What became of transactions: receipts, failures, used nonces."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from eth_utils import to_checksum_address
+
+from ape_dtn.chain import reads, rpc
+from ape_dtn.chain.errors import ContractReverted, TransactionPending
+from ape_dtn.chain.fees import in_parts
+from ape_dtn.chain.finality import Evidence, final_block
+from ape_dtn.network import reverts
+from ape_dtn.types.errors import DtnError, NoNetwork
+from ape_dtn.types.reverts import Revert
+from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
+from ape_dtn.types.transactions import Receipt, Transaction
+
+if TYPE_CHECKING:
+    from ape.api.providers import ProviderAPI
+
+    from ape_dtn.types.transactions import Signed
+
+
+# How often a receipt is asked for, as a share of the time between blocks, and its bounds (seconds).
+POLLS_PER_BLOCK = 4
+SHORTEST_POLL = 0.02
+LONGEST_POLL = 3.0
+
+
+# Who signed, and with which nonce: all that both are the same of is one payment.
+NonceKey: TypeAlias = "tuple[str, int]"
+
+
+def by_nonce(signed: Iterable[Signed]) -> dict[NonceKey, list[Signed]]:
+    found: dict[NonceKey, list[Signed]] = defaultdict(list)
+    for each in signed:
+        found[each.sender, each.nonce].append(each)
+    return dict(found)
+
+
+def succeeded(
+    provider: ProviderAPI,
+    signed: Sequence[Signed],
+    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+) -> list[Receipt]:
+    """The receipts of those that are mined and have succeeded, as it is now."""
+    found = []
+    for transaction_hash, raw in raw_receipts(provider, [each.hash for each in signed]).items():
+        if transaction := as_sent(provider, transaction_hash):
+            outcome = outcome_of(provider, signed[0].sender, raw, transaction, about)
+            if isinstance(outcome, Receipt):
+                found.append(outcome)
+    return found
+
+
+def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> bool:
+    """Whether what became of transactions that were signed is not final, as far as is known.
+
+    It is where each nonce was used in a block that is final, by what was signed with it or by
+    another transaction.
+    """
+    try:
+        block = final_block(provider, evidence)
+        payments = by_nonce(signed)
+        final = {
+            key
+            for key, same in payments.items()
+            for raw in raw_receipts(provider, [each.hash for each in same]).values()
+            if as_int(raw["blockNumber"]) <= block
+        }
+        left = {key: same for key, same in payments.items() if key not in final}
+        return len(used_by_others(provider, left, evidence)) < len(left)
+    except NoNetwork:
+        return True
+
+
+def overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> list[str]:
+    """Those that never will be mined, of some whose nonces are used."""
+    used = used_by_others(provider, by_nonce(signed), evidence)
+    return [each.hash for each in signed if (each.sender, each.nonce) in used]
+
+
+def used_by_others(
+    provider: ProviderAPI, payments: Mapping[NonceKey, Sequence[Signed]], evidence: Evidence
+) -> list[NonceKey]:
+    """The payments whose nonces another transaction has used for good.
+
+    It is asked twice: what one node behind the endpoint says, which another contradicts, is not
+    believed.
+    """
+    if not payments:
+        return []
+    block = final_block(provider, evidence)
+    return [
+        key
+        for key, same in payments.items()
+        if _is_used_by_another(provider, same, block, evidence.known_block)
+        and _is_used_by_another(provider, same, block, evidence.known_block)
+    ]
+
+
+def _is_used_by_another(
+    provider: ProviderAPI, same: Sequence[Signed], block: int, known_block: int
+) -> bool:
+    """Whether another transaction was mined with the nonce of a payment, by a final block.
+
+    One HTTP request asks both whether it is mined and whether its nonce is used: what one node says
+    of the one, and another of the other, would not say it. So it is few calls, which hardly any
+    endpoint takes apart, and not those of many payments. The nonce is asked as of a block from
+    before: the one that mines it may come between the two. An endpoint that has lost its receipt
+    may still have the transaction.
+    """
+    payments = [each for each in same if not each.is_empty]
+    questions: list[Request] = [
+        *(("eth_getTransactionReceipt", [each.hash]) for each in payments),
+        ("eth_getTransactionCount", [same[0].sender, hex(block)]),
+        ("eth_blockNumber", []),
+        *(("eth_getTransactionByHash", [each.hash]) for each in payments),
+    ]
+    answers = rpc.ask(provider, questions)
+    count, head = answers[len(payments) : len(payments) + 2]
+    shown = answers[: len(payments)] + answers[len(payments) + 2 :]
+    if any(rpc.expect(each) is not None for each in shown):
+        return False
+    if isinstance(count, Failure) or as_int(rpc.expect(head)) < known_block:
+        return False  # a node that does not have the block yet does not know
+    return as_int(count) > same[0].nonce
+
+
+def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
+    """Whether the endpoint has the receipt of the first transaction in blocks of some time ago.
+
+    True where there is none in them.
+    """
+    found = rpc.ask(provider, [("eth_getBlockByNumber", [hex(each), False]) for each in blocks])
+    for answer in found:
+        block = rpc.expect(answer)
+        if block is None:
+            return False
+        if block["transactions"]:
+            first = block["transactions"][0]
+            return rpc.result(provider, "eth_getTransactionReceipt", [first]) is not None
+    return True
+
+
+def as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
+    """A transaction as the chain has it."""
+    raw = rpc.result(provider, "eth_getTransactionByHash", [transaction_hash])
+    if raw is None:
+        return None
+    return Transaction(raw["to"], as_bytes(raw["input"]), as_int(raw["value"]))
+
+
+def are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]:
+    """Whether the endpoint knows transactions; None where it does not say."""
+    try:
+        answers = rpc.ask(provider, [("eth_getTransactionByHash", [each]) for each in hashes])
+    except NoNetwork:
+        return [None] * len(hashes)
+    return [None if isinstance(answer, Failure) else answer is not None for answer in answers]
+
+
+def transaction_count(provider: ProviderAPI, sender: str, block: str) -> int:
+    """How many transactions the account has sent, as of a block."""
+    return as_int(rpc.result(provider, "eth_getTransactionCount", [sender, block]))
+
+
+def wait_for_receipts(
+    provider: ProviderAPI,
+    sender: str,
+    hashes: Sequence[str],
+    transactions: Sequence[Transaction],
+    about: reverts.ErrorContext,
+) -> list[Receipt]:
+    """All receipts, or the first error, which is given those from before it."""
+    receipts: list[Receipt] = []
+    deadline = deadline_of(provider)
+    while len(receipts) < len(hashes):
+        missing = hashes[len(receipts) :]
+        landed = raw_receipts(provider, missing)
+        for transaction_hash in missing:
+            if transaction_hash not in landed:
+                break
+            transaction = transactions[len(receipts)]
+            outcome = outcome_of(provider, sender, landed[transaction_hash], transaction, about)
+            if isinstance(outcome, DtnError):
+                outcome.before = tuple(receipts)
+                raise outcome
+            receipts.append(outcome)
+        else:
+            break
+        if time.monotonic() > deadline:
+            pending = TransactionPending(*hashes[len(receipts) :])
+            pending.before = tuple(receipts)
+            raise pending
+        time.sleep(poll_interval(provider))
+    return receipts
+
+
+def outcome_of(
+    provider: ProviderAPI,
+    sender: str,
+    raw: Any,
+    transaction: Transaction,
+    about: reverts.ErrorContext,
+) -> Receipt | DtnError:
+    """The receipt of a mined transaction, or why it failed."""
+    receipt = Receipt(
+        transaction="0x" + as_bytes(raw["transactionHash"]).hex(),
+        block_number=as_int(raw["blockNumber"]),
+        gas_used=as_int(raw["gasUsed"]),
+        gas_price=as_int(raw.get("effectiveGasPrice") or 0),
+        logs=tuple(reads.to_log(log) for log in raw["logs"]),
+        contract=to_checksum_address(created) if (created := raw.get("contractAddress")) else None,
+    )
+    if as_int(raw["status"]) == 1:
+        return receipt
+    return _why_it_failed(provider, sender, receipt, transaction, about)
+
+
+def _why_it_failed(
+    provider: ProviderAPI,
+    sender: str,
+    receipt: Receipt,
+    transaction: Transaction,
+    about: reverts.ErrorContext,
+) -> DtnError:
+    """The revert of a mined transaction is kept nowhere: it is found by calling it once more."""
+    call = transaction.as_call(sender)
+    if transaction.gas_limit is not None:  # which may have been too little for a contract
+        call["gas"] = hex(transaction.gas_limit)
+    block = hex(receipt.block_number - 1)
+    for at in (block, "latest"):
+        try:
+            (answer,) = rpc.ask(provider, [("eth_call", [call, at])])
+        except NoNetwork:  # that it failed is known all the same
+            break
+        if isinstance(answer, Failure) and answer.data:
+            revert = reverts.decode(answer.data, answer.message)
+            return reverts.to_error(replace(revert, transaction=receipt.transaction), about)
+    error = ContractReverted(f"transaction {receipt.transaction} failed")
+    error.revert = Revert("", {}, b"", transaction=receipt.transaction)
+    return error
+
+
+def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]:
+    """The raw receipts that are there, and as deep as the network's configuration asks.
+
+    They are asked for anew each time: a reorganisation can move a transaction or take it away.
+    """
+    if not hashes:
+        return {}
+    wanted = provider.network.required_confirmations
+    questions: list[Request] = [("eth_getTransactionReceipt", [each]) for each in hashes]
+    head_question: list[Request] = [("eth_blockNumber", [])] if wanted else []
+    try:
+        answers, heads = in_parts(rpc.ask(provider, questions + head_question), len(hashes))
+        head = as_int(rpc.expect(heads[0])) if wanted else 0
+    except NoNetwork:
+        return {}  # what is not known now may be known later
+    return {
+        transaction_hash: receipt
+        for transaction_hash, receipt in zip(hashes, answers, strict=True)
+        if receipt
+        and not isinstance(receipt, Failure)
+        and receipt.get("blockNumber") is not None
+        and (not wanted or head - as_int(receipt["blockNumber"]) >= wanted)
+    }
+
+
+def poll_interval(provider: ProviderAPI) -> float:
+    """How long to wait between two looks at the chain, in seconds."""
+    return min(max(provider.network.block_time / POLLS_PER_BLOCK, SHORTEST_POLL), LONGEST_POLL)
+
+
+def deadline_of(provider: ProviderAPI) -> float:
+    """Until when something is waited for, by the monotonic clock, in seconds."""
+    return time.monotonic() + provider.network.transaction_acceptance_timeout

@@ -1,0 +1,367 @@
+"""Sends transactions: priced, signed, broadcast once, and waited for.
+
+Gas and fees are explicit, what would revert is found before it is signed, and the transaction's
+hash is known before it is sent. Nothing here needs traces: what happened is read from the logs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ape_dtn.chain import broadcast, nonces, rebroadcast, signers
+from ape_dtn.chain.broadcast import NonceState
+from ape_dtn.chain.errors import (
+    PartlySent,
+    RpcRefused,
+    TransactionPending,
+    TransactionRefused,
+)
+from ape_dtn.chain.fees import create_transactions, price, read_market
+from ape_dtn.chain.receipts import (
+    deadline_of,
+    outcome_of,
+    poll_interval,
+    raw_receipts,
+    wait_for_receipts,
+)
+from ape_dtn.chain.safe import executing, is_safe
+from ape_dtn.network import reverts
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.rpc import SEND, as_bytes
+from ape_dtn.types.transactions import Signed, Transaction
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+    from ape.api.transactions import TransactionAPI
+
+    from ape_dtn.chain.broadcast import Outbox
+    from ape_dtn.types.transactions import Receipt
+
+
+# How many transactions of one account wait to be mined: endpoints drop those beyond a number.
+MAX_IN_FLIGHT = 64
+
+
+def send(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    transaction: Transaction,
+    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    outbox: Outbox = broadcast.NO_OUTBOX,
+) -> Receipt:
+    """Sends a transaction and waits until it is mined and confirmed.
+
+    Raises:
+        DtnError: The contract refuses it, by :mod:`ape_dtn.network.reverts`, before or after
+            mining.
+        NoMoneyForGas: The account cannot pay for its value and gas. Nothing was sent.
+        SigningDeclined: The account did not sign. Nothing was sent.
+        TransactionRefused: It is signed, and the endpoint does not take it.
+        TransactionPending: It was sent and is not mined in time.
+    """
+    (receipt,) = send_together(provider, account, [transaction], about, outbox)
+    return receipt
+
+
+def send_together(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    transactions: Sequence[Transaction],
+    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    outbox: Outbox = broadcast.NO_OUTBOX,
+    instead_of: Signed | None = None,
+) -> list[Receipt]:
+    """Signs all transactions, then sends them back to back with nonces in order, then waits.
+
+    Only the first may leave its gas limit to be estimated: the others run on a state that does not
+    exist yet.
+
+    Args:
+        provider: The connection.
+        account: Who signs.
+        transactions: The transactions.
+        about: What they are about.
+        outbox: What is kept of what is signed.
+        instead_of: A transaction that was signed before and that no endpoint takes: the first of
+            these has to have its nonce, so that only one of the two can be mined, and pays more.
+
+    Raises:
+        DtnError: See :func:`send`. The error is that of the first transaction that failed.
+        TransactionPending: The nonce of the one that it is to replace is not the next.
+        PartlySent: The first ones were sent, and a later one was not taken.
+    """
+    if is_safe(account):
+        if instead_of is not None:  # which of its owners sends is not the same each time
+            raise TransactionPending(instead_of.hash)
+        return _send_by_owners(provider, account, transactions, about, outbox)
+    assert all(transaction.gas_limit is not None for transaction in transactions[1:])
+    sender = str(account.address)
+    sent: list[str] = []
+    try:
+        for _ in range(broadcast.NONCE_ATTEMPTS):
+            with nonces.nonce_lock(provider, sender):
+                rivals = rebroadcast.resend_outstanding(
+                    provider, sender, outbox.outstanding(sender)
+                )
+                if instead_of is not None:
+                    rivals.append(instead_of)
+                priced = price(provider, account, transactions, about, rivals)
+                if instead_of is not None and priced[0].nonce != instead_of.nonce:
+                    raise TransactionPending(instead_of.hash)
+                if _send_in_order(provider, account, priced, sent, about, outbox):
+                    break
+        else:
+            what = f"another program sends from {sender}"
+            raise TransactionRefused(SEND, what)
+        return wait_for_receipts(provider, sender, sent, transactions, about)
+    except (KeyboardInterrupt, SystemExit):
+        if sent:
+            broadcast.warn_interrupted(sent)
+        raise
+
+
+def _send_by_owners(
+    provider: ProviderAPI,
+    safe: AccountAPI,
+    transactions: Sequence[Transaction],
+    about: reverts.ErrorContext,
+    outbox: Outbox,
+) -> list[Receipt]:
+    """What a Safe makes is a transaction of one of its owners, and waits for the one before."""
+    receipts: list[Receipt] = []
+    for place, transaction in enumerate(transactions):
+        try:
+            with nonces.nonce_lock(provider, str(safe.address)):  # it counts on when it is mined
+                rebroadcast.wait_for_owners(provider, safe, outbox)
+                owner, made = executing(provider, safe, transaction, about)
+                receipts.append(send(provider, owner, made, about, outbox.at(place)))
+        except DtnError as err:
+            err.before = tuple(receipts)
+            raise
+    return receipts
+
+
+def send_each(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    transactions: Sequence[Transaction],
+    about: reverts.ErrorContext,
+    on_result: Callable[[int, Receipt | DtnError], None],
+    outbox: Outbox = broadcast.NO_OUTBOX,
+) -> None:
+    """Sends transactions that do not depend on each other, many at a time, without waiting between.
+
+    What befalls one of them is told of it alone.
+
+    Args:
+        provider: The connection.
+        account: Who signs all of them.
+        transactions: The transactions; each one's gas is estimated on the state as it is now.
+        about: What they are about.
+        on_result: Called once for each, with its place and what became of it.
+        outbox: What is kept of what is signed.
+
+    Raises:
+        DtnError: Nothing could be sent at all, as where the account cannot pay for the first ones.
+    """
+    waiting = list(range(len(transactions)))
+    flying: dict[str, int] = {}
+    left = dict.fromkeys(waiting, broadcast.NONCE_ATTEMPTS)
+    deadline = deadline_of(provider)
+    most = 1 if signers.runs_code(provider, str(account.address)) else MAX_IN_FLIGHT
+    try:
+        while waiting or flying:
+            if waiting and len(flying) <= most // 2:
+                places = waiting[: most - len(flying)]
+                del waiting[: len(places)]
+                window = {place: transactions[place] for place in places}
+                for place in places:
+                    left[place] -= 1
+                last = {place for place in places if not left[place]}
+                try:
+                    window_of = _Window(window, last, flying, on_result, outbox)
+                    waiting[:0] = _send_window(provider, account, window_of, about)
+                except DtnError as err:  # of these, nothing was sent
+                    if places[0] == 0 and left[0] == broadcast.NONCE_ATTEMPTS - 1:
+                        raise
+                    for place in (*places, *waiting):
+                        on_result(place, err)
+                    waiting = []
+                deadline = deadline_of(provider)
+            landed = raw_receipts(provider, list(flying))
+            for transaction_hash, raw in landed.items():
+                place = flying.pop(transaction_hash)
+                on_result(
+                    place,
+                    outcome_of(provider, str(account.address), raw, transactions[place], about),
+                )
+            if landed:
+                deadline = deadline_of(provider)
+            elif time.monotonic() > deadline:
+                for transaction_hash, place in flying.items():
+                    on_result(place, TransactionPending(transaction_hash))
+                flying = {}
+            elif flying:
+                time.sleep(poll_interval(provider))
+    except BaseException:
+        if flying:
+            broadcast.warn_interrupted(flying)
+        raise
+
+
+def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:
+    """Creates a contract and returns its address."""
+    contract = send(provider, account, Transaction(None, code)).contract
+    assert contract is not None
+    return contract
+
+
+def _send_in_order(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    priced: Sequence[TransactionAPI],
+    sent: list[str],
+    about: reverts.ErrorContext,
+    outbox: Outbox,
+) -> bool:
+    """Sends one after another, and adds to `sent` what was, or may have been, taken.
+
+    Returns:
+        Whether that is all of them. If not, nothing was sent: another program has used the nonce
+        of the first, and what was signed with it is void.
+    """
+    if not signers.signs_raw(account):
+        _send_by_account(account, priced, sent, outbox)
+        return True
+    signed = [signers.sign(account, txn) for txn in priced]
+    with broadcast.uninterrupted():  # written down and sent, or neither
+        outbox.record(dict(enumerate(signed)))
+        for txn in signed:
+            failure = broadcast.send_signed(provider, str(account.address), [txn]).get(txn.hash)
+            if failure is None:
+                sent.append(txn.hash)
+                continue
+            if sent:
+                raise PartlySent(sent, broadcast.refusal_error(failure, about, txn.hash).message)
+            nonce = broadcast.nonce_state(provider, str(account.address), txn, outbox.evidence)
+            if nonce is NonceState.FREE:
+                raise broadcast.refusal_error(failure, about, txn.hash)
+            if nonce is NonceState.USED_BY_ANOTHER:
+                return False
+            sent.append(txn.hash)
+    return True
+
+
+def _send_by_account(
+    account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str], outbox: Outbox
+) -> None:
+    """Impersonated and smart accounts send in their own way, and wait for each."""
+    from ape.exceptions import ApeException, SignatureError
+
+    sender = str(account.address)
+    for place, txn in enumerate(priced):
+        outbox.hand_over(place, txn.nonce or 0)
+        try:
+            sent.append(_hash_of(account.call(txn).txn_hash))
+            outbox.record({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
+        except ApeException as err:
+            if isinstance(err, DtnError):
+                raise
+            if isinstance(err, SignatureError):
+                outbox.hand_over(place, None)
+            if mined := getattr(getattr(err, "txn", None), "txn_hash", None):
+                sent.append(_hash_of(mined))  # why it failed is found as for all others
+                outbox.record({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
+                return
+            if sent:
+                raise PartlySent(sent, str(err)) from err
+            raise RpcRefused("eth_sendTransaction", str(err)) from err
+
+
+def _hash_of(given: Any) -> str:
+    """A hash, as some of Ape's accounts give it as text and others as bytes."""
+    return "0x" + as_bytes(given).hex()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Some of many transactions, which are sent together.
+
+    Attributes:
+        transactions: By their places.
+        last: Those that are not signed anew where another program has used their nonces.
+        flying: The places of what was sent, by its hash.
+        on_result: Told of what failed.
+        outbox: What is kept of what is signed.
+    """
+
+    transactions: Mapping[int, Transaction]
+    last: set[int]
+    flying: dict[str, int]
+    on_result: Callable[[int, Receipt | DtnError], None]
+    outbox: Outbox
+
+
+def _send_window(
+    provider: ProviderAPI, account: AccountAPI, window: _Window, about: reverts.ErrorContext
+) -> list[int]:
+    """Sends many at once, adds the place of each that was sent, tells of the others.
+
+    Returns:
+        Those that have to be signed anew: another program has used their nonces.
+
+    Raises:
+        DtnError: Nothing of it was sent, and nothing told.
+    """
+    sender, outbox = str(account.address), window.outbox
+    failed: dict[int, DtnError] = {}
+    anew: list[int] = []
+    if not signers.signs_raw(account):
+        for place, transaction in window.transactions.items():
+            try:
+                sent = send(provider, account, transaction, about, outbox.at(place))
+                window.on_result(place, sent)
+            except DtnError as err:
+                window.on_result(place, err)
+        return []
+    with nonces.nonce_lock(provider, sender):
+        rivals = rebroadcast.resend_outstanding(provider, sender, outbox.outstanding(sender))
+        many = list(window.transactions.values())
+        market, limits = read_market(provider, sender, many, about)
+        limited: dict[int, tuple[Transaction, int]] = {}
+        for (place, transaction), limit in zip(window.transactions.items(), limits, strict=True):
+            if isinstance(limit, DtnError):
+                failed[place] = limit
+            else:
+                limited[place] = transaction, limit
+        market = market.outbidding(rivals, len(limited))
+        priced = create_transactions(provider, account, market, list(limited.values()))
+        signed = {
+            place: signers.sign(account, txn) for place, txn in zip(limited, priced, strict=True)
+        }
+        with broadcast.uninterrupted():  # written down and sent, or neither
+            outbox.record(signed)
+            window.flying.update((txn.hash, place) for place, txn in signed.items())
+            refused = broadcast.send_signed(provider, sender, list(signed.values()))
+            not_taken = [txn for txn in signed.values() if txn.hash in refused]
+            free, void = broadcast.unused_and_void(provider, sender, not_taken, outbox.evidence)
+            for transaction_hash in free | void:  # the others may have been taken all the same
+                place = window.flying.pop(transaction_hash)
+                if transaction_hash in void and place not in window.last:
+                    anew.append(place)
+                else:
+                    failure = refused[transaction_hash]
+                    failed[place] = broadcast.refusal_error(failure, about, transaction_hash)
+            taken = [txn.nonce for txn in signed.values() if txn.hash not in refused]
+            highest = max(taken, default=0)
+            for place, txn in signed.items():
+                if txn.hash in free and txn.nonce < highest:
+                    rebroadcast.fill_nonce_gap(provider, account, txn, outbox.at(place))
+    # Not before: whoever is told may want to send, and would wait for the turn that is held here.
+    for place, failed_with in failed.items():
+        window.on_result(place, failed_with)
+    return sorted(anew)

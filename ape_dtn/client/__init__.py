@@ -1,0 +1,1 @@
+"""What users hold: the network, sessions and requests as objects."""

@@ -1,0 +1,1 @@
+"""The Deep Trust Network's contracts: where they are, what they hold, how they fail."""

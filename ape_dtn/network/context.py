@@ -1,0 +1,215 @@
+"""The network that services work on: provider, router, deployment, configuration, signer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ape_dtn.chain import reads
+from ape_dtn.chain.errors import ContractReverted, NoContractAtAddress
+from ape_dtn.chain.networks import connected
+from ape_dtn.chain.networks import name as network_name
+from ape_dtn.chain.reads import Call
+from ape_dtn.network import deployments, registry
+from ape_dtn.network.abi import ModelManager, Router
+from ape_dtn.network.errors import ModelNotFound, NodeNotFound, NodesNotListed
+from ape_dtn.network.registry import Contracts
+from ape_dtn.types.amount import Token
+from ape_dtn.types.errors import NoAccount, NoNetwork
+from ape_dtn.types.ids import Names, id_of, is_name
+from ape_dtn.types.model import Model
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
+    from ape.api.providers import ProviderAPI
+
+    from ape_dtn.network.config import DtnConfig
+    from ape_dtn.network.registry import Node
+
+
+class Network:
+    """The Deep Trust Network on the connected chain.
+
+    The router is the one given, else the one configured for the chain, else the packaged one; see
+    :func:`ape_dtn.network.deployments.find`. All else is read from the router whenever it is used.
+
+    Args:
+        router: The router's address, or a name that Ape can resolve.
+        provider: The connection; by default the one that Ape is connected with now.
+        account: Who signs, where nobody else is named; by default Ape's default sender.
+
+    Raises:
+        NotConnected: Ape is not connected to any network.
+        UnknownChain: No router is known for the connected chain.
+        WrongChain: The router is that of another public network.
+    """
+
+    def __init__(
+        self,
+        router: str | None = None,
+        provider: ProviderAPI | None = None,
+        account: AccountAPI | None = None,
+    ) -> None:
+        self.provider = provider or connected()
+        self.account = account
+        self.deployment = deployments.find(self.provider, router)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.router} on {self.network}>"
+
+    @property
+    def network(self) -> str:
+        """The network's name, as Ape has it."""
+        return network_name(self.provider)
+
+    @property
+    def router(self) -> str:
+        """The router's address, which is what contracts call ``ai``."""
+        return self.deployment.router
+
+    @property
+    def config(self) -> DtnConfig:
+        """The ``dtn:`` section of the configuration.
+
+        Raises:
+            InvalidOption: Something in it, or in the environment, cannot be so.
+        """
+        from ape_dtn.network.config import configured
+
+        return configured()
+
+    def signer(self, account: AccountAPI | None = None) -> AccountAPI:
+        """Who signs: the account that is given, else that of this object, else Ape's default.
+
+        Raises:
+            NoAccount: There is none of these.
+        """
+        from ape.utils.basemodel import ManagerAccessMixin as access
+
+        found: AccountAPI | None = account or self.account or access.account_manager.default_sender
+        if found is None:
+            raise NoAccount
+        return found
+
+    def contracts(self) -> Contracts:
+        """What is behind the router now, in one HTTP request.
+
+        Raises:
+            NoContractAtAddress: There is no router at the address.
+        """
+        functions = (
+            Router.session_manager,
+            Router.model_manager,
+            Router.node_manager,
+            Router.fee_token,
+            Router.fee_target,
+        )
+        calls = [Call(self.router, function, contract="router") for function in functions]
+        try:
+            return Contracts(*reads.read(self.provider, *calls))
+        except ContractReverted as err:  # a contract that has no such functions
+            raise NoContractAtAddress(self.router, "router") from err
+
+    def token(self, contracts: Contracts | None = None) -> Token:
+        """The fee token, in two HTTP requests, or one where the contracts were just read."""
+        token = (contracts or self.contracts()).fee_token
+        return Token(token, *reads.read(self.provider, *registry.token_calls(token)))
+
+    def model(self, name: str, contracts: Contracts | None = None) -> Model:
+        """A model by its full name or id, in two HTTP requests, or one as with :meth:`token`.
+
+        Raises:
+            InvalidName: It is no name of a model.
+            ModelNotFound: It is not registered.
+        """
+        (found,) = self._models([name], contracts or self.contracts())
+        if found is None:
+            raise ModelNotFound(name)
+        return found
+
+    def models(self, contracts: Contracts | None = None) -> list[Model]:
+        """All models that are registered, as far as they can be found.
+
+        No view lists them: they are taken from the registry's events, and where the endpoint does
+        not serve these so far back, from the names that are known.
+        """
+        contracts = contracts or self.contracts()
+        try:
+            registered = [
+                name
+                for _, fields in reads.events(
+                    self.provider,
+                    contracts.model_manager,
+                    ModelManager.model_registered,
+                    from_block=self.deployment.first_block,
+                )
+                # Anybody may register a model, and under any name.
+                if is_name(name := f"{fields['namespace']}.{fields['modelName']}", "model")
+            ]
+        except NoNetwork:
+            registered = []
+        names = dict.fromkeys([*registered, *self.deployment.models, self.config.model])
+        return [model for model in self._models(names, contracts) if model]
+
+    def node(self, name: str) -> Node:
+        """A node by its full name or id, in two HTTP requests.
+
+        Raises:
+            InvalidName: It is no name of a node.
+            NodeNotFound: It is not registered.
+        """
+        manager = self.contracts().node_manager
+        node_id = id_of(name, "node")
+        found = registry.to_node(
+            name, *reads.read(self.provider, *registry.node_calls(manager, node_id))
+        )
+        if found is None:
+            raise NodeNotFound(name)
+        return found
+
+    def nodes(self, model: str | None = None) -> list[Node]:
+        """The nodes that serve a model, or any model that is known; active or not.
+
+        Raises:
+            ModelNotFound: The model is not registered.
+            NodesNotListed: More nodes serve the model than can be read. Where all models are asked
+                for, that is a warning, and the nodes of the others are there.
+        """
+        from ape.logging import logger
+
+        contracts = self.contracts()
+        found_models = [self.model(model, contracts)] if model else self.models(contracts)
+        serving: list[bytes] = []
+        calls = [registry.serving_call(contracts, each.id) for each in found_models]
+        results = reads.try_read(self.provider, *calls)
+        for each, result in zip(found_models, results, strict=True):
+            listed = registry.to_serving(result)
+            if listed is None:
+                not_listed = NodesNotListed(each.name)
+                if model:
+                    raise not_listed
+                logger.warning(str(not_listed))
+            serving += listed or ()
+        ids = list(dict.fromkeys(serving))
+        calls = [
+            call for node_id in ids for call in registry.node_calls(contracts.node_manager, node_id)
+        ]
+        answers = iter(reads.read(self.provider, *calls)) if calls else iter(())
+        names = self.names()
+        found = (registry.to_node(names.of(each), next(answers), next(answers)) for each in ids)
+        return [node for node in found if node]
+
+    def names(self) -> Names:
+        """The names that are known for the ids of models and nodes."""
+        config = self.config
+        known = (*self.deployment.models, *self.deployment.nodes, config.model, *config.nodes)
+        return Names(*known)
+
+    def _models(self, names: Iterable[str], contracts: Contracts) -> list[Model | None]:
+        manager = contracts.model_manager
+        ids = {name: id_of(name, "model") for name in names}
+        calls = [
+            call for model_id in ids.values() for call in registry.model_calls(manager, model_id)
+        ]
+        answers = iter(reads.read(self.provider, *calls))
+        return [registry.to_model(self, name, next(answers), next(answers)) for name in ids]

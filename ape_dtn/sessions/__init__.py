@@ -1,0 +1,1 @@
+"""Sessions as operations of the journal: started, claimed, closed."""

@@ -1,0 +1,1 @@
+"""Plain values and their rules: they know no chain and no network."""

@@ -1,0 +1,198 @@
+"""Functions, events and errors of contracts, and the values that they carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from eth_abi import encode
+from eth_abi.codec import ABIDecoder
+from eth_abi.decoding import StringDecoder
+from eth_abi.exceptions import DecodingError
+from eth_abi.grammar import TupleType, parse
+from eth_abi.registry import registry
+from eth_utils import keccak, to_checksum_address
+
+
+def _lenient_decoder() -> ABIDecoder:
+    """A decoder that reads any text: nodes cut their messages at a byte, not at a character."""
+    lenient = registry.copy()  # type: ignore[no-untyped-call]  # eth_abi does not type it
+    lenient.unregister_decoder("string")
+    replacing = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    lenient.register_decoder("string", replacing)
+    return ABIDecoder(lenient)
+
+
+_DECODER = _lenient_decoder()
+
+
+def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """The values in data.
+
+    Raises:
+        eth_abi.exceptions.DecodingError: It does not hold them.
+    """
+    try:
+        return tuple(_DECODER.decode(types, data))
+    except OverflowError as err:  # it says to be longer than anything can be
+        raise DecodingError(str(err)) from err
+
+
+@dataclass(frozen=True)
+class Function:
+    """A contract's function: ``Function("balanceOf(address)", "uint256")``."""
+
+    signature: str
+    output: str = ""
+
+    @cached_property
+    def selector(self) -> bytes:
+        """What call data begins with."""
+        return keccak(text=self.signature)[:4]
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """The types of its arguments."""
+        return _types(self.signature[self.signature.index("(") :])
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """The types of what it returns."""
+        return _types(f"({self.output})")
+
+    def encode(self, *args: Any) -> bytes:
+        """Call data."""
+        return self.selector + encode(self.inputs, args)
+
+    def decode(self, data: bytes) -> Any:
+        """What the function returned: a value, or a tuple where there are several.
+
+        Raises:
+            eth_abi.exceptions.DecodingError: The data is of other types.
+        """
+        values = _checksummed(self.outputs, decode(self.outputs, data))
+        return values[0] if len(values) == 1 else values
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Named and typed values, as an event or an error declares them."""
+
+    declaration: str
+
+    @cached_property
+    def name(self) -> str:
+        """The name alone."""
+        return self.declaration.partition("(")[0]
+
+    @cached_property
+    def fields(self) -> list[tuple[str, str, bool]]:
+        """Each field's type, name and whether it is indexed."""
+        inner = self.declaration.partition("(")[2].rstrip(")")
+        found = [field.split() for field in re.split(r",\s*", inner) if field]
+        return [(words[0], words[-1], "indexed" in words) for words in found]
+
+    @cached_property
+    def signature(self) -> str:
+        """The name and the types, as they are hashed."""
+        return f"{self.name}({','.join(kind for kind, _, _ in self.fields)})"
+
+
+@dataclass(frozen=True)
+class Event(Fields):
+    """A contract's event: ``Event("SessionClosed(uint256 indexed id, uint256 left)")``."""
+
+    @cached_property
+    def topic(self) -> str:
+        """The first topic of its logs."""
+        return "0x" + keccak(text=self.signature).hex()
+
+    def decode(self, log: Log) -> dict[str, Any]:
+        """The event's fields by name."""
+        indexed = [kind for kind, _, is_indexed in self.fields if is_indexed]
+        plain = [kind for kind, _, is_indexed in self.fields if not is_indexed]
+        from_topics = iter(
+            _checksummed([kind], decode([kind], topic))[0]
+            for kind, topic in zip(indexed, log.topics[1:], strict=True)
+        )
+        from_data = iter(_checksummed(plain, decode(plain, log.data)))
+        return {
+            name: next(from_topics) if is_indexed else next(from_data)
+            for _, name, is_indexed in self.fields
+        }
+
+    def find(self, logs: Iterable[Log], address: str | None = None) -> list[dict[str, Any]]:
+        """All events of this kind among the logs, in their order."""
+        return [self.decode(log) for log in logs if self.matches(log, address)]
+
+    def matches(self, log: Log, address: str | None = None) -> bool:
+        """Whether a log is of this kind, and of this contract if one is named."""
+        return bool(
+            log.topics
+            and "0x" + log.topics[0].hex() == self.topic
+            and (address is None or log.address == address)
+        )
+
+
+@dataclass(frozen=True)
+class Error(Fields):
+    """A contract's custom error: ``Error("InvalidSession(uint256 sessionId)")``."""
+
+    @cached_property
+    def selector(self) -> bytes:
+        """What revert data begins with."""
+        return keccak(text=self.signature)[:4]
+
+    def decode(self, data: bytes) -> dict[str, Any]:
+        """The error's fields by name, from the data after the selector."""
+        kinds = [kind for kind, _, _ in self.fields]
+        values = _checksummed(kinds, decode(kinds, data))
+        return {name: value for (_, name, _), value in zip(self.fields, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log of a contract, as the chain keeps it.
+
+    Attributes:
+        address: The contract's checksummed address.
+        topics: The event's topic and its indexed fields.
+        data: The other fields, encoded.
+        block_number: The block that holds it.
+        transaction: Hash of the transaction that left it.
+        index: Its place among all logs of the block.
+    """
+
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    transaction: str
+    index: int
+
+
+def _types(text: str) -> list[str]:
+    if text == "()":
+        return []
+    parsed = parse(text)
+    assert isinstance(parsed, TupleType)
+    return [component.to_type_str() for component in parsed.components]
+
+
+def _checksummed(kinds: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+    """Addresses as Ape writes them, also inside arrays and tuples."""
+    return tuple(_checksummed_value(kind, value) for kind, value in zip(kinds, values, strict=True))
+
+
+def _checksummed_value(kind: str, value: Any) -> Any:
+    if kind == "address":
+        return to_checksum_address(value)
+    if kind.endswith("]"):
+        item = kind[: kind.rindex("[")]
+        return tuple(_checksummed_value(item, each) for each in value)
+    if kind.startswith("("):
+        return _checksummed(_types(kind), value)
+    return value

@@ -1,0 +1,162 @@
+"""Money: exact integers inside, decimal text with a unit at the edge."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+from ape_dtn.types.errors import InvalidAmount, TooManyDecimals, WrongToken
+
+_TEXT = re.compile(
+    r"(?P<number>-?[0-9][0-9_]*(\.[0-9]+)?|-?\.[0-9]+)"
+    r"(?![eE][+-]?[0-9])"  # "1e3" is neither a number that people write nor an amount of "e3"
+    r"(\s*(?P<unit>\S.*?))?\s*"
+)
+
+MOST_UNITS = 2**256 - 1
+
+
+@dataclass(frozen=True)
+class Token:
+    """An ERC-20 token, as the chain describes it.
+
+    Attributes:
+        address: Its checksummed address.
+        symbol: Its symbol, the unit of amounts.
+        decimals: How many digits follow the decimal point.
+    """
+
+    address: str
+    symbol: str
+    decimals: int
+
+    def amount(self, value: AmountLike, *, zero: bool = False) -> Amount:
+        """Reads an amount of this token.
+
+        Args:
+            value: ``"2.50 USDC"``, ``"2.50"``, ``Decimal("2.50")`` or an :class:`Amount`.
+            zero: Whether zero is allowed.
+
+        Raises:
+            InvalidAmount: It is no number, zero, negative, or a ``float`` or ``int``.
+            TooManyDecimals: It has more digits than the token.
+            WrongToken: Its unit is another token.
+        """
+        if isinstance(value, Amount):
+            if value.token != self:
+                raise WrongToken(value, self.symbol)
+            units = value.units
+        else:
+            units = self._units(value)
+        if units < 0 or (units == 0 and not zero):
+            raise InvalidAmount(value, "it must be more than zero")
+        return Amount(units, self)
+
+    def units(self, units: int) -> Amount:
+        """The amount of so many of the token's smallest units."""
+        return Amount(units, self)
+
+    def _units(self, value: Decimal | str) -> int:
+        if isinstance(value, Decimal):
+            number = value
+        elif isinstance(value, str):
+            number = self._number(value)
+        else:
+            # An int may mean tokens or units, and a float is never what was typed.
+            raise InvalidAmount(value, f'write "25 {self.symbol}" or Decimal("25")')
+        if not number.is_finite():
+            raise InvalidAmount(value, "it is not a number")
+        sign, digits, exponent = number.as_tuple()
+        assert isinstance(exponent, int)
+        if not any(digits):
+            return 0
+        if number.adjusted() + self.decimals > len(str(MOST_UNITS)):
+            raise InvalidAmount(value, "it is more than any token can hold")
+        # Text, cut and filled up: a Decimal context would round what exceeds its precision.
+        text, shift = "".join(map(str, digits)), exponent + self.decimals
+        if shift < 0:
+            text, rest = text[:shift], text[shift:]
+            if rest.strip("0"):
+                raise TooManyDecimals(value, self.symbol, self.decimals)
+        units = int(text + "0" * shift)
+        if units > MOST_UNITS:
+            raise InvalidAmount(value, "it is more than any token can hold")
+        return -units if sign else units
+
+    def _number(self, text: str) -> Decimal:
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
+            raise InvalidAmount(text, f'write it as "25.00 {self.symbol}"')
+        unit = match["unit"]
+        if unit is not None and unit.casefold() != self.symbol.casefold():
+            raise WrongToken(text, self.symbol)
+        return Decimal(match["number"].replace("_", ""))
+
+
+@dataclass(frozen=True, order=False)
+class Amount:
+    """An exact amount of a token.
+
+    Attributes:
+        units: The amount in the token's smallest units, which is what contracts take.
+        token: The token.
+    """
+
+    units: int
+    token: Token
+
+    @property
+    def decimal(self) -> Decimal:
+        """The amount in whole tokens, exactly."""
+        digits = tuple(int(digit) for digit in str(abs(self.units)))
+        return Decimal((int(self.units < 0), digits, -self.token.decimals))
+
+    def __str__(self) -> str:
+        sign = "-" if self.units < 0 else ""
+        whole, fraction = divmod(abs(self.units), 10**self.token.decimals)
+        digits = f"{fraction:0{self.token.decimals}d}" if self.token.decimals else ""
+        # Two digits at least, as money is written, and never fewer than there are.
+        digits = digits.rstrip("0").ljust(min(2, self.token.decimals), "0")
+        return f"{sign}{whole}{'.' if digits else ''}{digits} {self.token.symbol}"
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.units + self._of_same_token(other), self.token)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.units - self._of_same_token(other), self.token)
+
+    def __lt__(self, other: Amount) -> bool:
+        return self.units < self._of_same_token(other)
+
+    def __le__(self, other: Amount) -> bool:
+        return self.units <= self._of_same_token(other)
+
+    def __gt__(self, other: Amount) -> bool:
+        return self.units > self._of_same_token(other)
+
+    def __ge__(self, other: Amount) -> bool:
+        return self.units >= self._of_same_token(other)
+
+    def __bool__(self) -> bool:
+        return self.units != 0
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The amount as plain data. ``units`` is text: it can exceed what JSON readers keep."""
+        return {
+            "units": str(self.units),
+            "decimals": self.token.decimals,
+            "symbol": self.token.symbol,
+            "text": str(self),
+        }
+
+    def _of_same_token(self, other: Amount) -> int:
+        if not isinstance(other, Amount):
+            raise TypeError(f"An Amount of {self.token.symbol} goes with an Amount, not {other!r}")
+        if other.token != self.token:
+            raise WrongToken(other, self.token.symbol)
+        return other.units
+
+
+AmountLike: TypeAlias = "Amount | Decimal | str"

@@ -1,0 +1,206 @@
+"""Prompts with placeholders: checked here, filled in by the node.
+
+``{0}`` stands for text and ``{1:uint8}`` for a value of any ABI type. The values travel beside the
+prompt, ABI-encoded by index, and the node puts each in wherever its index appears.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, cast
+
+from eth_abi import encode, is_encodable_type
+from eth_abi.exceptions import ABITypeError, EncodingError, ParseError
+from eth_abi.grammar import normalize, parse
+from eth_utils import to_checksum_address
+
+from ape_dtn.types.decoding import decode
+from ape_dtn.types.errors import EmptyPrompt, InvalidPrompt
+
+_PLACEHOLDER = re.compile(r"\{(?P<index>\d+)(:(?P<type>[^{}]*))?\}")
+_Nested = TypeVar("_Nested")
+
+# What an index that no placeholder uses is taken for.
+_UNUSED = "string"
+
+# A value takes room for each index below its own, and whoever reads a prompt has to make it.
+HIGHEST_INDEX = 999
+
+# Types may be nested, and longer text takes long to be read: the time grows by its square.
+LONGEST_TYPE = 500
+
+
+@dataclass(frozen=True, init=False)
+class Prompt:
+    """Lines of text with placeholders, and the values that they stand for.
+
+    ``Prompt("Is {0:address} older than {1:uint8}?", owner, 26)``
+
+    Attributes:
+        lines: The text, with its placeholders.
+        values: What the placeholders stand for, by index; None for an index that is not used.
+    """
+
+    lines: tuple[str, ...]
+    values: tuple[Any, ...]
+
+    def __init__(self, text: str | Sequence[str], *values: Any) -> None:
+        """Checks the placeholders against the values.
+
+        Raises:
+            EmptyPrompt: There is nothing but white space in it.
+            InvalidPrompt: An index has no value or two types, a value has no placeholder or is not
+                of its type, a type is no ABI type, or a value's text looks like a placeholder.
+        """
+        object.__setattr__(self, "lines", (text,) if isinstance(text, str) else tuple(text))
+        object.__setattr__(self, "values", values)
+        check(self.lines, values)
+
+    @property
+    def extra_params(self) -> bytes:
+        """``DtnRequest.extraParams``: the values, encoded as a node decodes them."""
+        return encode_values(self.lines, self.values)
+
+    def render(self) -> list[str]:
+        """The lines as the node will read them."""
+        return fill_in(list(self.lines), self.extra_params)
+
+
+def check(texts: Iterable[str], values: Sequence[Any]) -> None:
+    """Checks placeholders against the values that they stand for.
+
+    Raises:
+        EmptyPrompt: There is nothing but white space in the texts.
+        InvalidPrompt: See :class:`Prompt`.
+    """
+    texts = list(texts)
+    if not any(text.strip() for text in texts):
+        raise EmptyPrompt
+    types = placeholder_types(texts)
+    used = indices(texts)
+    for index in used:
+        if index >= len(values) or values[index] is None:
+            raise InvalidPrompt(f"placeholder {{{index}}} has no value")
+    for index, value in enumerate(values):
+        if value is None and index < len(types):
+            continue
+        if index not in used:
+            raise InvalidPrompt(f"value {index} has no placeholder {{{index}}}")
+        try:
+            encode([types[index]], [value])
+        except (EncodingError, TypeError, ValueError) as err:
+            raise InvalidPrompt(f"{value!r} is not of type {types[index]}: {err}") from err
+        if _PLACEHOLDER.search(as_text(types[index], value)):
+            # A node that fills in one index after the other would fill in this text too.
+            raise InvalidPrompt(f"the text of value {index} looks like a placeholder itself")
+
+
+def indices(texts: Iterable[str]) -> list[int]:
+    """The indices that placeholders of the texts use, in their order."""
+    return sorted({_index(found) for text in texts for found in _PLACEHOLDER.finditer(text)})
+
+
+def encode_values(texts: Iterable[str], values: Sequence[Any]) -> bytes:
+    """``DtnRequest.extraParams``: the values of the texts' placeholders, encoded by index."""
+    if not values:
+        return b""
+    return encode(placeholder_types(texts), ["" if value is None else value for value in values])
+
+
+def placeholder_types(texts: Iterable[str]) -> list[str]:
+    """The types of all indices up to the highest one used, as nodes read them from the text.
+
+    Raises:
+        InvalidPrompt: A type is no ABI type, or an index has two, or is too high.
+    """
+    types: dict[int, str] = {}
+    for text in texts:
+        for found in _PLACEHOLDER.finditer(text):
+            index = _index(found)
+            kind = _abi_type(found["type"]) if found["type"] is not None else "string"
+            if types.setdefault(index, kind) != kind:
+                raise InvalidPrompt(f"placeholder {{{index}}} is {types[index]} here, {kind} there")
+    return [types.get(index, _UNUSED) for index in range(max(types, default=-1) + 1)]
+
+
+def fill_in(value: _Nested, extra_params: bytes) -> _Nested:
+    """What a node makes of the inputs of a call and its ``extraParams``.
+
+    Args:
+        value: Text, or anything with text inside: lists and tuples at any depth.
+        extra_params: The values, encoded by index.
+
+    Raises:
+        InvalidPrompt: A type is no ABI type, or an index has two.
+        eth_abi.exceptions.DecodingError: ``extra_params`` does not hold the values.
+    """
+    types = placeholder_types(texts_of(value))
+    if not types:
+        return value
+    values = decode(types, extra_params)
+    texts = [as_text(kind, each) for kind, each in zip(types, values, strict=True)]
+    return cast(_Nested, _filled(value, texts))
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """All texts of a value, at any depth, in their order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_of(each)
+
+
+def _filled(value: Any, texts: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda found: texts[int(found["index"])], value)
+    if isinstance(value, list | tuple):
+        return type(value)(_filled(each, texts) for each in value)
+    return value
+
+
+def as_text(kind: str, value: Any) -> str:
+    """A value as it stands in the text: bytes as ``0x…``, lists by commas."""
+    if kind.endswith("]"):
+        item = kind[: kind.rindex("[")]
+        return ",".join(as_text(item, each) for each in value)
+    if kind.startswith("("):
+        components = parse(kind).components
+        return ",".join(
+            as_text(component.to_type_str(), each)
+            for component, each in zip(components, value, strict=True)
+        )
+    if kind == "address":
+        return to_checksum_address(value)
+    if kind.startswith("bytes"):
+        data = bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
+        size = int(kind[5:] or 0)
+        return "0x" + data.ljust(size, b"\0").hex()
+    if kind == "bool":
+        return "true" if value else "false"
+    return str(value)
+
+
+def _index(found: re.Match[str]) -> int:
+    text = found["index"]
+    if len(text) > len(str(HIGHEST_INDEX)):  # longer ones may be too long to be read at all
+        raise InvalidPrompt(f"placeholder {{{text[:20]}}} is above {{{HIGHEST_INDEX}}}")
+    return int(text)
+
+
+def _abi_type(text: str) -> str:
+    if len(text) > LONGEST_TYPE:
+        raise InvalidPrompt(f"the type '{text[:20]}…' is longer than {LONGEST_TYPE} characters")
+    try:
+        # "uint" stands for "uint256". The function is not typed.
+        kind = str(normalize(text))  # type: ignore[no-untyped-call]
+        if is_encodable_type(kind):
+            return kind
+    except (ABITypeError, ParseError, ValueError):
+        pass
+    raise InvalidPrompt(f"'{text}' is no ABI type")
+
+
+PromptLike: TypeAlias = "Prompt | str | Sequence[str]"

@@ -1,0 +1,43 @@
+"""What a contract reverted with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Revert:
+    """What a contract reverted with.
+
+    Attributes:
+        name: The error's name, ``Error`` for a plain reason, empty when it is not known.
+        fields: The error's fields by name.
+        data: The raw data, selector first.
+        message: What the chain's endpoint said besides.
+        transaction: The transaction that failed, if it was mined.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    data: bytes
+    message: str = ""
+    transaction: str | None = None
+
+    def __str__(self) -> str:
+        if self.name == "Error":
+            return str(self.fields["reason"])
+        if self.name:
+            given = ", ".join(f"{name}={value}" for name, value in self.fields.items())
+            return f"{self.name}({given})"
+        return f"0x{self.data.hex()}" if self.data else self.message or "no reason given"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The revert as plain data."""
+        return {
+            "name": self.name,
+            "fields": {name: str(value) for name, value in self.fields.items()},
+            "data": "0x" + self.data.hex(),
+            "transaction": self.transaction,
+        }

@@ -254,10 +254,15 @@ def _asked_before(
 
 
 def _send_many(checked: Sequence[Draft], keys: Sequence[str | None]) -> list[DtnRequest | DtnError]:
+    from ape_dtn.client.request import to_request
     from ape_dtn.requests.draft import send_drafts
 
     with progress("Sending the requests", len(checked)) as advance:
-        return send_drafts(checked, lambda _place, _sent: advance(), keys)
+        sent = send_drafts(checked, lambda _place, _sent: advance(), keys)
+    return [
+        each if isinstance(each, DtnError) else to_request(draft.ai, each)
+        for draft, each in zip(checked, sent, strict=True)
+    ]
 
 
 def _in_its_place(

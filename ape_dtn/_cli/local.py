@@ -129,7 +129,7 @@ def demo(variant: str, prompt: str) -> dict[str, Any]:
     say(f"\nAsking: {prompt}")
     draft = session.draft(prompt)
     say(f"   model {draft.model.name}\n   worst case {draft.max_cost}")
-    request = draft.send()
+    request = session.send(draft)
     say(f"   request {request.id}")
 
     say(f"\n{network.node.name} answers")

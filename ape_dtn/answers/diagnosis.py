@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ape_dtn.answers.errors import RequestStranded
 from ape_dtn.chain import reads, rpc
@@ -28,10 +27,6 @@ from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.ids import as_hex, id_of
 from ape_dtn.types.rpc import Failure, as_int
 
-if TYPE_CHECKING:
-    from ape_dtn.client.request import DtnRequest
-
-
 # In how many of the latest blocks the nodes' answers are looked for. Some endpoints take no more.
 RECENT_BLOCKS = 1000
 
@@ -51,7 +46,7 @@ class BlockContext:
     contracts: Contracts
 
 
-def diagnose(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
+def diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
     """What befell requests that were not answered in this time, in eight HTTP requests at most.
 
     Returns:
@@ -59,9 +54,9 @@ def diagnose(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
         where the chain does not have it, else `RequestPending` with all that is known.
     """
     try:
-        return _why(requests, waited) if requests else []
+        return _why(ai, ids, waited)
     except NoNetwork:  # that they are pending is all that is known
-        return [RequestPending(request.id, waited) for request in requests]
+        return [RequestPending(as_hex(each), waited) for each in ids]
 
 
 def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, int]) -> list[str]:
@@ -106,17 +101,13 @@ def is_pending(record: Record | None) -> bool:
     return record is None or record.status is Status.PENDING
 
 
-def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
-    ai = requests[0].ai
+def _why(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
     now = BlockContext(as_int(latest["number"]), as_int(latest["timestamp"]), ai.contracts())
     symbol, decimals, *raw = reads.read(
         ai.provider,
         *token_calls(now.contracts.fee_token),
-        *(
-            replace(record_call(ai, id_of(each.id, "request")), block=now.block)
-            for each in requests
-        ),
+        *(replace(record_call(ai, each), block=now.block) for each in ids),
     )
     token = Token(now.contracts.fee_token, symbol, decimals)
     records = [to_record(each) for each in raw]
@@ -125,22 +116,22 @@ def _why(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
     found = candidates(ai, now, known)
     activity = _activity(ai, now, list(found.nodes))
 
-    def of(request: DtnRequest, record: Record | None) -> DtnError:
+    def of(request_id: str, record: Record | None) -> DtnError:
         if record is None:
-            return RequestNotFound(request.id)
+            return RequestNotFound(request_id)
         if record.status is Status.PENDING and record.session_id in closed:
-            return RequestStranded(request.id, record.session_id)
+            return RequestStranded(request_id, record.session_id)
         states = [
             _state(ai, each, node, record.model_id, activity)
             for each, node in found.trusted(record, now).items()
         ]
         told = states if states or found.are_all(record) else None
-        error = RequestPending(request.id, waited, told, _offer(record, token))
+        error = RequestPending(request_id, waited, told, _offer(record, token))
         if record.status is not Status.PENDING:
             error.hint = f"An answer has landed, and is not confirmed yet. {error.hint}"
         return error
 
-    return [of(*pair) for pair in zip(requests, records, strict=True)]
+    return [of(as_hex(each), record) for each, record in zip(ids, records, strict=True)]
 
 
 def _closed(ai: Network, now: BlockContext, sessions: Iterable[int]) -> set[int]:

@@ -1,8 +1,128 @@
-"""Reads the answer that a record on the chain holds."""
+"""Reads the answer that a record on the chain holds, and what it was charged."""
 
 from __future__ import annotations
 
+from ape_dtn.answers import callbacks
+from ape_dtn.answers.errors import NodeFailure
+from ape_dtn.chain import reads
+from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.network.charges import charged_responses
+from ape_dtn.network.context import Network
+from ape_dtn.network.errors import RequestPending
+from ape_dtn.network.registry import model_calls, to_model
+from ape_dtn.network.requests import Record
+from ape_dtn.types.amount import Amount
+from ape_dtn.types.answer import Answer, CallType, Status
+from ape_dtn.types.ids import as_hex
 from ape_dtn.types.model import Api
 
 # Over IPFS, whatever the model's API gives, what comes is the identifier of the content.
 CID_API = Api("cid", "-> string", "The identifier of the content.")
+
+
+class Reader:
+    """Reads what came of one request. ``api`` is that of its model, once it was read.
+
+    Args:
+        ai: The network.
+        request_id: The request.
+        api: The API of its model, where that is known.
+    """
+
+    def __init__(self, ai: Network, request_id: bytes, api: Api | None = None) -> None:
+        self.ai, self.request_id, self.api = ai, request_id, api
+
+    @property
+    def id(self) -> str:
+        """The request's id, as ``0x…`` text."""
+        return as_hex(self.request_id)
+
+    def answer(self, record: Record, block: int | None = None) -> Answer:
+        """The answer that a record of the request holds.
+
+        Args:
+            record: What the chain keeps of the request.
+            block: The block that holds the answer, where that is known.
+
+        Raises:
+            RequestPending: There is none yet.
+            NodeFailure: The node answered that it failed.
+            UndecodableAnswer: The node sent something else than the API's output type.
+            ContentUnavailable: No gateway gives its content; another time one may.
+            WrongContent, ContentTooLarge, InvalidCid: Its content cannot be used.
+        """
+        if record.status is Status.PENDING:
+            raise RequestPending(self.id)
+        callback_error = callbacks.failure(self.ai, self.request_id, record, block)
+        if record.status is Status.FAILURE:
+            raise NodeFailure(self.id, record.message, callback_error)
+        api = self.api_of(record)
+        cid = None
+        if record.call_type is CallType.DIRECT:
+            value = api.decode(record.response, self.id)
+        else:
+            cid = CID_API.decode(record.response, self.id)
+            value = api.decode_content(self._content(cid), self.id)
+        return Answer(
+            request_id=self.id,
+            value=value,
+            data=record.response,
+            node=as_hex(record.node),
+            call_type=record.call_type,
+            cid=cid,
+            callback_error=callback_error,
+        )
+
+    def charged(self, first: int, last: int | None) -> Amount:
+        """What the answer was charged, to the unit, from the events in a range of blocks.
+
+        Raises:
+            RequestPending: There is no answer in them.
+        """
+        completed = reads.logs(
+            self.ai.provider,
+            self.ai.router,
+            [Router.request_completed.topic, self.id],
+            first,
+            last,
+        )
+        if not completed:
+            raise RequestPending(self.id)
+        left = reads.transaction_logs(self.ai.provider, completed[-1].transaction)
+        charges = (
+            SessionManager.session_charged.decode(answered.charge)["amount"]
+            for answered in charged_responses(left, self.ai.router)
+            if answered.request_id == self.request_id and answered.charge
+        )
+        return self.ai.token().units(next(charges, 0))
+
+    def answered_in(self, record: Record) -> tuple[int, int]:
+        """The blocks that its answer can be in, by its time: endpoints refuse to search all.
+
+        Raises:
+            RequestPending: There is no answer yet.
+        """
+        if record.status is Status.PENDING:
+            raise RequestPending(self.id)
+        return callbacks.blocks_of(self.ai, record.answered_at)
+
+    def api_of(self, record: Record) -> Api:
+        """The API of the model that was asked, which is read once."""
+        if self.api is None:
+            manager = self.ai.contracts().model_manager
+            answers = reads.read(self.ai.provider, *model_calls(manager, record.model_id))
+            model = to_model(as_hex(record.model_id), *answers)
+            assert model is not None, "the router lets no request name a model that is not there"
+            self.api = model.api
+        return self.api
+
+    def _content(self, cid: str) -> bytes:
+        from ape_dtn.ipfs import fetching
+
+        config = self.ai.config
+        return fetching.fetch(
+            cid,
+            [*self.ai.deployment.gateways, *config.ipfs_gateways],
+            limit=config.ipfs_limit,
+            timeout=config.ipfs_timeout,
+        )

@@ -14,14 +14,17 @@ from ape_dtn.types.errors import DtnError, InvalidOption
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
+    from ape_dtn.client.model import DtnModel
     from ape_dtn.client.request import DtnRequest
     from ape_dtn.client.session import DtnSession
     from ape_dtn.client.watch import Watch
     from ape_dtn.funding.methods import Method
+    from ape_dtn.network.registry import Contracts
     from ape_dtn.requests.options import Options
     from ape_dtn.requests.quote import Quote
     from ape_dtn.types.amount import AmountLike
     from ape_dtn.types.answer import CallType
+    from ape_dtn.types.model import Model
 
 
 class DtnAi(Network):
@@ -114,6 +117,7 @@ class DtnAi(Network):
 
         See :func:`ape_dtn.requests.quote.quote`.
         """
+        from ape_dtn.client.session import DtnSession
         from ape_dtn.requests.quote import quote
 
         return quote(
@@ -121,8 +125,8 @@ class DtnAi(Network):
             *values,
             models=models,
             call_types=call_types,
-            session=session,
-            account=account,
+            session=session.id if isinstance(session, DtnSession) else session,
+            account=account or (session.account if isinstance(session, DtnSession) else None),
             answer_bytes=answer_bytes,
             **options,
         )
@@ -152,3 +156,16 @@ class DtnAi(Network):
             confirmations=confirmations,
             timeout=timeout,
         )
+
+    def model(self, name: str, contracts: Contracts | None = None) -> DtnModel:
+        """A model by its full name or id, which can be asked; see :meth:`Network.model`."""
+        return self._asked(super().model(name, contracts))
+
+    def models(self, contracts: Contracts | None = None) -> Sequence[DtnModel]:
+        """All models that are registered, as far as they can be found."""
+        return [self._asked(each) for each in super().models(contracts)]
+
+    def _asked(self, model: Model) -> DtnModel:
+        from ape_dtn.client.model import DtnModel
+
+        return DtnModel(model.name, model.id, model.api, self)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from ape_dtn.answers import callbacks, diagnosis, poller, reading
-from ape_dtn.answers.errors import NodeFailure
-from ape_dtn.chain import reads
-from ape_dtn.client.ai import DtnAi
-from ape_dtn.client.watch import Watch
-from ape_dtn.journal.executor import OperationResult
-from ape_dtn.network.abi import Router, SessionManager
-from ape_dtn.network.charges import charged_responses
-from ape_dtn.network.errors import RequestPending
-from ape_dtn.network.registry import model_calls, to_model
+from ape_dtn.answers.diagnosis import diagnose
+from ape_dtn.answers.poller import PASSING_ERRORS, Poller
+from ape_dtn.answers.reading import Reader
+from ape_dtn.network.context import Network
 from ape_dtn.network.requests import Record, read_records
+from ape_dtn.requests.draft import SentRequest
 from ape_dtn.types.amount import Amount
-from ape_dtn.types.answer import Answer, CallType, Status
+from ape_dtn.types.answer import Answer, Status
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex, id_of
 from ape_dtn.types.model import Api
@@ -32,31 +27,31 @@ class DtnRequest:
 
     def __init__(
         self,
-        ai: DtnAi,
+        ai: Network,
         request_id: bytes,
         receipt: Receipt | None = None,
         api: Api | None = None,
     ) -> None:
         self.ai = ai
         self._id = request_id
-        self._api = api
+        self._reader = Reader(ai, request_id, api)
         self.receipt = receipt
 
     @classmethod
-    def load(cls, request_id: str, ai: DtnAi | None = None) -> DtnRequest:
+    def load(cls, request_id: str, ai: Network | None = None) -> DtnRequest:
         """A request by its id, from any process.
 
         Raises:
             InvalidName: It is no id.
             RequestNotFound: There is no such request.
         """
-        request = cls(ai or DtnAi(), id_of(request_id, "request"))
+        request = cls(ai or Network(), id_of(request_id, "request"))
         request.record  # noqa: B018  # it raises where there is none
         return request
 
     @classmethod
     def load_many(
-        cls, request_ids: Iterable[str], ai: DtnAi | None = None
+        cls, request_ids: Iterable[str], ai: Network | None = None
     ) -> list[tuple[DtnRequest, Record]]:
         """Many requests by their ids, each with its record, in one HTTP request a thousand.
 
@@ -64,7 +59,7 @@ class DtnRequest:
             InvalidName: One is no id.
             RequestNotFound: There is no request of one of the ids.
         """
-        ai = ai or DtnAi()
+        ai = ai or Network()
         ids = [id_of(each, "request") for each in request_ids]
         return [
             (cls(ai, request_id), record)
@@ -78,6 +73,15 @@ class DtnRequest:
     def id(self) -> str:
         """The request's id, as ``0x…`` text."""
         return as_hex(self._id)
+
+    @property
+    def known_api(self) -> Api | None:
+        """The API of the model that was asked, where it was read before."""
+        return self._reader.api
+
+    @known_api.setter
+    def known_api(self, api: Api | None) -> None:
+        self._reader.api = self._reader.api or api
 
     @property
     def record(self) -> Record:
@@ -111,36 +115,7 @@ class DtnRequest:
             ContentUnavailable: No gateway gives its content; another time one may.
             WrongContent, ContentTooLarge, InvalidCid: Its content cannot be used.
         """
-        return self.answer_in(self.record)
-
-    def answer_in(self, record: Record, block: int | None = None) -> Answer:
-        """The answer that a record of the request holds; see :meth:`answer`.
-
-        Args:
-            record: What the chain keeps of the request.
-            block: The block that holds the answer, where that is known.
-        """
-        if record.status is Status.PENDING:
-            raise RequestPending(self.id)
-        callback_error = callbacks.failure(self.ai, self._id, record, block)
-        if record.status is Status.FAILURE:
-            raise NodeFailure(self.id, record.message, callback_error)
-        api = self.api_of(record)
-        cid = None
-        if record.call_type is CallType.DIRECT:
-            value = api.decode(record.response, self.id)
-        else:
-            cid = reading.CID_API.decode(record.response, self.id)
-            value = api.decode_content(self._content(cid), self.id)
-        return Answer(
-            request_id=self.id,
-            value=value,
-            data=record.response,
-            node=as_hex(record.node),
-            call_type=record.call_type,
-            cid=cid,
-            callback_error=callback_error,
-        )
+        return self._reader.answer(self.record)
 
     def wait(self, timeout: float = 120, confirmations: int | None = None) -> Answer:
         """Waits for the answer, however often the endpoint fails meanwhile.
@@ -166,57 +141,14 @@ class DtnRequest:
         """What the answer was charged, to the unit, from the chain's events.
 
         :meth:`ape_dtn.client.session.DtnSession.history` has the charges of all requests of a
-        session,
-        for as many HTTP requests as this takes for one.
+        session, for as many HTTP requests as this takes for one.
 
         Raises:
             RequestPending: There is no answer yet.
         """
-        first, last = (self.receipt.block_number, None) if self.receipt else self._answered_in()
-        completed = reads.logs(
-            self.ai.provider,
-            self.ai.router,
-            [Router.request_completed.topic, self.id],
-            first,
-            last,
-        )
-        if not completed:
-            raise RequestPending(self.id)
-        left = reads.transaction_logs(self.ai.provider, completed[-1].transaction)
-        charges = (
-            SessionManager.session_charged.decode(answered.charge)["amount"]
-            for answered in charged_responses(left, self.ai.router)
-            if answered.request_id == self._id and answered.charge
-        )
-        return self.ai.token().units(next(charges, 0))
-
-    def _answered_in(self) -> tuple[int, int]:
-        """The blocks that its answer can be in, by its time: endpoints refuse to search all."""
-        record = self.record
-        if record.status is Status.PENDING:
-            raise RequestPending(self.id)
-        return callbacks.blocks_of(self.ai, record.answered_at)
-
-    def _content(self, cid: str) -> bytes:
-        from ape_dtn.ipfs import fetching
-
-        config = self.ai.config
-        return fetching.fetch(
-            cid,
-            [*self.ai.deployment.gateways, *config.ipfs_gateways],
-            limit=config.ipfs_limit,
-            timeout=config.ipfs_timeout,
-        )
-
-    def api_of(self, record: Record) -> Api:
-        """The API of the model that was asked, which is read once."""
-        if self._api is None:
-            manager = self.ai.contracts().model_manager
-            answers = reads.read(self.ai.provider, *model_calls(manager, record.model_id))
-            model = to_model(self.ai, as_hex(record.model_id), *answers)
-            assert model is not None, "the router lets no request name a model that is not there"
-            self._api = model.api
-        return self._api
+        if self.receipt:
+            return self._reader.charged(self.receipt.block_number, None)
+        return self._reader.charged(*self._reader.answered_in(self.record))
 
 
 def _given(found: Answer | DtnError) -> Answer:
@@ -246,9 +178,9 @@ def wait_all(
     found: dict[str, Answer | DtnError] = {}
     failure: DtnError | None = None
     try:
-        for outcome in _watch_all(requests, timeout, confirmations):
-            found[outcome.request.id] = outcome.result
-    except poller.PASSING_ERRORS as err:
+        for delivery in _poll_all(requests, timeout, confirmations):
+            found[as_hex(delivery.request_id)] = delivery.result
+    except PASSING_ERRORS as err:
         failure = err
     return _in_place(requests, found, failure, timeout)
 
@@ -264,9 +196,9 @@ async def wait_all_async(
     found: dict[str, Answer | DtnError] = {}
     failure: DtnError | None = None
     try:
-        async for outcome in _watch_all(requests, timeout, confirmations):
-            found[outcome.request.id] = outcome.result
-    except poller.PASSING_ERRORS as err:
+        async for delivery in _poll_all(requests, timeout, confirmations):
+            found[as_hex(delivery.request_id)] = delivery.result
+    except PASSING_ERRORS as err:
         failure = err
     return await asyncio.to_thread(_in_place, requests, found, failure, timeout)
 
@@ -276,11 +208,12 @@ def _errors_among(requests: Sequence[DtnRequest | DtnError]) -> list[Answer | Dt
     return [each for each in requests if isinstance(each, DtnError)]
 
 
-def _watch_all(
+def _poll_all(
     requests: Sequence[DtnRequest | DtnError], timeout: float, confirmations: int | None
-) -> Watch:
+) -> Poller:
     waiting = [each for each in requests if isinstance(each, DtnRequest)]
-    return Watch(waiting[0].ai, requests=waiting, timeout=timeout, confirmations=confirmations)
+    apis = {id_of(each.id, "request"): each.known_api for each in waiting}
+    return Poller(waiting[0].ai, requests=apis, timeout=timeout, confirmations=confirmations)
 
 
 def _in_place(
@@ -291,11 +224,16 @@ def _in_place(
 ) -> list[Answer | DtnError]:
     """What became of each, and of those without an outcome, why they have none."""
     left = [each for each in requests if isinstance(each, DtnRequest) and each.id not in found]
-    why = [failure] * len(left) if failure else diagnosis.diagnose(left, waited)
+    why = [failure] * len(left) if failure else _diagnosed(left, waited)
     outcomes = {**found, **{each.id: error for each, error in zip(left, why, strict=True)}}
     return [each if isinstance(each, DtnError) else outcomes[each.id] for each in requests]
 
 
-def to_request(ai: DtnAi, done: OperationResult, api: Api | None = None) -> DtnRequest:
-    """The request that came of what was done."""
-    return DtnRequest(ai, id_of(done.outcome["request"], "request"), done.receipt, api)
+def _diagnosed(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
+    ids = [id_of(each.id, "request") for each in requests]
+    return diagnose(requests[0].ai, ids, waited) if ids else []
+
+
+def to_request(ai: Network, sent: SentRequest) -> DtnRequest:
+    """The request that was sent."""
+    return DtnRequest(ai, sent.request_id, sent.receipt, sent.api)

@@ -12,7 +12,6 @@ from typing_extensions import Unpack
 from ape_dtn.answers.diagnosis import pending_on
 from ape_dtn.chain import reads
 from ape_dtn.chain.reads import Call
-from ape_dtn.client.ai import DtnAi
 from ape_dtn.client.errors import RequestsPending
 from ape_dtn.client.request import to_request
 from ape_dtn.funding import bare_deposit, methods
@@ -22,6 +21,7 @@ from ape_dtn.journal.executor import OperationResult
 from ape_dtn.journal.store import Intent, Journal
 from ape_dtn.network.abi import Router, SessionManager
 from ape_dtn.network.client_contract import client_of
+from ape_dtn.network.context import Network
 from ape_dtn.network.errors import SessionAlreadyClosed
 from ape_dtn.network.holder import SessionOwner
 from ape_dtn.network.registry import Contracts, token_calls
@@ -29,11 +29,13 @@ from ape_dtn.network.sessions import check, exists, explained, session_call
 from ape_dtn.requests import settlement
 from ape_dtn.requests.draft import (
     Draft,
+    SentRequest,
     draft,
     drafts,
     fingerprint,
     idempotency_payload,
     send_drafts,
+    to_sent,
 )
 from ape_dtn.requests.options import Options
 from ape_dtn.types.amount import Amount, AmountLike, Token
@@ -71,7 +73,7 @@ class DtnSession:
         account: Who signs for it.
     """
 
-    def __init__(self, ai: DtnAi, session_id: int, account: AccountAPI | None = None) -> None:
+    def __init__(self, ai: Network, session_id: int, account: AccountAPI | None = None) -> None:
         self.ai = ai
         self.id = session_id
         self.account = account
@@ -85,7 +87,7 @@ class DtnSession:
         cls,
         amount: AmountLike,
         account: AccountAPI,
-        ai: DtnAi | None = None,
+        ai: Network | None = None,
         *,
         method: Method | str | None = None,
         unsafe_two_step: bool = False,
@@ -115,7 +117,7 @@ class DtnSession:
             DepositWaiting: The deposit was sent, and the start could not be; see :meth:`claim`.
             KeyReused: The key was given to something else.
         """
-        ai = ai or DtnAi()
+        ai = ai or Network()
         if opened := cls.started_by(idempotency_key, amount, account, ai):
             return opened
         planned = methods.plan(ai, account, amount, method, unsafe_two_step)
@@ -123,7 +125,7 @@ class DtnSession:
 
     @classmethod
     def started_by(
-        cls, key: str | None, amount: AmountLike, account: AccountAPI, ai: DtnAi | None = None
+        cls, key: str | None, amount: AmountLike, account: AccountAPI, ai: Network | None = None
     ) -> DtnSession | None:
         """The session that was started under a key before; None where none was.
 
@@ -134,7 +136,7 @@ class DtnSession:
         """
         if key is None:
             return None
-        ai = ai or DtnAi()
+        ai = ai or Network()
         token = ai.token()
         meant = _meant_by(token.amount(amount))
         done = executor.known(ai, account, operation.START, meant, key)
@@ -144,7 +146,7 @@ class DtnSession:
     def plan(
         amount: AmountLike,
         account: AccountAPI,
-        ai: DtnAi | None = None,
+        ai: Network | None = None,
         *,
         method: Method | str | None = None,
         unsafe_two_step: bool = False,
@@ -154,31 +156,31 @@ class DtnSession:
         Raises:
             DtnError: As :meth:`start` would.
         """
-        return methods.plan(ai or DtnAi(), account, amount, method, unsafe_two_step)
+        return methods.plan(ai or Network(), account, amount, method, unsafe_two_step)
 
     @classmethod
     def open(
         cls,
         planned: Plan,
         account: AccountAPI,
-        ai: DtnAi | None = None,
+        ai: Network | None = None,
         idempotency_key: str | None = None,
     ) -> DtnSession:
         """Starts a session as it was planned; see :meth:`start`."""
-        ai, deposit = ai or DtnAi(), planned.deposit
+        ai, deposit = ai or Network(), planned.deposit
         meant = Intent(operation.START, _meant_by(deposit), planned.details, idempotency_key)
         done = executor.execute(ai, account, meant, planned)
         session = cls._opened(ai, account, done, deposit.token)
         assert session.opened_with is not None
         if done.receipts and session.opened_with < deposit:
-            raise bare_deposit.short(ai, planned, session, done)
+            raise bare_deposit.short(ai, planned, done.receipts, session.id, session.opened_with)
         return session
 
     @classmethod
     def claim(
         cls,
         account: AccountAPI,
-        ai: DtnAi | None = None,
+        ai: Network | None = None,
         *,
         idempotency_key: str | None = None,
     ) -> DtnSession:
@@ -190,7 +192,7 @@ class DtnSession:
         Raises:
             NothingDeposited: Nothing waits there.
         """
-        ai = ai or DtnAi()
+        ai = ai or Network()
         contracts = ai.contracts()
         start = contract_call(ai.router, Router.start_user_session)
         details = {
@@ -204,7 +206,7 @@ class DtnSession:
 
     @classmethod
     def _opened(
-        cls, ai: DtnAi, account: AccountAPI, done: OperationResult, token: Token
+        cls, ai: Network, account: AccountAPI, done: OperationResult, token: Token
     ) -> DtnSession:
         """The session that something opened."""
         session = cls(ai, int(done.outcome["session"]), account)
@@ -216,7 +218,7 @@ class DtnSession:
 
     @classmethod
     def load(
-        cls, session_id: int, account: AccountAPI | None = None, ai: DtnAi | None = None
+        cls, session_id: int, account: AccountAPI | None = None, ai: Network | None = None
     ) -> DtnSession:
         """An open session by its id.
 
@@ -229,13 +231,13 @@ class DtnSession:
             SessionAlreadyClosed: It was closed before.
             SessionNotFound: There is none of this id.
         """
-        session = cls(ai or DtnAi(), session_id, account)
+        session = cls(ai or Network(), session_id, account)
         session._read()
         return session
 
     @classmethod
     def list(
-        cls, owner: AccountAPI | str, ai: DtnAi | None = None
+        cls, owner: AccountAPI | str, ai: Network | None = None
     ) -> Sequence[tuple[DtnSession, Amount]]:
         """The open sessions of an owner, and of its client, with their balances.
 
@@ -245,7 +247,7 @@ class DtnSession:
             owner: The account, which then signs for them, or an address.
             ai: The network; by default that of the connected chain.
         """
-        ai = ai or DtnAi()
+        ai = ai or Network()
         address = owner if isinstance(owner, str) else str(owner.address)
         account = None if isinstance(owner, str) else owner
         contracts = ai.contracts()
@@ -347,7 +349,8 @@ class DtnSession:
         """
         if asked := self.asked_by(idempotency_key, *values, account=account, **options):
             return asked
-        return self.draft(*values, account=account, **options).send(idempotency_key)
+        sent = self.draft(*values, account=account, **options).send(idempotency_key)
+        return to_request(self.ai, sent)
 
     def asked_by(
         self,
@@ -365,7 +368,7 @@ class DtnSession:
         """
         meant = idempotency_payload(self.id, fingerprint(values, options))
         done = executor.known(self.ai, self._signer(account), operation.REQUEST, meant, key)
-        return to_request(self.ai, done) if done else None
+        return to_request(self.ai, to_sent(done)) if done else None
 
     def request_many(
         self,
@@ -410,9 +413,10 @@ class DtnSession:
         checked = drafts(self.ai, signer, [inputs[place] for place in left], self.id, options)
         keys = [idempotency_key and f"{idempotency_key}#{place}" for place in left]
 
-        def told(place: int, outcome: DtnRequest | DtnError) -> None:
-            found[left[place]] = outcome
-            on_sent(left[place], outcome)
+        def told(place: int, outcome: SentRequest | DtnError) -> None:
+            each = outcome if isinstance(outcome, DtnError) else to_request(self.ai, outcome)
+            found[left[place]] = each
+            on_sent(left[place], each)
 
         send_drafts(checked, told, keys)
         return [found[place] for place in range(len(inputs))]
@@ -421,7 +425,7 @@ class DtnSession:
         """Sends a request that was drafted before this session was started."""
         owner = checked.owner or self.holder or self.owner
         asked = replace(checked, session_id=self.id, owner=owner)
-        return asked.send(idempotency_key)
+        return to_request(self.ai, asked.send(idempotency_key))
 
     def quote(
         self,
@@ -432,11 +436,15 @@ class DtnSession:
         **options: Unpack[Options],
     ) -> Sequence[Quote]:
         """What a request on this session would cost; see :func:`ape_dtn.requests.quote.quote`."""
-        return self.ai.quote(
+        from ape_dtn.requests.quote import quote
+
+        return quote(
+            self.ai,
             *values,
             models=models,
             call_types=call_types,
-            session=self,
+            session=self.id,
+            account=self.account,
             answer_bytes=answer_bytes,
             **options,
         )
@@ -462,8 +470,10 @@ class DtnSession:
         timeout: float | None = None,
     ) -> Watch:
         """Every answer of this session as it comes; see :class:`ape_dtn.client.watch.Watch`."""
-        return self.ai.watch(
-            session=self, since=since, confirmations=confirmations, timeout=timeout
+        from ape_dtn.client.watch import Watch
+
+        return Watch(
+            self.ai, session=self, since=since, confirmations=confirmations, timeout=timeout
         )
 
     def close(

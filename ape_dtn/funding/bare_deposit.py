@@ -18,9 +18,7 @@ from ape_dtn.types.errors import DtnError, NoNetwork, Refused
 from ape_dtn.types.rpc import as_int
 
 if TYPE_CHECKING:
-    from ape_dtn.client.session import DtnSession
     from ape_dtn.funding.methods import Plan
-    from ape_dtn.journal.executor import OperationResult
     from ape_dtn.journal.store import Entry
     from ape_dtn.network.context import Network
     from ape_dtn.types.transactions import Receipt
@@ -80,15 +78,17 @@ def _is_mined(ai: Network, transaction: str) -> bool:
         return False
 
 
-def short(ai: Network, planned: Plan, session: DtnSession, done: OperationResult) -> DepositTaken:
+def short(
+    ai: Network, planned: Plan, receipts: Sequence[Receipt], session_id: int, opened_with: Amount
+) -> DepositTaken:
     """What became of a deposit that is not in the session that was started with it."""
-    logs = [log for each in done.receipts for log in each.logs]
+    logs = [log for each in receipts for log in each.logs]
     fee_target = planned.contracts.fee_target
     deposited = _deposit(logs, planned.deposit.token.address, planned.holder.account, fee_target)
     assert deposited is not None
     manager = planned.contracts.session_manager
-    found = taken(ai, manager, planned.deposit, deposited, session.id)
-    found.hint = f"What was left is in session {session.id}: {session.opened_with}."
+    found = taken(ai, manager, planned.deposit, deposited, session_id)
+    found.hint = f"What was left is in session {session_id}: {opened_with}."
     return found
 
 

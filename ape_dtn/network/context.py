@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import reads
@@ -127,7 +127,7 @@ class Network:
             raise ModelNotFound(name)
         return found
 
-    def models(self, contracts: Contracts | None = None) -> list[Model]:
+    def models(self, contracts: Contracts | None = None) -> Sequence[Model]:
         """All models that are registered, as far as they can be found.
 
         No view lists them: they are taken from the registry's events, and where the endpoint does
@@ -212,4 +212,4 @@ class Network:
             call for model_id in ids.values() for call in registry.model_calls(manager, model_id)
         ]
         answers = iter(reads.read(self.provider, *calls))
-        return [registry.to_model(self, name, next(answers), next(answers)) for name in ids]
+        return [registry.to_model(name, next(answers), next(answers)) for name in ids]

@@ -13,7 +13,7 @@ from ape_dtn.types.errors import DtnError
 from ape_dtn.types.model import Api, Model
 
 if TYPE_CHECKING:
-    from ape_dtn.network.context import Network
+    pass
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
     )
 
 
-def to_model(ai: Network, name: str, config: tuple[Any, ...], api: tuple[Any, ...]) -> Model | None:
+def to_model(name: str, config: tuple[Any, ...], api: tuple[Any, ...]) -> Model | None:
     """A model, of the answers to :func:`model_calls`; None when it is not registered."""
     model_id = config[1]
     _, api_name, _, specs, docs = api
-    return Model(name, model_id, Api(api_name, specs, docs), ai) if any(model_id) else None
+    return Model(name, model_id, Api(api_name, specs, docs)) if any(model_id) else None
 
 
 def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:

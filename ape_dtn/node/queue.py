@@ -359,7 +359,7 @@ def models_of(
         name = names.of(each)
         if name == as_hex(each):
             name = _spelled(config, name)
-        if model := to_model(ai, name, config, api):
+        if model := to_model(name, config, api):
             found[each] = model
     return found
 

@@ -343,7 +343,7 @@ class _Run:
         manager = self.ai.contracts().model_manager
         name = self.ai.names().of(record.model_id)
         answers = reads.read(self.fork.provider, *model_calls(manager, record.model_id))
-        model = to_model(self.ai, name, *answers)
+        model = to_model(name, *answers)
         assert model is not None, "the router lets no request name a model that is not there"
         return model
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.chain import reads
-from ape_dtn.client.request import DtnRequest, to_request
 from ape_dtn.journal import executor, operation
 from ape_dtn.journal.executor import OperationResult
 from ape_dtn.journal.store import Intent, Spending
@@ -39,10 +38,10 @@ from ape_dtn.types.errors import (
     NoAccount,
     NoNetwork,
 )
-from ape_dtn.types.ids import to_address
+from ape_dtn.types.ids import as_hex, id_of, to_address
 from ape_dtn.types.model import Api, Model
 from ape_dtn.types.prompt import Prompt
-from ape_dtn.types.transactions import Transaction
+from ape_dtn.types.transactions import Receipt, Transaction
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -55,6 +54,26 @@ DRAWN_BYTES = 8
 
 # The inputs of one request, in the order of the API's specs.
 Inputs = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """A request that was sent.
+
+    Attributes:
+        request_id: The request's id.
+        receipt: The transaction that it was sent in; None where that was before.
+        api: The API of the model that was asked, where it is known.
+    """
+
+    request_id: bytes
+    receipt: Receipt | None = None
+    api: Api | None = None
+
+    @property
+    def id(self) -> str:
+        """The request's id, as ``0x…`` text."""
+        return as_hex(self.request_id)
 
 
 @dataclass(frozen=True)
@@ -216,7 +235,7 @@ class Draft:
             account_limit=self.limits.account,
         )
 
-    def send(self, key: str | None = None) -> DtnRequest:
+    def send(self, key: str | None = None) -> SentRequest:
         """Sends the request (``router.request``) and returns it, named by its event.
 
         Args:
@@ -233,16 +252,21 @@ class Draft:
         with sessions.explained(self.ai, self.session_id, str(self.signer.address)):
             return self.sent(executor.execute(self.ai, self.signer, meant))
 
-    def sent(self, done: OperationResult) -> DtnRequest:
+    def sent(self, done: OperationResult) -> SentRequest:
         """The request that a transaction of this draft made.
 
         Raises:
             RequestReplaced: See :meth:`send`.
         """
-        request = to_request(self.ai, done, self.model.api)
+        request = to_sent(done, self.model.api)
         if self.user is not None:
-            _check_not_replaced(request, done)
+            _check_not_replaced(self.ai, request, done)
         return request
+
+
+def to_sent(done: OperationResult, api: Api | None = None) -> SentRequest:
+    """The request that came of what was done."""
+    return SentRequest(id_of(done.outcome["request"], "request"), done.receipt, api)
 
 
 def fingerprint(inputs: Inputs, options: Options) -> str:
@@ -377,9 +401,9 @@ def check_texts(values: Sequence[Any]) -> None:
 
 def send_drafts(
     checked: Sequence[Draft],
-    on_sent: Callable[[int, DtnRequest | DtnError], None] = lambda _place, _sent: None,
+    on_sent: Callable[[int, SentRequest | DtnError], None] = lambda _place, _sent: None,
     keys: Sequence[str | None] | None = None,
-) -> list[DtnRequest | DtnError]:
+) -> list[SentRequest | DtnError]:
     """Sends drafts of one session and account one upon the other; see ``DtnSession.request_many``.
 
     Returns:
@@ -388,7 +412,7 @@ def send_drafts(
     if not checked:
         return []
     first = checked[0]
-    found: dict[int, DtnRequest | DtnError] = {}
+    found: dict[int, SentRequest | DtnError] = {}
 
     def told(place: int, outcome: OperationResult | DtnError) -> None:
         draft = checked[place]
@@ -453,12 +477,12 @@ def _plain(api: Api, kind: str, given: Any) -> Any:
     raise InvalidCall(api.specs, f"a prompt of {len(given.lines)} lines is no {kind}")
 
 
-def _check_not_replaced(request: DtnRequest, done: OperationResult) -> None:
+def _check_not_replaced(ai: Network, request: SentRequest, done: OperationResult) -> None:
     created = []
     with suppress(NoNetwork):  # it is sent, and named, whatever else can be found out
         created = reads.logs(
-            request.ai.provider,
-            request.ai.router,
+            ai.provider,
+            ai.router,
             [Router.request_created.topic, request.id],
             from_block=int(done.outcome["block"]),
         )

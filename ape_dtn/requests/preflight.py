@@ -144,7 +144,7 @@ def read_preflight(
     if session_id is not None:
         sessions.check(ai, contracts.session_manager, session_id, owner, sender)
     nodes = {name: to_node(name, next(answers), next(answers)) for name in node_ids}
-    found = {name: to_model(ai, name, next(answers), next(answers)) for name in model_ids}
+    found = {name: to_model(name, next(answers), next(answers)) for name in model_ids}
     serving: dict[str, Sequence[bytes] | None] = dict.fromkeys(model_ids, ())
     if not is_known:
         listed = [to_serving(each) for each in results[len(calls) :]]

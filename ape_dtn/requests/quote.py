@@ -12,7 +12,6 @@ from typing_extensions import Unpack
 
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.reads import Call
-from ape_dtn.client.session import DtnSession
 from ape_dtn.funding import methods
 from ape_dtn.journal.errors import OverLimit
 from ape_dtn.network import reverts
@@ -140,7 +139,7 @@ def quote(
     *values: Any,
     models: str | Sequence[str] | None = None,
     call_types: CallType | Sequence[CallType] | None = None,
-    session: DtnSession | int | None = None,
+    session: int | None = None,
     account: AccountAPI | None = None,
     answer_bytes: int | None = None,
     **options: Unpack[Options],
@@ -158,7 +157,7 @@ def quote(
         models: Full names of the models; by default the option ``model``, or the configured one.
         call_types: How the answer would travel; by default the option ``call_type``, or both.
         session: The session that would pay; None or 0 for one that is yet to be started.
-        account: Who would sign; by default the session's account or owner, else the network's,
+        account: Who would sign; by default the session's owner, else the network's account,
             else Ape's default.
         answer_bytes: How many bytes the answer will have, as it is billed. By default the middle
             size of the latest answers of the model by the same call type, as far as the chain has
@@ -194,7 +193,7 @@ def quote_inputs(
     inputs_of: Callable[[Api], Inputs],
     models: str | Sequence[str] | None,
     call_types: CallType | Sequence[CallType] | None,
-    session: DtnSession | int | None,
+    session: int | None,
     account: AccountAPI | None,
     answer_bytes: int | None,
     options: Options,
@@ -208,7 +207,7 @@ def quote_inputs(
         raise ValueError(f"no answer has {answer_bytes} bytes")
     names = _listed(models or options.get("model") or ai.config.model)
     kinds = _listed(options.get("call_type", BOTH) if call_types is None else call_types)
-    session_id, account = _session(session, account)
+    session_id = session or None
     terms = read_preflight(
         ai, names, session_id, options, str(account.address) if account else None
     )
@@ -235,14 +234,6 @@ def quote_inputs(
                 quotes.append(_with_bytes(one, drafted, answer_bytes, sizes))
     gases = iter(_gases(terms, account, drafts))
     return [each if each.problem else _with_gas(each, next(gases)) for each in quotes]
-
-
-def _session(
-    session: DtnSession | int | None, account: AccountAPI | None
-) -> tuple[int | None, AccountAPI | None]:
-    if isinstance(session, DtnSession):
-        return session.id, account or session.account
-    return session or None, account
 
 
 def _sender(terms: Preflight, account: AccountAPI | None) -> str | None:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from eth_abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError, ParseError
 
 from ape_dtn.types.errors import InvalidCall, UndecodableAnswer
-
-if TYPE_CHECKING:
-    from ape_dtn.client.request import DtnRequest
-    from ape_dtn.network.context import Network
-
 
 TEXT_SPECS = "string[] -> string"
 
@@ -160,31 +155,11 @@ class Model:
         name: Its full name, or its id where the name is not known.
         id: keccak-256 of the full name.
         api: How it is called.
-        ai: The network that it is registered on.
     """
 
     name: str
     id: bytes
     api: Api
-    ai: Network = field(repr=False, compare=False)
-
-    def request(self, *values: Any, **named_inputs_and_options: Any) -> DtnRequest:
-        """Asks the model: ``model.request(["A cat"], width=64, height=64, session=session)``.
-
-        Args:
-            values: The first inputs, in the order of the API's specs.
-            named_inputs_and_options: The others, by the names that the API's docs give them, and
-                what :meth:`ape_dtn.client.ai.DtnAi.request` takes. A name that is both is the
-                input's.
-
-        Raises:
-            DtnError: Whatever :func:`ape_dtn.requests.draft.draft` finds to be wrong.
-        """
-        known = self.api.names
-        given = named_inputs_and_options
-        named = {name: value for name, value in given.items() if name in known}
-        options = {name: value for name, value in given.items() if name not in known}
-        return self.ai.request(*values, inputs=named, **{**options, "model": self.name})
 
 
 def _without_spaces(types: str) -> str:

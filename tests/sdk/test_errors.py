@@ -436,7 +436,8 @@ def made(kind: type[DtnError]) -> DtnError:
 
 
 def test_all_classes_are_found() -> None:
-    defined = {value for value in vars(errors).values() if inspect.isclass(value)}
+    public = (getattr(errors, name) for name in errors.__all__)
+    defined = {value for value in public if inspect.isclass(value)}
 
     assert {kind for kind in defined if issubclass(kind, DtnError)} == {DtnError, *CLASSES}
 

@@ -10,7 +10,6 @@ import pytest
 from ape_dtn import CallType, DtnAi, DtnSession
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import InvalidAmount, OverLimit, WrongToken
-from ape_dtn.requests.quote import quote
 from tests.conftest import Balances, Cast
 
 from .conftest import Respond
@@ -183,8 +182,8 @@ def test_a_session_over_the_configured_limit(
 def test_a_quote_tells_what_would_be_refused(funded: DtnSession, refused: Refused) -> None:
     funded.request(PROMPT)
 
-    (over,) = quote(
-        funded.ai, PROMPT, session=funded, call_types=CallType.DIRECT, session_limit="0.49"
+    (over,) = funded.ai.quote(
+        PROMPT, session=funded, call_types=CallType.DIRECT, session_limit="0.49"
     )
 
     err = refused(lambda: funded.request(PROMPT, session_limit="0.49"))

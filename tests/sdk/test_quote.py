@@ -34,7 +34,7 @@ from ape_dtn.errors import (
 )
 from ape_dtn.network.abi import NodeManager, SessionManager
 from ape_dtn.requests.gas import ROLLUP_FEES
-from ape_dtn.requests.quote import DEFAULT_ANSWER_BYTES, Basis, Quote, quote
+from ape_dtn.requests.quote import DEFAULT_ANSWER_BYTES, Basis, Quote
 from ape_dtn.types.abi import Event
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_int
@@ -62,15 +62,14 @@ import json
 import ape
 from ape_dtn import CallType, DtnSession
 from ape_dtn.deployment.assemble import deploy, fund
-from ape_dtn.requests.quote import quote
 
 with ape.networks.ethereum.local.use_provider("test") as provider:
     owner, worker, customer = ape.accounts.test_accounts[:3]
     network = deploy(owner, worker)
     fund(provider, owner, network.token, str(customer.address), 10_000_000)
     session = DtnSession.start("5", customer, network.ai)
-    (on_session,) = quote(network.ai, "Hello?", session=session, call_types=CallType.DIRECT)
-    (without,) = quote(network.ai, "Hello?", account=customer, call_types=CallType.DIRECT)
+    (on_session,) = network.ai.quote("Hello?", session=session, call_types=CallType.DIRECT)
+    (without,) = network.ai.quote("Hello?", account=customer, call_types=CallType.DIRECT)
     used = session.request("Hello?").receipt.gas_used
 
 print(json.dumps([on_session.as_dict(), used, without.as_dict()]))
@@ -152,7 +151,7 @@ def test_what_is_expected_is_what_a_fair_node_charges(
     funded.request(PROMPT)
     network.node.answer_pending()
 
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     again = funded.request(PROMPT)
     network.node.answer_pending()
@@ -168,7 +167,7 @@ def test_the_middle_size_of_the_answers_is_expected(funded: DtnSession, respond:
     respond(funded.request(PROMPT, call_type=IPFS), b"\1" * 1000)
     respond(funded.request(PROMPT), b"\1" * 1000, Status.FAILURE)
 
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     assert (found.bytes_answered, found.basis, found.answers_seen) == (200, Basis.ANSWERS, 3)
 
@@ -180,7 +179,7 @@ def test_the_latest_answers_count(
         respond(funded.request(PROMPT), b"\1" * size)
     monkeypatch.setattr("ape_dtn.requests.quote.MOST_ANSWERS", 3)
 
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     assert (found.bytes_answered, found.answers_seen) == (6, 3)
 
@@ -192,7 +191,7 @@ def test_only_so_many_answers_are_read(
         respond(funded.request(PROMPT), b"\1" * size)
     monkeypatch.setattr("ape_dtn.requests.quote.ANSWERS_LOOKED_AT", 1)
 
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     assert (found.bytes_answered, found.answers_seen) == (7, 1)
 
@@ -200,7 +199,7 @@ def test_only_so_many_answers_are_read(
 def test_the_size_that_is_given_is_believed(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT), b"\1" * 100)
 
-    direct, ipfs = quote(funded.ai, PROMPT, session=funded, answer_bytes=3_000)
+    direct, ipfs = funded.ai.quote(PROMPT, session=funded, answer_bytes=3_000)
 
     for found in (direct, ipfs):
         assert (found.bytes_answered, found.basis, found.answers_seen) == (3_000, Basis.GIVEN, 0)
@@ -210,7 +209,7 @@ def test_the_size_that_is_given_is_believed(funded: DtnSession, respond: Respond
 def test_over_ipfs_the_chain_knows_no_sizes(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT, call_type=IPFS), encode(["string"], ["bafy"]))
 
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=IPFS))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=IPFS))
 
     assert (found.bytes_answered, found.basis) == (DEFAULT_ANSWER_BYTES["string"], Basis.DEFAULT)
 
@@ -219,8 +218,8 @@ def test_over_ipfs_the_chain_knows_no_sizes(funded: DtnSession, respond: Respond
 def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
     inputs = {"width": 64, "height": 64}
 
-    text = one(quote(ai, PROMPT, models=TEXT, call_types=IPFS))
-    image = one(quote(ai, PROMPT, models=IMAGE, call_types=IPFS, inputs=inputs))
+    text = one(ai.quote(PROMPT, models=TEXT, call_types=IPFS))
+    image = one(ai.quote(PROMPT, models=IMAGE, call_types=IPFS, inputs=inputs))
 
     assert text.bytes_answered
     assert image.bytes_answered
@@ -231,13 +230,13 @@ def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
 def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
     prompt = Prompt("Is {0} older than {1:uint8}?", "Ada", 26)
 
-    found = one(quote(funded.ai, prompt, session=funded, call_types=DIRECT))
+    found = one(funded.ai.quote(prompt, session=funded, call_types=DIRECT))
 
     assert found.bytes_asked == funded.draft(prompt).bytes_asked > 160
 
 
 def test_the_worst_is_the_cap(funded: DtnSession) -> None:
-    found = quote(funded.ai, PROMPT, session=funded, max_cost="0.07", fee_per_byte="0.00002")
+    found = funded.ai.quote(PROMPT, session=funded, max_cost="0.07", fee_per_byte="0.00002")
 
     assert {str(each.worst) for each in found} == {"0.07 USDT"}
     assert {str(each.fee_per_byte) for each in found} == {"0.00002 USDT"}
@@ -250,7 +249,7 @@ def test_the_worst_is_the_cap(funded: DtnSession) -> None:
 def test_on_a_session_the_gas_is_that_of_the_request(
     funded: DtnSession, call_type: CallType
 ) -> None:
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=call_type))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=call_type))
 
     sent = funded.request(PROMPT, call_type=call_type).receipt
     assert found.gas
@@ -262,7 +261,7 @@ def test_on_a_session_the_gas_is_that_of_the_request(
 def test_without_a_session_the_gas_is_that_of_starting_one_and_of_the_request(
     network: LocalNetwork, cast: Cast
 ) -> None:
-    found = one(quote(network.ai, PROMPT, account=cast.customer, call_types=DIRECT))
+    found = one(network.ai.quote(PROMPT, account=cast.customer, call_types=DIRECT))
 
     sent = network.ai.request(PROMPT, account=cast.customer).receipt
     assert found.gas
@@ -275,7 +274,7 @@ def test_without_a_session_the_gas_is_that_of_starting_one_and_of_the_request(
 
 @pytest.mark.usefixtures("base_fee")
 def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) -> None:
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT)).gas
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT)).gas
     before = cast.customer.balance
 
     sent = funded.request(PROMPT).receipt
@@ -295,7 +294,7 @@ def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) ->
 @pytest.mark.usefixtures("base_fee")
 def test_the_worst_is_what_the_account_has_to_have(funded: DtnSession, cast: Cast) -> None:
     user, provider = str(cast.stranger.address), funded.ai.provider
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, user=user)).gas
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, user=user)).gas
     assert found
 
     rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.worst.units - 1)])
@@ -313,7 +312,7 @@ def test_the_callback_is_paid_in_coin(funded: DtnSession, cast: Cast) -> None:
     router, provider = funded.ai.router, funded.ai.provider
     before = coins(provider, router)
 
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, callback=callback)).gas
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, callback=callback)).gas
 
     sent = funded.request(PROMPT, callback=callback).receipt
     assert found
@@ -328,7 +327,7 @@ def test_a_rollup_takes_a_fee_for_each_transactions_data(ai: DtnAi, cast: Cast) 
     rpc.result(ai.provider, "anvil_setCode", [ROLLUP_FEES, CALLDATA_SIZE])
 
     short, long = (
-        one(quote(ai, text, account=cast.customer, call_types=DIRECT)).gas
+        one(ai.quote(text, account=cast.customer, call_types=DIRECT)).gas
         for text in (PROMPT, PROMPT * 100)
     )
 
@@ -340,7 +339,7 @@ def test_a_rollup_takes_a_fee_for_each_transactions_data(ai: DtnAi, cast: Cast) 
 
 
 def test_for_nobody_there_is_no_gas(ai: DtnAi) -> None:
-    found = one(quote(ai, PROMPT, call_types=DIRECT))
+    found = one(ai.quote(PROMPT, call_types=DIRECT))
 
     assert (found.gas, found.why_no_gas) == (None, "No account is named that would sign it.")
     assert found.expected
@@ -349,15 +348,15 @@ def test_for_nobody_there_is_no_gas(ai: DtnAi) -> None:
 def test_the_networks_own_account_would_sign(network: LocalNetwork, cast: Cast) -> None:
     ai = DtnAi(network.ai.router, network.ai.provider, cast.customer)
 
-    assert one(quote(ai, PROMPT, call_types=DIRECT)).gas
+    assert one(ai.quote(PROMPT, call_types=DIRECT)).gas
 
 
 def test_a_sessions_owner_would_sign(funded: DtnSession) -> None:
-    assert one(quote(funded.ai, PROMPT, session=funded.id, call_types=DIRECT)).gas
+    assert one(funded.ai.quote(PROMPT, session=funded.id, call_types=DIRECT)).gas
 
 
 def test_an_account_that_cannot_pay_the_deposit(ai: DtnAi, cast: Cast) -> None:
-    found = one(quote(ai, PROMPT, account=cast.worker, call_types=DIRECT, max_cost="9"))
+    found = one(ai.quote(PROMPT, account=cast.worker, call_types=DIRECT, max_cost="9"))
 
     assert found.gas is None
     assert found.why_no_gas
@@ -370,8 +369,8 @@ def test_an_endpoint_that_does_not_simulate(
 ) -> None:
     ai = refusing("eth_simulateV1")
 
-    without = one(quote(ai, PROMPT, account=cast.customer, call_types=DIRECT))
-    on_session = one(quote(ai, PROMPT, session=funded.id, call_types=DIRECT))
+    without = one(ai.quote(PROMPT, account=cast.customer, call_types=DIRECT))
+    on_session = one(ai.quote(PROMPT, session=funded.id, call_types=DIRECT))
 
     assert without.gas is None
     assert without.why_no_gas
@@ -385,7 +384,7 @@ def test_an_endpoint_that_does_not_estimate(
 ) -> None:
     ai = refusing("eth_estimateGas")
 
-    found = one(quote(ai, PROMPT, session=funded.id, call_types=DIRECT))
+    found = one(ai.quote(PROMPT, session=funded.id, call_types=DIRECT))
 
     assert found.gas is None
     assert found.why_no_gas
@@ -408,8 +407,8 @@ def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
 
 
 def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
-    enough = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT))
-    short = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
+    enough = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
+    short = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
 
     assert (str(enough.balance), enough.suffices, enough.requests_at_worst) == (
         "25.00 USDT",
@@ -420,7 +419,7 @@ def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
 
 
 def test_without_a_session_nothing_is_said_of_one(ai: DtnAi) -> None:
-    found = one(quote(ai, PROMPT, call_types=DIRECT, session=0))
+    found = one(ai.quote(PROMPT, call_types=DIRECT, session=0))
 
     told = (found.session_id, found.balance, found.suffices, found.requests_at_worst)
     assert told == (None, None, None, None)
@@ -429,7 +428,7 @@ def test_without_a_session_nothing_is_said_of_one(ai: DtnAi) -> None:
 def test_where_the_network_would_refuse_it_there_is_no_gas(
     funded: DtnSession, variant: Variant
 ) -> None:
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, max_cost="26"))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="26"))
 
     if variant is Variant.LIVE:  # it takes what the session cannot pay
         assert found.gas
@@ -440,7 +439,7 @@ def test_where_the_network_would_refuse_it_there_is_no_gas(
 
 def test_a_session_that_cannot_be_used(funded: DtnSession, closed: DtnSession, cast: Cast) -> None:
     def attempt(session: Any, account: Any = None) -> Callable[[], Any]:
-        return lambda: quote(funded.ai, PROMPT, session=session, account=account)
+        return lambda: funded.ai.quote(PROMPT, session=session, account=account)
 
     attempts: dict[type[DtnError], Callable[[], Any]] = {
         NotSessionOwner: attempt(funded, cast.stranger),
@@ -457,8 +456,8 @@ def test_a_session_that_cannot_be_used(funded: DtnSession, closed: DtnSession, c
 
 
 def test_a_limit_is_told_and_refuses_nothing(funded: DtnSession) -> None:
-    limited = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, request_limit="0.2"))
-    free = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, request_limit="0.25"))
+    limited = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.2"))
+    free = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.25"))
 
     assert free.over_limit is None
     assert limited.over_limit
@@ -469,7 +468,7 @@ def test_a_limit_is_told_and_refuses_nothing(funded: DtnSession) -> None:
 
 def test_a_limit_of_the_session_counts_from_its_start(ai: DtnAi) -> None:
     limited, free = (
-        one(quote(ai, PROMPT, call_types=DIRECT, session_limit=limit)) for limit in ("0.2", "0.25")
+        one(ai.quote(PROMPT, call_types=DIRECT, session_limit=limit)) for limit in ("0.2", "0.25")
     )
 
     assert free.over_limit is None
@@ -481,7 +480,7 @@ def test_a_limit_of_the_session_counts_from_its_start(ai: DtnAi) -> None:
 
 
 def test_every_model_is_quoted_by_every_call_type(ai: DtnAi) -> None:
-    found = quote(ai, PROMPT, models=[MINI, TEXT, MINI])
+    found = ai.quote(PROMPT, models=[MINI, TEXT, MINI])
 
     assert [(each.model, each.call_type) for each in found] == [
         (MINI, DIRECT),
@@ -492,19 +491,19 @@ def test_every_model_is_quoted_by_every_call_type(ai: DtnAi) -> None:
 
 
 def test_the_configured_model_is_quoted_by_default(ai: DtnAi) -> None:
-    assert {each.model for each in quote(ai, PROMPT)} == {ai.config.model}
+    assert {each.model for each in ai.quote(PROMPT)} == {ai.config.model}
 
 
 def test_what_a_request_takes_can_be_quoted(ai: DtnAi) -> None:
-    found = one(quote(ai, PROMPT, model=MINI, call_type=IPFS))
+    found = one(ai.quote(PROMPT, model=MINI, call_type=IPFS))
 
     assert (found.model, found.call_type) == (MINI, IPFS)
 
 
 @pytest.mark.usefixtures("serves_images")
 def test_a_model_that_cannot_be_asked_spoils_no_other(ai: DtnAi, cast: Cast) -> None:
-    found = quote(
-        ai, PROMPT, models=[IMAGE, TEXT, UNKNOWN], call_types=DIRECT, account=cast.customer
+    found = ai.quote(
+        PROMPT, models=[IMAGE, TEXT, UNKNOWN], call_types=DIRECT, account=cast.customer
     )
 
     unfit, fit, unknown = found
@@ -519,7 +518,7 @@ def test_a_model_that_cannot_be_asked_spoils_no_other(ai: DtnAi, cast: Cast) -> 
 def test_a_model_of_other_inputs(ai: DtnAi, funded: DtnSession) -> None:
     inputs: dict[str, Any] = {"width": 64, "height": 32}
 
-    found = one(quote(ai, PROMPT, models=IMAGE, call_types=DIRECT, inputs=inputs, session=funded))
+    found = one(ai.quote(PROMPT, models=IMAGE, call_types=DIRECT, inputs=inputs, session=funded))
 
     sent = funded.request(PROMPT, model=IMAGE, inputs=inputs).receipt
     assert found.gas
@@ -547,13 +546,12 @@ def test_a_model_of_other_inputs(ai: DtnAi, funded: DtnSession) -> None:
 def test_what_is_wrong_with_a_model(
     ai: DtnAi, values: tuple[Any, ...], options: dict[str, Any], kind: type[DtnError]
 ) -> None:
-    assert type(problem(quote(ai, *values, call_types=DIRECT, **options))) is kind
+    assert type(problem(ai.quote(*values, call_types=DIRECT, **options))) is kind
 
 
 def test_what_cannot_complete_can_be_quoted_all_the_same(funded: DtnSession) -> None:
     found = one(
-        quote(
-            funded.ai,
+        funded.ai.quote(
             PROMPT,
             session=funded,
             call_types=DIRECT,
@@ -579,7 +577,7 @@ def test_what_is_wrong_with_all_of_it(
     ai: DtnAi, options: dict[str, Any], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
-        quote(ai, PROMPT, **options)
+        ai.quote(PROMPT, **options)
 
 
 def test_on_a_public_network_nodes_have_to_be_named(
@@ -588,9 +586,9 @@ def test_on_a_public_network_nodes_have_to_be_named(
     monkeypatch.setattr("ape_dtn.requests.preflight.is_local", lambda _: False)
 
     with pytest.raises(NobodyTrusted):
-        quote(ai, PROMPT)
+        ai.quote(PROMPT)
 
-    assert one(quote(ai, PROMPT, nodes=[NODE], call_types=DIRECT)).expected
+    assert one(ai.quote(PROMPT, nodes=[NODE], call_types=DIRECT)).expected
 
 
 # What it takes.
@@ -615,9 +613,9 @@ def test_many_models_take_as_many_http_requests_as_one(
     with counter, connected_to(counter.url) as provider:
         ai = DtnAi(network.ai.router, provider)
         with counter.counting() as for_one:
-            quote(ai, PROMPT, models=TEXT, call_types=DIRECT, **payer)
+            ai.quote(PROMPT, models=TEXT, call_types=DIRECT, **payer)
         with counter.counting() as for_many:
-            found = quote(ai, PROMPT, models=many, **payer)
+            found = ai.quote(PROMPT, models=many, **payer)
 
     assert [bool(each.gas) for each in found] == [True] * 6 + [False] * 4
     assert for_one.http == for_many.http
@@ -630,14 +628,14 @@ def test_many_models_take_as_many_http_requests_as_one(
 def test_nothing_is_sent(network: LocalNetwork, funded: DtnSession, cast: Cast) -> None:
     block = network.ai.provider.get_block("latest").number
 
-    quote(network.ai, PROMPT, account=cast.customer)
-    quote(network.ai, PROMPT, session=funded)
+    network.ai.quote(PROMPT, account=cast.customer)
+    network.ai.quote(PROMPT, session=funded)
 
     assert network.ai.provider.get_block("latest").number == block
 
 
 def test_it_is_exact_in_json(funded: DtnSession) -> None:
-    found = one(quote(funded.ai, PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
+    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
 
     read = json.loads(json.dumps(found.as_dict()))
 
@@ -653,7 +651,7 @@ def test_it_is_exact_in_json(funded: DtnSession) -> None:
 
 
 def test_a_problem_is_told_in_json(ai: DtnAi) -> None:
-    read = one(quote(ai, PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
+    read = one(ai.quote(PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
 
     assert json.loads(json.dumps(read))["problem"]["code"] == "model_not_found"
     assert read["expected"] is read["gas"] is read["bytes_asked"] is None

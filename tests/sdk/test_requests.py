@@ -544,7 +544,7 @@ def test_a_user_that_two_requests_of_one_block_share_is_told(
 
 def test_the_record_of_a_request(network: LocalNetwork, funded: DtnSession, cast: Cast) -> None:
     checked = funded.draft(Prompt("Is it {0}?", "blue"), max_cost="0.10")
-    request = checked.send()
+    request = funded.send(checked)
 
     record = request.record
 

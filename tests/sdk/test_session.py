@@ -356,7 +356,7 @@ def test_the_node_says_that_it_cannot_read_a_call(
 ) -> None:
     checked = funded.draft(PROMPT)
     object.__setattr__(checked, "call", b"no call")
-    request = checked.send()
+    request = funded.send(checked)
     network.node.answer_pending()
 
     with pytest.raises(NodeFailure, match="P0011: Call not parsable"):

@@ -93,7 +93,7 @@ def test_a_call_that_cannot_be_decoded_fails(
     paying: DtnSession, node_of: Nodes, call: tuple[bytes, bytes]
 ) -> None:
     asked, extra_params = call
-    request = replace(paying.draft("What?"), call=asked, extra_params=extra_params).send()
+    request = paying.send(replace(paying.draft("What?"), call=asked, extra_params=extra_params))
 
     with at_work(node_of()):
         assert failure_of(request) == "P0011: Call not parsable"

@@ -51,8 +51,10 @@ def test_lists_that_share_their_items_are_not_unfolded(paying: DtnSession, node_
     # Some kilobytes that would be 24 to the power of ten numbers.
     kind = "uint8" + 10 * "[]"
     asked = replace(draft, call=encode(["string[]"], [[f"{{0:{kind}}}"]]))
-    bomb = replace(asked, extra_params=shared(10, 24)).send()
-    long = replace(draft, call=encode(["string[]"], [["{0:uint8" + 5000 * "[]" + "}"]])).send()
+    bomb = paying.send(replace(asked, extra_params=shared(10, 24)))
+    long = paying.send(
+        replace(draft, call=encode(["string[]"], [["{0:uint8" + 5000 * "[]" + "}"]]))
+    )
 
     with at_work(node_of()):
         assert failure_of(bomb) == NOT_PARSABLE
@@ -89,7 +91,7 @@ def test_a_price_that_cannot_be_counted_is_answered(
     paying: DtnSession, node_of: Nodes, heard: Listening, variant: Variant
 ) -> None:
     price = paying.ai.token().units(2**255)
-    request = replace(paying.draft("What?"), fee_per_byte=price).send()
+    request = paying.send(replace(paying.draft("What?"), fee_per_byte=price))
 
     with at_work(node_of()):
         if variant is Variant.REFERENCE:  # what is too much to be counted is above the cap
@@ -136,7 +138,7 @@ def test_a_request_that_trusts_only_another_node_is_left_alone(
 @on_one
 def test_a_price_that_the_max_cost_takes_back_is_none(paying: DtnSession, node_of: Nodes) -> None:
     nothing: Any = paying.ai.token().units(0)
-    stingy = replace(paying.draft("stingy"), max_cost=nothing).send()
+    stingy = paying.send(replace(paying.draft("stingy"), max_cost=nothing))
 
     with at_work(node_of(terms=AcceptanceTerms(minimum_fee=10))):
         paying.request("fair").wait(timeout=20)

@@ -1,0 +1,140 @@
+"""The layers of the package: nothing imports upward, and no modules import each other in a ring."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import ape_dtn
+from ape_dtn import errors
+
+PACKAGE = Path(ape_dtn.__file__).parent
+
+# From the highest to the lowest. What shares a row knows nothing of its neighbours.
+LAYERS = [
+    {"_cli"},
+    {"testing"},
+    {"rehearsal"},
+    {"rescue"},
+    {"devnet"},
+    {"deployment"},
+    {"client"},
+    {"requests"},
+    {"sessions"},
+    {"node"},
+    {"funding"},
+    {"journal"},
+    {"billing"},
+    {"answers"},
+    {"network"},
+    {"chain", "ipfs", "scaffold", "artifacts"},
+    {"types"},
+]
+# They hand names on, and nothing inside imports from them.
+FACES = {"ape_dtn", "ape_dtn.errors"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {name_of(path): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(source: str, modules: Mapping[str, object]) -> Iterator[str]:
+    """The modules that a source imports: anywhere, also in functions and for types alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for each in node.names:
+                whole = f"{node.module}.{each.name}"
+                if whole in modules:
+                    yield whole
+                elif node.module in modules:
+                    yield node.module
+
+
+def graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """What each module imports, but for the faces, which import all of it."""
+    return {
+        name: set(imported(source, sources)) - {name}
+        for name, source in sources.items()
+        if name not in FACES
+    }
+
+
+GRAPH = graph(SOURCES)
+
+
+def upward(imports: Mapping[str, set[str]]) -> list[str]:
+    """The imports of a layer above, or beside, that of who imports."""
+    levels = {layer: level for level, row in enumerate(LAYERS) for layer in row}
+
+    def layer_of(module: str) -> str:
+        return module.split(".")[1]
+
+    return sorted(
+        f"{module} -> {each}"
+        for module, found in imports.items()
+        for each in found
+        if layer_of(module) != layer_of(each) and levels[layer_of(module)] >= levels[layer_of(each)]
+    )
+
+
+def cycle(imports: Mapping[str, set[str]]) -> list[str]:
+    """The modules of a circle, if there is one."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as err:
+        return list(err.args[1])
+    return []
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    layers = {layer for row in LAYERS for layer in row}
+    assert {name.split(".")[1] for name in GRAPH} == layers
+
+
+def test_nothing_imports_upward() -> None:
+    assert upward({name: found - FACES for name, found in GRAPH.items()}) == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    assert cycle(GRAPH) == []
+
+
+def test_nothing_inside_imports_the_faces() -> None:
+    assert {name: found & FACES for name, found in GRAPH.items() if found & FACES} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from ape_dtn.chain import rpc",
+        "from ape_dtn.chain.rpc import ask",
+        "import ape_dtn.chain.rpc",
+        "def late() -> None:\n    from ape_dtn.chain import rpc",
+        "if TYPE_CHECKING:\n    from ape_dtn.chain.rpc import ask",
+    ],
+)
+def test_imports_would_be_seen(source: str) -> None:
+    sources = {"ape_dtn.types.ids": source, "ape_dtn.chain.rpc": "from ape_dtn.types import ids"}
+    found = graph(sources | {"ape_dtn.types": "", "ape_dtn.chain": ""})
+    assert upward(found) == ["ape_dtn.types.ids -> ape_dtn.chain.rpc"]
+    assert set(cycle(found)) == {"ape_dtn.types.ids", "ape_dtn.chain.rpc"}
+
+
+@pytest.mark.parametrize("name", sorted(ape_dtn.__all__))
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(ape_dtn, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", sorted(errors.__all__))
+def test_every_public_name_of_errors_is_there(name: str) -> None:
+    assert getattr(errors, name) is not None

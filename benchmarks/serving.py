@@ -216,7 +216,7 @@ def _signed(network: LocalNetwork, worker: AccountAPI, requests: list[DtnRequest
 
 def _completed(ai: DtnAi) -> int:
     length = reads.Call(ai.router, Router.get_completed_requests_length)
-    return int(reads.read_one(ai.provider, length))
+    return int(ai.read_one(length))
 
 
 def _until_completed(ai: DtnAi, before: int, how_many: int) -> None:

@@ -203,7 +203,7 @@ class Balances:
 
         address = account if isinstance(account, str) else str(account.address)
         call = reads.Call(self.token.address, ERC20.balance_of, (address,))
-        return self.token.units(reads.read_one(self.network.ai.provider, call))
+        return self.token.units(self.network.ai.read_one(call))
 
     @property
     def of_network(self) -> Amount:

@@ -212,4 +212,4 @@ def _held(network: LocalNetwork, account: AccountAPI) -> int:
     from ape_dtn.network.abi import ERC20
 
     call = reads.Call(network.token, ERC20.balance_of, (str(account.address),), "fee token")
-    return int(reads.read_one(network.ai.provider, call))
+    return int(network.ai.read_one(call))

@@ -80,7 +80,7 @@ def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, i
     )
     asked = {log.topics[1]: log.block_number for log in created}
     asked |= {id_of(each, "request"): block for each, block in known.items()}
-    raw = reads.read(ai.provider, *(record_call(ai, each) for each in asked))
+    raw = ai.read(*(record_call(ai, each) for each in asked))
     records = zip(asked, (to_record(each) for each in raw), strict=True)
     pending = [each for each, record in records if is_pending(record)]
     if not pending:
@@ -104,8 +104,7 @@ def is_pending(record: Record | None) -> bool:
 def _why(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
     now = BlockContext(as_int(latest["number"]), as_int(latest["timestamp"]), ai.contracts())
-    symbol, decimals, *raw = reads.read(
-        ai.provider,
+    symbol, decimals, *raw = ai.read(
         *token_calls(now.contracts.fee_token),
         *(replace(record_call(ai, each), block=now.block) for each in ids),
     )
@@ -139,7 +138,7 @@ def _closed(ai: Network, now: BlockContext, sessions: Iterable[int]) -> set[int]
     sessions = list(sessions)
     manager = now.contracts.session_manager
     calls = [replace(session_call(manager, each), block=now.block) for each in sessions]
-    owners = [owner for owner, _ in reads.read(ai.provider, *calls)]
+    owners = [owner for owner, _ in ai.read(*calls)]
     return {each for each, owner in zip(sessions, owners, strict=True) if not exists(owner)}
 
 
@@ -172,13 +171,13 @@ def candidates(ai: Network, now: BlockContext, records: Iterable[Record]) -> Can
     manager = now.contracts.node_manager
     records = list(records)
     models = list({record.model_id for record in records if record.namespaces})
-    results = reads.try_read(ai.provider, *(serving_call(now.contracts, each) for each in models))
+    results = ai.try_read(*(serving_call(now.contracts, each) for each in models))
     serving = {each: to_serving(result) for each, result in zip(models, results, strict=True)}
     named = [node_id for record in records for node_id in record.nodes]
     listed = [node_id for ids in serving.values() for node_id in ids or ()]
     ids = list(dict.fromkeys([*named, *listed]))
     calls = [call for node_id in ids for call in node_calls(manager, node_id)]
-    answers = iter(reads.read(ai.provider, *calls))
+    answers = iter(ai.read(*calls))
     return Candidates(
         nodes={each: to_node(as_hex(each), next(answers), next(answers)) for each in ids},
         unlisted=frozenset(each for each, ids in serving.items() if ids is None),

@@ -110,7 +110,7 @@ class Reader:
         """The API of the model that was asked, which is read once."""
         if self.api is None:
             manager = self.ai.contracts().model_manager
-            answers = reads.read(self.ai.provider, *model_calls(manager, record.model_id))
+            answers = self.ai.read(*model_calls(manager, record.model_id))
             model = to_model(as_hex(record.model_id), *answers)
             assert model is not None, "the router lets no request name a model that is not there"
             self.api = model.api

@@ -281,7 +281,7 @@ class LogScanner:
         known = {each: record for each, record in zip(requests, records, strict=True) if record}
         sessions = {each.session_id for each in known.values() if each.status is Status.PENDING}
         calls = [replace(session_call(manager, each), block=self._settled) for each in sessions]
-        owners = [owner for owner, _ in reads.read(self.ai.provider, *calls)]
+        owners = [owner for owner, _ in self.ai.read(*calls)]
         closed = {each for each, owner in zip(sessions, owners, strict=True) if not exists(owner)}
         for request_id in requests:
             record = known.get(request_id)
@@ -293,7 +293,7 @@ class LogScanner:
                 self._found.append((landing, record))
 
     def _begin_with_sessions(self) -> None:
-        current = reads.read_one(self.ai.provider, self._manager_call)
+        current = self.ai.read_one(self._manager_call)
         known = [current, *self._managers, *self.ai.deployment.session_managers]
         self._managers = list(dict.fromkeys(known))
         first = self.ai.deployment.first_block
@@ -409,7 +409,7 @@ class LogScanner:
 
     def _judge_unknown(self) -> None:
         """Finds out about sessions that nobody started: the router has another session manager."""
-        current = reads.read_one(self.ai.provider, self._manager_call)
+        current = self.ai.read_one(self._manager_call)
         self._others |= self._unknown
         self._unknown = set()
         if current not in self._managers:
@@ -438,7 +438,7 @@ class LogScanner:
     def _read(self, request_ids: Sequence[bytes]) -> list[Any]:
         """The session manager and the requests' records (None where there is none), settled."""
         calls = [replace(record_call(self.ai, each), block=self._settled) for each in request_ids]
-        manager, *raw = reads.read(self.ai.provider, self._manager_call, *calls)
+        manager, *raw = self.ai.read(self._manager_call, *calls)
         return [manager, *map(to_record, raw)]
 
     def _logs(

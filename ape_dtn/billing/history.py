@@ -153,7 +153,7 @@ def _look_up(
         *(replace(record_call(ai, each), block=head) for each in ids),
     ]
     then = [asked_then(ai, log) for log in doubtful]
-    seen = iter(reads.try_read(ai.provider, *views, *then))
+    seen = iter(ai.try_read(*views, *then))
     described = {each: Token(each, sure(next(seen)), sure(next(seen))) for each in tokens}
     balances = {each.manager: sure(next(seen))[1] for each in found}
     records = {each: to_record(sure(next(seen))) for each in ids}

@@ -176,7 +176,7 @@ def _authenticate(
         Call(address, SessionManager.get_fee_token, contract="session manager", block=head)
         for address in addresses
     ]
-    answers = reads.try_read(ai.provider, *then, *tokens)
+    answers = ai.try_read(*then, *tokens)
     managers = iter(answers)
     for log in unknown:
         asked = (next(managers), next(managers))

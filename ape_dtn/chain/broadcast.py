@@ -23,9 +23,10 @@ from ape_dtn.chain.receipts import (
     poll_interval,
     transaction_count,
 )
-from ape_dtn.network import reverts
+from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.rpc import Failure
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -92,11 +93,11 @@ class Outbox:
 NO_OUTBOX = Outbox()
 
 
-def refusal_error(failure: Failure, about: reverts.ErrorContext, transaction_hash: str) -> DtnError:
+def refusal_error(failure: Failure, translate: Translate, transaction_hash: str) -> DtnError:
     """The error of a transaction that the endpoint did not take."""
     if failure.data:
         # Some chains run a transaction before they take it, and say at once that it reverts.
-        return reverts.failure_error(failure, about)
+        return failure_error(failure, translate)
     return TransactionRefused(failure.method, failure.message, transaction_hash)
 
 

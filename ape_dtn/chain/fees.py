@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.errors import NoMoneyForGas, SigningDeclined, WrongChain
-from ape_dtn.network import reverts
+from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
 from ape_dtn.types.rpc import Failure, Request, as_int
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -31,7 +32,7 @@ def price(
     provider: ProviderAPI,
     account: AccountAPI,
     transactions: Sequence[Transaction],
-    about: reverts.ErrorContext,
+    translate: Translate,
     rivals: Sequence[Signed],
 ) -> list[TransactionAPI]:
     """Ape transactions with nonce, gas and fees, for all or for none.
@@ -42,7 +43,7 @@ def price(
         DtnError: One would revert.
         NoMoneyForGas: The account cannot pay for all.
     """
-    market, limits = read_market(provider, str(account.address), transactions, about)
+    market, limits = read_market(provider, str(account.address), transactions, translate)
     for limit in limits:
         if isinstance(limit, DtnError):
             raise limit
@@ -75,7 +76,7 @@ def read_market(
     provider: ProviderAPI,
     sender: str,
     transactions: Sequence[Transaction],
-    about: reverts.ErrorContext,
+    translate: Translate,
 ) -> tuple[Market, list[int | DtnError]]:
     """The market, and each one's gas limit or why it would revert, in one HTTP request."""
     estimates: list[Request] = [
@@ -114,7 +115,7 @@ def read_market(
     market = Market(chain_id, nonce, balance, fees, confirmations)
     answers = iter(estimated)
     limits: list[int | DtnError] = [
-        _limit(transaction, next(answers), about)
+        _limit(transaction, next(answers), translate)
         if transaction.gas_limit is None
         else transaction.gas_limit
         for transaction in transactions
@@ -131,9 +132,9 @@ def in_parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
     yield answers[start:]
 
 
-def _limit(transaction: Transaction, estimated: Any, about: reverts.ErrorContext) -> int | DtnError:
+def _limit(transaction: Transaction, estimated: Any, translate: Translate) -> int | DtnError:
     if isinstance(estimated, Failure):
-        return reverts.failure_error(estimated, about)
+        return failure_error(estimated, translate)
     return transaction.limit_for(as_int(estimated))
 
 

@@ -11,10 +11,11 @@ from eth_utils import to_checksum_address
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.errors import NoContractAtAddress, RpcRefused
-from ape_dtn.network import reverts
+from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.types.abi import Event, Function, Log
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -57,22 +58,18 @@ class Call:
         return "eth_call", [{**call, "from": self.sender} if self.sender else call, block]
 
 
-def read(
-    provider: ProviderAPI, *calls: Call, about: reverts.ErrorContext = reverts.NO_CONTEXT
-) -> list[Any]:
+def read(provider: ProviderAPI, *calls: Call, translate: Translate = untranslated) -> list[Any]:
     """Makes view calls in one HTTP request and decodes what they return.
 
     Raises:
-        DtnError: The error of the first call that failed; see :mod:`ape_dtn.network.reverts`.
+        DtnError: The error of the first call that failed; see ``translate``.
     """
-    return expect_all(try_read(provider, *calls, about=about))
+    return expect_all(try_read(provider, *calls, translate=translate))
 
 
-def read_one(
-    provider: ProviderAPI, call: Call, about: reverts.ErrorContext = reverts.NO_CONTEXT
-) -> Any:
+def read_one(provider: ProviderAPI, call: Call, translate: Translate = untranslated) -> Any:
     """Makes one view call; see :func:`read`."""
-    (result,) = read(provider, call, about=about)
+    (result,) = read(provider, call, translate=translate)
     return result
 
 
@@ -88,18 +85,16 @@ def expect_all(results: list[Any]) -> list[Any]:
     return results
 
 
-def try_read(
-    provider: ProviderAPI, *calls: Call, about: reverts.ErrorContext = reverts.NO_CONTEXT
-) -> list[Any]:
+def try_read(provider: ProviderAPI, *calls: Call, translate: Translate = untranslated) -> list[Any]:
     """Makes view calls in one HTTP request, with an error in the place of each that failed."""
-    return decode_all(calls, rpc.ask(provider, [call.request for call in calls]), about)
+    return decode_all(calls, rpc.ask(provider, [call.request for call in calls]), translate)
 
 
 def decode_all(
-    calls: Sequence[Call], answers: Sequence[Any], about: reverts.ErrorContext = reverts.NO_CONTEXT
+    calls: Sequence[Call], answers: Sequence[Any], translate: Translate = untranslated
 ) -> list[Any]:
     """What calls returned that were asked beside other things, or their errors in their places."""
-    return [_decoded(call, answer, about) for call, answer in zip(calls, answers, strict=True)]
+    return [_decoded(call, answer, translate) for call, answer in zip(calls, answers, strict=True)]
 
 
 def logs(
@@ -199,9 +194,9 @@ def topic(value: int | bytes) -> str:
     return "0x" + data.hex()
 
 
-def _decoded(call: Call, answer: Any, about: reverts.ErrorContext) -> Any:
+def _decoded(call: Call, answer: Any, translate: Translate) -> Any:
     if isinstance(answer, Failure):
-        return reverts.failure_error(answer, about)
+        return failure_error(answer, translate)
     data = as_bytes(answer)
     try:
         # Ape has taught eth_abi to read a number from nothing.

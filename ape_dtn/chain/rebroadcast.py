@@ -28,11 +28,12 @@ from ape_dtn.chain.receipts import (
     transaction_count,
     used_by_others,
 )
-from ape_dtn.network import reverts
+from ape_dtn.chain.reverts import untranslated
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import DYNAMIC_FEE, Fees, Payload, payload_of
 from ape_dtn.types.rpc import SEND
 from ape_dtn.types.transactions import Transaction
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -51,7 +52,7 @@ def follow(
     provider: ProviderAPI,
     account: AccountAPI,
     signed: Sequence[Signed],
-    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    translate: Translate = untranslated,
     outbox: Outbox | None = None,
 ) -> dict[str, Receipt | DtnError | None]:
     """Follows to their end transactions that were signed before, and perhaps sent.
@@ -65,7 +66,7 @@ def follow(
         provider: The connection.
         account: Who signed them.
         signed: The transactions, those of one nonce in the order in which they were signed.
-        about: What they are about.
+        translate: Turns reverts into errors.
         outbox: What is kept of what is signed; with it, what the endpoint does not take is signed
             once more with the same nonce and higher fees.
 
@@ -91,7 +92,9 @@ def follow(
             if transaction := as_sent(provider, transaction_hash):
                 (one,) = (each for each in payments if each.hash == transaction_hash)
                 left.pop((one.sender, one.nonce), None)
-                found[transaction_hash] = outcome_of(provider, one.sender, raw, transaction, about)
+                found[transaction_hash] = outcome_of(
+                    provider, one.sender, raw, transaction, translate
+                )
         if not left:
             return found
         used = {
@@ -167,7 +170,7 @@ def send_replacement(
     """
     sender, nonce = same[-1].sender, same[-1].nonce
     payload = payload or payload_of(same[-1].raw)
-    market, _ = read_market(provider, sender, [], reverts.NO_CONTEXT)
+    market, _ = read_market(provider, sender, [], untranslated)
     fees = market.fees.outbidding(payload_of(each.raw).fees for each in same if each.raw)
     most = payload.value + payload.gas_limit * fees.max_fee
     if most > market.balance:
@@ -267,13 +270,13 @@ def _fill_until(
         rivals = resend_outstanding(provider, sender, outbox.outstanding(sender)) if outbox else []
         while (free := transaction_count(provider, sender, "pending")) < nonce:
             nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
-            market, _ = read_market(provider, sender, [nothing], reverts.NO_CONTEXT)
+            market, _ = read_market(provider, sender, [nothing], untranslated)
             at = replace(market, nonce=free).outbidding(rivals, 1)
             (empty,) = create_transactions(provider, account, at, [(nothing, EMPTY_GAS)])
             signed = signers.sign(account, empty)
             refusal = broadcast.send_signed(provider, sender, [signed]).get(signed.hash)
             if refusal and time.monotonic() > deadline:
-                raise broadcast.refusal_error(refusal, reverts.NO_CONTEXT, signed.hash)
+                raise broadcast.refusal_error(refusal, untranslated, signed.hash)
 
 
 def fill_nonce_gap(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eth_utils import to_checksum_address
@@ -14,11 +13,12 @@ from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.errors import ContractReverted, TransactionPending
 from ape_dtn.chain.fees import in_parts
 from ape_dtn.chain.finality import Evidence, final_block
-from ape_dtn.network import reverts
+from ape_dtn.chain.reverts import untranslated
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.reverts import Revert
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 from ape_dtn.types.transactions import Receipt, Transaction
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -46,13 +46,13 @@ def by_nonce(signed: Iterable[Signed]) -> dict[NonceKey, list[Signed]]:
 def succeeded(
     provider: ProviderAPI,
     signed: Sequence[Signed],
-    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    translate: Translate = untranslated,
 ) -> list[Receipt]:
     """The receipts of those that are mined and have succeeded, as it is now."""
     found = []
     for transaction_hash, raw in raw_receipts(provider, [each.hash for each in signed]).items():
         if transaction := as_sent(provider, transaction_hash):
-            outcome = outcome_of(provider, signed[0].sender, raw, transaction, about)
+            outcome = outcome_of(provider, signed[0].sender, raw, transaction, translate)
             if isinstance(outcome, Receipt):
                 found.append(outcome)
     return found
@@ -175,7 +175,7 @@ def wait_for_receipts(
     sender: str,
     hashes: Sequence[str],
     transactions: Sequence[Transaction],
-    about: reverts.ErrorContext,
+    translate: Translate,
 ) -> list[Receipt]:
     """All receipts, or the first error, which is given those from before it."""
     receipts: list[Receipt] = []
@@ -187,7 +187,7 @@ def wait_for_receipts(
             if transaction_hash not in landed:
                 break
             transaction = transactions[len(receipts)]
-            outcome = outcome_of(provider, sender, landed[transaction_hash], transaction, about)
+            outcome = outcome_of(provider, sender, landed[transaction_hash], transaction, translate)
             if isinstance(outcome, DtnError):
                 outcome.before = tuple(receipts)
                 raise outcome
@@ -207,7 +207,7 @@ def outcome_of(
     sender: str,
     raw: Any,
     transaction: Transaction,
-    about: reverts.ErrorContext,
+    translate: Translate,
 ) -> Receipt | DtnError:
     """The receipt of a mined transaction, or why it failed."""
     receipt = Receipt(
@@ -220,7 +220,7 @@ def outcome_of(
     )
     if as_int(raw["status"]) == 1:
         return receipt
-    return _why_it_failed(provider, sender, receipt, transaction, about)
+    return _why_it_failed(provider, sender, receipt, transaction, translate)
 
 
 def _why_it_failed(
@@ -228,7 +228,7 @@ def _why_it_failed(
     sender: str,
     receipt: Receipt,
     transaction: Transaction,
-    about: reverts.ErrorContext,
+    translate: Translate,
 ) -> DtnError:
     """The revert of a mined transaction is kept nowhere: it is found by calling it once more."""
     call = transaction.as_call(sender)
@@ -241,8 +241,7 @@ def _why_it_failed(
         except NoNetwork:  # that it failed is known all the same
             break
         if isinstance(answer, Failure) and answer.data:
-            revert = reverts.decode(answer.data, answer.message)
-            return reverts.to_error(replace(revert, transaction=receipt.transaction), about)
+            return translate(answer.data, answer.message, receipt.transaction)
     error = ContractReverted(f"transaction {receipt.transaction} failed")
     error.revert = Revert("", {}, b"", transaction=receipt.transaction)
     return error

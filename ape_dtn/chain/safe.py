@@ -20,9 +20,10 @@ from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.errors import NoContractAtAddress, NoMoneyForGas, OwnersMissing, SigningDeclined
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
-from ape_dtn.network import reverts
+from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.types.abi import Function
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -101,7 +102,7 @@ def executing(
     provider: ProviderAPI,
     safe: AccountAPI,
     made: Transaction,
-    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    translate: Translate = untranslated,
 ) -> tuple[AccountAPI, Transaction]:
     """Who sends what for a Safe to make a transaction: an owner, and the owner's transaction.
 
@@ -112,10 +113,10 @@ def executing(
         provider: The connection.
         safe: The Safe.
         made: What it is to make.
-        about: What that is about.
+        translate: Turns reverts into errors.
 
     Raises:
-        DtnError: A contract refuses it, by :mod:`ape_dtn.network.reverts`.
+        DtnError: A contract refuses it, by ``translate``.
         NoMoneyForGas: The Safe lacks the coin that goes with it.
         OwnersMissing: Ape has the accounts of too few owners.
         SigningDeclined: An owner did not sign.
@@ -128,7 +129,7 @@ def executing(
     here = _accounts_of(provider, safe, owners)
     if len(here) < threshold:
         raise OwnersMissing(address, threshold, list(here))
-    richest_first = _tried(provider, address, made, here, about)
+    richest_first = _tried(provider, address, made, here, translate)
     sender, others = richest_first[0], richest_first[1:threshold]
     # That is what MultiSendCallOnly is for, and nothing else is ever run as the Safe's own code.
     operation, value = (_DELEGATE_CALL, 0) if _makes_all(made) else (_CALL, made.value)
@@ -172,7 +173,7 @@ def _tried(
     safe: str,
     made: Transaction,
     owners: Iterable[str],
-    about: reverts.ErrorContext,
+    translate: Translate,
 ) -> list[str]:
     """The owners by how much coin they have, if the Safe could make the transaction.
 
@@ -190,7 +191,7 @@ def _tried(
         raise NoMoneyForGas(safe, made.value, has)
     failure = _simulated(outcome) if _makes_all(made) else outcome
     if isinstance(failure, Failure):
-        raise reverts.failure_error(failure, about)
+        raise failure_error(failure, translate)
     coin = dict(zip(owners, coins, strict=True))
     return sorted(coin, key=lambda each: coin[each], reverse=True)
 

@@ -27,11 +27,12 @@ from ape_dtn.chain.receipts import (
     raw_receipts,
     wait_for_receipts,
 )
+from ape_dtn.chain.reverts import untranslated
 from ape_dtn.chain.safe import executing, is_safe
-from ape_dtn.network import reverts
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.rpc import SEND, as_bytes
 from ape_dtn.types.transactions import Signed, Transaction
+from ape_dtn.types.translate import Translate
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -50,20 +51,20 @@ def send(
     provider: ProviderAPI,
     account: AccountAPI,
     transaction: Transaction,
-    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    translate: Translate = untranslated,
     outbox: Outbox = broadcast.NO_OUTBOX,
 ) -> Receipt:
     """Sends a transaction and waits until it is mined and confirmed.
 
     Raises:
-        DtnError: The contract refuses it, by :mod:`ape_dtn.network.reverts`, before or after
+        DtnError: The contract refuses it, by ``translate``, before or after
             mining.
         NoMoneyForGas: The account cannot pay for its value and gas. Nothing was sent.
         SigningDeclined: The account did not sign. Nothing was sent.
         TransactionRefused: It is signed, and the endpoint does not take it.
         TransactionPending: It was sent and is not mined in time.
     """
-    (receipt,) = send_together(provider, account, [transaction], about, outbox)
+    (receipt,) = send_together(provider, account, [transaction], translate, outbox)
     return receipt
 
 
@@ -71,7 +72,7 @@ def send_together(
     provider: ProviderAPI,
     account: AccountAPI,
     transactions: Sequence[Transaction],
-    about: reverts.ErrorContext = reverts.NO_CONTEXT,
+    translate: Translate = untranslated,
     outbox: Outbox = broadcast.NO_OUTBOX,
     instead_of: Signed | None = None,
 ) -> list[Receipt]:
@@ -84,7 +85,7 @@ def send_together(
         provider: The connection.
         account: Who signs.
         transactions: The transactions.
-        about: What they are about.
+        translate: Turns reverts into errors.
         outbox: What is kept of what is signed.
         instead_of: A transaction that was signed before and that no endpoint takes: the first of
             these has to have its nonce, so that only one of the two can be mined, and pays more.
@@ -97,7 +98,7 @@ def send_together(
     if is_safe(account):
         if instead_of is not None:  # which of its owners sends is not the same each time
             raise TransactionPending(instead_of.hash)
-        return _send_by_owners(provider, account, transactions, about, outbox)
+        return _send_by_owners(provider, account, transactions, translate, outbox)
     assert all(transaction.gas_limit is not None for transaction in transactions[1:])
     sender = str(account.address)
     sent: list[str] = []
@@ -109,15 +110,15 @@ def send_together(
                 )
                 if instead_of is not None:
                     rivals.append(instead_of)
-                priced = price(provider, account, transactions, about, rivals)
+                priced = price(provider, account, transactions, translate, rivals)
                 if instead_of is not None and priced[0].nonce != instead_of.nonce:
                     raise TransactionPending(instead_of.hash)
-                if _send_in_order(provider, account, priced, sent, about, outbox):
+                if _send_in_order(provider, account, priced, sent, translate, outbox):
                     break
         else:
             what = f"another program sends from {sender}"
             raise TransactionRefused(SEND, what)
-        return wait_for_receipts(provider, sender, sent, transactions, about)
+        return wait_for_receipts(provider, sender, sent, transactions, translate)
     except (KeyboardInterrupt, SystemExit):
         if sent:
             broadcast.warn_interrupted(sent)
@@ -128,7 +129,7 @@ def _send_by_owners(
     provider: ProviderAPI,
     safe: AccountAPI,
     transactions: Sequence[Transaction],
-    about: reverts.ErrorContext,
+    translate: Translate,
     outbox: Outbox,
 ) -> list[Receipt]:
     """What a Safe makes is a transaction of one of its owners, and waits for the one before."""
@@ -137,8 +138,8 @@ def _send_by_owners(
         try:
             with nonces.nonce_lock(provider, str(safe.address)):  # it counts on when it is mined
                 rebroadcast.wait_for_owners(provider, safe, outbox)
-                owner, made = executing(provider, safe, transaction, about)
-                receipts.append(send(provider, owner, made, about, outbox.at(place)))
+                owner, made = executing(provider, safe, transaction, translate)
+                receipts.append(send(provider, owner, made, translate, outbox.at(place)))
         except DtnError as err:
             err.before = tuple(receipts)
             raise
@@ -149,7 +150,7 @@ def send_each(
     provider: ProviderAPI,
     account: AccountAPI,
     transactions: Sequence[Transaction],
-    about: reverts.ErrorContext,
+    translate: Translate,
     on_result: Callable[[int, Receipt | DtnError], None],
     outbox: Outbox = broadcast.NO_OUTBOX,
 ) -> None:
@@ -161,7 +162,7 @@ def send_each(
         provider: The connection.
         account: Who signs all of them.
         transactions: The transactions; each one's gas is estimated on the state as it is now.
-        about: What they are about.
+        translate: Turns reverts into errors.
         on_result: Called once for each, with its place and what became of it.
         outbox: What is kept of what is signed.
 
@@ -184,7 +185,7 @@ def send_each(
                 last = {place for place in places if not left[place]}
                 try:
                     window_of = _Window(window, last, flying, on_result, outbox)
-                    waiting[:0] = _send_window(provider, account, window_of, about)
+                    waiting[:0] = _send_window(provider, account, window_of, translate)
                 except DtnError as err:  # of these, nothing was sent
                     if places[0] == 0 and left[0] == broadcast.NONCE_ATTEMPTS - 1:
                         raise
@@ -197,7 +198,7 @@ def send_each(
                 place = flying.pop(transaction_hash)
                 on_result(
                     place,
-                    outcome_of(provider, str(account.address), raw, transactions[place], about),
+                    outcome_of(provider, str(account.address), raw, transactions[place], translate),
                 )
             if landed:
                 deadline = deadline_of(provider)
@@ -225,7 +226,7 @@ def _send_in_order(
     account: AccountAPI,
     priced: Sequence[TransactionAPI],
     sent: list[str],
-    about: reverts.ErrorContext,
+    translate: Translate,
     outbox: Outbox,
 ) -> bool:
     """Sends one after another, and adds to `sent` what was, or may have been, taken.
@@ -246,10 +247,12 @@ def _send_in_order(
                 sent.append(txn.hash)
                 continue
             if sent:
-                raise PartlySent(sent, broadcast.refusal_error(failure, about, txn.hash).message)
+                raise PartlySent(
+                    sent, broadcast.refusal_error(failure, translate, txn.hash).message
+                )
             nonce = broadcast.nonce_state(provider, str(account.address), txn, outbox.evidence)
             if nonce is NonceState.FREE:
-                raise broadcast.refusal_error(failure, about, txn.hash)
+                raise broadcast.refusal_error(failure, translate, txn.hash)
             if nonce is NonceState.USED_BY_ANOTHER:
                 return False
             sent.append(txn.hash)
@@ -307,7 +310,7 @@ class _Window:
 
 
 def _send_window(
-    provider: ProviderAPI, account: AccountAPI, window: _Window, about: reverts.ErrorContext
+    provider: ProviderAPI, account: AccountAPI, window: _Window, translate: Translate
 ) -> list[int]:
     """Sends many at once, adds the place of each that was sent, tells of the others.
 
@@ -323,7 +326,7 @@ def _send_window(
     if not signers.signs_raw(account):
         for place, transaction in window.transactions.items():
             try:
-                sent = send(provider, account, transaction, about, outbox.at(place))
+                sent = send(provider, account, transaction, translate, outbox.at(place))
                 window.on_result(place, sent)
             except DtnError as err:
                 window.on_result(place, err)
@@ -331,7 +334,7 @@ def _send_window(
     with nonces.nonce_lock(provider, sender):
         rivals = rebroadcast.resend_outstanding(provider, sender, outbox.outstanding(sender))
         many = list(window.transactions.values())
-        market, limits = read_market(provider, sender, many, about)
+        market, limits = read_market(provider, sender, many, translate)
         limited: dict[int, tuple[Transaction, int]] = {}
         for (place, transaction), limit in zip(window.transactions.items(), limits, strict=True):
             if isinstance(limit, DtnError):
@@ -355,7 +358,7 @@ def _send_window(
                     anew.append(place)
                 else:
                     failure = refused[transaction_hash]
-                    failed[place] = broadcast.refusal_error(failure, about, transaction_hash)
+                    failed[place] = broadcast.refusal_error(failure, translate, transaction_hash)
             taken = [txn.nonce for txn in signed.values() if txn.hash not in refused]
             highest = max(taken, default=0)
             for place, txn in signed.items():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from ape_dtn.answers.diagnosis import pending_on
-from ape_dtn.chain import reads
 from ape_dtn.chain.reads import Call
 from ape_dtn.client.errors import RequestsPending
 from ape_dtn.client.request import to_request
@@ -262,8 +261,7 @@ class DtnSession:
         after: list[Any] = []
         # Ids and balances are two views: a block between them could pair them wrongly.
         while before != after:
-            symbol, decimals, *found = reads.read(
-                ai.provider,
+            symbol, decimals, *found = ai.read(
                 *token_calls(contracts.fee_token),
                 *id_calls,
                 *session_calls,
@@ -304,7 +302,7 @@ class DtnSession:
     def is_open(self) -> bool:
         """Whether it can be used and closed."""
         call = session_call(self.ai.contracts().session_manager, self.id)
-        owner, _ = reads.read_one(self.ai.provider, call)
+        owner, _ = self.ai.read_one(call)
         return exists(owner)
 
     def draft(
@@ -594,8 +592,7 @@ class DtnSession:
     def _look(self) -> tuple[Contracts, Token, str, int]:
         """The contracts, the token, and the session's owner and balance, in two HTTP requests."""
         contracts = self.ai.contracts()
-        symbol, decimals, (owner, balance) = reads.read(
-            self.ai.provider,
+        symbol, decimals, (owner, balance) = self.ai.read(
             *token_calls(contracts.fee_token),
             session_call(contracts.session_manager, self.id),
         )

@@ -15,7 +15,7 @@ from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.networks import name as network_name
 from ape_dtn.chain.reads import Call
 from ape_dtn.client.ai import DtnAi
-from ape_dtn.network import deployments
+from ape_dtn.network import deployments, reverts
 from ape_dtn.network.abi import ModelManager, Router
 from ape_dtn.node.node import DtnNode
 from ape_dtn.node.registration import registering, take
@@ -129,7 +129,7 @@ def create_token(provider: ProviderAPI, owner: AccountAPI, fee_token: FeeToken) 
 def fund(provider: ProviderAPI, payer: AccountAPI, token: str, to: str, units: int) -> None:
     """Mints test tokens, in the token's smallest units."""
     mint = Function("mint(address,uint256)")
-    transactions.send(provider, payer, contract_call(token, mint, to, units))
+    transactions.send(provider, payer, contract_call(token, mint, to, units), reverts.NO_CONTEXT)
 
 
 # A view that shows whether a call was made, and what it returns then.
@@ -199,7 +199,9 @@ class _AtOnce:
     def call(
         self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()
     ) -> None:
-        transactions.send(self.provider, self.owner, contract_call(to, function, *args))
+        transactions.send(
+            self.provider, self.owner, contract_call(to, function, *args), reverts.NO_CONTEXT
+        )
 
 
 def _register_models(ai: DtnAi, owner: AccountAPI) -> None:
@@ -208,8 +210,8 @@ def _register_models(ai: DtnAi, owner: AccountAPI) -> None:
         register = contract_call(
             manager, ModelManager.register_model_api, "api.system", api, *SPECS[api]
         )
-        transactions.send(ai.provider, owner, register)
+        transactions.send(ai.provider, owner, register, reverts.NO_CONTEXT)
         for name in names:
             arguments = ("model.system", name, f"api.system.{api}")
             model = contract_call(manager, ModelManager.register_model, *arguments)
-            transactions.send(ai.provider, owner, model)
+            transactions.send(ai.provider, owner, model, reverts.NO_CONTEXT)

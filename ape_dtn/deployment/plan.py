@@ -25,6 +25,7 @@ from ape_dtn.deployment.assemble import (
     Variant,
     put_together,
 )
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ModelManager
 from ape_dtn.network.client_contract import DEPLOYER
 from ape_dtn.types.abi import Function
@@ -268,7 +269,7 @@ def _is_there(effect: Effect | str, answer: Any) -> bool:
     if isinstance(effect, str):
         return not isinstance(answer, Failure) and bool(as_bytes(answer))
     call, expected = effect
-    (found,) = reads.decode_all([call], [answer])
+    (found,) = reads.decode_all([call], [answer], reverts.NO_CONTEXT)
     if isinstance(found, DtnError):
         return False
     return bool(found != expected.value if isinstance(expected, Not) else found == expected)

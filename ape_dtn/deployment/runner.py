@@ -13,6 +13,7 @@ from ape_dtn.chain.errors import NoContractAtAddress, RpcRefused, TransactionRef
 from ape_dtn.chain.reads import Call
 from ape_dtn.chain.transactions import send, send_together
 from ape_dtn.deployment.plan import OWNER, PENDING_OWNER, Plan, Step
+from ape_dtn.network import reverts
 from ape_dtn.network.client_contract import DEPLOYER
 from ape_dtn.requests import gas
 from ape_dtn.types.errors import DtnError
@@ -65,7 +66,7 @@ def look(provider: ProviderAPI, planned: Plan) -> list[dict[str, Any]]:
         runs = to_checksum_address(as_bytes(rpc.expect(slot)).rjust(32, b"\0")[12:])
         owner, offered = (
             None if isinstance(owner, DtnError) or owner == NOBODY else str(owner)
-            for owner in reads.decode_all(views, answers)
+            for owner in reads.decode_all(views, answers, reverts.NO_CONTEXT)
         )
         found.append(
             {
@@ -136,7 +137,9 @@ def follow(provider: ProviderAPI, account: AccountAPI, record: Record) -> Signed
         TransactionPending: Something is not mined in time.
     """
     refused = None
-    for transaction, outcome in rebroadcast.follow(provider, account, record.open).items():
+    for transaction, outcome in rebroadcast.follow(
+        provider, account, record.open, reverts.NO_CONTEXT
+    ).items():
         if isinstance(outcome, Receipt):
             record.mine(outcome)
         elif isinstance(outcome, TransactionRefused):
@@ -176,8 +179,9 @@ def take(
             provider,
             account,
             [step.transaction],
-            outbox=Outbox(on_signed),
-            instead_of=instead_of,
+            reverts.NO_CONTEXT,
+            Outbox(on_signed),
+            instead_of,
         )
         instead_of = None
         record.mine(receipt)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import Call
 from ape_dtn.client.ai import DtnAi
 from ape_dtn.deployment import assemble
@@ -147,7 +147,7 @@ def fund(ai: DtnAi, cast: Cast, *, forked: bool) -> Token:
 def balances(ai: DtnAi, token: Token, cast: Cast) -> dict[str, Amount]:
     """What the accounts hold of the fee token, by what they are called."""
     calls = [Call(token.address, ERC20.balance_of, (each,)) for each in cast.funded.values()]
-    held = reads.read(ai.provider, *calls)
+    held = ai.read(*calls)
     return {alias: token.units(units) for alias, units in zip(cast.funded, held, strict=True)}
 
 

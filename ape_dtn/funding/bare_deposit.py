@@ -61,7 +61,7 @@ def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Re
         head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
         block = max(head, deposited.block_number)
         start = Call(ai.router, Router.start_user_session, (), "router", entry.account, block)
-        (outcome,) = reads.try_read(ai.provider, start)
+        (outcome,) = ai.try_read(start)
     except NoNetwork:
         return DepositWaiting(deposit, deposited.transaction)
     if isinstance(outcome, NothingDeposited):

@@ -17,7 +17,7 @@ from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.funding import batch, signatures
 from ape_dtn.funding.errors import MethodUnavailable, UnsafeDeposit
-from ape_dtn.network import client_contract
+from ape_dtn.network import client_contract, reverts
 from ape_dtn.network.abi import ERC20, Client, Delegate, Router
 from ape_dtn.network.context import Network
 from ape_dtn.network.deployments import is_fork
@@ -302,7 +302,7 @@ def _see(ai: Network, account: AccountAPI, contracts: Contracts, wanted: Method 
     theirs = client_contract.client_of(owner)
     held = (*token_calls(token), Call(token, ERC20.balance_of, (owner,), contract="fee token"))
     if wanted is Method.TWO_STEP:
-        symbol, decimals, balance = reads.read(ai.provider, *held)
+        symbol, decimals, balance = ai.read(*held)
         return _Seen(owner, theirs, Token(token, symbol, decimals), balance)
     places = (
         owner,
@@ -325,7 +325,7 @@ def _see(ai: Network, account: AccountAPI, contracts: Contracts, wanted: Method 
         ],
     )
     codes = [as_bytes(rpc.expect(code)) for code in answers[: len(places)]]
-    decoded = reads.decode_all(views, answers[len(places) :])
+    decoded = reads.decode_all(views, answers[len(places) :], reverts.NO_CONTEXT)
     for needed in decoded[:4]:
         if isinstance(needed, DtnError):
             raise needed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import reads
 from ape_dtn.chain.errors import ContractReverted, NoContractAtAddress
@@ -14,6 +14,7 @@ from ape_dtn.network import deployments, registry
 from ape_dtn.network.abi import ModelManager, Router
 from ape_dtn.network.errors import ModelNotFound, NodeNotFound, NodesNotListed
 from ape_dtn.network.registry import Contracts
+from ape_dtn.network.reverts import NO_CONTEXT, ErrorContext
 from ape_dtn.types.amount import Token
 from ape_dtn.types.errors import NoAccount, NoNetwork
 from ape_dtn.types.ids import Names, id_of, is_name
@@ -78,6 +79,18 @@ class Network:
 
         return configured()
 
+    def read(self, *calls: Call, about: ErrorContext = NO_CONTEXT) -> list[Any]:
+        """Makes view calls in one HTTP request; see :func:`ape_dtn.chain.reads.read`."""
+        return reads.read(self.provider, *calls, translate=about)
+
+    def read_one(self, call: Call, about: ErrorContext = NO_CONTEXT) -> Any:
+        """Makes one view call; see :func:`ape_dtn.chain.reads.read`."""
+        return reads.read_one(self.provider, call, about)
+
+    def try_read(self, *calls: Call, about: ErrorContext = NO_CONTEXT) -> list[Any]:
+        """Makes view calls in one HTTP request, with an error in the place of each that failed."""
+        return reads.try_read(self.provider, *calls, translate=about)
+
     def signer(self, account: AccountAPI | None = None) -> AccountAPI:
         """Who signs: the account that is given, else that of this object, else Ape's default.
 
@@ -106,14 +119,14 @@ class Network:
         )
         calls = [Call(self.router, function, contract="router") for function in functions]
         try:
-            return Contracts(*reads.read(self.provider, *calls))
+            return Contracts(*self.read(*calls))
         except ContractReverted as err:  # a contract that has no such functions
             raise NoContractAtAddress(self.router, "router") from err
 
     def token(self, contracts: Contracts | None = None) -> Token:
         """The fee token, in two HTTP requests, or one where the contracts were just read."""
         token = (contracts or self.contracts()).fee_token
-        return Token(token, *reads.read(self.provider, *registry.token_calls(token)))
+        return Token(token, *self.read(*registry.token_calls(token)))
 
     def model(self, name: str, contracts: Contracts | None = None) -> Model:
         """A model by its full name or id, in two HTTP requests, or one as with :meth:`token`.
@@ -160,9 +173,7 @@ class Network:
         """
         manager = self.contracts().node_manager
         node_id = id_of(name, "node")
-        found = registry.to_node(
-            name, *reads.read(self.provider, *registry.node_calls(manager, node_id))
-        )
+        found = registry.to_node(name, *self.read(*registry.node_calls(manager, node_id)))
         if found is None:
             raise NodeNotFound(name)
         return found
@@ -181,7 +192,7 @@ class Network:
         found_models = [self.model(model, contracts)] if model else self.models(contracts)
         serving: list[bytes] = []
         calls = [registry.serving_call(contracts, each.id) for each in found_models]
-        results = reads.try_read(self.provider, *calls)
+        results = self.try_read(*calls)
         for each, result in zip(found_models, results, strict=True):
             listed = registry.to_serving(result)
             if listed is None:
@@ -194,7 +205,7 @@ class Network:
         calls = [
             call for node_id in ids for call in registry.node_calls(contracts.node_manager, node_id)
         ]
-        answers = iter(reads.read(self.provider, *calls)) if calls else iter(())
+        answers = iter(self.read(*calls)) if calls else iter(())
         names = self.names()
         found = (registry.to_node(names.of(each), next(answers), next(answers)) for each in ids)
         return [node for node in found if node]
@@ -211,5 +222,5 @@ class Network:
         calls = [
             call for model_id in ids.values() for call in registry.model_calls(manager, model_id)
         ]
-        answers = iter(reads.read(self.provider, *calls))
+        answers = iter(self.read(*calls))
         return [registry.to_model(name, next(answers), next(answers)) for name in ids]

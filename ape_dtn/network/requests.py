@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain import reads
 from ape_dtn.chain.reads import Call
 from ape_dtn.network.abi import Router
 from ape_dtn.network.errors import RequestNotFound
@@ -120,7 +119,7 @@ def read_records(ai: Network, request_ids: list[bytes]) -> list[Record]:
     """
     if not request_ids:
         return []
-    raw = reads.read(ai.provider, *(record_call(ai, each) for each in request_ids))
+    raw = ai.read(*(record_call(ai, each) for each in request_ids))
     return [
         _there(request_id, to_record(each))
         for request_id, each in zip(request_ids, raw, strict=True)

@@ -6,13 +6,13 @@ selector alone, never by the address that was called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eth_abi.exceptions import DecodingError
-
-from ape_dtn.chain.errors import ContractReverted, RpcRefused
+from ape_dtn.chain import reverts
+from ape_dtn.chain.errors import ContractReverted
+from ape_dtn.chain.reverts import BUILT_IN
 from ape_dtn.network.abi import ERC20, Client, SessionManager, members
 from ape_dtn.network.errors import (
     CallbackGasMissing,
@@ -35,24 +35,19 @@ if TYPE_CHECKING:
     from ape_dtn.types.amount import Token
 
 
-REASON = Error("Error(string reason)")
-PANIC = Error("Panic(uint256 code)")
-
-_KNOWN: dict[bytes, Error] = {
-    error.selector: error
-    for error in (
-        *members(SessionManager, Error).values(),
-        *members(ERC20, Error).values(),
-        *members(Client, Error).values(),
-        REASON,
-        PANIC,
-    )
+KNOWN: Mapping[bytes, Error] = {
+    **{
+        error.selector: error
+        for interface in (SessionManager, ERC20, Client)
+        for error in members(interface, Error).values()
+    },
+    **BUILT_IN,
 }
 
 
 @dataclass(frozen=True)
 class ErrorContext:
-    """What an operation was about, for errors that do not say it themselves.
+    """Turns reverts into errors, which say what an operation was about where reverts do not.
 
     Attributes:
         session_id: The session that it used.
@@ -66,19 +61,17 @@ class ErrorContext:
     model: str | None = None
     token: Token | None = None
 
+    def __call__(self, data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
+        """The error of a revert; see :class:`ape_dtn.types.translate.Translate`."""
+        return to_error(decode(data, message, transaction), self)
+
 
 NO_CONTEXT = ErrorContext()
 
 
 def decode(data: bytes, message: str = "", transaction: str | None = None) -> Revert:
-    """Names what a contract reverted with, as far as it is known."""
-    known = _KNOWN.get(data[:4])
-    if known is not None:
-        try:
-            return Revert(known.name, known.decode(data[4:]), data, message, transaction)
-        except (DecodingError, ValueError):  # another error that happens to share the selector
-            pass
-    return Revert("", {}, data, message, transaction)
+    """Names what a contract of the network reverted with, as far as it is known."""
+    return reverts.decode(data, message, transaction, KNOWN)
 
 
 def to_error(revert: Revert, about: ErrorContext = NO_CONTEXT) -> DtnError:
@@ -92,9 +85,7 @@ def to_error(revert: Revert, about: ErrorContext = NO_CONTEXT) -> DtnError:
 
 def failure_error(failure: Failure, about: ErrorContext = NO_CONTEXT) -> DtnError:
     """The error of a call or an estimate that failed: a contract's, or the endpoint's own."""
-    if failure.data is None:
-        return RpcRefused(failure.method, failure.message)
-    return to_error(decode(failure.data, failure.message), about)
+    return reverts.failure_error(failure, about)
 
 
 def _insufficient(revert: Revert, about: ErrorContext) -> DtnError:

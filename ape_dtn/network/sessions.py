@@ -69,7 +69,7 @@ def explained(ai: Network, session_id: int, caller: str) -> Iterator[None]:
         yield
     except SessionNotFound as err:
         manager = ai.contracts().session_manager
-        owner, _ = reads.read_one(ai.provider, session_call(manager, session_id))
+        owner, _ = ai.read_one(session_call(manager, session_id))
         try:
             check(ai, manager, session_id, owner, caller)
         except SessionNotFound as why:

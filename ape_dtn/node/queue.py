@@ -13,6 +13,7 @@ from eth_utils import keccak
 
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.reads import Call
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import Router
 from ape_dtn.network.errors import NodeNotFound
 from ape_dtn.network.registry import model_calls, node_calls, to_model, to_node
@@ -233,7 +234,7 @@ class RequestQueue:
         """
         contracts = self.ai.contracts()
         calls = node_calls(contracts.node_manager, self.node_id)
-        node = to_node(self.name, *reads.read(self.ai.provider, *calls))
+        node = to_node(self.name, *self.ai.read(*calls))
         if node is None:
             raise NodeNotFound(self.name)
         self.session_manager = contracts.session_manager
@@ -266,7 +267,7 @@ class RequestQueue:
             questions.append(("eth_getTransactionReceipt", [self._unseen]))
         latest, count, *seen = rpc.ask(self.ai.provider, questions)
         head = _to_head(rpc.expect(latest))
-        (total,) = reads.decode_all([length], [count])
+        (total,) = reads.decode_all([length], [count], reverts.NO_CONTEXT)
         if isinstance(total, DtnError):
             raise total
         self._total = total
@@ -289,7 +290,7 @@ class RequestQueue:
 
     def _ids(self, start: int, end: int) -> list[bytes]:
         page = Call(self.ai.router, Router.get_pending_requests, (start, end), contract="router")
-        return list(reads.read_one(self.ai.provider, page))
+        return list(self.ai.read_one(page))
 
     def _checked(self) -> Registration:
         """What the node takes now. Where that has changed, what was passed over may be open."""
@@ -351,7 +352,7 @@ def models_of(
     known = known or {}
     unknown = [each for each in ids if each not in known]
     calls = [call for each in unknown for call in model_calls(contracts.model_manager, each)]
-    answers = iter(reads.read(ai.provider, *calls)) if calls else iter(())
+    answers = iter(ai.read(*calls)) if calls else iter(())
     found = {each: known[each] for each in ids if each in known}
     names = ai.names()
     for each in unknown:

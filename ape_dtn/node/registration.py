@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ape_dtn.chain import reads, transactions
+from ape_dtn.chain import transactions
 from ape_dtn.chain.errors import ContractReverted
 from ape_dtn.chain.reads import Call
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import NodeManager
 from ape_dtn.network.errors import ModelNotFound, NodeNotFound, NotNodeOwner
 from ape_dtn.network.registry import node_calls, to_node
@@ -125,7 +126,10 @@ def changing_status(ai: Network, account: AccountAPI, name: str, is_active: bool
 
 def take(ai: Network, account: AccountAPI, steps: Iterable[Step]) -> list[Receipt]:
     """Sends what is missing, each after the one before is mined."""
-    return [transactions.send(ai.provider, account, step.transaction) for step in steps]
+    return [
+        transactions.send(ai.provider, account, step.transaction, reverts.NO_CONTEXT)
+        for step in steps
+    ]
 
 
 _USER, _NODE = NodeManager.register_user, NodeManager.register_node
@@ -141,7 +145,7 @@ def _parts(name: str) -> tuple[str, str]:
 
 def _node(ai: Network, contracts: Contracts, name: str) -> Node | None:
     calls = node_calls(contracts.node_manager, id_of(name, "node"))
-    return to_node(name, *reads.read(ai.provider, *calls))
+    return to_node(name, *ai.read(*calls))
 
 
 def _own_node(ai: Network, contracts: Contracts, name: str, account: AccountAPI) -> Node:
@@ -170,7 +174,7 @@ def _check_user(ai: Network, manager: str, owner: str, user: str) -> None:
 
 def _refuses(ai: Network, call: Call, reason: str) -> bool:
     """Whether the contracts would refuse something for a reason; another one is raised."""
-    (found,) = reads.try_read(ai.provider, call)
+    (found,) = ai.try_read(call)
     if isinstance(found, ContractReverted) and found.revert:
         if found.revert.fields.get("reason") == reason:
             return True

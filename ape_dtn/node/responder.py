@@ -304,7 +304,7 @@ class Responder:
         found, estimated = rpc.ask(self.ai.provider, [record.request, estimate])
         if not is_revert(estimated):
             return None
-        (raw,) = reads.expect_all(reads.decode_all([record], [found]))
+        (raw,) = reads.expect_all(reads.decode_all([record], [found], reverts.NO_CONTEXT))
         there = to_record(raw)
         if there is None:
             raise RequestNotFound(as_hex(task.request_id))
@@ -355,7 +355,7 @@ class Responder:
             (fresh if is_known else doubtful).append(each)
         calls = [record_call(self.ai, each.task.request_id) for each in doubtful]
         try:
-            records = [to_record(raw) for raw in reads.read(self.ai.provider, *calls)]
+            records = [to_record(raw) for raw in self.ai.read(*calls)]
         except DtnError as err:
             again += [once_more(each, err) for each in doubtful]
             return fresh
@@ -384,7 +384,7 @@ class Responder:
             return fresh, []
         signed = [each.signed for each in known.values() if each.signed]
         try:
-            found = rebroadcast.follow(self.ai.provider, self.worker, signed)
+            found = rebroadcast.follow(self.ai.provider, self.worker, signed, reverts.NO_CONTEXT)
         except (NoNetwork, TransactionPending) as err:
             return fresh, [once_more(each, err) for each in known.values()]
         for transaction, outcome in found.items():

@@ -64,7 +64,7 @@ class Response:
     def data(self) -> bytes:
         """What the target was called with."""
         call = reads.Call(self.router, Router.get_request, (self.request_id,), contract="router")
-        on_success, on_failure, _ = reads.read_one(self.fork.provider, call)[6]
+        on_success, on_failure, _ = reads.read_one(self.fork.provider, call, reverts.NO_CONTEXT)[6]
         chosen = on_success if self.status is Status.SUCCESS else on_failure
         return bytes(chosen) + self.request_id
 

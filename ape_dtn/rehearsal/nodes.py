@@ -7,7 +7,7 @@ from dataclasses import replace
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.answers.diagnosis import BlockContext, candidates, may_answer
-from ape_dtn.chain import reads, rpc
+from ape_dtn.chain import rpc
 from ape_dtn.client.ai import DtnAi
 from ape_dtn.network.abi import NodeManager
 from ape_dtn.network.errors import NodeNotFound, NodesNotListed
@@ -101,7 +101,7 @@ def _made(ai: DtnAi, fork: Fork, name: str, model: bytes) -> Node:
 
 
 def _read(ai: DtnAi, manager: str, name: str) -> Node | None:
-    return to_node(name, *reads.read(ai.provider, *node_calls(manager, id_of(name, "node"))))
+    return to_node(name, *ai.read(*node_calls(manager, id_of(name, "node"))))
 
 
 def _send(fork: Fork, sender: str, transaction: Transaction) -> None:

@@ -342,7 +342,9 @@ class _Run:
     def _model(self, record: Record) -> Model:
         manager = self.ai.contracts().model_manager
         name = self.ai.names().of(record.model_id)
-        answers = reads.read(self.fork.provider, *model_calls(manager, record.model_id))
+        answers = reads.read(
+            self.fork.provider, *model_calls(manager, record.model_id), translate=reverts.NO_CONTEXT
+        )
         model = to_model(name, *answers)
         assert model is not None, "the router lets no request name a model that is not there"
         return model

@@ -137,7 +137,7 @@ def read_preflight(
         ),
     ]
     lists = [] if is_known else [serving_call(contracts, each) for each in model_ids.values()]
-    results = reads.try_read(ai.provider, *calls, *lists)
+    results = ai.try_read(*calls, *lists)
     answers = iter(reads.expect_all(results[: len(calls)]))
     token = Token(contracts.fee_token, next(answers), next(answers))
     owner, balance = next(answers)
@@ -190,7 +190,7 @@ def _nodes(ai: Network, contracts: Contracts, ids: Iterable[Sequence[bytes]]) ->
     if not wanted:
         return {}
     calls = [call for each in wanted for call in node_calls(contracts.node_manager, each)]
-    answers, names = iter(reads.read(ai.provider, *calls)), ai.names()
+    answers, names = iter(ai.read(*calls)), ai.names()
     found = (to_node(names.of(each), next(answers), next(answers)) for each in wanted)
     return {node.id: node for node in found if node}
 

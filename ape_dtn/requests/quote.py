@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from ape_dtn.chain import reads, rpc
+from ape_dtn.chain import rpc
 from ape_dtn.chain.reads import Call
 from ape_dtn.funding import methods
 from ape_dtn.journal.errors import OverLimit
@@ -263,10 +263,10 @@ def _sizes_of_answers(ai: Network) -> Mapping[tuple[bytes, CallType], Sequence[i
     Over IPFS the chain has the content's identifier alone, and so no size.
     """
     length = Call(ai.router, Router.get_completed_requests_length, contract="router")
-    completed = reads.read_one(ai.provider, length)
+    completed = ai.read_one(length)
     page = max(completed - ANSWERS_LOOKED_AT, 0), completed
     latest = Call(ai.router, Router.get_completed_requests, page, "router")
-    ids = list(dict.fromkeys(reads.read_one(ai.provider, latest)))
+    ids = list(dict.fromkeys(ai.read_one(latest)))
     sizes: dict[tuple[bytes, CallType], list[int]] = {}
     for record in reversed(read_records(ai, ids)):
         if record.status is Status.SUCCESS and record.call_type is CallType.DIRECT:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.errors import NoContractAtAddress
 from ape_dtn.client.ai import DtnAi
-from ape_dtn.network import client_contract
+from ape_dtn.network import client_contract, reverts
 from ape_dtn.network.abi import ERC20, Client
 from ape_dtn.rescue.errors import ConsentMissing, NoRemedy
 from ape_dtn.rescue.explain import explain
@@ -124,9 +124,12 @@ class DtnRescue:
         assert finding.amount is not None
         provider, token = self.ai.provider, finding.amount.token
         if missing := self._missing():
-            transactions.send_together(provider, account, missing)
+            transactions.send_together(provider, account, missing, reverts.NO_CONTEXT)
         receipt = transactions.send(
-            provider, account, contract_call(self.client, Client.sweep, token.address)
+            provider,
+            account,
+            contract_call(self.client, Client.sweep, token.address),
+            reverts.NO_CONTEXT,
         )
         if finding.kind is Kind.CLIENT_COIN:  # which leaves no event
             before = [self.client, hex(receipt.block_number - 1)]

@@ -16,6 +16,7 @@ from ape_dtn.billing.session_index import SessionLifecycle, chunks, order, sure
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.client.ai import DtnAi
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.network.client_contract import client_of
 from ape_dtn.network.errors import NothingDeposited
@@ -213,7 +214,7 @@ def _fee_targets(ai: DtnAi, now: BlockContext, mine: Sequence[SessionLifecycle])
         for each in former
         for function in (SessionManager.get_fee_token, SessionManager.get_fee_target)
     ]
-    answers = iter(reads.try_read(ai.provider, *calls))
+    answers = iter(ai.try_read(*calls))
     targets = {now.contracts.fee_token: {now.contracts.fee_target: current}}
     for manager in former:
         token, target = next(answers), next(answers)
@@ -269,7 +270,7 @@ def _read_state(
             *(each.request for each in calls),
         ],
     )
-    seen = iter(reads.decode_all(calls, answers))
+    seen = iter(reads.decode_all(calls, answers, reverts.NO_CONTEXT))
     units = {each: sure(next(seen)) for each in tokens}
     described = {each: Token(each, sure(next(seen)), sure(next(seen))) for each in tokens}
     held = [described[each].units(units[each]) for each in tokens]
@@ -374,8 +375,7 @@ def _asked(
         log.topics[1]: replace(record_call(ai, log.topics[1]), block=now.block) for log in created
     }
     answers = iter(
-        reads.try_read(
-            ai.provider,
+        ai.try_read(
             *calls.values(),
             *(session_index.asked_then(ai, log) for log in doubtful),
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.errors import NotLocal
 from ape_dtn.chain.networks import connected, is_local
 from ape_dtn.chain.networks import name as network_name
@@ -14,7 +14,7 @@ from ape_dtn.chain.reads import Call
 from ape_dtn.client.ai import DtnAi
 from ape_dtn.deployment import assemble
 from ape_dtn.deployment.assemble import Variant
-from ape_dtn.network import client_contract, deployments
+from ape_dtn.network import client_contract, deployments, reverts
 from ape_dtn.network.abi import ERC20
 from ape_dtn.network.errors import SessionNotFound
 from ape_dtn.node.registration import registering, take
@@ -104,7 +104,7 @@ class DtnTestNetwork:
     def balance(self, who: Any) -> Amount:
         """The tokens that an account or a contract has; those of its sessions do not count."""
         call = Call(self.token, ERC20.balance_of, (_address(who),))
-        return self.ai.token().units(reads.read_one(self.ai.provider, call))
+        return self.ai.token().units(self.ai.read_one(call))
 
     def session(self, who: Any) -> DtnSession:
         """The open session of a contract or an account; the latest, where there are several.
@@ -134,7 +134,7 @@ class DtnTestNetwork:
             state.set_code(provider, client_contract.DEPLOYER, DEPLOYER_CODE)
         for address, creation in creating.items():
             if not _code(provider, address):
-                transactions.send(provider, self.owner, creation)
+                transactions.send(provider, self.owner, creation, reverts.NO_CONTEXT)
         return client_contract.client_of(owner)
 
 

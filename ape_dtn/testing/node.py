@@ -13,6 +13,7 @@ from ape_dtn.answers import callbacks
 from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.chain.reads import Call
 from ape_dtn.client.ai import DtnAi
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import Router, SessionManager
 from ape_dtn.network.requests import Record, read_records
 from ape_dtn.node.answering import NOT_PARSABLE, Result, failure, question_of, responding
@@ -148,7 +149,7 @@ class DtnTestNode(Telling):
         if rule.gas_limit is not None:
             transaction = replace(transaction, gas_limit=rule.gas_limit)
         try:
-            receipt = transactions.send(self.ai.provider, worker, transaction)
+            receipt = transactions.send(self.ai.provider, worker, transaction, reverts.NO_CONTEXT)
         except Refused as err:
             return Response(request_id, task.question, Outcome.REFUSED, result, error=err)
         return Response(
@@ -196,13 +197,13 @@ class DtnTestNode(Telling):
 
     def _count(self) -> int:
         length = Call(self.ai.router, Router.get_pending_requests_length)
-        return int(reads.read_one(self.ai.provider, length))
+        return int(self.ai.read_one(length))
 
     def _records(self) -> dict[bytes, Record]:
         """All requests since the test began, whoever may answer them."""
         page = Call(self.ai.router, Router.get_pending_requests, (self._first, self._count()))
         # On the live variant, one id can be there twice.
-        ids = list(dict.fromkeys(reads.read_one(self.ai.provider, page)))
+        ids = list(dict.fromkeys(self.ai.read_one(page)))
         return dict(zip(ids, read_records(self.ai, ids), strict=True))
 
     def _tasks(self) -> list[Task]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from eth_abi import encode
 from typing_extensions import Unpack
 
+from ape_dtn.chain.reverts import REASON
 from ape_dtn.ipfs.errors import BackendFailed
-from ape_dtn.network.reverts import REASON
 from ape_dtn.node.answering import Result, failure, success
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.types.answer import Status

@@ -79,7 +79,7 @@ class Subject:
         from ape_dtn.network.abi import ERC20
 
         call = reads.Call(self.token.address, ERC20.balance_of, (str(account.address),))
-        return self.token.units(reads.read_one(self.ai.provider, call))
+        return self.token.units(self.ai.read_one(call))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

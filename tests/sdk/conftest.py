@@ -12,7 +12,7 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn import DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.network.abi import Router
 from ape_dtn.network.registry import serving_call, to_serving
@@ -96,7 +96,7 @@ def crowd(network: LocalNetwork) -> str:
     where = [contracts.node_manager, "0x" + slot.hex(), length]
     rpc.result(network.ai.provider, "anvil_setStorageAt", where)
     listing = serving_call(contracts, id_of(model, "model"))
-    (result,) = reads.try_read(network.ai.provider, listing)
+    (result,) = network.ai.try_read(listing)
     assert to_serving(result) is None
     return model
 

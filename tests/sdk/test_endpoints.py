@@ -113,7 +113,7 @@ def test_reverts_are_found_wherever_endpoints_put_them(through: Through, data: A
     answer = error(3, "execution reverted", data=given)
 
     with through(lambda *_: answer) as ai, pytest.raises(SessionNotFound) as raised:
-        reads.read_one(ai.provider, reads.Call(ai.router, Router.fee_token))
+        ai.read_one(reads.Call(ai.router, Router.fee_token))
 
     assert raised.value.session_id == 7
 

@@ -50,7 +50,7 @@ def called(network: LocalNetwork, account: Any, to: str, about: ErrorContext, *c
     """As a view call, which changes nothing."""
     function, *args = call
     asked = reads.Call(to, function, tuple(args), sender=str(account.address))
-    reads.read_one(network.ai.provider, asked, about)
+    network.ai.read_one(asked, about)
 
 
 def estimated(

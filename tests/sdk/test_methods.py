@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnAi, DtnSession
-from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import Call
 from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import DepositTaxed, DtnError, MethodUnavailable, NotSessionOwner, UnsafeDeposit
@@ -169,7 +169,7 @@ def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cas
     DtnSession.start("1", cast.customer, network.ai, method="allowance")
 
     left = Call(network.token, ERC20.allowance, (str(cast.customer.address), spender))
-    assert reads.read_one(network.ai.provider, left) == 0
+    assert network.ai.read_one(left) == 0
 
 
 def test_a_token_that_keeps_a_part_is_told_before_anything_is_paid(
@@ -223,8 +223,7 @@ def test_the_addresses_are_those_of_the_contracts(network: LocalNetwork, cast: C
     owner = str(cast.customer.address)
     theirs = client_contract.client_of(owner)
 
-    assert reads.read(
-        network.ai.provider,
+    assert network.ai.read(
         Call(theirs, Client.owner),
         Call(theirs, Client.client_of, (owner,)),
         Call(theirs, Client.implementation),

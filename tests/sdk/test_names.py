@@ -20,7 +20,7 @@ MODEL = "model.system.openai-gpt-5"
 def test_the_router_gives_a_model_the_same_id(network: LocalNetwork) -> None:
     call = reads.Call(network.ai.router, Router.model_id, (MODEL,))
 
-    assert reads.read_one(network.ai.provider, call) == id_of(MODEL, "model")
+    assert network.ai.read_one(call) == id_of(MODEL, "model")
 
 
 @given(st.binary(min_size=32, max_size=32))

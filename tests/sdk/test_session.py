@@ -294,7 +294,7 @@ def test_a_request_on_behalf_of_somebody_else(funded: DtnSession, cast: Cast) ->
     request = funded.request(PROMPT, user=str(cast.stranger.address))
 
     call = reads.Call(funded.ai.router, Router.get_request, (id_of(request.id, "request"),))
-    assert reads.read_one(funded.ai.provider, call)[1] == cast.stranger.address
+    assert funded.ai.read_one(call)[1] == cast.stranger.address
 
 
 def test_several_requests_have_each_their_answer_and_their_cost(

@@ -281,7 +281,7 @@ class Books:
         clients = [client_contract.client_of(each) for each in self.payers]
         holders = [self.contracts.fee_target, *self.payers, *clients, *THIEVES]
         calls = [Call(self.contracts.fee_token, ERC20.balance_of, (each,)) for each in holders]
-        return dict(zip(holders, reads.read(self.ai.provider, *calls), strict=True))
+        return dict(zip(holders, self.ai.read(*calls), strict=True))
 
     def started(self) -> list[tuple[str, dict[str, Any]]]:
         """The sessions that were started since, each with the transaction that did it."""

@@ -42,6 +42,7 @@ def resume(
     from ape_dtn.journal import executor, status
     from ape_dtn.journal.errors import PaymentCancelled
     from ape_dtn.journal.store import State
+    from ape_dtn.sessions.operations import operation_of
     from ape_dtn.types.errors import DtnError
 
     ai = DtnAi(router)
@@ -56,7 +57,7 @@ def resume(
         return []
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
     with working("Looking at the chain, and finishing"):
-        found = executor.resume(ai, account, entries)
+        found = executor.resume(ai, account, entries, operation_of)
     journal = executor.journal_of(ai, account)
     now = [journal.entry(entry.id) for entry, _ in found]
     still = iter(status.waits_for(ai, journal, [each for each in now if each.state is State.OPEN]))
@@ -138,6 +139,7 @@ def cancel(
     from ape_dtn.journal import executor, status
     from ape_dtn.journal.errors import PaymentCancelled
     from ape_dtn.journal.store import State
+    from ape_dtn.sessions.operations import operation_of
     from ape_dtn.types.errors import InvalidOption
 
     ai = DtnAi(router)
@@ -151,7 +153,7 @@ def cancel(
         say(f"{entry.id} waits for {waiting}.")
     confirm("Replace it by empty transactions, which cost gas?", account, skip_confirmation)
     with working("Cancelling"):
-        outcome = executor.cancel(ai, account, entry)
+        outcome = executor.cancel(ai, account, entry, operation_of)
     say(f"{entry.id}: {_told(entry, outcome)}")
     is_cancelled = isinstance(outcome, PaymentCancelled)
     return {**_shown(journal.entry(entry.id), outcome), "cancelled": is_cancelled}

@@ -37,6 +37,7 @@ NonceKey: TypeAlias = "tuple[str, int]"
 
 
 def by_nonce(signed: Iterable[Signed]) -> dict[NonceKey, list[Signed]]:
+    """What was signed, by who signed it and with which nonce, in its order."""
     found: dict[NonceKey, list[Signed]] = defaultdict(list)
     for each in signed:
         found[each.sender, each.nonce].append(each)

@@ -15,8 +15,9 @@ from ape_dtn.client.errors import RequestsPending
 from ape_dtn.client.request import to_request
 from ape_dtn.funding import bare_deposit, methods
 from ape_dtn.funding.methods import Method, Plan
-from ape_dtn.journal import executor, operation
+from ape_dtn.journal import executor
 from ape_dtn.journal.executor import OperationResult
+from ape_dtn.journal.operation import from_transaction
 from ape_dtn.journal.store import Intent, Journal
 from ape_dtn.network.abi import Router, SessionManager
 from ape_dtn.network.client_contract import client_of
@@ -25,7 +26,6 @@ from ape_dtn.network.errors import SessionAlreadyClosed
 from ape_dtn.network.holder import SessionOwner
 from ape_dtn.network.registry import Contracts, token_calls
 from ape_dtn.network.sessions import check, exists, explained, session_call
-from ape_dtn.requests import settlement
 from ape_dtn.requests.draft import (
     Draft,
     SentRequest,
@@ -37,6 +37,7 @@ from ape_dtn.requests.draft import (
     to_sent,
 )
 from ape_dtn.requests.options import Options
+from ape_dtn.sessions import operations, settlement
 from ape_dtn.types.amount import Amount, AmountLike, Token
 from ape_dtn.types.errors import DtnError, InvalidOption
 from ape_dtn.types.prompt import Prompt
@@ -138,7 +139,7 @@ class DtnSession:
         ai = ai or Network()
         token = ai.token()
         meant = _meant_by(token.amount(amount))
-        done = executor.known(ai, account, operation.START, meant, key)
+        done = executor.known(ai, account, operations.START, meant, key)
         return cls._opened(ai, account, done, token) if done else None
 
     @staticmethod
@@ -167,8 +168,8 @@ class DtnSession:
     ) -> DtnSession:
         """Starts a session as it was planned; see :meth:`start`."""
         ai, deposit = ai or Network(), planned.deposit
-        meant = Intent(operation.START, _meant_by(deposit), planned.details, idempotency_key)
-        done = executor.execute(ai, account, meant, planned)
+        meant = Intent(operations.START.kind, _meant_by(deposit), planned.details, idempotency_key)
+        done = executor.execute(ai, account, operations.START, meant, planned)
         session = cls._opened(ai, account, done, deposit.token)
         assert session.opened_with is not None
         if done.receipts and session.opened_with < deposit:
@@ -195,12 +196,12 @@ class DtnSession:
         contracts = ai.contracts()
         start = contract_call(ai.router, Router.start_user_session)
         details = {
-            "transaction": operation.from_transaction(start),
+            "transaction": from_transaction(start),
             "holder": str(account.address),
             "manager": contracts.session_manager,
         }
-        meant = Intent(operation.CLAIM, {}, details, idempotency_key)
-        done = executor.execute(ai, account, meant)
+        meant = Intent(operations.CLAIM.kind, {}, details, idempotency_key)
+        done = executor.execute(ai, account, operations.CLAIM, meant)
         return cls._opened(ai, account, done, ai.token(contracts))
 
     @classmethod
@@ -365,7 +366,7 @@ class DtnSession:
             KeyReused: The key was given to something else.
         """
         meant = idempotency_payload(self.id, fingerprint(values, options))
-        done = executor.known(self.ai, self._signer(account), operation.REQUEST, meant, key)
+        done = executor.known(self.ai, self._signer(account), operations.REQUEST, meant, key)
         return to_request(self.ai, to_sent(done)) if done else None
 
     def request_many(
@@ -508,12 +509,12 @@ class DtnSession:
         contracts, token, owner = self.check_close(account, force=force, journal=journal)
         close = SessionOwner(str(signer.address), owner).close(self.ai.router, self.id)
         details = {
-            "transaction": operation.from_transaction(close),
+            "transaction": from_transaction(close),
             "manager": contracts.session_manager,
         }
-        meant = Intent(operation.CLOSE, {"session": str(self.id)}, details, idempotency_key)
+        meant = Intent(operations.CLOSE.kind, {"session": str(self.id)}, details, idempotency_key)
         with explained(self.ai, self.id, str(signer.address)):
-            done = executor.execute(self.ai, signer, meant, journal=journal)
+            done = executor.execute(self.ai, signer, operations.CLOSE, meant, journal=journal)
         self.receipt = done.receipt
         return token.units(int(done.outcome["refund"]))
 
@@ -524,7 +525,7 @@ class DtnSession:
             KeyReused: The key was given to something else.
         """
         meant = {"session": str(self.id)}
-        done = executor.known(self.ai, self._signer(account), operation.CLOSE, meant, key)
+        done = executor.known(self.ai, self._signer(account), operations.CLOSE, meant, key)
         return self.ai.token().units(int(done.outcome["refund"])) if done else None
 
     def check_close(

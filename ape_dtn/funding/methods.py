@@ -145,6 +145,11 @@ class Plan:
         }
 
     @property
+    def token(self) -> Token:
+        """The token that it is paid in."""
+        return self.deposit.token
+
+    @property
     def is_atomic(self) -> bool:
         """Whether nobody can come between the deposit and the start."""
         return self.method is not Method.TWO_STEP

@@ -19,9 +19,7 @@ from ape_dtn.chain.broadcast import Outbox, Outstanding
 from ape_dtn.chain.errors import RpcRefused, TransactionRefused
 from ape_dtn.chain.networks import FIRST_BLOCK, data_folder, first_hash, is_local
 from ape_dtn.chain.receipts import may_still_change, remembers, succeeded
-from ape_dtn.funding import bare_deposit
-from ape_dtn.funding.methods import Method, Plan
-from ape_dtn.journal import operation, reorgs, wallet
+from ape_dtn.journal import reorgs, wallet
 from ape_dtn.journal.errors import (
     JournalUnusable,
     KeyReused,
@@ -31,16 +29,21 @@ from ape_dtn.journal.errors import (
     PaymentCancelled,
     WalletPending,
 )
-from ape_dtn.journal.operation import Ready
+from ape_dtn.journal.operation import (
+    Operation,
+    OperationOf,
+    Steps,
+    happened,
+    happened_elsewhere,
+    happened_now,
+    to_transaction,
+)
 from ape_dtn.journal.reorgs import REORGANISED_BLOCKS, is_recent, reopen_forgotten
 from ape_dtn.journal.store import Entry, Intent, Journal, Spending, State
 from ape_dtn.network.context import Network
-from ape_dtn.network.errors import DepositTaken
-from ape_dtn.requests.settlement import reconcile
-from ape_dtn.sessions import operations
 from ape_dtn.types.errors import DtnError, InvalidOption, Refused
 from ape_dtn.types.rpc import as_int
-from ape_dtn.types.transactions import Receipt, Signed
+from ape_dtn.types.transactions import Receipt
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -62,7 +65,7 @@ class OperationResult:
     """Something that happened.
 
     Attributes:
-        outcome: What came of it, as text; see :func:`ape_dtn.sessions.operations.happened`.
+        outcome: What came of it, as text; see :func:`ape_dtn.journal.operation.happened`.
         receipts: The transactions that were sent for it; none where it was known before.
         details: How it was done.
     """
@@ -76,6 +79,23 @@ class OperationResult:
         """The transaction that it happened in, where that was not known before."""
         same = (each for each in self.receipts if each.transaction == self.outcome["transaction"])
         return next(same, None)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One operation, and what it is executed with.
+
+    Attributes:
+        ai: The network.
+        account: Who signs.
+        journal: The account's journal.
+        operation: What is executed.
+    """
+
+    ai: Network
+    account: AccountAPI
+    journal: Journal
+    operation: Operation
 
 
 def journal_of(ai: Network, account: AccountAPI | str) -> Journal:
@@ -114,7 +134,11 @@ def check_free(ai: Network, account: AccountAPI, key: str) -> None:
 
 
 def known(
-    ai: Network, account: AccountAPI, kind: str, meant: Mapping[str, Any], key: str | None
+    ai: Network,
+    account: AccountAPI,
+    operation: Operation,
+    meant: Mapping[str, Any],
+    key: str | None,
 ) -> OperationResult | None:
     """What came of something under its key before; None where it has yet to be done.
 
@@ -125,14 +149,15 @@ def known(
     """
     if key is None:
         return None
-    return _known(ai, account, journal_of(ai, account), kind, meant, key)
+    return _known(_Run(ai, account, journal_of(ai, account), operation), meant, key)
 
 
 def execute(
     ai: Network,
     account: AccountAPI,
+    operation: Operation,
     meant: Intent,
-    planned: Plan | None = None,
+    planned: Steps | None = None,
     journal: Journal | None = None,
 ) -> OperationResult:
     """Does something, unless it was done under its key before.
@@ -140,8 +165,9 @@ def execute(
     Args:
         ai: The network.
         account: Who signs.
+        operation: What it is.
         meant: What is meant.
-        planned: For the start of a session, how that is done.
+        planned: How it is done, where that was planned already.
         journal: The account's, where it is open already.
 
     Raises:
@@ -149,28 +175,31 @@ def execute(
         OverLimit: It could cost more than a limit allows.
         DtnError: See :func:`ape_dtn.chain.transactions.send_together`.
     """
-    journal = journal or journal_of(ai, account)
+    run = _Run(ai, account, journal or journal_of(ai, account), operation)
     while True:
-        if done := _known(ai, account, journal, meant.kind, meant.meant, meant.key):
+        if done := _known(run, meant.meant, meant.key):
             return done
-        if begun := _record_intents(ai, account, journal, [meant]):
-            return _finish(ai, account, journal, begun[0], planned=planned)
+        if begun := _record_intents(run, [meant]):
+            return _finish(run, begun[0], planned=planned)
         planned = None  # another process may have done some of it
 
 
-def check_spending(ai: Network, account: AccountAPI, spending: Spending) -> None:
+def check_spending(
+    ai: Network, account: AccountAPI, operation: Operation, spending: Spending
+) -> None:
     """Checks what something may cost against all that was meant before; nothing is written down.
 
     Raises:
         OverLimit: Together they could cost more than a limit.
     """
-    journal = journal_of(ai, account)
-    _within_limits(ai, journal, lambda: journal.check(spending))
+    run = _Run(ai, account, journal_of(ai, account), operation)
+    _within_limits(run, lambda: run.journal.check(spending))
 
 
 def execute_each(
     ai: Network,
     account: AccountAPI,
+    operation: Operation,
     many: Sequence[Intent],
     on_result: Callable[[int, OperationResult | DtnError], None],
 ) -> None:
@@ -179,19 +208,20 @@ def execute_each(
     Args:
         ai: The network.
         account: Who signs.
+        operation: What they are.
         many: What is meant, each one transaction.
         on_result: Called once for each, with its place and what came of it.
 
     Raises:
         DtnError: Nothing could be sent at all.
     """
-    journal = journal_of(ai, account)
+    run = _Run(ai, account, journal_of(ai, account), operation)
     anew = list(range(len(many)))
     begun: list[Entry] | None = None
     while begun is None:
         for place, meant in [(place, many[place]) for place in anew]:
             try:
-                done = _known(ai, account, journal, meant.kind, meant.meant, meant.key)
+                done = _known(run, meant.meant, meant.key)
             except DtnError as err:
                 on_result(place, err)
             else:
@@ -201,28 +231,28 @@ def execute_each(
             anew.remove(place)
         if not anew:
             return
-        begun = _record_intents(ai, account, journal, [many[place] for place in anew])
+        begun = _record_intents(run, [many[place] for place in anew])
     entries = dict(enumerate(begun))
 
     def ended(place: int, outcome: Receipt | DtnError) -> None:
-        on_result(anew[place], _end(ai, journal, entries.pop(place), outcome))
+        on_result(anew[place], _end(run, entries.pop(place), outcome))
 
     try:
         transactions.send_each(
             ai.provider,
             account,
-            [operation.to_transaction(each.details["transaction"]) for each in entries.values()],
-            operations.about(ai, entries[0]),
+            [to_transaction(each.details["transaction"]) for each in entries.values()],
+            operation.about(entries[0]),
             ended,
-            _outbox(ai, journal, dict(entries)),
+            _outbox(run, dict(entries)),
         )
     finally:
         for entry in entries.values():
-            _leave(journal, entry)
+            _leave(run.journal, entry)
 
 
 def resume(
-    ai: Network, account: AccountAPI, entries: Sequence[Entry]
+    ai: Network, account: AccountAPI, entries: Sequence[Entry], operation_of: OperationOf
 ) -> list[tuple[Entry, OperationResult | DtnError]]:
     """Finishes what was begun, each thing by itself.
 
@@ -236,13 +266,16 @@ def resume(
         if taken is None:
             continue
         try:
-            found.append((taken, _finish(ai, account, journal, taken, again=True)))
+            done = _finish(_Run(ai, account, journal, operation_of(taken)), taken, again=True)
+            found.append((taken, done))
         except DtnError as err:
             found.append((taken, err))
     return found
 
 
-def cancel(ai: Network, account: AccountAPI, entry: Entry) -> OperationResult | PaymentCancelled:
+def cancel(
+    ai: Network, account: AccountAPI, entry: Entry, operation_of: OperationOf
+) -> OperationResult | PaymentCancelled:
     """Replaces what was signed for an entry, and is not mined, by empty transactions.
 
     Returns:
@@ -262,6 +295,7 @@ def cancel(ai: Network, account: AccountAPI, entry: Entry) -> OperationResult | 
         reason = "another process is at it" if is_open else f"it is {now.state.value} already"
         hint = "Stop that first." if is_open else "`ape dtn journal --all` shows what came of it."
         raise NotCancellable(entry.kind, reason, hint)
+    run = _Run(ai, account, journal, operation_of(taken))
     try:
         if not taken.signed and taken.details.get("handed_over") is None:
             _end_cancelled(journal, taken, PaymentCancelled(entry.kind, []))
@@ -270,13 +304,13 @@ def cancel(ai: Network, account: AccountAPI, entry: Entry) -> OperationResult | 
             hint = "Cancel it in the account's wallet; `ape dtn resume` then sees that it is gone."
             raise NotCancellable(entry.kind, f"{entry.account} sent it in its own way", hint)
         taken = journal.amend(taken, {"is_cancelled": True})
-        rebroadcast.cancel(ai.provider, account, taken.signed, _outbox(ai, journal, {0: taken}))
+        rebroadcast.cancel(ai.provider, account, taken.signed, _outbox(run, {0: taken}))
         taken = journal.entry(taken.id)
     except BaseException:
         _leave(journal, taken)
         raise
     try:
-        return _finish(ai, account, journal, taken, again=True)
+        return _finish(run, taken, again=True)
     except PaymentCancelled as err:
         return err
 
@@ -292,36 +326,28 @@ def unfinished(ai: Network, account: AccountAPI | str) -> list[Entry]:
     return [each for each in journal.entries(State.OPEN) if not journal.is_claimed(each)]
 
 
-def _known(
-    ai: Network,
-    account: AccountAPI,
-    journal: Journal,
-    kind: str,
-    meant: Mapping[str, Any],
-    key: str | None,
-) -> OperationResult | None:
+def _known(run: _Run, meant: Mapping[str, Any], key: str | None) -> OperationResult | None:
     if key is None:
         return None
-    found = journal.find(checked(key), kind, meant)
-    return _again(ai, account, journal, found) if found else None
+    found = run.journal.find(checked(key), run.operation.kind, meant)
+    return _again(run, found) if found else None
 
 
-def _again(
-    ai: Network, account: AccountAPI, journal: Journal, entry: Entry
-) -> OperationResult | None:
+def _again(run: _Run, entry: Entry) -> OperationResult | None:
     """What came of something that was begun before, by this process or by another.
 
     None where nothing did, and it is to be begun anew.
     """
     from ape.logging import logger
 
+    journal = run.journal
     if journal.is_claimed(entry):
         logger.info(f"Waiting for another process that is at '{entry.key}'")
     while journal.is_claimed(entry):
         time.sleep(PAUSE)
         entry = journal.entry(entry.id)
     if entry.state is State.DONE:
-        if not reopen_forgotten(ai, journal, [entry]):
+        if not reopen_forgotten(run.ai, journal, [entry]):
             assert entry.outcome is not None
             return OperationResult(entry.outcome, details=entry.details)
         entry = journal.entry(entry.id)
@@ -329,81 +355,75 @@ def _again(
         return None
     taken = journal.claim(entry)
     if taken is None:  # somebody else was quicker
-        return _again(ai, account, journal, journal.entry(entry.id))
+        return _again(run, journal.entry(entry.id))
     try:
-        return _finish(ai, account, journal, taken, again=True)
+        return _finish(run, taken, again=True)
     except PaymentCancelled:
         return None
 
 
-def _record_intents(
-    ai: Network, account: AccountAPI, journal: Journal, many: Sequence[Intent]
-) -> list[Entry] | None:
+def _record_intents(run: _Run, many: Sequence[Intent]) -> list[Entry] | None:
     """Writes down what is meant, with what its effect on the chain is found by.
 
     None where another process was quicker with a key.
     """
-    found_by = {"from_block": journal.head, "is_sent_here": signers.sends_here(account)}
+    journal = run.journal
+    found_by = {"from_block": journal.head, "is_sent_here": signers.sends_here(run.account)}
     full = [replace(each, details={**each.details, **found_by}) for each in many]
     with suppress(KeyReused):
-        return _within_limits(ai, journal, lambda: journal.record_intents(full))
+        return _within_limits(run, lambda: journal.record_intents(full))
     return None
 
 
-def _within_limits(ai: Network, journal: Journal, attempt: Callable[[], _T]) -> _T:
+def _within_limits(run: _Run, attempt: Callable[[], _T]) -> _T:
     """Attempts it again where what was answered has cost less than it could have."""
     try:
         return attempt()
     except OverLimit:
-        if not reconcile(ai, journal):
+        if not run.operation.reconcile(run.ai, run.journal):
             raise
         return attempt()
 
 
 def _finish(
-    ai: Network,
-    account: AccountAPI,
-    journal: Journal,
-    entry: Entry,
-    again: bool = False,
-    planned: Plan | None = None,
+    run: _Run, entry: Entry, again: bool = False, planned: Steps | None = None
 ) -> OperationResult:
     """Brings something to its end, whatever has been done of it already."""
     receipts: list[Receipt] = []
     try:
         try:
-            outcome = _found(ai, account, journal, entry, receipts) if again else None
+            outcome = _found(run, entry, receipts) if again else None
             if outcome is None:
-                outcome = _send(ai, account, journal, entry, receipts, planned)
+                outcome = _send(run, entry, receipts, planned)
         except DtnError as err:
-            explained = bare_deposit.explained(ai, entry, err, receipts)
+            explained = run.operation.explain(run.ai, entry, err, receipts)
             if explained is err:
                 raise
             raise explained from err
     except DtnError as err:
-        if _has_ended(ai, journal, entry, err):
-            _end_cancelled(journal, entry, err)
+        if _has_ended(run, entry, err):
+            _end_cancelled(run.journal, entry, err)
         raise
     else:
-        _note_done(journal, entry, outcome)
+        _note_done(run.journal, entry, outcome)
         return OperationResult(outcome, tuple(receipts), entry.details)
     finally:
-        _leave(journal, entry)
+        _leave(run.journal, entry)
 
 
-def _has_ended(ai: Network, journal: Journal, entry: Entry, failed: DtnError) -> bool:
+def _has_ended(run: _Run, entry: Entry, failed: DtnError) -> bool:
     """Whether nothing can come of an entry any more, after it has failed.
 
     No answer of an endpoint says so: what was signed stays valid until its nonces are used, in a
     block that is final.
     """
-    if isinstance(failed, DepositTaken | PaymentCancelled):
+    if isinstance(failed, PaymentCancelled) or run.operation.is_final(failed):
         return True  # nothing is left to be waited for
-    now = journal.entry(entry.id)  # with what was signed meanwhile
+    now = run.journal.entry(entry.id)  # with what was signed meanwhile
     if not isinstance(failed, Refused) or _may_be_handed_over(now):
         return False
-    evidence = reorgs.evidence(ai, journal)
-    return not now.signed or not may_still_change(ai.provider, now.signed, evidence)
+    evidence = reorgs.evidence(run.ai, run.journal)
+    return not now.signed or not may_still_change(run.ai.provider, now.signed, evidence)
 
 
 def _may_be_handed_over(entry: Entry) -> bool:
@@ -416,9 +436,9 @@ def _end_cancelled(journal: Journal, entry: Entry, failed: DtnError) -> None:
     journal.end(entry, State.CANCELLED, {"error": failed.code, "message": failed.message})
 
 
-def _outbox(ai: Network, journal: Journal, entries: Mapping[int, Entry]) -> Outbox:
+def _outbox(run: _Run, entries: Mapping[int, Entry]) -> Outbox:
     """What the journal keeps of the transactions of entries, by their places."""
-    own = {each.id for each in entries.values()}
+    journal, own = run.journal, {each.id for each in entries.values()}
 
     def hand_over(place: int, nonce: int | None) -> None:
         now = journal.entry(entries[place].id)
@@ -428,11 +448,11 @@ def _outbox(ai: Network, journal: Journal, entries: Mapping[int, Entry]) -> Outb
         journal.amend(now, {"handed_over": nonce})
 
     def outstanding(address: str) -> list[Outstanding]:
-        if reorgs.may_be_set_back(ai):  # what tests have left open is gone
+        if reorgs.may_be_set_back(run.ai):  # what tests have left open is gone
             return []
         found = journal.outstanding(address, own)
         return [
-            Outstanding(one, not _needs_a_deposit(entry, one))
+            Outstanding(one, not run.operation.of(entry).needs_deposit(entry, one))
             for entry, one in found
             if address in (entry.account, one.sender)
         ]
@@ -441,20 +461,11 @@ def _outbox(ai: Network, journal: Journal, entries: Mapping[int, Entry]) -> Outb
         lambda signed: journal.signed(entries, signed),
         hand_over,
         outstanding,
-        reorgs.evidence(ai, journal),
+        reorgs.evidence(run.ai, journal),
     )
 
 
-def _needs_a_deposit(entry: Entry, signed: Signed) -> bool:
-    """Whether a transaction would start a session with whatever is deposited when it is mined."""
-    is_bare = entry.details.get("method") == Method.TWO_STEP.value
-    is_first = signed.nonce == min(each.nonce for each in entry.signed)
-    return entry.kind == operation.CLAIM or (is_bare and not is_first)
-
-
-def _found(
-    ai: Network, account: AccountAPI, journal: Journal, entry: Entry, receipts: list[Receipt]
-) -> dict[str, Any] | None:
+def _found(run: _Run, entry: Entry, receipts: list[Receipt]) -> dict[str, Any] | None:
     """What came of something that may have been sent; adds the receipts of what was.
 
     None where nothing did, and it is to be sent anew.
@@ -463,26 +474,26 @@ def _found(
         PaymentCancelled: Empty transactions were mined in its place.
         DtnError: It was mined, and failed; or it is not known what became of it.
     """
-    about = operations.about(ai, entry)
-    if entry.kind == operation.START:
-        # Before a start is sent again: it would take what somebody else has deposited meanwhile.
+    ai, journal, operation = run.ai, run.journal, run.operation
+    about = operation.about(entry)
+    if operation.is_split:
+        # Before it is sent again: it would take what somebody else has deposited meanwhile.
         landed = succeeded(ai.provider, entry.signed, about)
-        operations.claimed(ai, entry, [log for each in landed for log in each.logs])
+        operation.claimed(ai, entry, [log for each in landed for log in each.logs])
     # Before its effect is looked for: it may come between the two.
     handed_over = _may_be_handed_over(entry)
     became = wallet.became_of(ai, entry, reorgs.evidence(ai, journal)) if handed_over else None
-    outbox = _outbox(ai, journal, {0: entry})
     followed = (
-        rebroadcast.follow(ai.provider, account, entry.signed, about, outbox)
+        rebroadcast.follow(ai.provider, run.account, entry.signed, about, _outbox(run, {0: entry}))
         if entry.signed
         else {}
     )
     receipts += [each for each in followed.values() if isinstance(each, Receipt)]
     logs = [log for each in receipts for log in each.logs]
-    outcome = operations.happened(entry, logs)
+    outcome = happened(operation.effect(entry), logs)
     if outcome is None and logs:
-        outcome = operations.happened_under_another(ai, entry, logs)
-    outcome = outcome or operations.claimed(ai, entry, logs)
+        outcome = happened_now(ai, operation, entry, logs)
+    outcome = outcome or operation.claimed(ai, entry, logs)
     if outcome is not None:
         return outcome
     others = [each for each in journal.entries(*State) if each.id != entry.id]
@@ -491,7 +502,7 @@ def _found(
         for each in others
         if each.state is State.DONE and each.outcome
     }
-    if outcome := operations.happened_elsewhere(ai, entry, theirs):
+    if outcome := happened_elsewhere(ai, operation, entry, theirs):
         return outcome
     if isinstance(became, WalletPending):
         raise became
@@ -503,11 +514,11 @@ def _found(
     refused = [each for each in failures if isinstance(each, TransactionRefused)]
     if refused:
         raise refused[0]
-    is_deposited = entry.kind == operation.START and bare_deposit.deposit_among(logs, entry)
-    if entry.details.get("is_cancelled") and not (failures or is_deposited):
+    is_half_done = operation.is_half_done(entry, logs)
+    if entry.details.get("is_cancelled") and not (failures or is_half_done):
         empty = [each.hash for each in entry.signed if each.is_empty]
         raise PaymentCancelled(entry.kind, empty)
-    if entry.kind == operation.START and None in followed.values():
+    if operation.is_split and None in followed.values():
         return None  # without it, what was to come after it could only fail
     if failures:
         failures[0].before = tuple(receipts)
@@ -532,22 +543,19 @@ def _check_remembered(ai: Network, journal: Journal, entry: Entry) -> None:
 
 
 def _send(
-    ai: Network,
-    account: AccountAPI,
-    journal: Journal,
-    entry: Entry,
-    receipts: list[Receipt],
-    planned: Plan | Ready | None,
+    run: _Run, entry: Entry, receipts: list[Receipt], planned: Steps | None
 ) -> dict[str, Any]:
     """Sends what is missing, and waits for it; adds the receipts."""
+    ai, account, operation = run.ai, run.account, run.operation
     so_far = [log for each in receipts for log in each.logs]
-    about = operations.about(ai, entry)
-    if planned is None or (isinstance(planned, Plan) and planned.is_stale):
-        planned = operations.plan(ai, account, entry, so_far)
-    if isinstance(planned, Plan):
-        entry = journal.amend(entry, planned.details)
-        about = replace(about, token=planned.deposit.token)
-    outbox = _outbox(ai, journal, defaultdict(lambda: entry, {0: entry}))
+    about = operation.about(entry)
+    if planned is None or planned.is_stale:
+        planned = operation.plan(ai, account, entry, so_far)
+    if planned.details:
+        entry = run.journal.amend(entry, planned.details)
+    if planned.token:
+        about = replace(about, token=planned.token)
+    outbox = _outbox(run, defaultdict(lambda: entry, {0: entry}))
     while planned.preparations:
         before = list(planned.preparations.values())
         try:
@@ -555,33 +563,32 @@ def _send(
             break
         except Refused:
             # Somebody else may have created meanwhile what is there for everybody.
-            anew = operations.plan(ai, account, entry, so_far)
+            anew = operation.plan(ai, account, entry, so_far)
             if len(anew.preparations) >= len(before):
                 raise
             planned = anew
     opening = planned.opening(ai, account)
     receipts += transactions.send_together(ai.provider, account, opening, about, outbox)
     logs = [log for each in receipts for log in each.logs]
-    outcome = operations.happened(entry, logs) or operations.happened_under_another(ai, entry, logs)
+    outcome = happened(operation.effect(entry), logs)
+    outcome = outcome or happened_now(ai, operation, entry, logs)
     if outcome is None:
         raise NoEffect(receipts[-1].transaction)
     return outcome
 
 
-def _end(
-    ai: Network, journal: Journal, entry: Entry, outcome: Receipt | DtnError
-) -> OperationResult | DtnError:
+def _end(run: _Run, entry: Entry, outcome: Receipt | DtnError) -> OperationResult | DtnError:
     """Writes down what came of one of many."""
     if isinstance(outcome, Receipt):
-        kept = operations.happened(entry, outcome.logs)
+        kept = happened(run.operation.effect(entry), outcome.logs)
         if kept is not None:
-            _note_done(journal, entry, kept)
+            _note_done(run.journal, entry, kept)
             return OperationResult(kept, (outcome,))
         outcome = NoEffect(outcome.transaction)
-    if _has_ended(ai, journal, entry, outcome):
-        _end_cancelled(journal, entry, outcome)
+    if _has_ended(run, entry, outcome):
+        _end_cancelled(run.journal, entry, outcome)
     else:
-        _leave(journal, entry)
+        _leave(run.journal, entry)
     return outcome
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.chain import reads
-from ape_dtn.journal import executor, operation
+from ape_dtn.journal import executor
 from ape_dtn.journal.executor import OperationResult
+from ape_dtn.journal.operation import from_transaction
 from ape_dtn.journal.store import Intent, Spending
 from ape_dtn.network import reverts, sessions
 from ape_dtn.network.abi import Router
@@ -26,6 +27,7 @@ from ape_dtn.requests.errors import FeeTooHigh, RequestReplaced
 from ape_dtn.requests.options import Callback, Options, check_options
 from ape_dtn.requests.preflight import Preflight, read_preflight
 from ape_dtn.requests.routing import Routing
+from ape_dtn.sessions.operations import REQUEST
 from ape_dtn.types import prompt
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import CallType
@@ -212,10 +214,10 @@ class Draft:
         user = self.user or randomized_user(str(self.signer.address))
         transaction = replace(self, user=user).transaction()
         return Intent(
-            kind=operation.REQUEST,
+            kind=REQUEST.kind,
             meant=idempotency_payload(self.session_id, self.asked),
             details={
-                "transaction": operation.from_transaction(transaction),
+                "transaction": from_transaction(transaction),
                 "model": self.model.name,
                 "user": user,
             },
@@ -250,7 +252,7 @@ class Draft:
         meant = self.meant(key)
         assert self.session_id is not None
         with sessions.explained(self.ai, self.session_id, str(self.signer.address)):
-            return self.sent(executor.execute(self.ai, self.signer, meant))
+            return self.sent(executor.execute(self.ai, self.signer, REQUEST, meant))
 
     def sent(self, done: OperationResult) -> SentRequest:
         """The request that a transaction of this draft made.
@@ -424,7 +426,7 @@ def send_drafts(
 
     keys = keys or [None] * len(checked)
     many = [each.meant(key) for each, key in zip(checked, keys, strict=True)]
-    executor.execute_each(first.ai, first.signer, many, told)
+    executor.execute_each(first.ai, first.signer, REQUEST, many, told)
     return [found[place] for place in range(len(checked))]
 
 
@@ -462,7 +464,7 @@ def _check_money(terms: Preflight, asked: Sequence[Draft]) -> tuple[Limits, Spen
     if allowed.day or allowed.account:
         limited = replace(allowed, session=None)
         together = replace(asked[0], limits=limited).spending(in_all)
-        executor.check_spending(ai, asked[0].signer, together)
+        executor.check_spending(ai, asked[0].signer, REQUEST, together)
     return allowed, spent
 
 

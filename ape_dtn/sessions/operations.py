@@ -1,161 +1,181 @@
-"""What moves money: how each is sent, and how its effect on the chain is recognised."""
+"""What moves money: starting, claiming and closing a session, and asking on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from eth_utils import to_checksum_address
-
-from ape_dtn.chain import reads, rpc
-from ape_dtn.chain.errors import RpcRefused
+from ape_dtn.chain import reads
 from ape_dtn.chain.reads import topic
-from ape_dtn.funding import bare_deposit
+from ape_dtn.funding import bare_deposit, methods
 from ape_dtn.journal import operation
-from ape_dtn.journal.operation import Effect, Ready
-from ape_dtn.network import reverts
+from ape_dtn.journal.operation import Effect, Operation, Outcome, Ready, Steps
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.network.context import Network
+from ape_dtn.network.errors import DepositTaken
+from ape_dtn.network.reverts import ErrorContext
+from ape_dtn.sessions import settlement
 from ape_dtn.types.abi import Log
-from ape_dtn.types.rpc import Request, as_int
-from ape_dtn.types.transactions import Signed, contract_call
+from ape_dtn.types.errors import DtnError
+from ape_dtn.types.transactions import Receipt, Signed, contract_call
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-    from ape_dtn.funding.methods import Plan
-    from ape_dtn.journal.store import Entry
+    from ape_dtn.journal.store import Entry, Journal
 
 
-def effect_of(entry: Entry) -> Effect:
-    """What an entry leaves on the chain when it has happened."""
-    details = entry.details
-    if entry.kind in (operation.START, operation.CLAIM):
+@dataclass(frozen=True)
+class _Plain:
+    """One transaction, which is kept in the journal as it was meant."""
+
+    kind: str
+    is_split: bool = False
+
+    def of(self, entry: Entry) -> Operation:
+        return operation_of(entry)
+
+    def about(self, entry: Entry) -> ErrorContext:
+        session = entry.meant.get("session")
+        return ErrorContext(
+            session_id=None if session is None else int(session),
+            model=entry.details.get("model"),
+        )
+
+    def effect(self, entry: Entry) -> Effect:
+        raise NotImplementedError
+
+    def effect_now(self, ai: Network, entry: Entry) -> Effect | None:
+        if "manager" not in entry.details:
+            return None
+        current = {**entry.details, "manager": ai.contracts().session_manager}
+        return self.effect(replace(entry, details=current))
+
+    def claimed(self, _ai: Network, _entry: Entry, _logs: Sequence[Log]) -> Outcome | None:
+        return None
+
+    def is_half_done(self, _entry: Entry, _logs: Sequence[Log]) -> bool:
+        return False
+
+    def needs_deposit(self, _entry: Entry, _signed: Signed) -> bool:
+        return False
+
+    def plan(self, _ai: Network, _account: AccountAPI, entry: Entry, _logs: Sequence[Log]) -> Steps:
+        return Ready(operation.to_transaction(entry.details["transaction"]))
+
+    def explain(
+        self, _ai: Network, _entry: Entry, failed: DtnError, _receipts: Sequence[Receipt]
+    ) -> DtnError:
+        return failed
+
+    def is_final(self, _failed: DtnError) -> bool:
+        return False
+
+    def reconcile(self, _ai: Network, _journal: Journal) -> bool:
+        return False
+
+
+class _Opening(_Plain):
+    """What opens a session."""
+
+    def effect(self, entry: Entry) -> Effect:
         return Effect(
-            details["manager"],
+            entry.details["manager"],
             SessionManager.session_started,
-            (None, operation.address_topic(details["holder"])),
+            (None, operation.address_topic(entry.details["holder"])),
             {"sessionId": "session", "balance": "balance"},
         )
-    session = topic(int(entry.meant["session"]))
-    if entry.kind == operation.REQUEST:
+
+
+class _Start(_Opening):
+    """Deposits tokens and opens a session with them, in one transaction or, bare, in two."""
+
+    def claimed(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
+        """The session of a bare deposit that its sender has claimed in another way.
+
+        Raises:
+            DepositTaken: Somebody else has.
+        """
+        deposited = bare_deposit.deposit_among(logs, entry)
+        if deposited is None:
+            return None
+        manager = entry.details["manager"]
+        found = bare_deposit.next_start(ai, manager, deposited)
+        if found is None:
+            return None
+        outcome = operation.happened(self.effect(entry), [found[0]])
+        if outcome is None:  # what waits now is somebody else's
+            deposit = bare_deposit.deposit_of(entry)
+            raise bare_deposit.taken(ai, manager, deposit, deposited)
+        return outcome
+
+    def is_half_done(self, entry: Entry, logs: Sequence[Log]) -> bool:
+        return bare_deposit.deposit_among(logs, entry) is not None
+
+    def needs_deposit(self, entry: Entry, signed: Signed) -> bool:
+        is_bare = entry.details.get("method") == methods.Method.TWO_STEP.value
+        return is_bare and signed.nonce > min(each.nonce for each in entry.signed)
+
+    def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:
+        method = methods.Method(entry.details["method"])
+        is_bare = method is methods.Method.TWO_STEP
+        if self.is_half_done(entry, logs) or (is_bare and _is_deposited_elsewhere(ai, entry)):
+            return Ready(contract_call(ai.router, Router.start_user_session))
+        deposit = bare_deposit.deposit_of(entry)
+        return methods.plan(ai, account, deposit, method, unsafe_two_step=is_bare)
+
+    def explain(
+        self, ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]
+    ) -> DtnError:
+        return bare_deposit.explained(ai, entry, failed, receipts)
+
+    def is_final(self, failed: DtnError) -> bool:
+        return isinstance(failed, DepositTaken)
+
+
+class _Claim(_Opening):
+    """Opens a session with what the account has deposited."""
+
+    def needs_deposit(self, _entry: Entry, _signed: Signed) -> bool:
+        return True
+
+
+class _Request(_Plain):
+    """Asks a model, on a session."""
+
+    def effect(self, entry: Entry) -> Effect:
         # A client names the user itself.
-        is_direct = details["transaction"]["to"] == entry.router
-        user = operation.address_topic(details["user"]) if is_direct else None
+        is_direct = entry.details["transaction"]["to"] == entry.router
+        user = operation.address_topic(entry.details["user"]) if is_direct else None
+        session = topic(int(entry.meant["session"]))
         created = Router.request_created
         return Effect(entry.router, created, (None, session, user), {"requestId": "request"})
-    closed = SessionManager.session_closed
-    return Effect(details["manager"], closed, (session,), {"remainingBalance": "refund"})
+
+    def reconcile(self, ai: Network, journal: Journal) -> bool:
+        return settlement.reconcile(ai, journal)
 
 
-def happened(entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
-    """What came of an entry, of the logs of its transactions; None where it did not happen."""
-    found = effect_of(entry).find(logs)
-    if found is None:
-        return None
-    log, kept = found
-    return {**kept, "transaction": log.transaction, "block": log.block_number}
+class _Close(_Plain):
+    """Closes a session for a refund of the rest."""
+
+    def effect(self, entry: Entry) -> Effect:
+        closed, session = SessionManager.session_closed, topic(int(entry.meant["session"]))
+        manager = entry.details["manager"]
+        return Effect(manager, closed, (session,), {"remainingBalance": "refund"})
 
 
-def claimed(ai: Network, entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
-    """The session of a bare deposit that its sender has claimed in another way.
+START: Operation = _Start("start", is_split=True)
+CLAIM: Operation = _Claim("claim")
+REQUEST: Operation = _Request("request")
+CLOSE: Operation = _Close("close")
 
-    Raises:
-        DepositTaken: Somebody else has.
-    """
-    if (
-        entry.kind != operation.START
-        or (deposited := bare_deposit.deposit_among(logs, entry)) is None
-    ):
-        return None
-    manager = entry.details["manager"]
-    found = bare_deposit.next_start(ai, manager, deposited)
-    if found is None:
-        return None
-    outcome = happened(entry, [found[0]])
-    if outcome is None:  # what waits now is somebody else's
-        deposit = bare_deposit.deposit_of(entry)
-        raise bare_deposit.taken(ai, manager, deposit, deposited)
-    return outcome
+_BY_KIND: Mapping[str, Operation] = {each.kind: each for each in (START, CLAIM, REQUEST, CLOSE)}
 
 
-def happened_under_another(ai: Network, entry: Entry, logs: Sequence[Log]) -> dict[str, Any] | None:
-    """What came of an entry under a session manager that has replaced the one it was meant for."""
-    if "manager" not in entry.details:
-        return None
-    current = {**entry.details, "manager": ai.contracts().session_manager}
-    return happened(replace(entry, details=current), logs)
-
-
-def happened_elsewhere(ai: Network, entry: Entry, known: Iterable[str]) -> dict[str, Any] | None:
-    """What came of an entry by a transaction that is not in the journal.
-
-    A wallet may have replaced what was sent, by one with the same nonce. And a smart account sends
-    in its own way: there, what nobody else in the journal has brought about is taken for it.
-
-    Args:
-        ai: The network.
-        entry: The entry.
-        known: The transactions that are other entries'.
-    """
-    effect = effect_of(entry)
-    logs = reads.logs(
-        ai.provider,
-        effect.address,
-        [effect.event.topic, *effect.indexed],
-        from_block=entry.details["from_block"],
-    )
-    elsewhere = set(known)
-    logs = [log for log in logs if log.transaction not in elsewhere]
-    if entry.details["is_sent_here"]:
-        logs = _sent_as(ai, logs, entry.signed)
-    return happened(entry, logs)
-
-
-def _sent_as(ai: Network, logs: Sequence[Log], signed: Sequence[Signed]) -> list[Log]:
-    """The logs of transactions that were signed, or of others with the same senders and nonces.
-
-    Raises:
-        RpcRefused: It is not known of one whose it is.
-    """
-    # Endpoints keep the logs of transactions that they have forgotten themselves.
-    hashes = {each.hash for each in signed}
-    own = [log for log in logs if log.transaction in hashes]
-    if own or not logs:
-        return own
-    nonces = {(each.sender, each.nonce) for each in signed}
-    asked: list[Request] = [("eth_getTransactionByHash", [log.transaction]) for log in logs]
-    found = []
-    for log, answer in zip(logs, rpc.ask(ai.provider, asked), strict=True):
-        raw = rpc.expect(answer)
-        if raw is None:  # of a node that is behind: it may be the one that is looked for
-            what = f"it has a log of transaction {log.transaction}, and not the transaction"
-            raise RpcRefused("eth_getTransactionByHash", what)
-        if (to_checksum_address(raw["from"]), as_int(raw["nonce"])) in nonces:
-            found.append(log)
-    return found
-
-
-def plan(ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Plan | Ready:
-    """What is still to be sent for an entry that has not happened yet.
-
-    Args:
-        ai: The network.
-        account: Who signs.
-        entry: The entry.
-        logs: What its transactions have left so far.
-    """
-    from ape_dtn.funding import methods
-
-    if entry.kind != operation.START:
-        return Ready(operation.to_transaction(entry.details["transaction"]))
-    method = methods.Method(entry.details["method"])
-    is_bare = method is methods.Method.TWO_STEP
-    if bare_deposit.deposit_among(logs, entry) or (is_bare and _is_deposited_elsewhere(ai, entry)):
-        return Ready(contract_call(ai.router, Router.start_user_session))
-    deposit = bare_deposit.deposit_of(entry)
-    return methods.plan(ai, account, deposit, method, unsafe_two_step=is_bare)
+def operation_of(entry: Entry) -> Operation:
+    """The operation that an entry of the journal is of."""
+    return _BY_KIND[entry.kind]
 
 
 def _is_deposited_elsewhere(ai: Network, entry: Entry) -> bool:
@@ -177,13 +197,4 @@ def _is_deposited_elsewhere(ai: Network, entry: Entry) -> bool:
     if not entry.details["is_sent_here"]:
         deposit = int(entry.meant["deposit"])
         return any(ERC20.transferred.decode(log)["value"] == deposit for log in logs)
-    return bool(_sent_as(ai, logs, entry.signed))
-
-
-def about(ai: Network, entry: Entry) -> reverts.ErrorContext:
-    """What the errors of an entry are about."""
-    session = entry.meant.get("session")
-    return reverts.ErrorContext(
-        session_id=None if session is None else int(session),
-        model=entry.details.get("model"),
-    )
+    return bool(operation.sent_as(ai, logs, entry.signed))

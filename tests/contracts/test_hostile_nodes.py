@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ape_dtn.chain import rpc
+from ape_dtn.chain.reverts import PANIC
 from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import ContractReverted, DtnError
 from ape_dtn.network.abi import Client, NodeManager, Router
-from ape_dtn.network.reverts import PANIC
 from ape_dtn.types.rpc import Failure, as_int
 from tests.conftest import Cast
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from ape_dtn.chain.reverts import PANIC
 from ape_dtn.deployment.assemble import Variant
 from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
-from ape_dtn.network.reverts import PANIC
 from ape_dtn.types.abi import Error, Function
 from tests.conftest import Cast
 

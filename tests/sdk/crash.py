@@ -368,7 +368,8 @@ def _scene(
     import ape
 
     from ape_dtn import DtnAi
-    from ape_dtn.requests import settlement
+    from ape_dtn.journal import reorgs
+    from ape_dtn.sessions import settlement
 
     provider: Any = ape.networks.active_provider
     # What was forked has the connections of what it was forked off.
@@ -377,7 +378,8 @@ def _scene(
         type(provider.network).transaction_acceptance_timeout = job.patience
         provider.web3.provider.exception_retry_configuration.backoff_factor = 0.01
     # What the chain forgets may come again, as on public ones.
-    settlement.is_local = lambda _: False  # type: ignore[attr-defined]
+    for module in (settlement, reorgs):
+        module.is_local = lambda _: False  # type: ignore[attr-defined]
     if job.folder:
         ape.config.DATA_FOLDER = Path(job.folder)
     log = logging.getLogger("ape_dtn.journal")
@@ -681,11 +683,12 @@ def succeeded(scene: Scene) -> int:
 def resume(scene: Scene) -> list[str]:
     """Finishes what is open; gives what came of each."""
     from ape_dtn.journal import executor
+    from ape_dtn.sessions.operations import operation_of
 
     open_ones = executor.unfinished(scene.ai, scene.account)
     return [
         outcome.code if isinstance(outcome, Exception) else "done"
-        for _, outcome in executor.resume(scene.ai, scene.account, open_ones)
+        for _, outcome in executor.resume(scene.ai, scene.account, open_ones, operation_of)
     ]
 
 

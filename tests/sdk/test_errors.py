@@ -15,6 +15,7 @@ from eth_abi import encode
 
 from ape_dtn import DtnError, DtnSession, Token, artifacts, errors
 from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.chain.reverts import REASON
 from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork, Variant, fund
 from ape_dtn.errors import (
     CallbackGasMissing,
@@ -388,7 +389,7 @@ def test_too_little_is_insufficient_funds_whoever_says_it(error: Error) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\1", b"\1\2\3\4", SessionManager.invalid_session.selector + b"\1", reverts.REASON.selector],
+    [b"\1", b"\1\2\3\4", SessionManager.invalid_session.selector + b"\1", REASON.selector],
 )
 def test_any_data_is_a_revert(data: bytes) -> None:
     """Somebody else's error may begin as one of ours does, and hold something else."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.chain import receipts, rpc, transactions
+from ape_dtn.chain import broadcast, rebroadcast, receipts, rpc, transactions
 from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import (
     DepositTaken,
@@ -31,10 +31,12 @@ from ape_dtn.errors import (
 )
 from ape_dtn.funding import methods
 from ape_dtn.funding.methods import Method
-from ape_dtn.journal import executor
+from ape_dtn.journal import executor, reorgs
+from ape_dtn.journal.operation import to_transaction
 from ape_dtn.journal.store import Intent, Journal, State
 from ape_dtn.network.abi import ERC20
-from ape_dtn.requests import settlement
+from ape_dtn.sessions import settlement
+from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Transaction, contract_call
 from tests.conftest import Balances, Cast, on_live, replace_manager
@@ -52,7 +54,8 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has set the chain back on purpose."""
-    monkeypatch.setattr(settlement, "is_local", lambda _: False)
+    for module in (settlement, reorgs):
+        monkeypatch.setattr(module, "is_local", lambda _: False)
 
 
 @pytest.fixture
@@ -249,7 +252,8 @@ def unmined(network: LocalNetwork) -> Iterator[None]:
 def impatient() -> Iterator[None]:
     """What is not mined in a second is not waited for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(receipts, "deadline_of", lambda _: time.monotonic() + 1)
+        for module in (broadcast, rebroadcast, receipts, transactions):
+            patch.setattr(module, "deadline_of", lambda _: time.monotonic() + 1)
         yield
 
 
@@ -272,7 +276,7 @@ def test_a_start_that_was_not_mined_in_time_is_resumed(network: LocalNetwork, ca
     nonce = nonce_of(network, cast.customer)
 
     (entry,) = executor.unfinished(network.ai, cast.customer)
-    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     ((session, balance),) = DtnSession.list(cast.customer, network.ai)
     assert isinstance(done, executor.OperationResult)
@@ -321,7 +325,7 @@ def test_what_a_wallet_has_replaced_has_happened(
         (entry,) = executor.unfinished(network.ai, cast.customer)
         (sent,) = entry.signed
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
-    transaction = executor.operations.to_transaction(entry.details["transaction"])
+    transaction = to_transaction(entry.details["transaction"])
     other = replace(transaction, gas_limit=2_000_000)
     replaced = transactions.send(network.ai.provider, cast.customer, other)
     assert replaced.transaction != sent.hash
@@ -345,7 +349,7 @@ def test_a_deposit_without_its_start_is_started(network: LocalNetwork, cast: Cas
     pending_start(network, cast.customer, slice(1, 2))
     (entry,) = executor.unfinished(network.ai, cast.customer)
 
-    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(done, executor.OperationResult)
     ((_, balance),) = DtnSession.list(cast.customer, network.ai)
@@ -359,7 +363,7 @@ def test_a_deposit_that_was_claimed_meanwhile_is_not_taken(
     (entry,) = executor.unfinished(network.ai, cast.customer)
     claimed = DtnSession.claim(cast.customer, network.ai)
 
-    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(done, executor.OperationResult)
     assert done.outcome["session"] == str(claimed.id)
@@ -370,7 +374,7 @@ def test_a_deposit_that_was_stolen_meanwhile_is_told(network: LocalNetwork, cast
     (entry,) = executor.unfinished(network.ai, cast.customer)
     DtnSession.claim(cast.stranger, network.ai)
 
-    ((_, done),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, done),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(done, DepositTaken)
     assert done.taken_by == cast.stranger.address
@@ -400,7 +404,7 @@ def test_resuming_finds_what_a_reorganisation_took_away(network: LocalNetwork, c
     rpc.result(network.ai.provider, "anvil_mine", ["0x8"])
 
     entries = executor.unfinished(network.ai, cast.customer)
-    executor.resume(network.ai, cast.customer, entries[-1:])
+    executor.resume(network.ai, cast.customer, entries[-1:], operation_of)
 
     ((_, balance),) = DtnSession.list(cast.customer, network.ai)
     assert str(balance) == "25.00 USDT"
@@ -414,7 +418,7 @@ def test_what_another_process_is_at_is_left_to_it(
     (entry,) = journal().record_intents([Intent("claim", {}, {"is_sent_here": True})])
 
     assert entry.id not in [each.id for each in executor.unfinished(network.ai, cast.customer)]
-    assert executor.resume(network.ai, cast.customer, [entry]) == []
+    assert executor.resume(network.ai, cast.customer, [entry], operation_of) == []
     journal().release(entry)
     assert entry.id in [each.id for each in executor.unfinished(network.ai, cast.customer)]
     journal().end(entry, State.CANCELLED, {})
@@ -466,9 +470,9 @@ def test_an_entry_that_has_ended_meanwhile_is_not_resumed(
 ) -> None:
     pending_start(network, cast.customer, slice(2))
     stale = executor.unfinished(network.ai, cast.customer)
-    executor.resume(network.ai, cast.customer, stale)
+    executor.resume(network.ai, cast.customer, stale, operation_of)
 
-    assert executor.resume(network.ai, cast.customer, stale) == []
+    assert executor.resume(network.ai, cast.customer, stale, operation_of) == []
     assert len(DtnSession.list(cast.customer, network.ai)) == 1
 
 
@@ -510,7 +514,7 @@ def test_a_strangers_deposit_is_left_alone(network: LocalNetwork, cast: Cast) ->
     transfer = contract_call(network.token, ERC20.transfer, target, 7)
     transactions.send(network.ai.provider, cast.stranger, transfer)
 
-    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(outcome, DepositTaken)
     assert DtnSession.claim(cast.stranger, network.ai).opened_with == network.ai.token().units(7)
@@ -761,8 +765,8 @@ def test_processes_that_are_gone_are_known_to_be(tmp_path: Any) -> None:
     from ape_dtn.journal import process_lock
 
     script = (
-        "import sys, pathlib; from ape_dtn.journal import presence;"
-        "print(presence.me(pathlib.Path(sys.argv[1])), flush=True); sys.stdin.read()"
+        "import sys, pathlib; from ape_dtn.journal import process_lock;"
+        "print(process_lock.own_name(pathlib.Path(sys.argv[1])), flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)],

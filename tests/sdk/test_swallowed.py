@@ -27,10 +27,12 @@ from ape_dtn.errors import (
 from ape_dtn.funding import bare_deposit
 from ape_dtn.funding.methods import Method
 from ape_dtn.journal import executor, reorgs
+from ape_dtn.journal.operation import to_transaction
 from ape_dtn.journal.store import State
 from ape_dtn.network import deployments
 from ape_dtn.network.abi import Router, SessionManager
-from ape_dtn.requests import settlement
+from ape_dtn.sessions import settlement
+from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.rpc import SEND, Failure, as_int
 from tests.conftest import Balances, Cast
 
@@ -81,7 +83,8 @@ def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has set the chain back on purpose."""
-    monkeypatch.setattr(settlement, "is_local", lambda _: False)
+    for module in (settlement, reorgs):
+        monkeypatch.setattr(module, "is_local", lambda _: False)
 
 
 def pass_time(network: LocalNetwork) -> None:
@@ -158,7 +161,7 @@ def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
         return {"result": next(each.hash for each in entry.signed if each.raw == sent[-1])}
 
     with through(each_call(swallow)) as ai, impatient():
-        ((_, found),) = executor.resume(ai, cast.customer, [entry])
+        ((_, found),) = executor.resume(ai, cast.customer, [entry], operation_of)
 
     assert isinstance(found, TransactionPending)
     assert set(sent) == {each.raw for each in entry.signed}
@@ -310,7 +313,7 @@ def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does
         (entry,) = executor.unfinished(network.ai, cast.customer)
         (sent,) = entry.signed
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
-    transaction = executor.operations.to_transaction(entry.details["transaction"])
+    transaction = to_transaction(entry.details["transaction"])
     other = replace(transaction, gas_limit=2_000_000)
     replaced = transactions.send(network.ai.provider, cast.customer, other)
     assert replaced.transaction != sent.hash

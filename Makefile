@@ -22,6 +22,7 @@ ANVIL := .tools/bin/anvil
 FORGE := .tools/bin/forge
 HALMOS := .tools/proofs/bin/halmos
 SLITHER := .tools/analysis/bin/slither
+IMPORTS := .tools/imports/bin/lint-imports
 SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
 
 # Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
@@ -88,10 +89,11 @@ bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight,
 gas: $(DEV) $(ANVIL) ## measure all that is done with a network, and record it in docs/gas.md
 	@$(run) python benchmarks/gas.py --write
 
-check: $(DEV) ## format, lint and types, without changing a file
+check: $(DEV) $(IMPORTS) ## format, lint, types and layers, without changing a file
 	@$(run) ruff format --check .
 	@$(run) ruff check .
 	@$(run) mypy
+	@$(IMPORTS) --no-cache >.tools/imports/told 2>&1 || { cat .tools/imports/told >&2; exit 1; }
 
 format: $(DEV) ## format, and mend what the linter can mend
 	@$(run) ruff format .
@@ -158,6 +160,13 @@ $(HALMOS): proofs/requirements.txt | $(VENV)
 	.venv/bin/python -m venv --clear .tools/proofs; \
 	.tools/proofs/bin/python -m pip install --quiet --disable-pip-version-check -r $<; \
 	touch $@
+
+# Beside Ape, which wants another click.
+$(IMPORTS): tools/imports.txt | $(VENV)
+	@echo "Installing import-linter into .tools/imports"
+	@.venv/bin/python -m venv --clear .tools/imports
+	@.tools/imports/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 # Beside Ape, which wants another web3.
 $(SLITHER): audit/requirements.txt | $(VENV)

@@ -24,6 +24,7 @@ from ape_dtn.deployment.assemble import (
     deploy,
     fund,
 )
+from ape_dtn.network import reverts
 from ape_dtn.testing import workers
 from ape_dtn.types.abi import Function
 from ape_dtn.types.amount import Amount, Token
@@ -148,7 +149,9 @@ def _behind_new_router(network: LocalNetwork, cast: Cast, token: str) -> LocalNe
     router = transactions.create(provider, cast.owner, proxy)
     set_managers = Function("setManagers(address,address)")
     managers = (contracts.node_manager, contracts.model_manager)
-    transactions.send(provider, cast.owner, contract_call(router, set_managers, *managers))
+    transactions.send(
+        provider, cast.owner, contract_call(router, set_managers, *managers), reverts.NO_CONTEXT
+    )
     ai = DtnAi(router, provider)
     ai.deployment = replace(network.ai.deployment, router=router)
     return LocalNetwork(ai, DtnNode(ai, NODE, cast.worker), token)
@@ -171,7 +174,7 @@ def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
     managers = (contracts.node_manager, manager, contracts.model_manager)
     set_managers = Function("setManagers(address,address,address)")
     call = contract_call(network.ai.router, set_managers, *managers)
-    transactions.send(network.ai.provider, cast.owner, call)
+    transactions.send(network.ai.provider, cast.owner, call, reverts.NO_CONTEXT)
 
 
 @pytest.fixture

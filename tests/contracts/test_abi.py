@@ -18,7 +18,6 @@ from ape_dtn import artifacts
 from ape_dtn.network import abi
 from ape_dtn.network.abi import SessionManager
 from ape_dtn.requests.routing import Aggregation
-from ape_dtn.types import abi as abi_module
 from ape_dtn.types.abi import Error, Event, Function
 from ape_dtn.types.answer import CallType, Status
 
@@ -382,7 +381,7 @@ def test_the_numbers_of_the_enumerations_in_python() -> None:
 @each_interface
 def test_python_calls_functions_by_their_selectors(interface: str) -> None:
     pinned = FUNCTIONS[interface]
-    used = abi.members(getattr(abi_module, interface), Function).values()
+    used = abi.members(getattr(abi, interface), Function).values()
 
     assert used
     for each in used:
@@ -392,14 +391,14 @@ def test_python_calls_functions_by_their_selectors(interface: str) -> None:
 
 @each_interface
 def test_python_has_every_function(interface: str) -> None:
-    used = abi.members(getattr(abi_module, interface), Function).values()
+    used = abi.members(getattr(abi, interface), Function).values()
 
     assert {each.signature for each in used} == set(FUNCTIONS[interface])
 
 
 @each_interface
 def test_python_finds_events_by_their_topics(interface: str) -> None:
-    used = abi.members(getattr(abi_module, interface), Event).values()
+    used = abi.members(getattr(abi, interface), Event).values()
 
     assert {each.declaration: each.topic[2:] for each in used} == EVENTS[interface]
 
@@ -413,7 +412,7 @@ def test_python_knows_errors_by_their_selectors() -> None:
 
 def python_members(kind: type) -> Iterator[tuple[str, Any]]:
     for artifact, interface in ARTIFACTS.items():
-        for member in abi.members(getattr(abi_module, interface), kind).values():
+        for member in abi.members(getattr(abi, interface), kind).values():
             yield artifact, member
 
 

@@ -14,6 +14,7 @@ from eth_utils import keccak
 from ape_dtn import DtnAi, DtnRequest, DtnSession, Status
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import LocalNetwork
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import Router
 from ape_dtn.network.registry import serving_call, to_serving
 from ape_dtn.types.ids import id_of
@@ -114,7 +115,7 @@ def respond(network: LocalNetwork, cast: Cast) -> Respond:
     ) -> Receipt:
         given: Any = (id_of(request.id, "request"), status, message, data, network.node.id, *sizes)
         transaction = contract_call(network.ai.router, Router.respond_to_request, *given)
-        return transactions.send(network.ai.provider, cast.worker, transaction)
+        return transactions.send(network.ai.provider, cast.worker, transaction, reverts.NO_CONTEXT)
 
     return respond
 

@@ -13,6 +13,7 @@ from typing import Any
 from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.chain import reads, rpc, transactions
+from ape_dtn.network import reverts
 from ape_dtn.network.client_contract import DEPLOYER
 from ape_dtn.types.abi import Event, Function
 from ape_dtn.types.rpc import as_bytes
@@ -56,7 +57,9 @@ def create_canonical(provider: Any, payer: Any, path: str) -> str:
     if rpc.result(provider, "eth_getCode", [address, "latest"]) == "0x":
         proxy = rpc.result(provider, "eth_getCode", [DEPLOYER, "latest"])
         rpc.result(provider, "anvil_setCode", [SAFE_DEPLOYER, proxy])
-        transactions.send(provider, payer, Transaction(SAFE_DEPLOYER, SALT + code))
+        transactions.send(
+            provider, payer, Transaction(SAFE_DEPLOYER, SALT + code), reverts.NO_CONTEXT
+        )
     return address
 
 
@@ -74,7 +77,9 @@ def create_safe(provider: Any, payer: Any, owners: Sequence[Any], threshold: int
     nobody: tuple[Any, ...] = (NOBODY, b"", handler, NOBODY, 0, NOBODY)
     setup = SETUP.encode(addresses, threshold, *nobody)
     create: Any = (singleton, setup, 0)
-    receipt = transactions.send(provider, payer, contract_call(factory, CREATE_PROXY, *create))
+    receipt = transactions.send(
+        provider, payer, contract_call(factory, CREATE_PROXY, *create), reverts.NO_CONTEXT
+    )
     (created,) = PROXY_CREATION.find(receipt.logs, factory)
     return str(created["proxy"])
 
@@ -92,7 +97,9 @@ def create_older_safe(
     addresses = [str(owner.address) for owner in owners]
     setup = SETUP.encode(addresses, threshold, NOBODY, b"", NOBODY, NOBODY, 0, NOBODY)
     create: Any = (singleton, setup, 0)
-    receipt = transactions.send(provider, payer, contract_call(factory, CREATE_PROXY, *create))
+    receipt = transactions.send(
+        provider, payer, contract_call(factory, CREATE_PROXY, *create), reverts.NO_CONTEXT
+    )
     # In 1.3.0 the proxy is not indexed.
     return str(
         next(
@@ -125,7 +132,7 @@ def run_as(provider: Any, account: Any, contract: str) -> None:
     """Has an account run a contract's code as its own (EIP-7702)."""
     # Not sent to itself, as Ape would: the code need not take that.
     nothing = Transaction(SOMEBODY, b"", gas_limit=100_000, delegate=contract)
-    transactions.send(provider, account, nothing)
+    transactions.send(provider, account, nothing, reverts.NO_CONTEXT)
 
 
 def nonce_of(provider: Any, safe: Any) -> int:

@@ -40,6 +40,7 @@ from ape_dtn.errors import (
     WrongChain,
     WrongToken,
 )
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, NodeManager
 from ape_dtn.network.deployments import PUBLIC
 from ape_dtn.types.transactions import contract_call
@@ -237,7 +238,7 @@ def test_names_that_are_none(
 def switched_off(network: LocalNetwork, cast: Cast) -> None:
     manager, node_id = network.ai.contracts().node_manager, network.node.id
     switch_off = contract_call(manager, NodeManager.set_node_status, node_id, False)
-    transactions.send(network.ai.provider, cast.owner, switch_off)
+    transactions.send(network.ai.provider, cast.owner, switch_off, reverts.NO_CONTEXT)
 
 
 def test_a_node_that_is_switched_off(
@@ -286,7 +287,7 @@ def test_a_model_that_takes_more_than_a_prompt(
         network.node.id,
         [ai.model(IMAGE).id],
     )
-    transactions.send(ai.provider, cast.owner, serve)
+    transactions.send(ai.provider, cast.owner, serve, reverts.NO_CONTEXT)
 
     refused(
         InvalidCall,

@@ -25,6 +25,7 @@ from ape_dtn.errors import (
 )
 from ape_dtn.funding.batch import batch, can_batch
 from ape_dtn.funding.methods import Method
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.types.transactions import Receipt, Signed, Transaction, contract_call
 from tests.conftest import Balances, Cast
@@ -171,7 +172,11 @@ def test_those_who_send_for_one_safe_at_once_take_turns(
     provider = network.ai.provider
     given = [Transaction(str(cast.worker.address), bytes([each])) for each in range(6)]
     with ThreadPoolExecutor(3) as pool:
-        receipts = list(pool.map(lambda each: transactions.send(provider, shared, each), given))
+        receipts = list(
+            pool.map(
+                lambda each: transactions.send(provider, shared, each, reverts.NO_CONTEXT), given
+            )
+        )
     assert len({each.transaction for each in receipts}) == 6
     assert real.nonce_of(provider, shared) == 6
 
@@ -242,7 +247,9 @@ def test_why_one_of_them_would_fail_is_found_before_anybody_signs(
 ) -> None:
     provider = network.ai.provider
     with pytest.raises(ContractReverted) as caught:
-        transactions.send(provider, shared, batch(provider, shared, bare(network, UNITS + 1)))
+        transactions.send(
+            provider, shared, batch(provider, shared, bare(network, UNITS + 1)), reverts.NO_CONTEXT
+        )
     assert caught.value.revert is not None
     assert caught.value.revert.name == "Panic"  # so the token says that the balance is too low
     assert real.nonce_of(provider, shared) == 0
@@ -251,7 +258,7 @@ def test_why_one_of_them_would_fail_is_found_before_anybody_signs(
 def test_what_would_fail_alone_is_named(network: LocalNetwork, shared: Any) -> None:
     alone = contract_call(network.ai.router, Router.start_user_session)
     with pytest.raises(NothingDeposited):
-        transactions.send(network.ai.provider, shared, alone)
+        transactions.send(network.ai.provider, shared, alone, reverts.NO_CONTEXT)
 
 
 def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) -> None:
@@ -259,7 +266,9 @@ def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) 
     # The second start finds nothing deposited.
     provider = network.ai.provider
     with pytest.raises(NothingDeposited):
-        transactions.send(provider, shared, batch(provider, shared, [pay, start_it, start_it]))
+        transactions.send(
+            provider, shared, batch(provider, shared, [pay, start_it, start_it]), reverts.NO_CONTEXT
+        )
     assert balances.of(shared).units == UNITS
 
 
@@ -278,11 +287,11 @@ def test_coin_that_goes_with_it_is_the_safes_own(
     both = batch(provider, single, given)
     for transaction in (given[0], both):
         with pytest.raises(NoMoneyForGas) as caught:
-            transactions.send(provider, single, transaction)
+            transactions.send(provider, single, transaction, reverts.NO_CONTEXT)
         assert caught.value.account == single.address
     rpc.result(provider, "anvil_setBalance", [str(single.address), "0x3"])
     before = cast.worker.balance
-    transactions.send(provider, single, both)
+    transactions.send(provider, single, both, reverts.NO_CONTEXT)
     assert cast.worker.balance - before == 3
     assert single.balance == 0
 
@@ -316,7 +325,10 @@ def test_its_batch_is_all_or_nothing_and_says_why(network: LocalNetwork, delegat
     provider = network.ai.provider
     with pytest.raises(NothingDeposited):
         transactions.send(
-            provider, delegated, batch(provider, delegated, [pay, start_it, start_it])
+            provider,
+            delegated,
+            batch(provider, delegated, [pay, start_it, start_it]),
+            reverts.NO_CONTEXT,
         )
 
 

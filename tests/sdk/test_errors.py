@@ -344,7 +344,7 @@ def test_running_out_of_gas_is_a_failed_transaction(
     transaction = contract_call(network.ai.router, *asking(funded.id), gas_limit=60_000)
 
     with pytest.raises(ContractReverted, match=r"transaction 0x[0-9a-f]{64} failed") as raised:
-        transactions.send(network.ai.provider, cast.customer, transaction)
+        transactions.send(network.ai.provider, cast.customer, transaction, reverts.NO_CONTEXT)
 
     assert raised.value.revert is not None
     assert str(raised.value.revert.transaction) in raised.value.message
@@ -373,7 +373,7 @@ def test_errors_keep_the_original_as_their_cause(funded: DtnSession, cast: Cast)
         pytest.raises(NotSessionOwner) as raised,
         sessions.explained(funded.ai, funded.id, stranger),
     ):
-        transactions.send(funded.ai.provider, cast.stranger, transaction)
+        transactions.send(funded.ai.provider, cast.stranger, transaction, reverts.NO_CONTEXT)
 
     assert isinstance(raised.value.__cause__, SessionNotFound)
     assert raised.value.revert is raised.value.__cause__.revert
@@ -421,6 +421,8 @@ def classes(root: type[DtnError] = DtnError) -> Iterator[type[DtnError]]:
             yield from classes(kind)
 
 
+# They are loaded when they are asked for, and known to their bases from then on.
+PUBLIC = [getattr(errors, name) for name in errors.__all__]
 CLASSES = sorted(set(classes()), key=lambda kind: kind.__name__)
 
 
@@ -437,8 +439,7 @@ def made(kind: type[DtnError]) -> DtnError:
 
 
 def test_all_classes_are_found() -> None:
-    public = (getattr(errors, name) for name in errors.__all__)
-    defined = {value for value in public if inspect.isclass(value)}
+    defined = {value for value in PUBLIC if inspect.isclass(value)}
 
     assert {kind for kind in defined if issubclass(kind, DtnError)} == {DtnError, *CLASSES}
 

@@ -19,6 +19,7 @@ from ape_dtn.chain.networks import name as network_name
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import DepositWaiting, NodeFailure, TransactionPending
 from ape_dtn.funding import methods
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ModelManager, NodeManager, Router
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.redact import hide_secrets
@@ -178,7 +179,9 @@ def test_a_message_that_is_no_text_is_still_a_failure(network: LocalNetwork, cas
         0,
     ]
     data = Router.respond_to_request.selector + encode(kinds, values)
-    transactions.send(network.ai.provider, cast.worker, Transaction(network.ai.router, data))
+    transactions.send(
+        network.ai.provider, cast.worker, Transaction(network.ai.router, data), reverts.NO_CONTEXT
+    )
 
     with pytest.raises(NodeFailure, match="cut at"):
         request.answer()
@@ -205,7 +208,7 @@ def test_anybody_may_register_a_model_of_any_name(network: LocalNetwork, cast: C
         ),
         contract_call(models, ModelManager.register_model, "model.node.eve", "c", "api.node.eve.x"),
     ):
-        transactions.send(provider, cast.stranger, transaction)
+        transactions.send(provider, cast.stranger, transaction, reverts.NO_CONTEXT)
 
     assert {model.name for model in network.ai.models()} == known | {"model.node.eve.c"}
 
@@ -226,7 +229,7 @@ def test_the_local_node_goes_on_after_what_it_cannot_answer(
         0,
     )
     odd = contract_call(network.ai.router, Router.request, *all_of_them)
-    transactions.send(network.ai.provider, cast.customer, odd)
+    transactions.send(network.ai.provider, cast.customer, odd, reverts.NO_CONTEXT)
     request = session.request("Hello?")
 
     assert network.node.answer_pending() == [request.id]

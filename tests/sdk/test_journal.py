@@ -34,6 +34,7 @@ from ape_dtn.funding.methods import Method
 from ape_dtn.journal import executor, reorgs
 from ape_dtn.journal.operation import to_transaction
 from ape_dtn.journal.store import Intent, Journal, State
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20
 from ape_dtn.sessions import settlement
 from ape_dtn.sessions.operations import operation_of
@@ -307,7 +308,7 @@ def test_a_nonce_that_something_else_used_is_not_waited_for(
     (entry,) = executor.unfinished(network.ai, cast.customer)
     to_nobody = Transaction(str(cast.stranger.address), b"", 1)
     for _ in entry.signed:
-        transactions.send(network.ai.provider, cast.customer, to_nobody)
+        transactions.send(network.ai.provider, cast.customer, to_nobody, reverts.NO_CONTEXT)
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="overtaken")
 
@@ -327,7 +328,7 @@ def test_what_a_wallet_has_replaced_has_happened(
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
     transaction = to_transaction(entry.details["transaction"])
     other = replace(transaction, gas_limit=2_000_000)
-    replaced = transactions.send(network.ai.provider, cast.customer, other)
+    replaced = transactions.send(network.ai.provider, cast.customer, other, reverts.NO_CONTEXT)
     assert replaced.transaction != sent.hash
     nonce = nonce_of(network, cast.customer)
 
@@ -512,7 +513,7 @@ def test_a_strangers_deposit_is_left_alone(network: LocalNetwork, cast: Cast) ->
     DtnSession.claim(cast.stranger, network.ai)
     target = network.ai.contracts().fee_target
     transfer = contract_call(network.token, ERC20.transfer, target, 7)
-    transactions.send(network.ai.provider, cast.stranger, transfer)
+    transactions.send(network.ai.provider, cast.stranger, transfer, reverts.NO_CONTEXT)
 
     ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 

@@ -15,7 +15,7 @@ from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import DepositTaxed, DtnError, MethodUnavailable, NotSessionOwner, UnsafeDeposit
 from ape_dtn.funding import methods
 from ape_dtn.funding.methods import Method
-from ape_dtn.network import client_contract
+from ape_dtn.network import client_contract, reverts
 from ape_dtn.network.abi import ERC20, Client
 from ape_dtn.types.abi import Function
 from ape_dtn.types.rpc import as_bytes
@@ -164,7 +164,7 @@ def test_an_impersonated_account_starts_by_allowance(
 def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cast) -> None:
     spender = client_contract.client_of(str(cast.customer.address))
     approve = contract_call(network.token, ERC20.approve, spender, 5)
-    transactions.send(network.ai.provider, cast.customer, approve)
+    transactions.send(network.ai.provider, cast.customer, approve, reverts.NO_CONTEXT)
 
     DtnSession.start("1", cast.customer, network.ai, method="allowance")
 
@@ -191,7 +191,7 @@ def test_a_blocked_account_is_told_before_anything_is_paid(
     plan = DtnSession.plan("1", cast.customer, usdc_network.ai, method="permit")
     block = Function("blacklist(address)")
     blocked = contract_call(usdc_network.token, block, str(cast.customer.address))
-    transactions.send(usdc_network.ai.provider, cast.owner, blocked)
+    transactions.send(usdc_network.ai.provider, cast.owner, blocked, reverts.NO_CONTEXT)
 
     with pytest.raises(DtnError, match="blacklisted"):
         DtnSession.open(plan, cast.customer, usdc_network.ai)

@@ -32,6 +32,7 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import NodeManager, SessionManager
 from ape_dtn.requests.gas import ROLLUP_FEES
 from ape_dtn.requests.quote import DEFAULT_ANSWER_BYTES, Basis, Quote
@@ -87,7 +88,7 @@ def serves_images(network: LocalNetwork, cast: Cast) -> None:
     models = [id_of(name, "model") for name in (*NODE_MODELS, IMAGE)]
     manager = network.ai.contracts().node_manager
     serve = contract_call(manager, NodeManager.set_node_models, network.node.id, models)
-    transactions.send(network.ai.provider, cast.owner, serve)
+    transactions.send(network.ai.provider, cast.owner, serve, reverts.NO_CONTEXT)
 
 
 @pytest.fixture

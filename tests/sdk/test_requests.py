@@ -31,6 +31,7 @@ from ape_dtn.errors import (
     RequestReplaced,
 )
 from ape_dtn.journal.executor import OperationResult
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ModelManager, NodeManager
 from ape_dtn.node.answering import Backend, Question
 from ape_dtn.node.node import DtnNode
@@ -68,7 +69,7 @@ def new_model(network: LocalNetwork, cast: Cast) -> NewModel:
                 [id_of("model.system.any", "model")],
             ),
         ):
-            transactions.send(ai.provider, cast.owner, transaction)
+            transactions.send(ai.provider, cast.owner, transaction, reverts.NO_CONTEXT)
         return ai.model("model.system.any")
 
     return new_model
@@ -211,13 +212,13 @@ def test_a_fee_at_which_the_question_alone_costs_more_than_the_answer_may(
 def switch_off(network: LocalNetwork, cast: Cast) -> None:
     manager = network.ai.contracts().node_manager
     transaction = contract_call(manager, NodeManager.set_node_status, network.node.id, False)
-    transactions.send(network.ai.provider, cast.owner, transaction)
+    transactions.send(network.ai.provider, cast.owner, transaction, reverts.NO_CONTEXT)
 
 
 def unserve(network: LocalNetwork, cast: Cast) -> None:
     manager = network.ai.contracts().node_manager
     transaction = contract_call(manager, NodeManager.set_node_models, network.node.id, [])
-    transactions.send(network.ai.provider, cast.owner, transaction)
+    transactions.send(network.ai.provider, cast.owner, transaction, reverts.NO_CONTEXT)
 
 
 def untouched(_network: LocalNetwork, _cast: Cast) -> None: ...
@@ -356,7 +357,7 @@ def test_a_namespace_that_a_node_has_joined(
     join = contract_call(
         manager, UPDATE_NAMESPACES, network.node.id, [namespace], [expiration], [signature]
     )
-    transactions.send(ai.provider, cast.owner, join)
+    transactions.send(ai.provider, cast.owner, join, reverts.NO_CONTEXT)
 
     request = funded.request("Hello?", namespaces=[namespace])
 

@@ -34,6 +34,7 @@ from ape_dtn.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, NodeManager
 from ape_dtn.network.client_contract import client_of
 from ape_dtn.rescue.finding import Finding, Kind, Remedy
@@ -88,12 +89,14 @@ def kinds(found: Sequence[Finding]) -> list[Kind]:
 
 
 def send(network: LocalNetwork, account: Any, *call: Any, value: int = 0) -> None:
-    transactions.send(network.ai.provider, account, contract_call(*call, value=value))
+    transactions.send(
+        network.ai.provider, account, contract_call(*call, value=value), reverts.NO_CONTEXT
+    )
 
 
 def give(network: LocalNetwork, account: Any, to: str, wei: int) -> None:
     """Sends coin."""
-    transactions.send(network.ai.provider, account, Transaction(to, b"", wei))
+    transactions.send(network.ai.provider, account, Transaction(to, b"", wei), reverts.NO_CONTEXT)
 
 
 def coin_of(network: LocalNetwork, address: str) -> int:

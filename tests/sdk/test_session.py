@@ -28,6 +28,7 @@ from ape_dtn.errors import (
     UndecodableAnswer,
     UnsafeDeposit,
 )
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, NodeManager, Router
 from ape_dtn.requests.draft import draft
 from ape_dtn.types.amount import Token
@@ -53,7 +54,7 @@ def deposit(network: LocalNetwork, account: Any, units: int) -> None:
     """A transfer to the fee target that no start follows."""
     target = network.ai.contracts().fee_target
     transfer = contract_call(network.token, ERC20.transfer, target, units)
-    transactions.send(network.ai.provider, account, transfer)
+    transactions.send(network.ai.provider, account, transfer, reverts.NO_CONTEXT)
 
 
 # Deposits.
@@ -517,7 +518,7 @@ def test_a_contract_asks_at_its_own_expense(
 ) -> None:
     units = 1_000_000
     give = contract_call(network.token, ERC20.transfer, str(contract.address), units)
-    transactions.send(network.ai.provider, cast.customer, give)
+    transactions.send(network.ai.provider, cast.customer, give, reverts.NO_CONTEXT)
     contract.start(sender=cast.customer)
     contract.ask(PROMPT, sender=cast.customer, value=200_000)
     network.node.answer_pending()
@@ -566,7 +567,7 @@ def answered_together(network: LocalNetwork, cast: Cast) -> Callable[..., None]:
         (NodeManager.set_node_models, node_id, models),
     ):
         transaction = contract_call(ai.contracts().node_manager, *call)
-        transactions.send(ai.provider, cast.owner, transaction)
+        transactions.send(ai.provider, cast.owner, transaction, reverts.NO_CONTEXT)
 
     def answered_together(*answers: tuple[DtnRequest, int, int]) -> None:
         calls = [
@@ -576,7 +577,12 @@ def answered_together(network: LocalNetwork, cast: Cast) -> Callable[..., None]:
             for request, *sizes in answers
         ]
         code = calls_all(ai.router, calls)
-        transactions.send(ai.provider, cast.worker, Transaction(None, code, gas_limit=3_000_000))
+        transactions.send(
+            ai.provider,
+            cast.worker,
+            Transaction(None, code, gas_limit=3_000_000),
+            reverts.NO_CONTEXT,
+        )
 
     return answered_together
 

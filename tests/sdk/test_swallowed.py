@@ -29,7 +29,7 @@ from ape_dtn.funding.methods import Method
 from ape_dtn.journal import executor, reorgs
 from ape_dtn.journal.operation import to_transaction
 from ape_dtn.journal.store import State
-from ape_dtn.network import deployments
+from ape_dtn.network import deployments, reverts
 from ape_dtn.network.abi import Router, SessionManager
 from ape_dtn.sessions import settlement
 from ape_dtn.sessions.operations import operation_of
@@ -315,7 +315,7 @@ def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does
         rpc.result(network.ai.provider, "anvil_dropTransaction", [sent.hash])
     transaction = to_transaction(entry.details["transaction"])
     other = replace(transaction, gas_limit=2_000_000)
-    replaced = transactions.send(network.ai.provider, cast.customer, other)
+    replaced = transactions.send(network.ai.provider, cast.customer, other, reverts.NO_CONTEXT)
     assert replaced.transaction != sent.hash
     nonce = nonce_of(network, cast.customer)
 

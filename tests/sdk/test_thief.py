@@ -27,7 +27,7 @@ from ape_dtn.devnet.anvil import free_port
 from ape_dtn.errors import DepositTaken, NothingDeposited
 from ape_dtn.funding import methods
 from ape_dtn.funding.methods import Method
-from ape_dtn.network import client_contract
+from ape_dtn.network import client_contract, reverts
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.types.rpc import as_int
 from benchmarks.chain import connected_to
@@ -95,7 +95,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, accounts: Any) -> Iterator[P
                 client_contract.create_implementation(),
                 client_contract.create_delegate(),
             ):
-                transactions.send(provider, owner, creation)
+                transactions.send(provider, owner, creation, reverts.NO_CONTEXT)
         settings = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
         yield Place(chain, settings, routers, targets)
 

@@ -36,6 +36,7 @@ from ape_dtn.errors import (
     RequestStranded,
     RpcRefused,
 )
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import NodeManager, Router
 from ape_dtn.types.abi import Function
 from ape_dtn.types.ids import as_hex, id_of
@@ -511,7 +512,7 @@ def test_a_node_that_was_switched_off_is_told(
             [id_of(name, "model") for name in NODE_MODELS],
         ),
     ):
-        transactions.send(network.ai.provider, cast.owner, change)
+        transactions.send(network.ai.provider, cast.owner, change, reverts.NO_CONTEXT)
 
     with pytest.raises(
         RequestPending, match="is not active and does not serve the model"

@@ -199,7 +199,9 @@ def test_those_that_succeeded_before_one_that_did_not_are_told(
 ) -> None:
     pay, start_it = (replace(each, gas_limit=400_000) for each in bare(network))
     with pytest.raises(NothingDeposited) as caught:
-        transactions.send_together(network.ai.provider, single, [pay, start_it, start_it])
+        transactions.send_together(
+            network.ai.provider, single, [pay, start_it, start_it], reverts.NO_CONTEXT
+        )
     assert len(caught.value.before) == 2
 
 

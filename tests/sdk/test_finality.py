@@ -23,9 +23,10 @@ from ape_dtn.errors import (
     WalletPending,
 )
 from ape_dtn.funding.methods import Method
-from ape_dtn.journal import executor, status
-from ape_dtn.journal.store import State
-from ape_dtn.requests import settlement
+from ape_dtn.journal import executor, reorgs, status
+from ape_dtn.journal.store import Intent, State
+from ape_dtn.sessions import settlement
+from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.payload import Fees, payload_of
 from ape_dtn.types.rpc import SEND, as_int
 from ape_dtn.types.transactions import Transaction
@@ -48,8 +49,8 @@ ANVIL_FINAL_AFTER = 64
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that is not one's own: others make its blocks, and nobody sets it back."""
-    monkeypatch.setattr(settlement, "is_local", lambda _: False)
-    monkeypatch.setattr(finality, "is_local", lambda _: False)
+    for module in (settlement, reorgs, finality):
+        monkeypatch.setattr(module, "is_local", lambda _: False)
 
 
 def refusing(*refused: str) -> Answer:
@@ -181,7 +182,7 @@ def test_a_view_that_is_older_than_what_is_known_is_not_believed(
     mine(network, ANVIL_FINAL_AFTER)
     journal = executor.journal_of(network.ai, cast.customer)
     (other,) = journal.record_intents(
-        [executor.Meant("close", {"session": "0"}, {"from_block": journal.head})]
+        [Intent("close", {"session": "0"}, {"from_block": journal.head})]
     )
     journal.end(other, State.DONE, {"block": str(journal.head), "transaction": "0x"})
 
@@ -333,7 +334,9 @@ def test_what_was_refused_counts_in_the_budgets(
         with pytest.raises(OverLimit):
             funded.request("Another?", **options)
 
-    assert isinstance(executor.cancel(network.ai, cast.customer, entry), PaymentCancelled)
+    assert isinstance(
+        executor.cancel(network.ai, cast.customer, entry, operation_of), PaymentCancelled
+    )
     assert funded.request("Another?", account_limit="0.25", day_limit="0.25").id
 
 
@@ -346,7 +349,7 @@ def test_what_is_cancelled_never_happens(
     entry = stuck(network, funded, cast, through)
     (sent,) = entry.signed
 
-    cancelled = executor.cancel(network.ai, cast.customer, entry)
+    cancelled = executor.cancel(network.ai, cast.customer, entry, operation_of)
 
     assert isinstance(cancelled, PaymentCancelled)
     assert state_of(network, cast, entry) is State.CANCELLED
@@ -365,13 +368,13 @@ def test_a_cancellation_ends_nothing_before_it_is_final(
     entry = stuck(network, funded, cast, through)
 
     with impatient(), pytest.raises(TransactionPending):
-        executor.cancel(network.ai, cast.customer, entry)
+        executor.cancel(network.ai, cast.customer, entry, operation_of)
     assert state_of(network, cast, entry) is State.OPEN
     nonce = nonce_of(network, cast.customer)
     with impatient(), pytest.raises(TransactionPending):
         funded.request(PROMPT, idempotency_key=KEY)
     mine(network, ANVIL_FINAL_AFTER)
-    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(outcome, PaymentCancelled)
     assert state_of(network, cast, entry) is State.CANCELLED
@@ -384,17 +387,17 @@ def test_what_is_mined_in_spite_of_its_cancellation_is_done(
 ) -> None:
     entry = stuck(network, funded, cast, through)
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
-        executor.cancel(ai, cast.customer, entry)
+        executor.cancel(ai, cast.customer, entry, operation_of)
     rpc.result(network.ai.provider, SEND, [entry.signed[0].raw])
     nonce = nonce_of(network, cast.customer)
 
-    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry])
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(outcome, executor.OperationResult)
     assert nonce_of(network, cast.customer) == nonce
     assert asked_on(network, funded) == 1
     with pytest.raises(NotCancellable, match="done already"):
-        executor.cancel(network.ai, cast.customer, entry)
+        executor.cancel(network.ai, cast.customer, entry, operation_of)
 
 
 def test_both_of_a_deposit_and_its_start_are_cancelled(
@@ -404,7 +407,9 @@ def test_both_of_a_deposit_and_its_start_are_cancelled(
         DtnSession.start(DEPOSIT, cast.customer, ai, method=Method.TWO_STEP)
     (entry,) = executor.unfinished(network.ai, cast.customer)
 
-    assert isinstance(executor.cancel(network.ai, cast.customer, entry), PaymentCancelled)
+    assert isinstance(
+        executor.cancel(network.ai, cast.customer, entry, operation_of), PaymentCancelled
+    )
 
     assert nonce_of(network, cast.customer) == entry.signed[-1].nonce + 1
     assert DtnSession.list(cast.customer, network.ai) == []
@@ -462,7 +467,7 @@ def test_what_a_wallet_has_in_the_mempool_is_not_sent_again(
         with pytest.raises(WalletPending) as raised:
             funded.request(PROMPT, account=wallet, idempotency_key=KEY)
         with pytest.raises(NotCancellable):
-            executor.cancel(network.ai, wallet, entry)
+            executor.cancel(network.ai, wallet, entry, operation_of)
     assert raised.value.exit_code == 7
     assert "wallet" in (raised.value.hint or "")
     rpc.result(network.ai.provider, "evm_mine", [])

@@ -1306,6 +1306,8 @@ class PartlySent(DtnError):
 class PaymentCancelled(DtnError):
     """What was signed for an entry of the journal can never be mined: an empty transaction was."""
 
+    exit_code = REFUSED
+
     def __init__(self, what: str, transactions: list[str]) -> None:
         super().__init__(
             f"Cancelled: the {what} did not happen, and never will. Empty transactions have used "

@@ -104,7 +104,7 @@ compile: $(DEV) $(SOLC) ## compile contracts/ and write the packaged artifacts
 	@$(run) python scripts/sources.py $(ARGS)
 
 verify: $(DEV) $(ANVIL) $(SOLC) ## compile what is shipped again, each contract from its own file for explorers
-	@$(run) VERIFY=all ape test tests/deploying/test_handing_over.py -k sources_compile $(ARGS)
+	@$(run) VERIFY=all ape test tests/deployment/test_handing_over.py -k sources_compile $(ARGS)
 
 wheel: $(DEV) ## build dist/*.tar.gz, and from it dist/*.whl
 	@echo "Building the source archive and the wheel"

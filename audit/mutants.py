@@ -79,7 +79,7 @@ LIVE_TESTS = (
     "tests/contracts/test_live.py",
     "tests/contracts/test_network.py",
     "tests/contracts/test_survivors.py",
-    "-k=not documented",
+    "-k=not [reference and not -reference",
 )
 REFERENCE = "contracts/network/reference"
 REFERENCE_ROUTER = (f"{REFERENCE}/ReferenceRouter.sol:ReferenceRouter",)
@@ -89,7 +89,7 @@ REFERENCE_TESTS = (
     "tests/contracts/test_survivors.py",
     "tests/contracts/test_hostile_pages.py",
     "tests/contracts/test_hostile_callbacks.py",
-    "-k=not deployed",
+    "-k=not [live and not -live",
 )
 CLIENT = "contracts/client/DtnClient.sol:DtnClient"
 DELEGATE = "contracts/client/DtnDelegate.sol:DtnDelegate"

@@ -482,18 +482,18 @@ def _told(gas: int | None) -> str:
 
 def tables(figures: Figures) -> str:
     """The figures that the document has, first those that there was an aim for."""
-    deployed, documented = (figures[each] for each in ("live", "reference"))
+    live, reference = (figures[each] for each in ("live", "reference"))
     lines = [
-        "| | deployed contracts | our copy of them | documented | aim |",
+        "| | live contracts | our copy of them | reference | aim |",
         "|---|--:|--:|--:|--:|",
     ]
     for (what, how), (known, aim) in AIMS.items():
-        ours = f"{deployed[what][how]:,} | {documented[what][how]:,}"
+        ours = f"{live[what][how]:,} | {reference[what][how]:,}"
         lines.append(f"| {what}: {how} | {known:,} | {ours} | {aim:,} |")
-    lines += ["", "| | deployed | documented | less |", "|---|--:|--:|--:|"]
+    lines += ["", "| | live | reference | less |", "|---|--:|--:|--:|"]
     for what, ways in MAIN.items():
         for how in ways:
-            one, other = deployed[what][how], documented[what][how]
+            one, other = live[what][how], reference[what][how]
             lines.append(f"| {what}: {how} | {one:,} | {other:,} | {1 - other / one:.0%} |")
     return "\n".join(lines) + "\n"
 

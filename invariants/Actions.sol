@@ -100,9 +100,9 @@ contract Actions is Books {
     ///         clients, the last two have delegated their accounts: one is both.
     constructor(
         Network network_,
-        bool documented_,
+        bool isReference_,
         address[NODES] memory workers_
-    ) Books(network_, documented_) {
+    ) Books(network_, isReference_) {
         workers = workers_;
         for (uint256 i = 0; i < CUSTOMERS; ++i) {
             uint256 key = uint256(keccak256(abi.encode("customer", i)));
@@ -267,7 +267,7 @@ contract Actions is Books {
         BookedRequest memory draft = _draft(sessionId, wish, 1);
         (draft.redundancy, draft.most) = (1, _left(sessionId) + 1 + (wish.most % MOST_PAID));
         bytes memory call = _directly(draft, wish.user % 2);
-        if (!documented) {
+        if (!isReference) {
             _asked(abi.decode(_succeed(owner, address(router), call), (bytes32)), draft, false);
             return;
         }
@@ -285,7 +285,7 @@ contract Actions is Books {
         address stranger = _person(who);
         VM.assume(stranger != booked[sessionId - 1].owner);
         bytes memory call = _directly(_draft(sessionId, wish, 1), wish.user % 2);
-        bytes memory reason = documented
+        bytes memory reason = isReference
             ? abi.encodeWithSignature("SessionNotFound(uint256)", sessionId)
             : _error("Session not related to the user");
         _refused(stranger, address(router), call, reason);
@@ -305,7 +305,7 @@ contract Actions is Books {
     function answerStatingImpossibleSizes(uint256 which) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isAnswerable);
         Bill memory bill = Bill(IDtnAi.ResponseStatus.FAILURE, type(uint256).max, 1);
-        if (documented) {
+        if (isReference) {
             _answerBy(id, node, bill);
             return;
         }
@@ -325,7 +325,7 @@ contract Actions is Books {
     ///      to be asked for that, the other to be answered.
     function inVain(uint256 which, Wish calldata wish) external {
         bytes memory reason = _error("Response strategy not implemented");
-        if (documented) {
+        if (isReference) {
             uint256 sessionId = _sessionOf(which, _isAccount);
             address owner = booked[sessionId - 1].owner;
             BookedRequest memory draft = _draft(sessionId, wish, 1);
@@ -339,7 +339,7 @@ contract Actions is Books {
 
     function answerAfterClose(uint256 which) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isStranded);
-        string memory signature = documented
+        string memory signature = isReference
             ? "SessionAlreadyClosed(uint256)"
             : "InvalidSession(uint256)";
         bytes memory reason = abi.encodeWithSignature(signature, requests[id].sessionId);
@@ -352,7 +352,7 @@ contract Actions is Books {
         BookedRequest storage asked = requests[id];
         string memory reason;
         if (caller != workers[node]) reason = "Not the node worker";
-        else if (documented && !network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
+        else if (isReference && !network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
         else if (!_has(asked.trusted, node)) reason = "Node does not have required trust namespace";
         else if (!network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
         else VM.assume(false);
@@ -412,7 +412,7 @@ contract Actions is Books {
         uint256 sessionId = 1 + (which % booked.length);
         BookedSession storage session = booked[sessionId - 1];
         VM.assume(session.closed);
-        bytes memory reason = documented
+        bytes memory reason = isReference
             ? abi.encodeWithSignature("SessionAlreadyClosed(uint256)", sessionId)
             : abi.encodeWithSelector(ISessionManager.Unauthorized.selector, router, address(0));
         bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
@@ -424,7 +424,7 @@ contract Actions is Books {
         address owner = booked[sessionId - 1].owner;
         address stranger = _person(who);
         VM.assume(stranger != owner);
-        bytes memory reason = documented
+        bytes memory reason = isReference
             ? abi.encodeWithSignature("SessionNotFound(uint256)", sessionId)
             : abi.encodeWithSelector(ISessionManager.Unauthorized.selector, router, owner);
         bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
@@ -550,10 +550,10 @@ contract Actions is Books {
     ///      made, and once where ids are unique.
     function _everyRequestIsAsBooked() private view {
         bytes32[] memory made = router.getPendingRequests(0, requestsMade);
-        require(!documented || made.length == requestIds.length, "Two requests share an id");
+        require(!isReference || made.length == requestIds.length, "Two requests share an id");
         for (uint256 i = 0; i < made.length; ++i) {
             require(
-                documented ? made[i] == requestIds[i] : requests[made[i]].sessionId != 0,
+                isReference ? made[i] == requestIds[i] : requests[made[i]].sessionId != 0,
                 "A request is listed that was not made"
             );
             BookedRequest storage asked = requests[made[i]];
@@ -564,7 +564,7 @@ contract Actions is Books {
             );
         }
         bytes32[] memory completed = router.getCompletedRequests(0, requestsCompleted);
-        if (!documented) return; // there, a request that had the same id was completed before
+        if (!isReference) return; // there, a request that had the same id was completed before
         for (uint256 i = 0; i < completed.length; ++i) {
             require(_isCompleted(requests[completed[i]]), "A request is listed as completed");
             for (uint256 j = 0; j < i; ++j) {
@@ -663,7 +663,7 @@ contract Actions is Books {
     function _asked(bytes32 id, BookedRequest memory draft, bool apart) private {
         BookedRequest storage before = requests[id];
         if (before.sessionId == 0) requestIds.push(id);
-        else require(!documented && !apart, "Two requests share an id");
+        else require(!isReference && !apart, "Two requests share an id");
         // The network forgets the request that had the id, but not who has answered it.
         draft.responded = before.responded;
         requests[id] = draft;
@@ -809,7 +809,7 @@ contract Actions is Books {
         draft.sessionId = sessionId;
         draft.model = wish.model % MODELS;
         draft.trusted = 1 + (wish.trusted % 3);
-        draft.redundancy = redundancy < 4 && !documented ? uint32(redundancy) : 1;
+        draft.redundancy = redundancy < 4 && !isReference ? uint32(redundancy) : 1;
         uint256 answers = howMany * Math.max(draft.redundancy, 1);
         draft.most = wish.most % (_available(sessionId) / 2 / answers + 1);
         draft.feeAsked = wish.feeAsked % 1_000;
@@ -886,7 +886,7 @@ contract Actions is Books {
 
     function _available(uint256 sessionId) private view returns (uint256) {
         // Twice as much as is there, where the network does not mind.
-        if (!documented) return 2 * _left(sessionId);
+        if (!isReference) return 2 * _left(sessionId);
         return _left(sessionId) - IReserving(address(manager)).getReserved(sessionId);
     }
 

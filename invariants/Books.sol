@@ -55,7 +55,7 @@ abstract contract Books {
     IRouter internal immutable router;
     ISessionManager internal immutable manager;
     TestUSDC internal immutable token;
-    bool internal immutable documented;
+    bool internal immutable isReference;
 
     /// @dev All accounts, whatever they do.
     address[] internal people;
@@ -71,8 +71,8 @@ abstract contract Books {
     uint256 internal requestsCompleted;
 
     /// @notice Begins the books of a new network.
-    constructor(Network network_, bool documented_) {
-        (network, documented) = (network_, documented_);
+    constructor(Network network_, bool isReference_) {
+        (network, isReference) = (network_, isReference_);
         (router, manager, token) = (network_.router(), network_.sessions(), network_.token());
     }
 
@@ -234,7 +234,7 @@ abstract contract Books {
                 session.charged <= session.mostItMayCost,
                 "A session was charged more than its requests may cost"
             );
-            if (!documented) continue;
+            if (!isReference) continue;
             require(
                 IReserving(address(manager)).getReserved(id) == session.reserved,
                 "A session has set aside other than its requests may cost"

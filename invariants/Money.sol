@@ -16,10 +16,10 @@ struct Excluded {
 abstract contract Money {
     Actions internal actions;
 
-    function _begin(string memory variant, bool documented) internal {
+    function _begin(string memory variant, bool isReference) internal {
         address[2] memory workers = [address(0xa11ce), address(0xb0b)];
         Network network = new Network("../ape_dtn/artifacts", variant, workers);
-        actions = new Actions(network, documented, workers);
+        actions = new Actions(network, isReference, workers);
     }
 
     /// @notice What forge calls at random.

@@ -16,7 +16,7 @@ interface IClients {
     function clientOf(address account) external view returns (address);
 }
 
-/// @notice What only the documented session manager tells.
+/// @notice What only the reference session manager tells.
 interface IReserving {
     /// @notice What is set aside for the open requests of a session.
     function getReserved(uint256 sessionId) external view returns (uint256);

@@ -5,7 +5,7 @@ import {Live} from "./Proof.sol";
 import {VM} from "./Symbols.sol";
 
 /// @title What an answer costs on the network as it is deployed
-/// @dev The documented router packs what is asked, and halmos cannot tell how long that gets for
+/// @dev The reference router packs what is asked, and halmos cannot tell how long that gets for
 ///      prices that it does not know. What it takes for a fee is claimed in `Fee.sol`, and
 ///      what it does with one in `Ledger.sol`.
 contract LiveCharging is Live {

@@ -5,7 +5,7 @@ import {Fee} from "@dtn/network/reference/Fee.sol";
 import {Numbers} from "./Numbers.sol";
 import {VM} from "./Symbols.sol";
 
-/// @title What the documented router charges for an answer, for all sizes and prices
+/// @title What the reference router charges for an answer, for all sizes and prices
 /// @notice It is of the sources of the shipped router, as `Ledger.sol` is, and for the same reason.
 contract ReferenceFee is Numbers {
     /// @notice The sizes that a node tells, and the prices that a request names.

@@ -6,7 +6,7 @@ import {Sessions} from "@dtn/network/reference/Sessions.sol";
 import {TestToken} from "@dtn/mocks/TestToken.sol";
 import {VM} from "./Symbols.sol";
 
-/// @title What the documented router does with its sessions, for all amounts
+/// @title What the reference router does with its sessions, for all amounts
 /// @notice It is of the sources of the shipped router. What a request may cost goes through its
 ///         packing there, of which halmos cannot tell how long it gets; here it does not.
 contract Ledger is Sessions {

@@ -9,7 +9,7 @@ import {Example} from "./Example.sol";
 
 /// @title A session that the first request starts
 /// @notice A request with session 0 starts one, from a deposit made in the same transaction.
-///         The network as documented does so. The routers deployed in 2025 refuse session 0, and
+///         The reference variant does so. The routers deployed in 2025 refuse session 0, and
 ///         then the deposit is undone as well.
 contract AutomaticSession is Example {
     using SafeERC20 for IERC20;

@@ -11,7 +11,7 @@ import {INodeManager} from "./interfaces/INodeManager.sol";
 import {Upgradeable} from "./Upgradeable.sol";
 
 /// @title The registry of nodes, what they serve and whom they are trusted by
-/// @dev The two behaviours differ in `_signedExpiration`, see `documented` and `deployed`.
+/// @dev The two variants differ in `_signedExpiration`, see `reference` and `live`.
 abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
     using EnumerableSet for EnumerableSet.Bytes32Set;
 

@@ -16,7 +16,7 @@ from ape_dtn.network import deployments
 from ape_dtn.network.abi import Router
 from ape_dtn.types.answer import Status
 from ape_dtn.types.ids import id_of
-from tests.serving.conftest import at_work
+from tests.node.conftest import at_work
 
 from .in_process import InProcess
 from .shell import FOUNDRY, OWNER_ADDRESS, Chain, Done

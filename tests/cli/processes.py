@@ -47,12 +47,12 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("demo",): "tests.cli.test_demo.test_it_tells_the_whole_story_and_nothing_of_its_anvil",
     ("devnet",): "tests.cli.test_devnet.test_it_goes_on_where_it_was_left_also_when_killed",
     ("rehearse",): "tests.rehearsal.test_command.test_it_is_told_to_scripts",
-    ("deployment", "status"): "tests.deploying.test_deploying.all_there",
+    ("deployment", "status"): "tests.deployment.test_deploying.all_there",
     (
         "deployment",
         "accept",
-    ): "tests.deploying.test_deploying.test_it_costs_what_was_told_and_is_sent_once",
-    ("deployment", "sources"): "tests.deploying.test_handing_over.listed",
+    ): "tests.deployment.test_deploying.test_it_costs_what_was_told_and_is_sent_once",
+    ("deployment", "sources"): "tests.deployment.test_handing_over.listed",
     ("init",): "tests.scaffold.test_project.test_a_new_project_is_written_without_a_network",
     ("generate",): "tests.scaffold.test_project.test_a_consumer_is_written_without_a_network",
 }

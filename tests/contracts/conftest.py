@@ -381,7 +381,7 @@ def replace_sessions(net: Net) -> Contracts:
 def pay_in(net: Net, variant: Variant, token: str) -> None:
     """Has the network be paid in this token.
 
-    The live router gets a new session manager. The documented one keeps the tokens itself, and
+    The live router gets a new session manager. The reference one keeps the tokens itself, and
     is another one from then on.
     """
     before, owner = net.contracts, address(net.cast.owner)

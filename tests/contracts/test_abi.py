@@ -255,7 +255,7 @@ def test_errors_are_those_of_the_deployed_contracts(artifact: str) -> None:
     assert part(ERRORS, errors(artifact)) == ERRORS
 
 
-def test_the_documented_variant_has_three_errors_more() -> None:
+def test_the_reference_variant_has_three_errors_more() -> None:
     found = errors("ReferenceRouter")
 
     assert part(REFERENCE_ERRORS, found) == REFERENCE_ERRORS
@@ -269,17 +269,17 @@ def test_the_deployed_routers_own_abi_has_none_of_the_sessions_errors() -> None:
 
 @pytest.mark.parametrize("kind", ["function", "event"])
 @pytest.mark.parametrize("contract", ["Router", "NodeManager"])
-def test_the_documented_interface_has_all_of_the_deployed_one(contract: str, kind: str) -> None:
-    deployed, documented = (
+def test_the_reference_interface_has_all_of_the_deployed_one(contract: str, kind: str) -> None:
+    live, reference = (
         {declaration(entry) for entry in of_kind(f"{variant}{contract}", kind)}
         for variant in ("Live", "Reference")
     )
 
     # Where the router keeps the sessions itself, it is told of two managers and not of three.
-    assert {each for each in deployed - documented if "setManagers" not in each} == set()
+    assert {each for each in live - reference if "setManagers" not in each} == set()
 
 
-def test_consumers_get_exactly_the_documented_interface(project: Any) -> None:
+def test_consumers_get_exactly_the_reference_interface(project: Any) -> None:
     found = {entry.selector: entry for entry in project.IDtnAi.contract_type.methods}
 
     assert set(found) == set(CONSUMERS)

@@ -58,18 +58,18 @@ def test_each_figure_that_has_changed_is_named() -> None:
 
 
 def test_both_variants_are_recorded_alike() -> None:
-    deployed, documented = (recorded()[variant] for variant in ("live", "reference"))
+    live, reference = (recorded()[variant] for variant in ("live", "reference"))
     created = {"SessionManager"}  # what the router of the reference network is as well
 
     assert list(recorded()) == ["live", "reference"]
-    assert deployed.keys() == documented.keys()
-    for what, gas in deployed.items():
-        assert gas.keys() - documented[what].keys() == (created if what == "create" else set())
-        assert documented[what].keys() <= gas.keys()
+    assert live.keys() == reference.keys()
+    for what, gas in live.items():
+        assert gas.keys() - reference[what].keys() == (created if what == "create" else set())
+        assert reference[what].keys() <= gas.keys()
 
 
 @pytest.mark.parametrize(("what", "how"), sorted(AIMS.keys() - {CLOSE}))
-def test_the_documented_network_costs_less_than_was_aimed_at(what: str, how: str) -> None:
+def test_the_reference_network_costs_less_than_was_aimed_at(what: str, how: str) -> None:
     _, aim = AIMS[what, how]
 
     assert recorded()["reference"][what][how] < aim
@@ -122,7 +122,7 @@ def test_a_batch_costs_less_than_its_parts(gas: dict[str, Gas], who: str) -> Non
     assert close[f"{who}, {SEVERAL} together"] < SEVERAL * close["directly, the only one"]
 
 
-def test_a_hundred_requests_are_one_transaction_on_the_documented_network() -> None:
+def test_a_hundred_requests_are_one_transaction_on_the_reference_network() -> None:
     batch = recorded()["reference"]["batch"]
 
     assert batch["client, 100, transactions"] == batch["delegate, 100, transactions"] == 1

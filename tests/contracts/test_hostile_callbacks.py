@@ -153,7 +153,7 @@ def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, variant: Variant)
 def test_a_callback_that_no_block_has_the_gas_for_is_the_requesters_own_loss(
     net: Net, cast: Cast, variant: Variant
 ) -> None:
-    """On the live network it is starved, on the documented one there is no answer. Either way
+    """On the live network it is starved, on the reference one there is no answer. Either way
     the session is closed, and nobody else waits."""
     session = net.open(cast.customer, 1_000)
     callback = callback_to(net.create_raw(RECORDS))

@@ -187,7 +187,7 @@ def test_all_that_is_stored_outlives_an_upgrade(net: Net, cast: Cast, variant: V
     assert state() == before
 
 
-def test_no_code_for_another_token_comes_behind_the_documented_router(
+def test_no_code_for_another_token_comes_behind_the_reference_router(
     reference: Net, cast: Cast
 ) -> None:
     other = create_token(reference.provider, cast.owner, FeeToken.USDT)
@@ -227,7 +227,7 @@ def test_registries_look_names_up_in_the_namespace_manager(net: Net, contract: s
     assert net.read(namespaces, NAMESPACE_OWNER, system) == net.cast.owner.address
 
 
-def test_the_documented_router_keeps_little_and_where_erc7201_puts_it(
+def test_the_reference_router_keeps_little_and_where_erc7201_puts_it(
     reference: Net, cast: Cast
 ) -> None:
     first, second = reference.open(cast.customer, 1_000), reference.open(cast.customer, 2_000)

@@ -110,8 +110,8 @@ def test_errors_are_those_of_any_chain(found: Any, attempt: str, code: str) -> N
 
 
 def test_fields_are_those_of_any_chain(found: Any, variant: Variant) -> None:
-    documented = variant is Variant.REFERENCE
-    reason = "Request does not exist" if documented else "Not the node worker"
+    reference = variant is Variant.REFERENCE
+    reason = "Request does not exist" if reference else "Not the node worker"
     assert found["closed"]["session_id"] == 1
     assert found["foreign"]["session_id"] == 2
     assert found["a reason"]["reason"] == reason

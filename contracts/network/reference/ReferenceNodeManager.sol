@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {INodeManager} from "../interfaces/INodeManager.sol";
 import {NodeManager} from "../NodeManager.sol";
 
-/// @title The node registry of the documented network
+/// @title The node registry of the reference network
 /// @notice A namespace owner signs the expiration that the node is given.
 contract ReferenceNodeManager is NodeManager {
     /// @inheritdoc INodeManager

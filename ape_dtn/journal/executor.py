@@ -452,7 +452,7 @@ def _outbox(run: _Run, entries: Mapping[int, Entry]) -> Outbox:
             return []
         found = journal.outstanding(address, own)
         return [
-            Outstanding(one, not run.operation.of(entry).needs_deposit(entry, one))
+            Outstanding(one, run.operation.of(entry).can_be_resent(entry, one))
             for entry, one in found
             if address in (entry.account, one.sender)
         ]

@@ -141,10 +141,10 @@ class Operation(Protocol):
             logs: What its transactions have left so far.
         """
 
-    def needs_deposit(self, entry: Entry, signed: Signed) -> bool:
-        """Whether a transaction would take whatever is deposited by whomever when it is mined.
+    def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
+        """Whether it does no harm to send one of its transactions before the others are looked at.
 
-        Then it is not sent again before it is known whose deposit that is.
+        It does where the transaction takes whatever it finds when it is mined.
         """
 
     def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:

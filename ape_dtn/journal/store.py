@@ -96,12 +96,12 @@ class Entry:
         chain: Hash of the chain's first block.
         router: The router's address.
         account: Who signs.
-        kind: What it is; see :class:`ape_dtn.sessions.operations.Operation`.
+        kind: What it is; see :class:`ape_dtn.journal.operation.Operation`.
         meant: What was asked for. What is asked for again under the same key has to be the same.
         details: How it is done.
         key: The user's own key for it, if one was given.
         state: What is known of it.
-        outcome: What came of it; where it is void, why.
+        outcome: What came of it; where it is cancelled, why.
         worker: The process that is at it; None where nobody is.
         signed: What was signed for it.
     """

@@ -58,8 +58,8 @@ class _Plain:
     def is_half_done(self, _entry: Entry, _logs: Sequence[Log]) -> bool:
         return False
 
-    def needs_deposit(self, _entry: Entry, _signed: Signed) -> bool:
-        return False
+    def can_be_resent(self, _entry: Entry, _signed: Signed) -> bool:
+        return True
 
     def plan(self, _ai: Network, _account: AccountAPI, entry: Entry, _logs: Sequence[Log]) -> Steps:
         return Ready(operation.to_transaction(entry.details["transaction"]))
@@ -113,9 +113,10 @@ class _Start(_Opening):
     def is_half_done(self, entry: Entry, logs: Sequence[Log]) -> bool:
         return bare_deposit.deposit_among(logs, entry) is not None
 
-    def needs_deposit(self, entry: Entry, signed: Signed) -> bool:
+    def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
+        """The second of two would start a session with whatever is deposited when it is mined."""
         is_bare = entry.details.get("method") == methods.Method.TWO_STEP.value
-        return is_bare and signed.nonce > min(each.nonce for each in entry.signed)
+        return not is_bare or signed.nonce == min(each.nonce for each in entry.signed)
 
     def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:
         method = methods.Method(entry.details["method"])
@@ -137,8 +138,8 @@ class _Start(_Opening):
 class _Claim(_Opening):
     """Opens a session with what the account has deposited."""
 
-    def needs_deposit(self, _entry: Entry, _signed: Signed) -> bool:
-        return True
+    def can_be_resent(self, _entry: Entry, _signed: Signed) -> bool:
+        return False
 
 
 class _Request(_Plain):

@@ -1,0 +1,89 @@
+"""A journal that the version before has written: `journal_before.sql` is one, as SQLite dumps it.
+
+That version had other names for its modules, and called cancelled entries void.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ape_dtn.errors import OverLimit
+from ape_dtn.journal.store import Journal, Spending, State
+from ape_dtn.sessions.operations import CLAIM, REQUEST, START, operation_of
+from ape_dtn.types.amount import Token
+
+DUMP = Path(__file__).with_name("journal_before.sql")
+CHAIN = "own 31337:0x" + "44" * 32
+ROUTER = "0x" + "22" * 20
+ACCOUNT = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
+TOKEN = Token("0x" + "33" * 20, "USDT", 6)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    path = tmp_path / "journal.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(DUMP.read_text())
+    return Journal(path, CHAIN, ROUTER, ACCOUNT, head=100)
+
+
+def test_its_entries_are_read(journal: Journal) -> None:
+    start, answered, given_up, claim = journal.entries(*State)
+
+    assert [each.state for each in (start, answered, given_up, claim)] == [
+        State.OPEN,
+        State.DONE,
+        State.CANCELLED,
+        State.OPEN,
+    ]
+    assert [operation_of(each) for each in (start, answered, given_up, claim)] == [
+        START,
+        REQUEST,
+        REQUEST,
+        CLAIM,
+    ]
+    assert [(each.nonce, each.is_empty) for each in start.signed] == [(5, False), (6, False)]
+    assert answered.outcome is not None
+    assert answered.outcome["block"] == journal.highest_block() == 101
+
+
+def test_its_keys_stand_for_what_they_stood_for(journal: Journal) -> None:
+    start, answered, given_up, _ = journal.entries(*State)
+
+    assert journal.find("kept", "start", start.meant) == start
+    assert journal.find("answered", "request", answered.meant) == answered
+    assert journal.find("given up", "request", given_up.meant) is None
+    assert journal.named("given up") == given_up
+
+
+def test_what_it_has_signed_is_outstanding(journal: Journal) -> None:
+    start, *_, claim = journal.entries(*State)
+
+    found = journal.outstanding(ACCOUNT, [claim.id])
+
+    assert [(entry.id, signed.nonce) for entry, signed in found] == [(start.id, 5), (start.id, 6)]
+    # The second transaction of a start in two would take whatever is deposited by then.
+    assert [START.can_be_resent(*each) for each in found] == [True, False]
+
+
+def test_what_it_has_spent_counts(journal: Journal) -> None:
+    most = TOKEN.units(1)
+
+    journal.check(Spending(most, "7", account_limit=TOKEN.units(3_001)))
+    with pytest.raises(OverLimit):
+        journal.check(Spending(most, "7", account_limit=TOKEN.units(3_000)))
+
+
+def test_it_goes_on(journal: Journal) -> None:
+    start, *_ = journal.entries(State.OPEN)
+
+    taken = journal.claim(start)
+    assert taken is not None
+    journal.end(taken, State.CANCELLED, {"error": "cancelled", "message": "Cancelled."})
+
+    assert journal.entry(start.id).state is State.CANCELLED
+    assert journal.find("kept", "start", start.meant) is None

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 COINCURVE = "eth_keys.backends.coincurve.CoinCurveECCBackend"
 PURE_PYTHON = "eth_keys.backends.native.main.NativeECCBackend"
 RECOVERING = """
-from ape_dtn.chain import transactions
-sends.serialize = lambda _, signed: bytes(signed.serialize_transaction())
+from ape_dtn.chain import signers
+signers.serialize = lambda _, signed: bytes(signed.serialize_transaction())
 """
 
 # By their names: what eth-keys takes from ECC_BACKEND_CLASS, and what is run before all else.
@@ -99,10 +99,10 @@ unsigned = networks.ethereum.create_transaction(
     type=2, chain_id=1, sender=address, receiver=address, nonce=0, gas_limit=450_000,
     max_fee=10**9, max_priority_fee=1, data=bytes(500),
 )
-_signed(account, unsigned)
+sign(account, unsigned)
 begun = time.process_time()
 for _ in range(int(sys.argv[1])):
-    _signed(account, unsigned)
+    sign(account, unsigned)
 print(time.process_time() - begun)
 """
 

@@ -26,7 +26,7 @@ with ape.networks.ethereum.local.use_provider("test") as provider:
     from eth_abi import encode
     kinds = ["address", "string", "string", "uint256", "uint256"]
     arguments = encode(kinds, [network.ai.router, *fields["arguments"]])
-    address = sends.create(provider, customer, code + arguments)
+    address = transactions.create(provider, customer, code + arguments)
     from ethpm_types import ContractType
     contract_type = ContractType(abi=fields["abi"], contractName="ReuseSession")
     contract = ape.Contract(address, contract_type=contract_type)

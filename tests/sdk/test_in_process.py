@@ -17,10 +17,12 @@ from ape_dtn.deployment.assemble import Variant
 SCRIPT = """
 import json
 import ape
-from ape_dtn import DtnAi, DtnError, DtnSession, ownership
+from ape_dtn import DtnAi, DtnError, DtnSession
 from ape_dtn.chain import transactions
-from ape_dtn.network.abi import Router
 from ape_dtn.deployment.assemble import Variant, deploy, fund
+from ape_dtn.network import reverts, sessions
+from ape_dtn.network.abi import Router
+from ape_dtn.types.transactions import contract_call
 
 
 def try_all(network, customer, stranger):
@@ -33,8 +35,9 @@ def try_all(network, customer, stranger):
             found[name] = err.as_dict()
 
     def send(account, *call, session=0, **options):
-        with ownership.explained(ai, session, str(account.address)):
-            sends.send(ai.provider, account, sends.call(ai.router, *call, **options))
+        transaction = contract_call(ai.router, *call, **options)
+        with sessions.explained(ai, session, str(account.address)):
+            transactions.send(ai.provider, account, transaction, reverts.NO_CONTEXT)
 
     closed = DtnSession.start("1.00", customer, ai)
     closed.close()

@@ -25,7 +25,7 @@ from ape_dtn.ipfs import content_store
 from ape_dtn.node.node import DtnNode
 from tests.ipfs import importer
 from tests.ipfs.gateway import Gateway, lies
-from tests.ipfs.services import Kubo, Variant, says
+from tests.ipfs.services import Behaviour, Kubo, says
 
 from .conftest import Respond
 
@@ -125,7 +125,7 @@ def test_a_node_keeps_its_answers_at_kubos(
     ],
 )
 def test_a_node_whose_store_refuses_says_so(
-    network: LocalNetwork, funded: DtnSession, does: Variant, reason: str
+    network: LocalNetwork, funded: DtnSession, does: Behaviour, reason: str
 ) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 

@@ -214,9 +214,14 @@ def send_each(
         raise
 
 
-def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:
+def create(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    code: bytes,
+    translate: Translate = untranslated,
+) -> str:
     """Creates a contract and returns its address."""
-    contract = send(provider, account, Transaction(None, code)).contract
+    contract = send(provider, account, Transaction(None, code), translate).contract
     assert contract is not None
     return contract
 

@@ -123,7 +123,8 @@ def deploy(
 def create_token(provider: ProviderAPI, owner: AccountAPI, fee_token: FeeToken) -> str:
     """Creates a test token and returns its address."""
     artifact, arguments = fee_token.value
-    return transactions.create(provider, owner, artifacts.creation_code(artifact, *arguments))
+    code = artifacts.creation_code(artifact, *arguments)
+    return transactions.create(provider, owner, code, reverts.NO_CONTEXT)
 
 
 def fund(provider: ProviderAPI, payer: AccountAPI, token: str, to: str, units: int) -> None:
@@ -192,9 +193,8 @@ class _AtOnce:
     owner: AccountAPI
 
     def create(self, artifact: str, *args: object) -> str:
-        return transactions.create(
-            self.provider, self.owner, artifacts.creation_code(artifact, *args)
-        )
+        code = artifacts.creation_code(artifact, *args)
+        return transactions.create(self.provider, self.owner, code, reverts.NO_CONTEXT)
 
     def call(
         self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()

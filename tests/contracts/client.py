@@ -18,6 +18,7 @@ from ape_dtn import artifacts
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import Variant
 from ape_dtn.errors import DtnError
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, Client, Router, SessionManager
 from ape_dtn.types.abi import Error, Event, Function, Log
 from ape_dtn.types.rpc import as_bytes, as_int
@@ -86,7 +87,7 @@ def client_address(owner: str) -> str:
 def create(net: Net, account: Any, code: bytes) -> Receipt:
     """Has the deployment proxy create a contract, at the expense of any account."""
     transaction = Transaction(DEPLOYER, SALT + code)
-    return transactions.send(net.provider, account, transaction)
+    return transactions.send(net.provider, account, transaction, reverts.NO_CONTEXT)
 
 
 def code_at(net: Net, contract: str) -> bytes:

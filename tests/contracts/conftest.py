@@ -26,6 +26,7 @@ from ape_dtn.deployment.assemble import (
     fund,
 )
 from ape_dtn.errors import DtnError
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, NodeManager, Router, SessionManager
 from ape_dtn.network.registry import Contracts
 from ape_dtn.node.node import DtnNode
@@ -119,22 +120,23 @@ class Net:
     ) -> Receipt:
         function = Function(function) if isinstance(function, str) else function
         transaction = contract_call(to, function, *args, **options)
-        return transactions.send(self.provider, account, transaction)
+        return transactions.send(self.provider, account, transaction, reverts.NO_CONTEXT)
 
     def read(self, of: str, function: Function, *args: Any, sender: str | None = None) -> Any:
-        return reads.read_one(self.provider, Call(of, function, args, sender=sender))
+        return self.ai.read_one(Call(of, function, args, sender=sender))
 
     def create(self, name: str, *args: Any) -> str:
         """A new contract of the shipped artifacts."""
-        return transactions.create(
-            self.provider, self.cast.owner, artifacts.creation_code(name, *args)
-        )
+        return self._create(artifacts.creation_code(name, *args))
 
     def create_raw(self, runtime: str) -> str:
         """A new contract of hand-written code."""
         size = len(runtime) // 2
         code = bytes.fromhex(f"61{size:04x}80600a3d393df3{runtime}")
-        return transactions.create(self.provider, self.cast.owner, code)
+        return self._create(code)
+
+    def _create(self, code: bytes) -> str:
+        return transactions.create(self.provider, self.cast.owner, code, reverts.NO_CONTEXT)
 
     # Tokens.
 

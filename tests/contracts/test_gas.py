@@ -52,8 +52,8 @@ def test_each_figure_that_has_changed_is_named() -> None:
 
     assert changes(before, before) == []
     assert changes(before, after) == [
-        "deployed, close: client: 102,000 -> 1,000 (-101,000)",
-        "deployed, close: delegate: none -> 75,000",
+        "live, close: client: 102,000 -> 1,000 (-101,000)",
+        "live, close: delegate: none -> 75,000",
     ]
 
 

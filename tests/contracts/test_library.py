@@ -10,6 +10,7 @@ from eth_utils import keccak
 
 from ape_dtn.chain import transactions
 from ape_dtn.errors import ContractReverted
+from ape_dtn.network import reverts
 from ape_dtn.network.abi import Router
 from ape_dtn.types.abi import Function
 from tests.conftest import Cast
@@ -107,7 +108,7 @@ def test_a_plain_contract_refuses_a_router_without_code(
     constructor = project.ReuseSession.constructor
     data = constructor.serialize_transaction(nobody, MODEL_NAME, NODE_NAME, FEE, MOST).data
     with refused(ContractReverted, f"NotARouter(router={nobody})"):
-        transactions.create(reference.provider, cast.customer, bytes(data))
+        transactions.create(reference.provider, cast.customer, bytes(data), reverts.NO_CONTEXT)
 
 
 def test_an_upgradeable_contract_refuses_a_router_without_code(

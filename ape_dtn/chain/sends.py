@@ -718,15 +718,21 @@ def _fill_until(
         if _count(provider, sender, "pending") >= nonce:
             return
         rivals = _meet(provider, sender, outbox.outstanding(sender)) if outbox else []
+        filled, refusal, last = -1, None, ""
         while (free := _count(provider, sender, "pending")) < nonce:
+            if free == filled:  # it is taken, and not counted, or it is refused
+                if time.monotonic() > deadline:
+                    if refusal is None:
+                        raise TransactionPending(last)
+                    raise _refusal(refusal, reverts.NOTHING, last)
+                time.sleep(_pause(provider))
             nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
             market, _ = _market(provider, sender, [nothing], reverts.NOTHING)
             at = replace(market, nonce=free).outbidding(rivals, 1)
             (empty,) = _created(provider, account, at, [(nothing, EMPTY_GAS)])
             signed = _signed(account, empty)
             refusal = _send_at_once(provider, sender, [signed]).get(signed.hash)
-            if refusal and time.monotonic() > deadline:
-                raise _refusal(refusal, reverts.NOTHING, signed.hash)
+            filled, last = free, signed.hash
 
 
 def create(provider: ProviderAPI, account: AccountAPI, code: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ape.exceptions import SignatureError
+from eth_utils import keccak
 
 from ape_dtn import DtnRequest, DtnSession
 from ape_dtn.chain import finality, rpc, sends
@@ -305,6 +306,31 @@ def test_a_code_change_is_offered_more_as_it_was(
     after = once.journal_of(network.ai, cast.customer).entry(entry.id)
     first, second, *_ = (payload_of(each.raw) for each in after.signed)
     assert replace(second, fees=first.fees) == first
+
+
+def test_a_hole_that_an_endpoint_only_says_to_fill_is_not_filled_for_ever(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """It takes all and mines nothing, as where what it has is dropped."""
+    with unmined(network):
+        for prompt in ("First?", PROMPT):
+            with pytest.raises(TransactionPending):
+                funded.request(prompt, idempotency_key=prompt)
+        for entry in once.unfinished(network.ai, cast.customer):
+            rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
+    sent: list[str] = []
+
+    def swallow(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND or len(sent) > 300:
+            return really()
+        sent.append(call["params"][0])
+        return {"result": "0x" + keccak(hexstr=sent[-1]).hex()}
+
+    with through(each_call(swallow)) as ai, impatient(), pytest.raises(TransactionPending):
+        DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=PROMPT)
+
+    assert len(sent) < 300
+    assert asked_on(network, funded) == 0
 
 
 def test_fees_of_what_replaces_others() -> None:

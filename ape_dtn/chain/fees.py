@@ -10,6 +10,10 @@ from eth_utils import to_checksum_address
 
 from ape_dtn.chain import rpc
 
+# At most how many times what the market asks is offered without being told to. An endpoint that
+# refuses whatever it is sent would have each attempt pay more than the one before.
+MOST_OVER_MARKET = 3
+
 # The types of transactions that are signed here (EIP-2718).
 DYNAMIC_FEE, SET_CODE = 2, 4
 
@@ -33,6 +37,11 @@ class Fees:
             max(self.max_fee, *(each.max_fee for each in raised), 0),
             max(self.tip, *(each.tip for each in raised), 0),
         )
+
+    def is_far_above(self, market: Fees) -> bool:
+        """Whether a block's builder gets far more of these than the market asks now."""
+        base_fee = (market.max_fee - market.tip) // 2  # see `sends.most_for_gas`
+        return base_fee + self.tip > MOST_OVER_MARKET * max(base_fee + market.tip, 1)
 
 
 def _raised(fee: int) -> int:

@@ -446,8 +446,11 @@ def follow(
                 if pending > one.nonce:
                     continue
                 is_first = len(left[key]) == len(_same(signed, key))
+                anew = None
                 if outbox and signer is not None and pending == one.nonce and is_first:
-                    left[key] = [*left[key], _outbid(provider, signer, left[key], outbox)]
+                    anew = _offer_more(provider, signer, left[key], outbox)
+                if anew is not None:
+                    left[key] = [*left[key], anew]
                 elif time.monotonic() > deadline:
                     del left[key]
                     what = f"it does not take what was signed before: {refused[one.hash].message}"
@@ -492,38 +495,62 @@ def _signer(provider: ProviderAPI, account: AccountAPI, sender: str) -> AccountA
     return next((each for each in own if str(each.address) == sender and signs_raw(each)), None)
 
 
+def _offer_more(
+    provider: ProviderAPI, account: AccountAPI, same: Sequence[Signed], outbox: Outbox
+) -> Signed | None:
+    """Signs a payment once more, with higher fees; see :func:`_outbid`.
+
+    None where those would be far above the market, or more than the account has: what was signed
+    before may be taken all the same.
+    """
+    market, _ = _market(provider, same[-1].sender, [], reverts.NOTHING)
+    if market.replacing(same).is_far_above(market.fees):
+        return None
+    with suppress(NoMoneyForGas):
+        return _outbid(provider, account, market, same, payload_of(same[-1].raw), outbox)
+    return None
+
+
 def _outbid(
     provider: ProviderAPI,
     account: AccountAPI,
+    market: _Market,
     same: Sequence[Signed],
+    payload: Payload,
     outbox: Outbox,
-    payload: Payload | None = None,
 ) -> Signed:
-    """Signs a payment once more, with its nonce and higher fees, writes it down and sends it.
+    """Signs another transaction in place of others, writes it down and sends it.
 
     Args:
         provider: The connection.
         account: Who signs.
+        market: The market.
         same: All that was signed with that nonce.
+        payload: What it does. It pays more than any of those.
         outbox: Where it is written down.
-        payload: What it does; by default what the newest of those does.
 
     Raises:
         NoMoneyForGas: The account cannot pay for it.
     """
     sender, nonce = same[-1].sender, same[-1].nonce
-    payload = payload or payload_of(same[-1].raw)
-    market, _ = _market(provider, sender, [], reverts.NOTHING)
-    fees = market.fees.outbidding(payload_of(each.raw).fees for each in same if each.raw)
-    most = payload.value + payload.gas_limit * fees.max_fee
+    anew = replace(payload, fees=market.replacing(same))
+    most = anew.value + anew.gas_limit * anew.fees.max_fee
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
-    anew = replace(payload, fees=fees)
     signed = _signed(account, _create(provider, market, sender, nonce, anew))
     with _uninterrupted():  # written down and sent, or neither
         outbox.record({0: signed})
         _send_at_once(provider, sender, [signed])
     return signed
+
+
+def _replace_by_nothing(
+    provider: ProviderAPI, account: AccountAPI, same: Sequence[Signed], outbox: Outbox
+) -> Signed:
+    """Signs an empty transaction in place of others; see :func:`_outbid`."""
+    market, _ = _market(provider, same[-1].sender, [], reverts.NOTHING)
+    nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, same[-1].sender, 0, b"")
+    return _outbid(provider, account, market, same, nothing, outbox)
 
 
 def cancel(
@@ -547,8 +574,7 @@ def cancel(
         signer = _signer(provider, account, sender)
         if signer is None:
             raise SigningDeclined(sender, "an empty transaction in place of what it sent itself")
-        nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, sender, 0, b"")
-        empty.append(_outbid(provider, signer, same, outbox, nothing))
+        empty.append(_replace_by_nothing(provider, signer, same, outbox))
     return empty
 
 
@@ -780,10 +806,17 @@ class _Market:
     confirmations: int
 
     def outbidding(self, rivals: Iterable[Signed], how_many: int) -> _Market:
-        """The same with the fees that so many transactions need, from the nonce on."""
+        """The same with the fees that so many transactions need, from the nonce on.
+
+        Its own, where those would be far above the market.
+        """
         theirs = range(self.nonce, self.nonce + how_many)
-        paid = [payload_of(each.raw).fees for each in rivals if each.raw and each.nonce in theirs]
-        return replace(self, fees=self.fees.outbidding(paid))
+        fees = self.replacing(each for each in rivals if each.nonce in theirs)
+        return self if fees.is_far_above(self.fees) else replace(self, fees=fees)
+
+    def replacing(self, signed: Iterable[Signed]) -> Fees:
+        """The fees of what replaces any of these."""
+        return self.fees.outbidding(payload_of(each.raw).fees for each in signed if each.raw)
 
 
 def _market(
@@ -1168,9 +1201,8 @@ def _send_window(
 
 def _fill_hole(provider: ProviderAPI, account: AccountAPI, refused: Signed, outbox: Outbox) -> None:
     """Uses up the nonce of what was refused, where something was taken that waits behind it."""
-    nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, refused.sender, 0, b"")
     with suppress(DtnError):  # what waits behind it then stays pending
-        _outbid(provider, account, [refused], outbox, nothing)
+        _replace_by_nothing(provider, account, [refused], outbox)
 
 
 def _free_and_void(

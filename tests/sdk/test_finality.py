@@ -12,7 +12,7 @@ from ape.exceptions import SignatureError
 from eth_utils import keccak
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.chain import finality, rpc, sends
+from ape_dtn.chain import fees, finality, rpc, sends
 from ape_dtn.chain.fees import Fees, payload_of
 from ape_dtn.chain.rpc import SEND
 from ape_dtn.errors import (
@@ -287,6 +287,53 @@ def test_what_is_refused_again_is_offered_more(
     with suppress(Exception):
         rpc.result(network.ai.provider, SEND, [sent.raw])
     assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_an_endpoint_that_refuses_all_is_not_offered_more_for_ever(
+    network: LocalNetwork,
+    funded: DtnSession,
+    cast: Cast,
+    through: Through,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither for what is stuck, each time that it is resumed, nor for what comes after it."""
+    monkeypatch.setattr(fees, "MOST_OVER_MARKET", 1.25)
+    market = payload_of(stuck(network, funded, cast, through).signed[0].raw).fees
+
+    with through(refusing()) as ai, impatient():
+        for attempt in range(3):
+            assert once.resume(ai, cast.customer, once.unfinished(ai, cast.customer))
+            with pytest.raises(TransactionRefused):
+                DtnSession(ai, funded.id, cast.customer).request(f"Another {attempt}?")
+
+    journal = once.journal_of(network.ai, cast.customer)
+    signed = [one for each in journal.entries(State.OPEN) for one in each.signed]
+    tips = [payload_of(one.raw).fees.tip for one in signed]
+    assert market.tip < max(tips) <= 1.25 * market.max_fee
+
+
+def test_what_cannot_be_offered_more_is_sent_as_it_is(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+    payload = payload_of(entry.signed[0].raw)
+    enough = payload.gas_limit * payload.fees.max_fee
+    balance = [str(cast.customer.address), hex(enough)]
+    rpc.result(network.ai.provider, "anvil_setBalance", balance)
+    refused: list[str] = []
+
+    def refuse_first(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND or len(refused) == sends.SEND_ATTEMPTS:
+            return really()
+        refused.append(call["params"][0])
+        return {"error": {"code": -32000, "message": WORDINGS[0]}}
+
+    with through(each_call(refuse_first)) as ai:
+        request = DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+
+    assert request.receipt is not None
+    assert request.receipt.transaction == entry.signed[0].hash
 
 
 def test_a_code_change_is_offered_more_as_it_was(

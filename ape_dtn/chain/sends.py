@@ -22,7 +22,7 @@ from eth_utils import keccak, to_checksum_address
 from ape_dtn.chain import nonces, reads, reverts, rpc, safes
 from ape_dtn.chain.abi import Function, Log
 from ape_dtn.chain.fees import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
-from ape_dtn.chain.finality import Evidence, final_block
+from ape_dtn.chain.finality import Evidence, final_block, is_used
 from ape_dtn.chain.serialization import serialize
 from ape_dtn.errors import (
     ContractReverted,
@@ -674,13 +674,13 @@ def _used_by_others(
     return [
         key
         for key, same in payments.items()
-        if _is_used_by_another(provider, same, block, evidence.known_block)
-        and _is_used_by_another(provider, same, block, evidence.known_block)
+        if _is_used_by_another(provider, same, block, evidence)
+        and _is_used_by_another(provider, same, block, evidence)
     ]
 
 
 def _is_used_by_another(
-    provider: ProviderAPI, same: Sequence[Signed], block: int, known_block: int
+    provider: ProviderAPI, same: Sequence[Signed], block: int, evidence: Evidence
 ) -> bool:
     """Whether another transaction was mined with the nonce of a payment, by a final block.
 
@@ -702,9 +702,9 @@ def _is_used_by_another(
     shown = answers[: len(payments)] + answers[len(payments) + 2 :]
     if any(rpc.expect(each) is not None for each in shown):
         return False
-    if isinstance(count, rpc.Failure) or rpc.as_int(rpc.expect(head)) < known_block:
+    if rpc.as_int(rpc.expect(head)) < evidence.known_block:
         return False  # a node that does not have the block yet does not know
-    return rpc.as_int(count) > same[0].nonce
+    return is_used(provider, same[0].sender, same[0].nonce, count, block, evidence)
 
 
 def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.finality import Evidence, final_block
+from ape_dtn.chain.finality import Evidence, final_block, is_used
 from ape_dtn.errors import WalletPending
 
 if TYPE_CHECKING:
@@ -35,17 +35,19 @@ def became_of(ai: DtnAi, entry: Entry, evidence: Evidence) -> Nonce | WalletPend
     nonce, account = int(entry.details["handed_over"]), entry.account
     block = final_block(ai.provider, evidence)
     asked: list[rpc.Request] = [
+        ("eth_getTransactionCount", [account, hex(block)]),
         ("eth_getCode", [account, "latest"]),
-        *(("eth_getTransactionCount", [account, at]) for at in (hex(block), "latest", "pending")),
+        *(("eth_getTransactionCount", [account, at]) for at in ("latest", "pending")),
         ("eth_blockNumber", []),
     ]
-    code, *answers = (rpc.expect(each) for each in rpc.ask(ai.provider, asked))
-    final, latest, pending, head = (rpc.as_int(each) for each in answers)
+    final, *answers = rpc.ask(ai.provider, asked)
+    code, *counts = (rpc.expect(each) for each in answers)
+    latest, pending, head = (rpc.as_int(each) for each in counts)
     if rpc.as_bytes(code) and not rpc.as_bytes(code).startswith(DELEGATION):
         return WalletPending(account, nonce, "it is a contract, and somebody else sends for it")
     if head < evidence.known_block:
         return WalletPending(account, nonce, f"the endpoint is behind, at block {head}")
-    if final > nonce:
+    if is_used(ai.provider, account, nonce, final, block, evidence):
         return Nonce.USED
     if latest > nonce:
         return WalletPending(account, nonce, "a transaction with that nonce is not final yet")

@@ -222,6 +222,83 @@ def test_one_node_that_tells_of_another_nonce_is_not_believed(
     assert asked_on(network, funded) == 1
 
 
+def no_archive(network: LocalNetwork) -> Answer:
+    """A node that has no state that is older than ten blocks."""
+
+    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        at = call["params"][-1] if call["method"] == "eth_getTransactionCount" else "latest"
+        head = rpc.as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+        if at.startswith("0x") and rpc.as_int(at) < head - 10:
+            return {"error": {"code": -32000, "message": "missing trie node"}}
+        return really()
+
+    return each_call(told)
+
+
+@pytest.mark.usefixtures("public")
+def test_a_node_without_old_states_tells_what_is_used_for_good(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """On Base a block is final after 900, and most nodes keep the states of 128."""
+    overtaken(network, funded, cast)
+
+    with through(no_archive(network)) as ai, impatient():
+        session = DtnSession(ai, funded.id, cast.customer)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, ANVIL_FINAL_AFTER - 2)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, 2)
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_node_without_old_states_does_not_take_what_a_reorganisation_has_taken_back_for_used(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            funded.request(PROMPT, idempotency_key=KEY)
+        (entry,) = once.unfinished(network.ai, cast.customer)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+    sends.send(network.ai.provider, cast.customer, to_nobody)
+    with through(no_archive(network)) as ai, impatient():
+        session = DtnSession(ai, funded.id, cast.customer)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        rpc.result(network.ai.provider, "evm_revert", [snapshot])
+        mine(network, ANVIL_FINAL_AFTER + 2)
+
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_node_without_old_states_tells_of_a_wallets_nonce(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, wallet: Any, through: Through
+) -> None:
+    with interrupted(wallet):
+        funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+    to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+    sends.send(network.ai.provider, cast.customer, to_nobody)
+
+    with through(no_archive(network)) as ai, impatient():
+        session = DtnSession(ai, funded.id, wallet)
+        with pytest.raises(WalletPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, ANVIL_FINAL_AFTER)
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
 # Stuck, and met.
 
 

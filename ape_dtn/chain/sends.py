@@ -184,12 +184,15 @@ class Outbox:
             about to sign and send in its own way; None once it has declined to.
         outstanding: What was signed by a sender for other purposes, and may still be mined.
         evidence: What is asked of a view of the chain that says that a nonce is used by another.
+        used_by: How many nonces of a sender are known to be used. What is signed with one of them
+            could not be mined, and would be waited for until that is final.
     """
 
     record: OnSigned = lambda _: None
     hand_over: Callable[[int, int | None], None] = lambda _place, _nonce: None
     outstanding: Callable[[str], Sequence[Outstanding]] = lambda _: ()
     evidence: Evidence = field(default_factory=Evidence)
+    used_by: Callable[[str], int] = lambda _: 0
 
     def at(self, place: int) -> Outbox:
         """The outbox of one transaction of many, which is the first of its own."""
@@ -276,7 +279,8 @@ def send_together(
                 rivals = _meet(provider, sender, outbox.outstanding(sender))
                 if instead_of is not None:
                     rivals.append(instead_of)
-                priced = _priced(provider, account, transactions, about, rivals)
+                used = outbox.used_by(sender)
+                priced = _priced(provider, account, transactions, about, rivals, used)
                 if instead_of is not None and priced[0].nonce != instead_of.nonce:
                     raise TransactionPending(instead_of.hash)
                 if _send_in_order(provider, account, priced, sent, about, outbox):
@@ -654,6 +658,15 @@ def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: 
         return True
 
 
+def is_final(provider: ProviderAPI, transaction: str, evidence: Evidence) -> bool:
+    """Whether a transaction is in a block that is final, as far as is known."""
+    with suppress(NoNetwork):
+        block = final_block(provider, evidence)
+        mined = _mined(provider, [transaction]).values()
+        return any(rpc.as_int(raw["blockNumber"]) <= block for raw in mined)
+    return False
+
+
 def _overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> list[str]:
     """Those that never will be mined, of some whose nonces are used."""
     used = _used_by_others(provider, _by_nonce(signed), evidence)
@@ -774,6 +787,7 @@ def _priced(
     transactions: Sequence[Transaction],
     about: reverts.About,
     rivals: Sequence[Signed],
+    used: int,
 ) -> list[TransactionAPI]:
     """Ape transactions with nonce, gas and fees, for all or for none.
 
@@ -783,7 +797,7 @@ def _priced(
         DtnError: One would revert.
         NoMoneyForGas: The account cannot pay for all.
     """
-    market, limits = _market(provider, str(account.address), transactions, about)
+    market, limits = _market_from(provider, str(account.address), transactions, about, used)
     for limit in limits:
         if isinstance(limit, DtnError):
             raise limit
@@ -868,6 +882,25 @@ def _market(
         for transaction in transactions
     ]
     return market, limits
+
+
+def _market_from(
+    provider: ProviderAPI,
+    sender: str,
+    transactions: Sequence[Transaction],
+    about: reverts.About,
+    used: int,
+) -> tuple[_Market, list[int | DtnError]]:
+    """The market, by a node that has counted so many nonces as used.
+
+    Where none has in time, a reorganisation has freed them: the market is as it is told then.
+    """
+    deadline = _deadline(provider)
+    while True:
+        market, limits = _market(provider, sender, transactions, about)
+        if market.nonce >= used or time.monotonic() > deadline:
+            return market, limits
+        time.sleep(_pause(provider))
 
 
 def _parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
@@ -1165,7 +1198,8 @@ def _send_window(
     with nonces.turn(provider, sender):
         rivals = _meet(provider, sender, outbox.outstanding(sender))
         many = list(window.transactions.values())
-        market, limits = _market(provider, sender, many, about)
+        used = outbox.used_by(sender)
+        market, limits = _market_from(provider, sender, many, about, used)
         limited: dict[int, tuple[Transaction, int]] = {}
         for (place, transaction), limit in zip(window.transactions.items(), limits, strict=True):
             if isinstance(limit, DtnError):

@@ -351,6 +351,17 @@ class Journal:
             ).fetchone()
         return max(self.head, *(each or 0 for each in found))
 
+    def used_by(self, sender: str) -> int:
+        """How many nonces of a sender have been used, as far as is known of what is done."""
+        with self._reading() as database:
+            (highest,) = database.execute(
+                "select max(nonce) from transactions join entries on entries.id = entry"
+                " where chain = ? and sender = ? and state = 'done'"
+                " and hash = json_extract(outcome, '$.transaction')",
+                (self.chain, sender),
+            ).fetchone()
+        return 0 if highest is None else int(highest) + 1
+
     def seen_used(self, sender: str, nonce: int) -> Block | None:
         """The block in which a nonce was first seen to be used."""
         with self._reading() as database:

@@ -391,12 +391,16 @@ def _has_ended(ai: DtnAi, journal: Journal, entry: Entry, failed: DtnError) -> b
     No answer of an endpoint says so: what was signed stays valid until its nonces are used, in a
     block that is final.
     """
-    if isinstance(failed, DepositTaken | PaymentCancelled):
+    if isinstance(failed, PaymentCancelled):
         return True  # nothing is left to be waited for
     now = journal.entry(entry.id)  # with what was signed meanwhile
     if not isinstance(failed, Refused) or _may_be_handed_over(now):
         return False
     evidence = settling.evidence(ai, journal)
+    if (
+        isinstance(failed, DepositTaken) and failed.taken_in
+    ):  # what was to come after it can stay unsent
+        return sends.is_final(ai.provider, failed.taken_in, evidence)
     return not now.signed or not sends.may_still_change(ai.provider, now.signed, evidence)
 
 
@@ -436,6 +440,7 @@ def _outbox(ai: DtnAi, journal: Journal, entries: Mapping[int, Entry]) -> sends.
         hand_over,
         outstanding,
         settling.evidence(ai, journal),
+        lambda sender: 0 if settling.may_be_set_back(ai) else journal.used_by(sender),
     )
 
 

@@ -13,9 +13,11 @@ from eth_utils import keccak
 
 from ape_dtn import DtnRequest, DtnSession
 from ape_dtn.chain import fees, finality, rpc, sends
+from ape_dtn.chain.abi import Router
 from ape_dtn.chain.fees import Fees, payload_of
 from ape_dtn.chain.rpc import SEND
 from ape_dtn.errors import (
+    DepositTaken,
     NotCancellable,
     OverLimit,
     PaymentCancelled,
@@ -297,6 +299,95 @@ def test_a_node_without_old_states_tells_of_a_wallets_nonce(
         session.request(PROMPT, idempotency_key=KEY)
 
     assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_nonce_that_is_known_to_be_used_is_not_signed_with(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """It would stay open until that nonce is final: for half an hour, on Base."""
+    for attempt in range(2):
+        funded.request("Before?")
+        lagged: list[str] = []
+
+        def lag(call: dict[str, Any], really: Callable[[], Any], lagged: Any = lagged) -> Any:
+            answer = really()
+            pending = call["method"] == "eth_getTransactionCount" and call["params"][1] == "pending"
+            if pending and not lagged:
+                lagged.append(answer)
+                return {"result": hex(int(answer["result"], 16) - 1)}
+            return answer
+
+        with through(each_call(lag)) as ai, impatient():
+            session = DtnSession(ai, funded.id, cast.customer)
+            found = session.request_many(["One?", "Two?"]) if attempt else [session.request("One?")]
+        assert lagged
+        assert [type(each) for each in found] == [DtnRequest] * (1 + attempt)
+
+    journal = once.journal_of(network.ai, cast.customer)
+    assert all(len(each.signed) == 1 for each in journal.entries(*State))
+
+
+@pytest.mark.usefixtures("public")
+def test_a_reorganisation_frees_a_nonce_that_was_known_to_be_used(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    funded.request("Before?")
+    nonce = nonce_of(network, cast.customer)
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+
+    with impatient():
+        funded.request(PROMPT)
+
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def deposit_taken(network: LocalNetwork, cast: Cast, start: Any) -> tuple[sends.Signed, ...]:
+    """What was signed for a start whose deposit somebody else has taken."""
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+        (entry,) = once.unfinished(network.ai, cast.customer)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[1].hash])
+    rpc.result(network.ai.provider, "evm_mine", [])
+    theft = sends.call(network.ai.router, Router.start_user_session)
+    sends.send(network.ai.provider, cast.stranger, theft)
+    with impatient(), pytest.raises(DepositTaken):
+        DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+    return entry.signed
+
+
+@pytest.mark.usefixtures("public")
+def test_a_deposit_that_was_taken_ends_its_start_once_that_is_final(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP, "unsafe_two_step": True}
+    deposit_taken(network, cast, start)
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    mine(network, ANVIL_FINAL_AFTER)
+
+    with pytest.raises(DepositTaken):
+        DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+
+    assert state_of(network, cast, entry) is State.VOID
+
+
+@pytest.mark.usefixtures("public")
+def test_a_deposit_that_was_taken_in_a_block_that_is_taken_back_is_not_made_twice(
+    network: LocalNetwork, cast: Cast, balances: Balances
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP, "unsafe_two_step": True}
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    deposit, started = deposit_taken(network, cast, start)
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+    for each in (deposit, started):
+        rpc.result(network.ai.provider, SEND, [each.raw])
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+
+    assert balances.of_network == session.balance
+    assert len(DtnSession.list(cast.customer, network.ai)) == 1
 
 
 # Stuck, and met.

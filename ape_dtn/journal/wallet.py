@@ -53,4 +53,6 @@ def became_of(ai: DtnAi, entry: Entry, evidence: Evidence) -> Nonce | WalletPend
         return WalletPending(account, nonce, "a transaction with that nonce is not final yet")
     if pending > nonce:
         return WalletPending(account, nonce, "a transaction with that nonce waits to be mined")
+    if pending < nonce:  # what is sent now would not compete with it
+        return WalletPending(account, nonce, f"its next nonce is {pending}")
     return Nonce.FREE

@@ -724,6 +724,26 @@ def test_what_a_wallet_has_not_sent_is_sent_with_the_same_nonce(
     assert asked_on(network, funded) == 1
 
 
+def test_what_waits_in_a_wallet_for_a_nonce_before_it_is_not_sent_by_another(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, wallet: Any
+) -> None:
+    """The same account with its key at hand: it would use another nonce, and both were mined."""
+    with unmined(network):
+        to_nobody = sends.Transaction(str(cast.stranger.address), b"", 1)
+        with pytest.raises(TransactionPending) as before:
+            sends.send(network.ai.provider, cast.customer, to_nobody)
+        with interrupted(wallet, sends_it(network)):
+            funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", before.value.transactions)
+
+    with impatient(), pytest.raises(WalletPending):
+        funded.request(PROMPT, account=cast.customer, idempotency_key=KEY)
+
+    sends.send(network.ai.provider, cast.customer, to_nobody)
+    funded.request(PROMPT, account=cast.customer, idempotency_key=KEY)
+    assert asked_on(network, funded) == 1
+
+
 def test_a_deposit_that_a_wallet_has_sent_is_not_sent_again(
     network: LocalNetwork, wallet: Any, balances: Balances
 ) -> None:

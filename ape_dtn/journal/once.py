@@ -28,6 +28,7 @@ from ape_dtn.errors import (
     OverLimit,
     PaymentCancelled,
     Refused,
+    RefusedBefore,
     RpcRefused,
     TransactionRefused,
     WalletPending,
@@ -232,7 +233,7 @@ def resume(
         if taken is None:
             continue
         try:
-            found.append((taken, _finish(ai, account, journal, taken, again=True)))
+            found.append((taken, _finish(ai, account, journal, taken, True, is_asked_for=False)))
         except DtnError as err:
             found.append((taken, err))
     return found
@@ -361,12 +362,22 @@ def _finish(
     entry: Entry,
     again: bool = False,
     planned: Plan | None = None,
+    is_asked_for: bool = True,
 ) -> Done:
-    """Brings something to its end, whatever has been done of it already."""
+    """Brings something to its end, whatever has been done of it already.
+
+    What was told to be refused is not begun again where nobody asks for it: it may have been asked
+    for once more meanwhile, without a key.
+    """
     receipts: list[Receipt] = []
+    refused = entry.details.get("refused")
     try:
         try:
             outcome = _found(ai, account, journal, entry, receipts) if again else None
+            if outcome is None and refused:
+                if not is_asked_for:
+                    raise RefusedBefore(entry.kind, refused)
+                entry = journal.amend(entry, {"refused": None})
             if outcome is None:
                 outcome = _send(ai, account, journal, entry, receipts, planned)
         except DtnError as err:
@@ -377,6 +388,8 @@ def _finish(
     except DtnError as err:
         if _has_ended(ai, journal, entry, err):
             _void(journal, entry, err)
+        elif _is_refused(entry, err):
+            journal.amend(journal.entry(entry.id), {"refused": err.message})
         raise
     else:
         _note_done(journal, entry, outcome)
@@ -402,6 +415,15 @@ def _has_ended(ai: DtnAi, journal: Journal, entry: Entry, failed: DtnError) -> b
     ):  # what was to come after it can stay unsent
         return sends.is_final(ai.provider, failed.taken_in, evidence)
     return not now.signed or not sends.may_still_change(ai.provider, now.signed, evidence)
+
+
+def _is_refused(entry: Entry, failed: DtnError) -> bool:
+    """Whether whoever asked for an entry was told that it is refused, and nothing came of it.
+
+    A bare deposit that waits for its start is something.
+    """
+    is_bare = entry.details.get("method") == Method.TWO_STEP.value
+    return isinstance(failed, Refused) and not (isinstance(failed, RefusedBefore) or is_bare)
 
 
 def _may_be_handed_over(entry: Entry) -> bool:

@@ -17,10 +17,12 @@ from ape_dtn.chain.abi import Router
 from ape_dtn.chain.fees import Fees, payload_of
 from ape_dtn.chain.rpc import SEND
 from ape_dtn.errors import (
+    ContractReverted,
     DepositTaken,
     NotCancellable,
     OverLimit,
     PaymentCancelled,
+    RefusedBefore,
     RpcRefused,
     TransactionPending,
     TransactionRefused,
@@ -555,6 +557,54 @@ def test_fees_of_what_replaces_others() -> None:
     assert Fees(10, 1).outbidding([dear, odd]) == Fees(1_125, 90)
     assert Fees(0, 0).outbidding([odd]) == Fees(8, 4)
     assert Fees(0, 0).outbidding([free]) == Fees(1, 1)
+
+
+def refusing_once_prepared() -> Answer:
+    """A contract that reverts after the first transaction."""
+    prepared: list[str] = []
+
+    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] == SEND:
+            prepared.append(call["params"][0])
+        is_refused = call["method"] == "eth_estimateGas" and prepared
+        error = {"code": 3, "message": "execution reverted", "data": "0x"}
+        return {"error": error} if is_refused else really()
+
+    return each_call(told)
+
+
+@pytest.mark.usefixtures("public")
+def test_what_was_refused_is_not_begun_again_by_resuming(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    """What prepares it is not final yet. Whoever was told so may have asked for it once more."""
+    with through(refusing_once_prepared()) as ai, pytest.raises(ContractReverted):
+        DtnSession.start(DEPOSIT, cast.customer, ai, method=Method.ALLOWANCE)
+    (entry,) = once.unfinished(network.ai, cast.customer)
+    DtnSession.start(DEPOSIT, cast.customer, network.ai, method=Method.ALLOWANCE)
+
+    ((_, outcome),) = once.resume(network.ai, cast.customer, [entry])
+
+    assert isinstance(outcome, RefusedBefore)
+    assert state_of(network, cast, entry) is State.OPEN
+    mine(network, ANVIL_FINAL_AFTER)
+    once.resume(network.ai, cast.customer, [entry])
+    assert state_of(network, cast, entry) is State.VOID
+    assert len(DtnSession.list(cast.customer, network.ai)) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_what_was_refused_is_begun_again_where_it_is_asked_for(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.ALLOWANCE}
+    with through(refusing_once_prepared()) as ai, pytest.raises(ContractReverted):
+        DtnSession.start(DEPOSIT, cast.customer, ai, **start)
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+
+    assert once.unfinished(network.ai, cast.customer) == []
+    assert [each.id for each, _ in DtnSession.list(cast.customer, network.ai)] == [session.id]
 
 
 # Budgets.

@@ -79,6 +79,7 @@ says what mends it. Where a contract reverted, ``revert`` holds its decoded erro
         RequestsPending
         ConsentMissing
         NoRemedy
+        RefusedBefore
       CallbackFailed
         CallbackOutOfGas
       UndecodableAnswer
@@ -160,6 +161,7 @@ if TYPE_CHECKING:
         NotCancellable,
         OverLimit,
         PaymentCancelled,
+        RefusedBefore,
         WalletPending,
     )
     from ape_dtn.network.errors import (
@@ -306,6 +308,7 @@ _PACKAGES = {
     "PortTaken": "devnet",
     "REFUSED": "types",
     "Refused": "types",
+    "RefusedBefore": "journal",
     "RequestNotFound": "network",
     "RequestPending": "network",
     "RequestReplaced": "requests",
@@ -416,6 +419,7 @@ __all__ = [
     "PaymentRefused",
     "PortTaken",
     "Refused",
+    "RefusedBefore",
     "RequestNotFound",
     "RequestPending",
     "RequestReplaced",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,12 @@ def local_networks(networks: Any, cast: Cast) -> dict[Variant, LocalNetwork]:
         for account in (cast.customer, cast.stranger):
             fund(provider, cast.owner, network.token, str(account.address), 1_000_000_000)
     return found
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of local chains is the test's own: Ape takes back only what they hold."""
+    monkeypatch.setenv("APE_DTN_LOCAL_FOLDER", str(tmp_path / "remembered"))
 
 
 @pytest.fixture(params=list(Variant), ids=lambda variant: variant.value.lower())

@@ -73,12 +73,15 @@ class Outbox:
             about to sign and send in its own way; None once it has declined to.
         outstanding: What was signed by a sender for other purposes, and may still be mined.
         evidence: What is asked of a view of the chain that says that a nonce is used by another.
+        used_by: How many nonces of a sender are known to be used. What is signed with one of them
+            could not be mined, and would be waited for until that is final.
     """
 
     record: OnSigned = lambda _: None
     hand_over: Callable[[int, int | None], None] = lambda _place, _nonce: None
     outstanding: Callable[[str], Sequence[Outstanding]] = lambda _: ()
     evidence: Evidence = field(default_factory=Evidence)
+    used_by: Callable[[str], int] = lambda _: 0
 
     def at(self, place: int) -> Outbox:
         """The outbox of one transaction of many, which is the first of its own."""

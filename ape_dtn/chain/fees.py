@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.errors import NoMoneyForGas, SigningDeclined, WrongChain
+from ape_dtn.chain.receipts import deadline_of, poll_interval
 from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Signed, Transaction
 
 
+# At most how many times what the market asks is offered without being told to. An endpoint that
+# refuses whatever it is sent would have each attempt pay more than the one before.
+MAX_OVER_MARKET = 3
+
+
 def max_fee_per_gas(base_fee: int, tip: int) -> int:
     """The most that is signed for each unit of gas, in wei: the base fee may double meanwhile."""
     return 2 * base_fee + tip
@@ -34,16 +41,26 @@ def price(
     transactions: Sequence[Transaction],
     translate: Translate,
     rivals: Sequence[Signed],
+    used: int,
 ) -> list[TransactionAPI]:
     """Ape transactions with nonce, gas and fees, for all or for none.
 
     They pay more than any of the rivals whose nonces they get.
 
+    Args:
+        provider: The connection.
+        account: Who signs.
+        transactions: The transactions.
+        translate: Turns reverts into errors.
+        rivals: What was signed before.
+        used: How many nonces of the account are known to be used.
+
     Raises:
         DtnError: One would revert.
         NoMoneyForGas: The account cannot pay for all.
     """
-    market, limits = read_market(provider, str(account.address), transactions, translate)
+    sender = str(account.address)
+    market, limits = read_market_after(provider, sender, transactions, translate, used)
     for limit in limits:
         if isinstance(limit, DtnError):
             raise limit
@@ -66,10 +83,22 @@ class Market:
     confirmations: int
 
     def outbidding(self, rivals: Iterable[Signed], how_many: int) -> Market:
-        """The same with the fees that so many transactions need, from the nonce on."""
+        """The same with the fees that so many transactions need, from the nonce on.
+
+        Its own, where those would be far above the market.
+        """
         theirs = range(self.nonce, self.nonce + how_many)
-        paid = [payload_of(each.raw).fees for each in rivals if each.raw and each.nonce in theirs]
-        return replace(self, fees=self.fees.outbidding(paid))
+        fees = self.replacing(each for each in rivals if each.nonce in theirs)
+        return self if self.is_far_below(fees) else replace(self, fees=fees)
+
+    def replacing(self, signed: Iterable[Signed]) -> Fees:
+        """The fees of what replaces any of these."""
+        return self.fees.outbidding(payload_of(each.raw).fees for each in signed if each.raw)
+
+    def is_far_below(self, fees: Fees) -> bool:
+        """Whether a block's builder gets far more of these than the market asks now."""
+        base_fee = (self.fees.max_fee - self.fees.tip) // 2  # see `max_fee_per_gas`
+        return base_fee + fees.tip > MAX_OVER_MARKET * max(base_fee + self.fees.tip, 1)
 
 
 def read_market(
@@ -84,7 +113,7 @@ def read_market(
         for each in transactions
         if each.gas_limit is None
     ]
-    counts, (block, tip), estimated = in_parts(
+    counts, (block, tip), estimated = rpc.in_parts(
         rpc.ask(
             provider,
             [
@@ -123,13 +152,23 @@ def read_market(
     return market, limits
 
 
-def in_parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
-    """The answers in parts of these sizes, and the rest."""
-    start = 0
-    for size in sizes:
-        yield answers[start : start + size]
-        start += size
-    yield answers[start:]
+def read_market_after(
+    provider: ProviderAPI,
+    sender: str,
+    transactions: Sequence[Transaction],
+    translate: Translate,
+    used: int,
+) -> tuple[Market, list[int | DtnError]]:
+    """The market, by a node that has counted so many nonces as used.
+
+    Where none has in time, a reorganisation has freed them: the market is as it is told then.
+    """
+    deadline = deadline_of(provider)
+    while True:
+        market, limits = read_market(provider, sender, transactions, translate)
+        if market.nonce >= used or time.monotonic() > deadline:
+            return market, limits
+        time.sleep(poll_interval(provider))
 
 
 def _limit(transaction: Transaction, estimated: Any, translate: Translate) -> int | DtnError:

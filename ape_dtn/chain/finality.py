@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.chain.networks import is_local
-from ape_dtn.types.rpc import Failure, as_int
+from ape_dtn.types.errors import NoNetwork
+from ape_dtn.types.rpc import Failure, as_bytes, as_int
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of the chain, as long as no reorganisation has taken it away.
+
+    Attributes:
+        number: Its number.
+        hash: Its hash.
+    """
+
+    number: int
+    hash: str
 
 
 @dataclass(frozen=True)
@@ -22,10 +38,14 @@ class Evidence:
             after it.
         final_after: After how many blocks a block counts as final, where the chain does not say
             so. None where as many are enough as a receipt has to have.
+        seen: The block in which a sender's nonce was seen to be used, as far as it was noted.
+        note: Notes it.
     """
 
     known_block: int = 0
     final_after: int | None = None
+    seen: Callable[[str, int], Block | None] = lambda _sender, _nonce: None
+    note: Callable[[str, int, Block], None] = lambda _sender, _nonce, _block: None
 
 
 def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
@@ -49,3 +69,39 @@ def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
     if finalized and not isinstance(finalized, Failure):
         return min(as_int(finalized["number"]), head)
     return max(head - max(evidence.final_after, confirmations), 0)
+
+
+def is_used(
+    provider: ProviderAPI, sender: str, nonce: int, count: Any, block: int, evidence: Evidence
+) -> bool:
+    """Whether a nonce was used by a final block.
+
+    A node that is no archive may keep no state as old as that. Where it does not, the nonce is used
+    for good when the block is final in which that was first seen.
+
+    Args:
+        provider: The connection.
+        sender: Whose nonce it is.
+        nonce: The nonce.
+        count: How many transactions the sender had sent as of the final block; or a failure.
+        block: The final block.
+        evidence: What was seen before.
+    """
+    if not isinstance(count, Failure):
+        return as_int(count) > nonce
+    with suppress(NoNetwork):  # what is not known now may be known later
+        seen = evidence.seen(sender, nonce)
+        if seen is not None and _block(provider, hex(seen.number)) == seen:
+            return seen.number <= block
+        latest = _block(provider, "latest")
+        at = [sender, hex(latest.number)] if latest else []
+        if latest and as_int(rpc.result(provider, "eth_getTransactionCount", at)) > nonce:
+            evidence.note(sender, nonce, latest)
+    return False
+
+
+def _block(provider: ProviderAPI, which: str) -> Block | None:
+    found = rpc.result(provider, "eth_getBlockByNumber", [which, False])
+    if found is None:
+        return None
+    return Block(as_int(found["number"]), "0x" + as_bytes(found["hash"]).hex())

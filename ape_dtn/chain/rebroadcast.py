@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
     from ape_dtn.chain.broadcast import Outbox, Outstanding
+    from ape_dtn.chain.fees import Market
     from ape_dtn.chain.receipts import NonceKey
     from ape_dtn.types.transactions import Receipt, Signed
 
@@ -120,8 +121,11 @@ def follow(
                 if pending > one.nonce:
                     continue
                 is_first = len(left[key]) == len(_same(signed, key))
+                anew = None
                 if outbox and signer is not None and pending == one.nonce and is_first:
-                    left[key] = [*left[key], send_replacement(provider, signer, left[key], outbox)]
+                    anew = _offer_more(provider, signer, left[key], outbox)
+                if anew is not None:
+                    left[key] = [*left[key], anew]
                 elif time.monotonic() > deadline:
                     del left[key]
                     what = f"it does not take what was signed before: {refused[one.hash].message}"
@@ -149,38 +153,63 @@ def _missing(provider: ProviderAPI, waiting: Sequence[Sequence[Signed]]) -> list
     ]
 
 
-def send_replacement(
+def _offer_more(
+    provider: ProviderAPI, account: AccountAPI, same: Sequence[Signed], outbox: Outbox
+) -> Signed | None:
+    """Signs a payment once more, with higher fees; see :func:`_send_replacement`.
+
+    None where those would be far above the market, or more than the account has: what was signed
+    before may be taken all the same.
+    """
+    market, _ = read_market(provider, same[-1].sender, [], untranslated)
+    if market.is_far_below(market.replacing(same)):
+        return None
+    with suppress(NoMoneyForGas):
+        payload = payload_of(same[-1].raw)
+        return _send_replacement(provider, account, market, same, payload, outbox)
+    return None
+
+
+def _send_replacement(
     provider: ProviderAPI,
     account: AccountAPI,
+    market: Market,
     same: Sequence[Signed],
+    payload: Payload,
     outbox: Outbox,
-    payload: Payload | None = None,
 ) -> Signed:
-    """Signs a payment once more, with its nonce and higher fees, writes it down and sends it.
+    """Signs another transaction in place of others, writes it down and sends it.
 
     Args:
         provider: The connection.
         account: Who signs.
+        market: The market.
         same: All that was signed with that nonce.
+        payload: What it does. It pays more than any of those.
         outbox: Where it is written down.
-        payload: What it does; by default what the newest of those does.
 
     Raises:
         NoMoneyForGas: The account cannot pay for it.
     """
     sender, nonce = same[-1].sender, same[-1].nonce
-    payload = payload or payload_of(same[-1].raw)
-    market, _ = read_market(provider, sender, [], untranslated)
-    fees = market.fees.outbidding(payload_of(each.raw).fees for each in same if each.raw)
-    most = payload.value + payload.gas_limit * fees.max_fee
+    anew = replace(payload, fees=market.replacing(same))
+    most = anew.value + anew.gas_limit * anew.fees.max_fee
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
-    anew = replace(payload, fees=fees)
     signed = signers.sign(account, create_transaction(provider, market, sender, nonce, anew))
     with broadcast.uninterrupted():  # written down and sent, or neither
         outbox.record({0: signed})
         broadcast.send_signed(provider, sender, [signed])
     return signed
+
+
+def _send_empty_replacement(
+    provider: ProviderAPI, account: AccountAPI, same: Sequence[Signed], outbox: Outbox
+) -> Signed:
+    """Signs an empty transaction in place of others; see :func:`_send_replacement`."""
+    market, _ = read_market(provider, same[-1].sender, [], untranslated)
+    nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, same[-1].sender, 0, b"")
+    return _send_replacement(provider, account, market, same, nothing, outbox)
 
 
 def cancel(
@@ -204,8 +233,7 @@ def cancel(
         signer = signers.signer_of(provider, account, sender)
         if signer is None:
             raise SigningDeclined(sender, "an empty transaction in place of what it sent itself")
-        nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, sender, 0, b"")
-        empty.append(send_replacement(provider, signer, same, outbox, nothing))
+        empty.append(_send_empty_replacement(provider, signer, same, outbox))
     return empty
 
 
@@ -268,21 +296,26 @@ def _fill_until(
         if transaction_count(provider, sender, "pending") >= nonce:
             return
         rivals = resend_outstanding(provider, sender, outbox.outstanding(sender)) if outbox else []
+        filled, refusal, last = -1, None, ""
         while (free := transaction_count(provider, sender, "pending")) < nonce:
+            if free == filled:  # it is taken, and not counted, or it is refused
+                if time.monotonic() > deadline:
+                    if refusal is None:
+                        raise TransactionPending(last)
+                    raise broadcast.refusal_error(refusal, untranslated, last)
+                time.sleep(poll_interval(provider))
             nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
             market, _ = read_market(provider, sender, [nothing], untranslated)
             at = replace(market, nonce=free).outbidding(rivals, 1)
             (empty,) = create_transactions(provider, account, at, [(nothing, EMPTY_GAS)])
             signed = signers.sign(account, empty)
             refusal = broadcast.send_signed(provider, sender, [signed]).get(signed.hash)
-            if refusal and time.monotonic() > deadline:
-                raise broadcast.refusal_error(refusal, untranslated, signed.hash)
+            filled, last = free, signed.hash
 
 
 def fill_nonce_gap(
     provider: ProviderAPI, account: AccountAPI, refused: Signed, outbox: Outbox
 ) -> None:
     """Uses up the nonce of what was refused, where something was taken that waits behind it."""
-    nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, refused.sender, 0, b"")
     with suppress(DtnError):  # what waits behind it then stays pending
-        send_replacement(provider, account, [refused], outbox, nothing)
+        _send_empty_replacement(provider, account, [refused], outbox)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eth_utils import to_checksum_address
 
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.errors import ContractReverted, TransactionPending
-from ape_dtn.chain.fees import in_parts
-from ape_dtn.chain.finality import Evidence, final_block
+from ape_dtn.chain.finality import Evidence, final_block, is_used
 from ape_dtn.chain.reverts import untranslated
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.reverts import Revert
@@ -80,6 +80,15 @@ def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: 
         return True
 
 
+def is_final(provider: ProviderAPI, transaction: str, evidence: Evidence) -> bool:
+    """Whether a transaction is in a block that is final, as far as is known."""
+    with suppress(NoNetwork):
+        block = final_block(provider, evidence)
+        mined = raw_receipts(provider, [transaction]).values()
+        return any(as_int(raw["blockNumber"]) <= block for raw in mined)
+    return False
+
+
 def overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> list[str]:
     """Those that never will be mined, of some whose nonces are used."""
     used = used_by_others(provider, by_nonce(signed), evidence)
@@ -100,13 +109,13 @@ def used_by_others(
     return [
         key
         for key, same in payments.items()
-        if _is_used_by_another(provider, same, block, evidence.known_block)
-        and _is_used_by_another(provider, same, block, evidence.known_block)
+        if _is_used_by_another(provider, same, block, evidence)
+        and _is_used_by_another(provider, same, block, evidence)
     ]
 
 
 def _is_used_by_another(
-    provider: ProviderAPI, same: Sequence[Signed], block: int, known_block: int
+    provider: ProviderAPI, same: Sequence[Signed], block: int, evidence: Evidence
 ) -> bool:
     """Whether another transaction was mined with the nonce of a payment, by a final block.
 
@@ -128,9 +137,9 @@ def _is_used_by_another(
     shown = answers[: len(payments)] + answers[len(payments) + 2 :]
     if any(rpc.expect(each) is not None for each in shown):
         return False
-    if isinstance(count, Failure) or as_int(rpc.expect(head)) < known_block:
+    if as_int(rpc.expect(head)) < evidence.known_block:
         return False  # a node that does not have the block yet does not know
-    return as_int(count) > same[0].nonce
+    return is_used(provider, same[0].sender, same[0].nonce, count, block, evidence)
 
 
 def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
@@ -259,7 +268,7 @@ def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]
     questions: list[Request] = [("eth_getTransactionReceipt", [each]) for each in hashes]
     head_question: list[Request] = [("eth_blockNumber", [])] if wanted else []
     try:
-        answers, heads = in_parts(rpc.ask(provider, questions + head_question), len(hashes))
+        answers, heads = rpc.in_parts(rpc.ask(provider, questions + head_question), len(hashes))
         head = as_int(rpc.expect(heads[0])) if wanted else 0
     except NoNetwork:
         return {}  # what is not known now may be known later

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain.errors import ChainUnreachable, RpcRefused
@@ -47,6 +47,15 @@ def ask(provider: ProviderAPI, requests: Sequence[Request]) -> list[Any]:
         except _NoAnswer as err:
             raise ChainUnreachable(hide_secrets(_uri(provider)), hide_secrets(str(err))) from err
     return answers
+
+
+def in_parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
+    """The answers in parts of these sizes, and the rest."""
+    start = 0
+    for size in sizes:
+        yield answers[start : start + size]
+        start += size
+    yield answers[start:]
 
 
 def result(provider: ProviderAPI, method: str, params: list[Any]) -> Any:

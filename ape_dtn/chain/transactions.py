@@ -19,7 +19,7 @@ from ape_dtn.chain.errors import (
     TransactionPending,
     TransactionRefused,
 )
-from ape_dtn.chain.fees import create_transactions, price, read_market
+from ape_dtn.chain.fees import create_transactions, price, read_market_after
 from ape_dtn.chain.receipts import (
     deadline_of,
     outcome_of,
@@ -110,7 +110,8 @@ def send_together(
                 )
                 if instead_of is not None:
                     rivals.append(instead_of)
-                priced = price(provider, account, transactions, translate, rivals)
+                used = outbox.used_by(sender)
+                priced = price(provider, account, transactions, translate, rivals, used)
                 if instead_of is not None and priced[0].nonce != instead_of.nonce:
                     raise TransactionPending(instead_of.hash)
                 if _send_in_order(provider, account, priced, sent, translate, outbox):
@@ -339,7 +340,8 @@ def _send_window(
     with nonces.nonce_lock(provider, sender):
         rivals = rebroadcast.resend_outstanding(provider, sender, outbox.outstanding(sender))
         many = list(window.transactions.values())
-        market, limits = read_market(provider, sender, many, translate)
+        used = outbox.used_by(sender)
+        market, limits = read_market_after(provider, sender, many, translate, used)
         limited: dict[int, tuple[Transaction, int]] = {}
         for (place, transaction), limit in zip(window.transactions.items(), limits, strict=True):
             if isinstance(limit, DtnError):

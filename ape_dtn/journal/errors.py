@@ -84,6 +84,16 @@ class PaymentCancelled(DtnError):
         )
 
 
+class RefusedBefore(Refused):
+    """An entry of the journal that was refused, and is not begun again without being asked for."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"The {what} was refused, and is not sent again by itself: {reason}", reason=reason
+        )
+        self.hint = "Repeat the command, with its idempotency key if it had one."
+
+
 class NotCancellable(BadInput):
     """An entry of the journal that cannot be cancelled from here. Nothing was sent."""
 

@@ -18,7 +18,7 @@ from ape_dtn.chain import rebroadcast, rpc, signers, transactions
 from ape_dtn.chain.broadcast import Outbox, Outstanding
 from ape_dtn.chain.errors import RpcRefused, TransactionRefused
 from ape_dtn.chain.networks import FIRST_BLOCK, data_folder, first_hash, is_local
-from ape_dtn.chain.receipts import may_still_change, remembers, succeeded
+from ape_dtn.chain.receipts import is_final, may_still_change, remembers, succeeded
 from ape_dtn.journal import reorgs, wallet
 from ape_dtn.journal.errors import (
     JournalUnusable,
@@ -27,6 +27,7 @@ from ape_dtn.journal.errors import (
     NotCancellable,
     OverLimit,
     PaymentCancelled,
+    RefusedBefore,
     WalletPending,
 )
 from ape_dtn.journal.operation import (
@@ -266,8 +267,8 @@ def resume(
         if taken is None:
             continue
         try:
-            done = _finish(_Run(ai, account, journal, operation_of(taken)), taken, again=True)
-            found.append((taken, done))
+            run = _Run(ai, account, journal, operation_of(taken))
+            found.append((taken, _finish(run, taken, again=True, is_asked_for=False)))
         except DtnError as err:
             found.append((taken, err))
     return found
@@ -386,13 +387,26 @@ def _within_limits(run: _Run, attempt: Callable[[], _T]) -> _T:
 
 
 def _finish(
-    run: _Run, entry: Entry, again: bool = False, planned: Steps | None = None
+    run: _Run,
+    entry: Entry,
+    again: bool = False,
+    planned: Steps | None = None,
+    is_asked_for: bool = True,
 ) -> OperationResult:
-    """Brings something to its end, whatever has been done of it already."""
+    """Brings something to its end, whatever has been done of it already.
+
+    What was told to be refused is not begun again where nobody asks for it: it may have been asked
+    for once more meanwhile, without a key.
+    """
     receipts: list[Receipt] = []
+    refused = entry.details.get("refused")
     try:
         try:
             outcome = _found(run, entry, receipts) if again else None
+            if outcome is None and refused:
+                if not is_asked_for:
+                    raise RefusedBefore(entry.kind, refused)
+                entry = run.journal.amend(entry, {"refused": None})
             if outcome is None:
                 outcome = _send(run, entry, receipts, planned)
         except DtnError as err:
@@ -403,6 +417,8 @@ def _finish(
     except DtnError as err:
         if _has_ended(run, entry, err):
             _end_cancelled(run.journal, entry, err)
+        elif _is_refused(run, entry, err):
+            run.journal.amend(run.journal.entry(entry.id), {"refused": err.message})
         raise
     else:
         _note_done(run.journal, entry, outcome)
@@ -417,13 +433,25 @@ def _has_ended(run: _Run, entry: Entry, failed: DtnError) -> bool:
     No answer of an endpoint says so: what was signed stays valid until its nonces are used, in a
     block that is final.
     """
-    if isinstance(failed, PaymentCancelled) or run.operation.is_final(failed):
+    if isinstance(failed, PaymentCancelled):
         return True  # nothing is left to be waited for
     now = run.journal.entry(entry.id)  # with what was signed meanwhile
     if not isinstance(failed, Refused) or _may_be_handed_over(now):
         return False
     evidence = reorgs.evidence(run.ai, run.journal)
+    if ended_by := run.operation.ended_by(failed):  # what was to come after it can stay unsent
+        return is_final(run.ai.provider, ended_by, evidence)
     return not now.signed or not may_still_change(run.ai.provider, now.signed, evidence)
+
+
+def _is_refused(run: _Run, entry: Entry, failed: DtnError) -> bool:
+    """Whether whoever asked for an entry was told that it is refused, and nothing came of it.
+
+    A bare deposit that waits for its start is something.
+    """
+    if isinstance(failed, RefusedBefore) or run.operation.leaves_deposit(entry):
+        return False
+    return isinstance(failed, Refused)
 
 
 def _may_be_handed_over(entry: Entry) -> bool:
@@ -462,6 +490,7 @@ def _outbox(run: _Run, entries: Mapping[int, Entry]) -> Outbox:
         hand_over,
         outstanding,
         reorgs.evidence(run.ai, journal),
+        lambda sender: 0 if reorgs.may_be_set_back(run.ai) else journal.used_by(sender),
     )
 
 

@@ -162,8 +162,14 @@ class Operation(Protocol):
     ) -> DtnError:
         """What a failure means, as the chain has it now; else the failure itself."""
 
-    def is_final(self, failed: DtnError) -> bool:
-        """Whether nothing is left to be waited for after a failure, whatever was sent."""
+    def leaves_deposit(self, entry: Entry) -> bool:
+        """Whether the first of two transactions may leave what the second one is for."""
+
+    def ended_by(self, failed: DtnError) -> str | None:
+        """The transaction after which a failed one stays failed, whatever else is sent for it.
+
+        None where no other transaction has made it fail, or that is not known.
+        """
 
     def reconcile(self, ai: Network, journal: Journal) -> bool:
         """Compares what the journal takes to have been spent with the chain.

@@ -59,7 +59,7 @@ def evidence(ai: Network, journal: Journal) -> Evidence:
     there is.
     """
     known = 0 if may_be_set_back(ai) else journal.highest_block()
-    return Evidence(known, ai.deployment.final_after)
+    return Evidence(known, ai.deployment.final_after, journal.seen_used, journal.note_used)
 
 
 def is_recent(journal: Journal, done: Entry) -> bool:

@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ape_dtn.chain.finality import Block
 from ape_dtn.journal import process_lock
 from ape_dtn.journal.database import opened
 from ape_dtn.journal.errors import JournalUnusable, KeyReused, OverLimit
@@ -59,6 +60,13 @@ create table if not exists transactions (
 create index if not exists by_state on entries (chain, state);
 create index if not exists by_spending on entries (chain, token, day);
 """
+
+# The entries that something was signed for, or handed over to be, with a nonce of a sender.
+_OF_NONCE = (
+    "chain = ? and state = 'open' and"
+    " (id in (select entry from transactions where sender = ? and nonce = ?)"
+    " or (account = ? and json_extract(details, '$.handed_over') = ?))"
+)
 
 # What this process is at. The file may say so still of what it could not write down that it left.
 _at_work: set[tuple[Path | None, int]] = set()
@@ -343,6 +351,42 @@ class Journal:
             ).fetchone()
         return max(self.head, *(each or 0 for each in found))
 
+    def used_by(self, sender: str) -> int:
+        """How many nonces of a sender have been used, as far as is known of what is done."""
+        with self._reading() as database:
+            (highest,) = database.execute(
+                "select max(nonce) from transactions join entries on entries.id = entry"
+                " where chain = ? and sender = ? and state = 'done'"
+                " and hash = json_extract(outcome, '$.transaction')",
+                (self.chain, sender),
+            ).fetchone()
+        return 0 if highest is None else int(highest) + 1
+
+    def seen_used(self, sender: str, nonce: int) -> Block | None:
+        """The block in which a nonce was first seen to be used."""
+        with self._reading() as database:
+            found = database.execute(
+                f"select json_extract(details, ?) from entries where {_OF_NONCE}"
+                " and json_extract(details, ?) is not null",
+                (_used(sender, nonce), *self._of_nonce(sender, nonce), _used(sender, nonce)),
+            ).fetchone()
+        return Block(*json.loads(found[0])) if found else None
+
+    def note_used(self, sender: str, nonce: int, block: Block) -> None:
+        """Writes down in which block a nonce was seen to be used."""
+        with self._writing() as database:
+            database.execute(
+                f"update entries set details = json_set(details, ?, json(?)) where {_OF_NONCE}",
+                (
+                    _used(sender, nonce),
+                    json.dumps([block.number, block.hash]),
+                    *self._of_nonce(sender, nonce),
+                ),
+            )
+
+    def _of_nonce(self, sender: str, nonce: int) -> tuple[str | int, ...]:
+        return self.chain, sender, nonce, sender, nonce
+
     def is_claimed(self, entry: Entry) -> bool:
         """Whether a process that is alive is at it."""
         if entry.worker == self._me():
@@ -568,6 +612,11 @@ def _entries(database: sqlite3.Connection, where: str, *values: Any) -> list[Ent
             rows
         )
     ]
+
+
+def _used(sender: str, nonce: int) -> str:
+    """Where an entry's details have the block in which a nonce was seen to be used."""
+    return f'$."{sender} has used {nonce}"'
 
 
 def _today() -> str:

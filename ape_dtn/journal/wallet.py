@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.finality import Evidence, final_block
+from ape_dtn.chain.finality import Evidence, final_block, is_used
 from ape_dtn.journal.errors import WalletPending
 from ape_dtn.types.rpc import Request, as_bytes, as_int
 
@@ -37,20 +37,24 @@ def became_of(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | WalletPe
     nonce, account = int(entry.details["handed_over"]), entry.account
     block = final_block(ai.provider, evidence)
     asked: list[Request] = [
+        ("eth_getTransactionCount", [account, hex(block)]),
         ("eth_getCode", [account, "latest"]),
-        *(("eth_getTransactionCount", [account, at]) for at in (hex(block), "latest", "pending")),
+        *(("eth_getTransactionCount", [account, at]) for at in ("latest", "pending")),
         ("eth_blockNumber", []),
     ]
-    code, *answers = (rpc.expect(each) for each in rpc.ask(ai.provider, asked))
-    final, latest, pending, head = (as_int(each) for each in answers)
+    final, *answers = rpc.ask(ai.provider, asked)
+    code, *counts = (rpc.expect(each) for each in answers)
+    latest, pending, head = (as_int(each) for each in counts)
     if as_bytes(code) and not as_bytes(code).startswith(DELEGATION):
         return WalletPending(account, nonce, "it is a contract, and somebody else sends for it")
     if head < evidence.known_block:
         return WalletPending(account, nonce, f"the endpoint is behind, at block {head}")
-    if final > nonce:
+    if is_used(ai.provider, account, nonce, final, block, evidence):
         return Nonce.USED
     if latest > nonce:
         return WalletPending(account, nonce, "a transaction with that nonce is not final yet")
     if pending > nonce:
         return WalletPending(account, nonce, "a transaction with that nonce waits to be mined")
+    if pending < nonce:  # what is sent now would not compete with it
+        return WalletPending(account, nonce, f"its next nonce is {pending}")
     return Nonce.FREE

@@ -69,8 +69,11 @@ class _Plain:
     ) -> DtnError:
         return failed
 
-    def is_final(self, _failed: DtnError) -> bool:
+    def leaves_deposit(self, _entry: Entry) -> bool:
         return False
+
+    def ended_by(self, _failed: DtnError) -> str | None:
+        return None
 
     def reconcile(self, _ai: Network, _journal: Journal) -> bool:
         return False
@@ -115,8 +118,8 @@ class _Start(_Opening):
 
     def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
         """The second of two would start a session with whatever is deposited when it is mined."""
-        is_bare = entry.details.get("method") == methods.Method.TWO_STEP.value
-        return not is_bare or signed.nonce == min(each.nonce for each in entry.signed)
+        first = min(each.nonce for each in entry.signed)
+        return not self.leaves_deposit(entry) or signed.nonce == first
 
     def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:
         method = methods.Method(entry.details["method"])
@@ -131,8 +134,11 @@ class _Start(_Opening):
     ) -> DtnError:
         return bare_deposit.explained(ai, entry, failed, receipts)
 
-    def is_final(self, failed: DtnError) -> bool:
-        return isinstance(failed, DepositTaken)
+    def leaves_deposit(self, entry: Entry) -> bool:
+        return entry.details.get("method") == methods.Method.TWO_STEP.value
+
+    def ended_by(self, failed: DtnError) -> str | None:
+        return failed.taken_in if isinstance(failed, DepositTaken) else None
 
 
 class _Claim(_Opening):

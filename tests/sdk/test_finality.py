@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 from ape.exceptions import SignatureError
+from eth_utils import keccak
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.chain import finality, rpc, transactions
+from ape_dtn.chain import broadcast, fees, finality, rpc, transactions
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import (
+    ContractReverted,
+    DepositTaken,
     NotCancellable,
     OverLimit,
     PaymentCancelled,
+    RefusedBefore,
     RpcRefused,
     TransactionPending,
     TransactionRefused,
@@ -25,11 +29,12 @@ from ape_dtn.errors import (
 from ape_dtn.funding.methods import Method
 from ape_dtn.journal import executor, reorgs, status
 from ape_dtn.journal.store import Intent, State
+from ape_dtn.network.abi import Router
 from ape_dtn.sessions import settlement
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.payload import Fees, payload_of
 from ape_dtn.types.rpc import SEND, as_int
-from ape_dtn.types.transactions import Transaction
+from ape_dtn.types.transactions import Signed, Transaction, contract_call
 from tests.conftest import Balances, Cast
 from tests.unkind import WORDINGS
 
@@ -226,6 +231,173 @@ def test_one_node_that_tells_of_another_nonce_is_not_believed(
     assert asked_on(network, funded) == 1
 
 
+def no_archive(network: LocalNetwork) -> Answer:
+    """A node that has no state that is older than ten blocks."""
+
+    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        at = call["params"][-1] if call["method"] == "eth_getTransactionCount" else "latest"
+        head = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
+        if at.startswith("0x") and as_int(at) < head - 10:
+            return {"error": {"code": -32000, "message": "missing trie node"}}
+        return really()
+
+    return each_call(told)
+
+
+@pytest.mark.usefixtures("public")
+def test_a_node_without_old_states_tells_what_is_used_for_good(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """On Base a block is final after 900, and most nodes keep the states of 128."""
+    overtaken(network, funded, cast)
+
+    with through(no_archive(network)) as ai, impatient():
+        session = DtnSession(ai, funded.id, cast.customer)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, ANVIL_FINAL_AFTER - 2)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, 2)
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_node_without_old_states_does_not_take_what_a_reorganisation_has_taken_back_for_used(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            funded.request(PROMPT, idempotency_key=KEY)
+        (entry,) = executor.unfinished(network.ai, cast.customer)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+    transactions.send(network.ai.provider, cast.customer, to_nobody)
+    with through(no_archive(network)) as ai, impatient():
+        session = DtnSession(ai, funded.id, cast.customer)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        rpc.result(network.ai.provider, "evm_revert", [snapshot])
+        mine(network, ANVIL_FINAL_AFTER + 2)
+
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_node_without_old_states_tells_of_a_wallets_nonce(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, wallet: Any, through: Through
+) -> None:
+    with interrupted(wallet):
+        funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+    transactions.send(network.ai.provider, cast.customer, to_nobody)
+
+    with through(no_archive(network)) as ai, impatient():
+        session = DtnSession(ai, funded.id, wallet)
+        with pytest.raises(WalletPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, ANVIL_FINAL_AFTER)
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_a_nonce_that_is_known_to_be_used_is_not_signed_with(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """It would stay open until that nonce is final: for half an hour, on Base."""
+    for attempt in range(2):
+        funded.request("Before?")
+        lagged: list[str] = []
+
+        def lag(call: dict[str, Any], really: Callable[[], Any], lagged: Any = lagged) -> Any:
+            answer = really()
+            pending = call["method"] == "eth_getTransactionCount" and call["params"][1] == "pending"
+            if pending and not lagged:
+                lagged.append(answer)
+                return {"result": hex(int(answer["result"], 16) - 1)}
+            return answer
+
+        with through(each_call(lag)) as ai, impatient():
+            session = DtnSession(ai, funded.id, cast.customer)
+            found = session.request_many(["One?", "Two?"]) if attempt else [session.request("One?")]
+        assert lagged
+        assert [type(each) for each in found] == [DtnRequest] * (1 + attempt)
+
+    journal = executor.journal_of(network.ai, cast.customer)
+    asked = [each for each in journal.entries(*State) if each.kind == "request"]
+    assert [len(each.signed) for each in asked] == [1] * 5
+
+
+@pytest.mark.usefixtures("public")
+def test_a_reorganisation_frees_a_nonce_that_was_known_to_be_used(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    funded.request("Before?")
+    nonce = nonce_of(network, cast.customer)
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+
+    with impatient():
+        funded.request(PROMPT)
+
+    assert nonce_of(network, cast.customer) == nonce
+
+
+def deposit_taken(network: LocalNetwork, cast: Cast, start: Any) -> tuple[Signed, ...]:
+    """What was signed for a start whose deposit somebody else has taken."""
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+        (entry,) = executor.unfinished(network.ai, cast.customer)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[1].hash])
+    rpc.result(network.ai.provider, "evm_mine", [])
+    theft = contract_call(network.ai.router, Router.start_user_session)
+    transactions.send(network.ai.provider, cast.stranger, theft)
+    with impatient(), pytest.raises(DepositTaken):
+        DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+    return entry.signed
+
+
+@pytest.mark.usefixtures("public")
+def test_a_deposit_that_was_taken_ends_its_start_once_that_is_final(
+    network: LocalNetwork, cast: Cast
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP, "unsafe_two_step": True}
+    deposit_taken(network, cast, start)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
+    mine(network, ANVIL_FINAL_AFTER)
+
+    with pytest.raises(DepositTaken):
+        DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+
+    assert state_of(network, cast, entry) is State.CANCELLED
+
+
+@pytest.mark.usefixtures("public")
+def test_a_deposit_that_was_taken_in_a_block_that_is_taken_back_is_not_made_twice(
+    network: LocalNetwork, cast: Cast, balances: Balances
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP, "unsafe_two_step": True}
+    snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
+    deposit, started = deposit_taken(network, cast, start)
+    rpc.result(network.ai.provider, "evm_revert", [snapshot])
+    for each in (deposit, started):
+        rpc.result(network.ai.provider, SEND, [each.raw])
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+
+    assert balances.of_network == session.balance
+    assert len(DtnSession.list(cast.customer, network.ai)) == 1
+
+
 # Stuck, and met.
 
 
@@ -293,6 +465,54 @@ def test_what_is_refused_again_is_offered_more(
     assert asked_on(network, funded) == 1
 
 
+@pytest.mark.usefixtures("public")
+def test_an_endpoint_that_refuses_all_is_not_offered_more_for_ever(
+    network: LocalNetwork,
+    funded: DtnSession,
+    cast: Cast,
+    through: Through,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither for what is stuck, each time that it is resumed, nor for what comes after it."""
+    monkeypatch.setattr(fees, "MAX_OVER_MARKET", 1.25)
+    market = payload_of(stuck(network, funded, cast, through).signed[0].raw).fees
+
+    with through(refusing()) as ai, impatient():
+        for attempt in range(3):
+            left = executor.unfinished(ai, cast.customer)
+            assert executor.resume(ai, cast.customer, left, operation_of)
+            with pytest.raises(TransactionRefused):
+                DtnSession(ai, funded.id, cast.customer).request(f"Another {attempt}?")
+
+    journal = executor.journal_of(network.ai, cast.customer)
+    signed = [one for each in journal.entries(State.OPEN) for one in each.signed]
+    tips = [payload_of(one.raw).fees.tip for one in signed]
+    assert market.tip < max(tips) <= 1.25 * market.max_fee
+
+
+def test_what_cannot_be_offered_more_is_sent_as_it_is(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    entry = stuck(network, funded, cast, through)
+    payload = payload_of(entry.signed[0].raw)
+    enough = payload.gas_limit * payload.fees.max_fee
+    balance = [str(cast.customer.address), hex(enough)]
+    rpc.result(network.ai.provider, "anvil_setBalance", balance)
+    refused: list[str] = []
+
+    def refuse_first(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND or len(refused) == broadcast.SEND_ATTEMPTS:
+            return really()
+        refused.append(call["params"][0])
+        return {"error": {"code": -32000, "message": WORDINGS[0]}}
+
+    with through(each_call(refuse_first)) as ai:
+        request = DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
+
+    assert request.receipt is not None
+    assert request.receipt.transaction == entry.signed[0].hash
+
+
 def test_a_code_change_is_offered_more_as_it_was(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
@@ -312,6 +532,31 @@ def test_a_code_change_is_offered_more_as_it_was(
     assert replace(second, fees=first.fees) == first
 
 
+def test_a_hole_that_an_endpoint_only_says_to_fill_is_not_filled_for_ever(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    """It takes all and mines nothing, as where what it has is dropped."""
+    with unmined(network):
+        for prompt in ("First?", PROMPT):
+            with pytest.raises(TransactionPending):
+                funded.request(prompt, idempotency_key=prompt)
+        for entry in executor.unfinished(network.ai, cast.customer):
+            rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
+    sent: list[str] = []
+
+    def swallow(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] != SEND or len(sent) > 300:
+            return really()
+        sent.append(call["params"][0])
+        return {"result": "0x" + keccak(hexstr=sent[-1]).hex()}
+
+    with through(each_call(swallow)) as ai, impatient(), pytest.raises(TransactionPending):
+        DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=PROMPT)
+
+    assert len(sent) < 300
+    assert asked_on(network, funded) == 0
+
+
 def test_fees_of_what_replaces_others() -> None:
     dear, odd, free = Fees(1_000, 80), Fees(7, 3), Fees(0, 0)
 
@@ -319,6 +564,54 @@ def test_fees_of_what_replaces_others() -> None:
     assert Fees(10, 1).outbidding([dear, odd]) == Fees(1_125, 90)
     assert Fees(0, 0).outbidding([odd]) == Fees(8, 4)
     assert Fees(0, 0).outbidding([free]) == Fees(1, 1)
+
+
+def refusing_once_prepared() -> Answer:
+    """A contract that reverts after the first transaction."""
+    prepared: list[str] = []
+
+    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["method"] == SEND:
+            prepared.append(call["params"][0])
+        is_refused = call["method"] == "eth_estimateGas" and prepared
+        error = {"code": 3, "message": "execution reverted", "data": "0x"}
+        return {"error": error} if is_refused else really()
+
+    return each_call(told)
+
+
+@pytest.mark.usefixtures("public")
+def test_what_was_refused_is_not_begun_again_by_resuming(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    """What prepares it is not final yet. Whoever was told so may have asked for it once more."""
+    with through(refusing_once_prepared()) as ai, pytest.raises(ContractReverted):
+        DtnSession.start(DEPOSIT, cast.customer, ai, method=Method.ALLOWANCE)
+    (entry,) = executor.unfinished(network.ai, cast.customer)
+    DtnSession.start(DEPOSIT, cast.customer, network.ai, method=Method.ALLOWANCE)
+
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
+
+    assert isinstance(outcome, RefusedBefore)
+    assert state_of(network, cast, entry) is State.OPEN
+    mine(network, ANVIL_FINAL_AFTER)
+    executor.resume(network.ai, cast.customer, [entry], operation_of)
+    assert state_of(network, cast, entry) is State.CANCELLED
+    assert len(DtnSession.list(cast.customer, network.ai)) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_what_was_refused_is_begun_again_where_it_is_asked_for(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    start: Any = {"idempotency_key": KEY, "method": Method.ALLOWANCE}
+    with through(refusing_once_prepared()) as ai, pytest.raises(ContractReverted):
+        DtnSession.start(DEPOSIT, cast.customer, ai, **start)
+
+    session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
+
+    assert executor.unfinished(network.ai, cast.customer) == []
+    assert [each.id for each, _ in DtnSession.list(cast.customer, network.ai)] == [session.id]
 
 
 # Budgets.
@@ -489,6 +782,26 @@ def test_what_a_wallet_has_not_sent_is_sent_with_the_same_nonce(
     funded.request(PROMPT, account=wallet, idempotency_key=KEY)
 
     assert nonce_of(network, wallet) == nonce + 1
+    assert asked_on(network, funded) == 1
+
+
+def test_what_waits_in_a_wallet_for_a_nonce_before_it_is_not_sent_by_another(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, wallet: Any
+) -> None:
+    """The same account with its key at hand: it would use another nonce, and both were mined."""
+    with unmined(network):
+        to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+        with pytest.raises(TransactionPending) as before:
+            transactions.send(network.ai.provider, cast.customer, to_nobody)
+        with interrupted(wallet, sends_it(network)):
+            funded.request(PROMPT, account=wallet, idempotency_key=KEY)
+        rpc.result(network.ai.provider, "anvil_dropTransaction", before.value.transactions)
+
+    with impatient(), pytest.raises(WalletPending):
+        funded.request(PROMPT, account=cast.customer, idempotency_key=KEY)
+
+    transactions.send(network.ai.provider, cast.customer, to_nobody)
+    funded.request(PROMPT, account=cast.customer, idempotency_key=KEY)
     assert asked_on(network, funded) == 1
 
 

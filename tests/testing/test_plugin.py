@@ -36,6 +36,11 @@ def pytest_collection_finish():
 
 
 @pytest.fixture
+def own_folder() -> None:
+    """What the plugin does about folders is tested here, and not what these tests do."""
+
+
+@pytest.fixture
 def alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini("[pytest]")  # or that of this project would be found

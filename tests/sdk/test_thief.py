@@ -315,7 +315,7 @@ class Books:
         owned = [Call(manager, SessionManager.get_user_session_ids, (each,)) for each in THIEVES]
         assert not any(reads.read(provider, *owned))
         with pytest.raises(NothingDeposited):
-            reads.read_one(provider, Call(self.ai.router, Router.start_user_session))
+            self.ai.read_one(Call(self.ai.router, Router.start_user_session))
 
 
 def owner_of(session: DtnSession) -> str:

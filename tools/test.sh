@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run the tests: all of them in workers, one for each core, each with an Anvil and a data folder of
-# its own. With arguments, which go to pytest, run what they say in one process.
+# Run the tests: all of them in workers, each with an Anvil and a data folder of its own. There is
+# one for each core, and one more, since tests wait as often as they compute. With arguments, which
+# go to pytest, run what they say in one process.
 #   tools/test.sh [pytest arguments]
 set -euo pipefail
 
@@ -19,7 +20,7 @@ compiled=$home/compiled
 ape compile >"$compiled" 2>&1 || { cat "$compiled" >&2; exit 1; }
 
 workers=()
-for ((worker = 0; worker < $(getconf _NPROCESSORS_ONLN); worker++)); do
+for ((worker = 0; worker <= $(getconf _NPROCESSORS_ONLN); worker++)); do
     data=$home/ape.$worker
     cp -r "$APE_DATA_FOLDER/." "$data"
     workers+=(--tx "popen//id=gw$worker//env:APE_DATA_FOLDER=$data")

@@ -61,7 +61,8 @@ def test_an_answer_is_paid_to_the_unit(subject: Subject, sessions: Start) -> Non
     session = sessions()
 
     request = session.request("What is two and two?", **subject.options)
-    assert request.status is Status.PENDING
+    # A node that answers by itself may have done so already.
+    assert request.status is Status.PENDING or subject.node is None
     subject.let_the_node_answer()
     answer = request.wait(subject.target.timeout)
 

@@ -670,7 +670,9 @@ def succeeded(scene: Scene) -> int:
 
     head = as_int(rpc.result(scene.ai.provider, "eth_blockNumber", []))
     asked: list[Request] = [("eth_getBlockReceipts", [hex(each)]) for each in range(head + 1)]
-    blocks = [rpc.expect(each) for each in rpc.ask(scene.ai.provider, asked)]
+    blocks: list[Any] = [None]
+    while None in blocks:  # while it mines, Anvil may not have the receipts of a block yet
+        blocks = [rpc.expect(each) for each in rpc.ask(scene.ai.provider, asked)]
     mine = str(scene.account.address).lower()
     return sum(
         as_int(each["status"])

@@ -77,7 +77,7 @@ crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random mome
 	@$(run) KILLS=$(KILLS) SEED=$(SEED) tools/test.sh tests/sdk/test_crash.py -k killed_at -s --timeout 0 $(ARGS)
 
 unkind: $(DEV) $(ANVIL) ## play against an endpoint that misbehaves: PLAYS=300, SEED=number to repeat
-	@$(run) PLAYS=$(PLAYS) SEED=$(SEED) tools/test.sh tests/sdk/test_unkind.py tests/sdk/test_paid_once.py -s $(ARGS)
+	@$(run) PLAYS=$(PLAYS) SEED=$(SEED) tools/test.sh tests/sdk/test_unkind.py tests/sdk/test_paid_once.py -s --timeout 0 $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py

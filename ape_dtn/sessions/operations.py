@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Plain:
+class _Plain(ABC):
     """One transaction, which is kept in the journal as it was meant."""
 
     kind: str
@@ -43,8 +44,9 @@ class _Plain:
             model=entry.details.get("model"),
         )
 
+    @abstractmethod
     def effect(self, entry: Entry) -> Effect:
-        raise NotImplementedError
+        """See :class:`ape_dtn.journal.operation.Operation`."""
 
     def effect_now(self, ai: Network, entry: Entry) -> Effect | None:
         if "manager" not in entry.details:

@@ -36,8 +36,10 @@ def test_sending_takes_few_http_requests(flown: dict[str, Any]) -> None:
 def test_waiting_takes_two_calls_a_poll(flown: dict[str, Any]) -> None:
     methods = flown["waiting"]["methods"]
     answers = methods.pop("eth_call")
+    # None where the node was done before the wait began: the first look finds all of them answered.
+    polls = methods.get("eth_getLogs", 0)
 
-    assert methods["eth_getLogs"] * 2 <= sum(methods.values()) <= 2 * flown["waiting"]["http"]
+    assert 2 * polls <= sum(methods.values()) <= 2 * flown["waiting"]["http"]
     assert answers <= 2 * HOW_MANY + flown["waiting"]["http"]
 
 

@@ -16,7 +16,7 @@ import click
 from ape_dtn._cli.command import dtn_command, print_json, say, table
 from ape_dtn._cli.inputs import address_of
 from ape_dtn._cli.local import token_choice, variant_choice
-from ape_dtn._cli.node import ONE_SIGNAL
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape_dtn.devnet.devnet import Devnet
@@ -166,7 +166,7 @@ class Signals:
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         now = time.monotonic()
-        is_second = self._have_come and now - self._first > ONE_SIGNAL
+        is_second = self._have_come and now - self._first > POLICY.signal_debounce
         self._first = self._first or now
         self._have_come = True
         if is_second or not self._are_waited_for:

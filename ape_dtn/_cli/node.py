@@ -27,6 +27,7 @@ from ape_dtn._cli.command import (
     working,
 )
 from ape_dtn._cli.inputs import address_of
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
     from ape_dtn.node.node import DtnNode
     from ape_dtn.node.registration import Step
     from ape_dtn.types.amount import Amount, Token
-
-
-# A signal to a group of processes can reach one of them twice, within so many seconds.
-ONE_SIGNAL = 0.3
 
 
 @click.group(short_help="Run a node: answer requests and be paid")
@@ -285,7 +282,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
 
     def on_signal(*_: object) -> None:
         nonlocal first
-        if told.is_set() and time.monotonic() - first > ONE_SIGNAL:
+        if told.is_set() and time.monotonic() - first > POLICY.signal_debounce:
             raise KeyboardInterrupt
         first = first or time.monotonic()
         told.set()

@@ -28,18 +28,11 @@ from ape_dtn.types.errors import DtnError, InvalidAddress
 from ape_dtn.types.ids import as_hex
 from ape_dtn.types.model import Api
 from ape_dtn.types.redact import hide_secrets
+from ape_dtn.types.waiting import POLICY, Backoff, Deadline
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-
-# Pauses between two looks at the chain, in seconds. Blocks of local chains come on demand.
-LOOKS_PER_BLOCK = 2
-SHORTEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_LOCALLY = 0.1, 3.0, 0.5
-LONGEST_PAUSE_AFTER_FAILURE = 30.0
-
-# How many seconds longer than it should the last look may take: endpoints can say nothing at all.
-LAST_LOOK = 5.0
 
 # How many answers are decoded together, of which each may have content to be fetched.
 DECODED_TOGETHER = 8
@@ -120,7 +113,7 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
             since,
             max(ai.config.confirmations if confirmations is None else confirmations, 0),
         )
-        self._deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        self._deadline = Deadline(timeout)
         self._failures = 0
         self._is_decoding = False
         self._apis: dict[bytes, Api] = {}
@@ -174,15 +167,15 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
 
     def _patience(self) -> float | None:
         """For how many seconds an endpoint may say nothing."""
-        left = self._deadline - time.monotonic()
-        return None if left == float("inf") else max(left, LAST_LOOK)
+        left = self._deadline.left
+        return None if left == float("inf") else max(left, POLICY.last_poll)
 
     def _worked(self) -> Delivery | float | None:
         """An outcome, or for how long to pause; None when it is over."""
         assert self._work is not None
         if not self._work.done():
             if self._is_decoding:  # fetching content has a time-out of its own
-                return SHORTEST_PAUSE
+                return POLICY.answers.shortest
             where = hide_secrets(str(getattr(self.ai.provider, "uri", "")))
             raise ChainUnreachable(where, "it says nothing")
         work, self._work = self._work, None
@@ -195,7 +188,7 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
         return self.latest
 
     def _advance(self) -> tuple[ResponseEvent, Delivery] | float | None:
-        is_late = time.monotonic() >= self._deadline
+        is_late = self._deadline.is_over
         try:
             if not self._ready:
                 if self._landings.is_over:
@@ -254,9 +247,10 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
         return landing, Delivery(request_id, result, landing.transaction, api)
 
     def _pause(self) -> float:
-        longest = LONGEST_PAUSE_LOCALLY if is_local(self.ai.provider) else LONGEST_PAUSE
-        pause = min(max(self._landings.block_time / LOOKS_PER_BLOCK, SHORTEST_PAUSE), longest)
-        return self._in_time(pause)
+        interval = POLICY.answers.interval(self._landings.block_time)
+        if is_local(self.ai.provider):
+            interval = min(interval, POLICY.longest_local_poll)
+        return self._deadline.bounded(interval)
 
     def _pause_after(self, err: DtnError) -> float:
         self._failures += 1
@@ -264,11 +258,8 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
             from ape.logging import logger
 
             logger.warning(f"{err.message} It is asked again.")
-        pause = self._pause() * 2 ** min(self._failures, 10)
-        return self._in_time(min(pause, LONGEST_PAUSE_AFTER_FAILURE))
-
-    def _in_time(self, pause: float) -> float:
-        return max(min(pause, self._deadline - time.monotonic()), 0.0)
+        backoff = Backoff(2 * self._pause(), POLICY.longest_answer_backoff)
+        return self._deadline.bounded(backoff.pause(self._failures))
 
 
 def _in_thread(work: Callable[[], _Result]) -> Future[_Result]:

@@ -16,7 +16,6 @@ from ape_dtn.chain import rpc
 from ape_dtn.chain.errors import TransactionPending, TransactionRefused
 from ape_dtn.chain.finality import Evidence
 from ape_dtn.chain.receipts import (
-    LONGEST_POLL,
     are_known,
     deadline_of,
     overtaken,
@@ -27,15 +26,13 @@ from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.rpc import Failure
 from ape_dtn.types.translate import Translate
+from ape_dtn.types.waiting import POLICY, Backoff
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
     from ape_dtn.types.transactions import OnSigned, Signed
 
-
-# How often the same signed transaction is sent to an endpoint that refuses it, as when it is busy.
-SEND_ATTEMPTS = 5
 
 # How endpoints say that they have a transaction already, each in its own words.
 _HAD = re.compile(
@@ -44,9 +41,6 @@ _HAD = re.compile(
     re.IGNORECASE,
 )
 _NOT_HAD = re.compile(r"nonce|account|\bunknown\b", re.IGNORECASE)
-
-# How often a transaction is signed anew because another program has used its nonce.
-NONCE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -126,13 +120,13 @@ def nonce_state(
     if transaction_count(provider, sender, "pending") <= refused.nonce:
         return NonceState.FREE
     deadline = deadline_of(provider)
-    while time.monotonic() <= deadline:
+    while not deadline.is_over:
         if transaction_count(provider, sender, "latest") > refused.nonce:
             if rpc.result(provider, "eth_getTransactionReceipt", [refused.hash]) is not None:
                 return NonceState.USED_BY_IT
             if overtaken(provider, [refused], evidence):
                 return NonceState.USED_BY_ANOTHER
-        time.sleep(poll_interval(provider))
+        deadline.sleep(poll_interval(provider))
     raise TransactionPending(refused.hash)
 
 
@@ -165,9 +159,10 @@ def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) ->
     left = {txn.hash: txn for txn in signed}
     refused: dict[str, Failure] = {}
     perhaps_taken: set[str] = set()
-    for attempt in range(SEND_ATTEMPTS):
+    backoff = Backoff(2 * poll_interval(provider), POLICY.receipts.longest)
+    for attempt in range(POLICY.send_attempts):
         if attempt:
-            time.sleep(min(poll_interval(provider) * 2**attempt, LONGEST_POLL))
+            time.sleep(backoff.pause(attempt))
         sending = [txn.sending for txn in left.values()]
         try:
             answers = dict(zip(left, rpc.ask(provider, sending), strict=True))

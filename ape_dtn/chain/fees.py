@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -166,9 +165,9 @@ def read_market_after(
     deadline = deadline_of(provider)
     while True:
         market, limits = read_market(provider, sender, transactions, translate)
-        if market.nonce >= used or time.monotonic() > deadline:
+        if market.nonce >= used or deadline.is_over:
             return market, limits
-        time.sleep(poll_interval(provider))
+        deadline.sleep(poll_interval(provider))
 
 
 def _limit(transaction: Transaction, estimated: Any, translate: Translate) -> int | DtnError:

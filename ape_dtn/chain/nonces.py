@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain.networks import data_folder
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
-
-
-# For how many seconds another process is waited for without a word.
-PATIENCE = 2.0
 
 
 @contextmanager
@@ -29,7 +26,7 @@ def nonce_lock(provider: ProviderAPI, sender: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{provider.chain_id}-{sender}.lock")
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=POLICY.silent_lock)
     except Timeout:
         logger.info(f"Waiting for another process that sends from {sender}")
         lock.acquire()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -85,7 +84,7 @@ def follow(
     evidence = outbox.evidence if outbox else Evidence()
     deadline = deadline_of(provider)
     while True:
-        is_last = time.monotonic() > deadline
+        is_last = deadline.is_over
         payments = [each for same in left.values() for each in same if not each.is_empty]
         for transaction_hash, raw in raw_receipts(
             provider, [each.hash for each in payments]
@@ -126,14 +125,14 @@ def follow(
                     anew = _offer_more(provider, signer, left[key], outbox)
                 if anew is not None:
                     left[key] = [*left[key], anew]
-                elif time.monotonic() > deadline:
+                elif deadline.is_over:
                     del left[key]
                     what = f"it does not take what was signed before: {refused[one.hash].message}"
                     found[one.hash] = TransactionRefused(SEND, what, one.hash)
         if left and is_last:
             raise TransactionPending(*(same[-1].hash for same in left.values()))
         if left:
-            time.sleep(poll_interval(provider))
+            deadline.sleep(poll_interval(provider))
 
 
 def _same(signed: Iterable[Signed], key: NonceKey) -> list[Signed]:
@@ -278,9 +277,9 @@ def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> 
         while any(
             each.nonce >= transaction_count(provider, sender, "latest") for each in on_its_way
         ):
-            if time.monotonic() > deadline:
+            if deadline.is_over:
                 raise TransactionPending(*(each.hash for each in on_its_way))
-            time.sleep(poll_interval(provider))
+            deadline.sleep(poll_interval(provider))
 
 
 def _fill_until(
@@ -299,11 +298,11 @@ def _fill_until(
         filled, refusal, last = -1, None, ""
         while (free := transaction_count(provider, sender, "pending")) < nonce:
             if free == filled:  # it is taken, and not counted, or it is refused
-                if time.monotonic() > deadline:
+                if deadline.is_over:
                     if refusal is None:
                         raise TransactionPending(last)
                     raise broadcast.refusal_error(refusal, untranslated, last)
-                time.sleep(poll_interval(provider))
+                deadline.sleep(poll_interval(provider))
             nothing = Transaction(sender, b"", gas_limit=EMPTY_GAS)
             market, _ = read_market(provider, sender, [nothing], untranslated)
             at = replace(market, nonce=free).outbidding(rivals, 1)

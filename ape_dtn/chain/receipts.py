@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,17 +18,12 @@ from ape_dtn.types.reverts import Revert
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 from ape_dtn.types.transactions import Receipt, Transaction
 from ape_dtn.types.translate import Translate
+from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
     from ape_dtn.types.transactions import Signed
-
-
-# How often a receipt is asked for, as a share of the time between blocks, and its bounds (seconds).
-POLLS_PER_BLOCK = 4
-SHORTEST_POLL = 0.02
-LONGEST_POLL = 3.0
 
 
 # Who signed, and with which nonce: all that both are the same of is one payment.
@@ -204,11 +198,11 @@ def wait_for_receipts(
             receipts.append(outcome)
         else:
             break
-        if time.monotonic() > deadline:
+        if deadline.is_over:
             pending = TransactionPending(*hashes[len(receipts) :])
             pending.before = tuple(receipts)
             raise pending
-        time.sleep(poll_interval(provider))
+        deadline.sleep(poll_interval(provider))
     return receipts
 
 
@@ -283,10 +277,10 @@ def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]
 
 
 def poll_interval(provider: ProviderAPI) -> float:
-    """How long to wait between two looks at the chain, in seconds."""
-    return min(max(provider.network.block_time / POLLS_PER_BLOCK, SHORTEST_POLL), LONGEST_POLL)
+    """The time between two polls for a receipt, in seconds."""
+    return POLICY.receipts.interval(provider.network.block_time)
 
 
-def deadline_of(provider: ProviderAPI) -> float:
-    """Until when something is waited for, by the monotonic clock, in seconds."""
-    return time.monotonic() + provider.network.transaction_acceptance_timeout
+def deadline_of(provider: ProviderAPI) -> Deadline:
+    """When to stop waiting for a transaction, as Ape configures it for the network."""
+    return Deadline(provider.network.transaction_acceptance_timeout)

@@ -6,7 +6,6 @@ hash is known before it is sent. Nothing here needs traces: what happened is rea
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from ape_dtn.types.errors import DtnError
 from ape_dtn.types.rpc import SEND, as_bytes
 from ape_dtn.types.transactions import Signed, Transaction
 from ape_dtn.types.translate import Translate
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -103,7 +103,7 @@ def send_together(
     sender = str(account.address)
     sent: list[str] = []
     try:
-        for _ in range(broadcast.NONCE_ATTEMPTS):
+        for _ in range(POLICY.nonce_attempts):
             with nonces.nonce_lock(provider, sender):
                 rivals = rebroadcast.resend_outstanding(
                     provider, sender, outbox.outstanding(sender)
@@ -172,7 +172,7 @@ def send_each(
     """
     waiting = list(range(len(transactions)))
     flying: dict[str, int] = {}
-    left = dict.fromkeys(waiting, broadcast.NONCE_ATTEMPTS)
+    left = dict.fromkeys(waiting, POLICY.nonce_attempts)
     deadline = deadline_of(provider)
     most = 1 if signers.runs_code(provider, str(account.address)) else MAX_IN_FLIGHT
     try:
@@ -188,7 +188,7 @@ def send_each(
                     window_of = _Window(window, last, flying, on_result, outbox)
                     waiting[:0] = _send_window(provider, account, window_of, translate)
                 except DtnError as err:  # of these, nothing was sent
-                    if places[0] == 0 and left[0] == broadcast.NONCE_ATTEMPTS - 1:
+                    if places[0] == 0 and left[0] == POLICY.nonce_attempts - 1:
                         raise
                     for place in (*places, *waiting):
                         on_result(place, err)
@@ -203,12 +203,12 @@ def send_each(
                 )
             if landed:
                 deadline = deadline_of(provider)
-            elif time.monotonic() > deadline:
+            elif deadline.is_over:
                 for transaction_hash, place in flying.items():
                     on_result(place, TransactionPending(transaction_hash))
                 flying = {}
             elif flying:
-                time.sleep(poll_interval(provider))
+                deadline.sleep(poll_interval(provider))
     except BaseException:
         if flying:
             broadcast.warn_interrupted(flying)

@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,21 +25,13 @@ from typing import IO, Any
 
 from ape_dtn.devnet.errors import AnvilFailed, AnvilMissing, PortTaken, StateUnusable
 from ape_dtn.types.files import write_whole
+from ape_dtn.types.waiting import POLICY, Deadline
 
 HOST = "127.0.0.1"
 
 # Ports below those that systems give to connections. One of theirs may be given to some other
 # program's before Anvil listens on it, and cannot be listened on for a minute after that.
 PORTS = range(10_000, 32_000)
-
-# How often the chain is written to its file, in seconds: what is lost where Anvil itself is killed.
-STATE_INTERVAL = 5
-
-# Seconds until it listens; a fork reads from its endpoint first, and a long state takes its time.
-START_TIMEOUT = 120.0
-
-# Seconds until it has written its state and ended.
-STOP_TIMEOUT = 60.0
 
 # Of <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
@@ -97,7 +88,7 @@ def running(port: int, *options: str, state: Path | None = None) -> Iterator[Anv
     command = [program, "--quiet", "--host", HOST, "--port", str(port), *options]
     if state is not None:
         _prepare(state)
-        command += ["--state", str(state), "--state-interval", str(STATE_INTERVAL)]
+        command += ["--state", str(state), "--state-interval", str(POLICY.anvil_state)]
     with (
         tempfile.TemporaryFile() as output,
         tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True) as history,
@@ -138,22 +129,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:
-        process.wait(STOP_TIMEOUT)
+        process.wait(POLICY.anvil_stop)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _wait_until_it_listens(anvil: Anvil, port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = Deadline(POLICY.anvil_start)
     while True:
         anvil.check()
         with suppress(OSError):
-            socket.create_connection((HOST, port), timeout=1).close()
+            socket.create_connection((HOST, port), timeout=POLICY.port_probe).close()
             return
-        if time.monotonic() > deadline:
-            raise AnvilFailed(None, f"it does not listen within {START_TIMEOUT:g} seconds")
-        time.sleep(0.02)
+        if deadline.is_over:
+            raise AnvilFailed(None, f"it does not listen within {POLICY.anvil_start:g} seconds")
+        deadline.sleep(POLICY.process_start_poll)
 
 
 def _check_free(port: int) -> None:
@@ -182,7 +173,8 @@ def _listener(port: int) -> str | None:
 
     asked = {"jsonrpc": "2.0", "id": 1, "method": "web3_clientVersion", "params": []}
     try:
-        answered = httpx.post(f"http://{HOST}:{port}", json=asked, timeout=1).json()
+        url, timeout = f"http://{HOST}:{port}", POLICY.port_probe
+        answered = httpx.post(url, json=asked, timeout=timeout).json()
         return str(answered["result"])[:80]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None

@@ -28,6 +28,7 @@ from ape_dtn.types.amount import Amount, AmountLike, Token
 from ape_dtn.types.errors import DtnError, InvalidOption
 from ape_dtn.types.rpc import as_bytes, as_int
 from ape_dtn.types.transactions import Transaction, contract_call
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 # What starting may use at most where it cannot be estimated, as what it runs on is not there yet.
 # The live network uses 182,004; with a delegation, 210,657.
 START_GAS = 400_000
-
-# After how many seconds a plan is made anew before anything is signed.
-STALE_AFTER = 5.0
 
 # What an approval may use at most. Tokens behind a proxy use up to 60,000.
 APPROVE_GAS = 100_000
@@ -130,7 +128,7 @@ class Plan:
     @property
     def is_stale(self) -> bool:
         """Whether the chain may be otherwise by now, as after a question to the user."""
-        return time.monotonic() - self.made_at > STALE_AFTER
+        return time.monotonic() - self.made_at > POLICY.stale_plan
 
     @property
     def details(self) -> dict[str, str]:

@@ -18,13 +18,11 @@ from ape_dtn.chain.errors import SigningDeclined
 from ape_dtn.chain.reads import Call
 from ape_dtn.types.abi import Function
 from ape_dtn.types.errors import DtnError
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
-
-# For how many seconds a signature is good, by the chain's clock.
-GOOD_FOR = 3600
 
 DOMAIN_SEPARATOR = Function("DOMAIN_SEPARATOR()", "bytes32")
 NAME = Function("name()", "string")
@@ -110,7 +108,7 @@ def permit(
     Raises:
         SigningDeclined: The account did not sign.
     """
-    deadline = now + GOOD_FOR
+    deadline = now + POLICY.signature_validity
     values = (str(account.address), spender, units, by.nonce, deadline)
     return (deadline, *_sign(account, by, _PERMIT, values))
 
@@ -127,7 +125,7 @@ def authorization(
     Raises:
         SigningDeclined: The account did not sign.
     """
-    terms = (0, now + GOOD_FOR, secrets.token_bytes(32))
+    terms = (0, now + POLICY.signature_validity, secrets.token_bytes(32))
     values = (str(account.address), payee, units, *terms)
     return (*terms, *_sign(account, by, _RECEIVE, values))
 

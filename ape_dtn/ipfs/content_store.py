@@ -25,15 +25,13 @@ from ape_dtn.ipfs.blocks import Blocks
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.ipfs.http_client import call
 from ape_dtn.types.errors import InvalidOption
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     import httpx
 
     from ape_dtn.ipfs.settings import StoreSettings
 
-
-# For how many seconds whoever listens on the gateway's port already is asked what it serves.
-_PATIENCE = 2.0
 
 Keep: TypeAlias = Callable[[bytes], str]
 
@@ -170,13 +168,13 @@ def _look(port: int, blocks: Blocks, client: httpx.Client) -> None:
     Processes may share a port: whoever asks there is served by any of them.
     """
     try:
-        socket.create_connection((server.HOST, port), _PATIENCE).close()
+        socket.create_connection((server.HOST, port), POLICY.gateway_probe).close()
     except OSError:
         return  # nobody listens there
     about: list[dict[str, Any]] = []
     with suppress(StoreUnavailable, StoreRefused):
         url = f"http://{server.HOST}:{port}/api/v0/repo/stat"
-        about = call(client, "POST", url, _PATIENCE)
+        about = call(client, "POST", url, POLICY.gateway_probe)
     if [each.get("RepoPath") for each in about] != [str(blocks.folder.resolve())]:
         raise InvalidOption("ipfs_store.embedded.port", f"something else listens on {port}")
 

@@ -22,6 +22,7 @@ from ape_dtn.ipfs import unixfs
 from ape_dtn.ipfs.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs.unixfs import Link, Node
 from ape_dtn.types.redact import hide_secrets
+from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import httpx
@@ -36,14 +37,7 @@ MAX_DEPTH = 32
 
 BLOCKS_AT_ONCE = 8
 
-# For how many seconds a gateway is waited for before another is asked besides. Blocks that are
-# fetched at once share the line, and get so many times as long.
-HEDGE_DELAY = 0.5
-
 MAX_REDIRECTS = 5
-
-# How often a busy gateway is asked for a block, which says when to come again.
-MAX_VISITS = 3
 
 
 def fetch(cid: str, gateways: Sequence[str], *, limit: int, timeout: float) -> bytes:
@@ -116,7 +110,7 @@ class _Fetch:
         self.gateways = list(dict.fromkeys(with_scheme))  # in the order in which they are asked
         self.reasons: dict[str, str] = {}
         self.liars: set[str] = set()
-        self.deadline = asyncio.get_running_loop().time() + timeout
+        self.deadline = Deadline(timeout)
         self.links_left = unixfs.MAX_LINKS
         self.bytes_left = limit + MAX_BLOCK  # the content, and what holds it together
 
@@ -150,7 +144,8 @@ class _Fetch:
     async def blocks(self, cids: list[CID]) -> dict[CID, bytes]:
         """The blocks, several at once."""
         turns = asyncio.Semaphore(BLOCKS_AT_ONCE)
-        patience = HEDGE_DELAY * min(BLOCKS_AT_ONCE, len(cids))
+        # They share the line, and get so many times as long.
+        patience = POLICY.hedge_delay * min(BLOCKS_AT_ONCE, len(cids))
 
         async def block(cid: CID) -> bytes:
             async with turns:
@@ -213,13 +208,12 @@ class _Fetch:
 
     async def answer(self, url: httpx.URL) -> bytes:
         """What a gateway answers. One that is busy is asked again when it says, if in time."""
-        for visits_left in reversed(range(MAX_VISITS)):
+        for visits_left in reversed(range(POLICY.gateway_attempts)):
             async with _get(self.client, url) as response:
                 if response.status_code == 200:
                     return await _body(response)
             pause = _pause(response)
-            time_left = self.deadline - asyncio.get_running_loop().time()
-            if pause is None or pause >= time_left or not visits_left:
+            if pause is None or not self.deadline.allows(pause) or not visits_left:
                 break
             await asyncio.sleep(pause)
         raise _Failed(f"HTTP {response.status_code}")

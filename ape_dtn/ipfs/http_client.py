@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.values import read_json
+from ape_dtn.types.waiting import Deadline
 
 if TYPE_CHECKING:
     import httpx
@@ -40,7 +40,7 @@ def call(
     import httpx
 
     where = hide_secrets(url)
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     try:
         with client.stream(method, url, timeout=timeout, **request) as response:
             body = _body(response, where, deadline)
@@ -62,13 +62,13 @@ def _is_transient(status: int) -> bool:
     return status in (408, 425, 429) or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED)
 
 
-def _body(response: httpx.Response, where: str, deadline: float) -> bytes:
+def _body(response: httpx.Response, where: str, deadline: Deadline) -> bytes:
     body = bytearray()
     for piece in response.iter_bytes():
         body += piece
         if len(body) > LONGEST_ANSWER:
             raise StoreRefused(where, "its answer does not end")
-        if time.monotonic() > deadline:
+        if deadline.is_over:
             raise StoreUnavailable(where, "its answer takes too long")
     return bytes(body)
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -13,13 +12,11 @@ from urllib.parse import quote
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.ipfs.http_client import call
 from ape_dtn.types.redact import hide_secrets
+from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import httpx
 
-
-# How many seconds pass between two looks at a pin: at first, and at most.
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 # How many addresses a pin may have of where the content is.
 MOST_ORIGINS = 20
@@ -51,28 +48,27 @@ def pin(
             time. It may be pinned yet.
         StoreRefused: The service says no, or has failed to get the content.
     """
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     where = hide_secrets(endpoint)
 
     def ask(method: str, path: str, **request: Any) -> dict[str, Any]:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        if deadline.is_over:
             raise StoreUnavailable(where, f"not pinned within {timeout:g} s")
         headers = {"Authorization": f"Bearer {key}"}
-        answers = call(client, method, endpoint + path, left, headers=headers, **request)
+        answers = call(client, method, endpoint + path, deadline.left, headers=headers, **request)
         return answers[0] if answers else {}
 
     wanted = {"cid": cid, "name": cid, "origins": list(origins[:MOST_ORIGINS])}
     known = ask("GET", "/pins", params={"cid": cid, "status": "queued,pinning,pinned"})
     found = next(iter(known.get("results") or []), None) or ask("POST", "/pins", json=wanted)
-    pause = SHORTEST_PAUSE
+    looks = 0
     while found.get("status") in ("queued", "pinning"):
-        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-        pause = min(2 * pause, LONGEST_PAUSE)
+        looks += 1
+        deadline.sleep(POLICY.pinning.pause(looks))
         try:
             found = ask("GET", f"/pins/{quote(str(found.get('requestid')), safe='')}")
         except StoreUnavailable:  # for a moment perhaps: the service goes on pinning
-            if time.monotonic() >= deadline:
+            if deadline.is_over:
                 raise
     if found.get("status") != "pinned":
         told = (found.get("info") or {}).get("status_details")

@@ -25,6 +25,7 @@ from urllib.parse import parse_qs
 from ape_dtn.ipfs import adding, unixfs
 from ape_dtn.ipfs.blocks import Blocks, Missing, log
 from ape_dtn.types.errors import MissingExtra
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from multiformats import CID
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 RAW_TYPE = "application/vnd.ipld.raw"
-
-# For how many seconds a connection may say nothing.
-PATIENCE = 60
 
 # What a CID names never changes.
 _FOREVER = "public, max-age=29030400, immutable"
@@ -94,7 +92,7 @@ class _Visit(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "ape-dtn"
     disable_nagle_algorithm = True
-    timeout = PATIENCE
+    timeout = POLICY.gateway_idle
     blocks: Blocks
 
     def do_GET(self) -> None:

@@ -8,8 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-# For how many seconds a process waits for others to finish writing.
-PATIENCE = 60.0
+from ape_dtn.types.waiting import POLICY
 
 
 def opened(path: Path | None, schema: str, version: int) -> sqlite3.Connection:
@@ -62,4 +61,6 @@ def _create(path: Path, schema: str, version: int) -> None:
 
 
 def _connected(name: str) -> sqlite3.Connection:
-    return sqlite3.connect(name, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(
+        name, timeout=POLICY.database_timeout, isolation_level=None, check_same_thread=False
+    )

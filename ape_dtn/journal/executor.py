@@ -45,6 +45,7 @@ from ape_dtn.network.context import Network
 from ape_dtn.types.errors import DtnError, InvalidOption, Refused
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Receipt
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -52,9 +53,6 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
-
-# How long to wait between two looks at what another process is at, in seconds.
-PAUSE = 0.1
 
 
 # In how many blocks it is looked whether the endpoint remembers any transactions of that time.
@@ -345,7 +343,7 @@ def _again(run: _Run, entry: Entry) -> OperationResult | None:
     if journal.is_claimed(entry):
         logger.info(f"Waiting for another process that is at '{entry.key}'")
     while journal.is_claimed(entry):
-        time.sleep(PAUSE)
+        time.sleep(POLICY.process_poll)
         entry = journal.entry(entry.id)
     if entry.state is State.DONE:
         if not reopen_forgotten(run.ai, journal, [entry]):

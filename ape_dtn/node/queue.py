@@ -23,6 +23,7 @@ from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex
 from ape_dtn.types.rpc import Failure, as_bytes, as_int
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape_dtn.network.context import Network
@@ -35,9 +36,6 @@ PAGE = 500
 
 # For how many seconds, by the chain's time, a response is watched: reorganisations are not deeper.
 SETTLED = 60
-
-# After how many seconds at the latest it is looked at what the node is registered with.
-CHECK = 15.0
 
 # The most gas that a callback may want. Whoever asks pays a wei for a unit of it, if anything, and
 # the node pays its price.
@@ -153,7 +151,7 @@ class RequestQueue:
         self._unseen: str | None = None
         self._total = 0
         # When it is to be looked again at what the node is registered with, where nothing is asked.
-        self._check_at = time.monotonic() + CHECK
+        self._check_at = time.monotonic() + POLICY.node_registration_check
         self._begin(ledger.cursor())
 
     @property
@@ -298,7 +296,7 @@ class RequestQueue:
         mark = self.mark(registration)
         if self._cursor.terms != mark:
             self._begin(Cursor(terms=mark))
-        self._check_at = time.monotonic() + CHECK
+        self._check_at = time.monotonic() + POLICY.node_registration_check
         return registration
 
     def _read_page(self) -> None:

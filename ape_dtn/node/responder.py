@@ -33,23 +33,14 @@ from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.ids import as_hex, id_of
 from ape_dtn.types.rpc import Failure, Request
 from ape_dtn.types.transactions import Receipt, Signed, Transaction
+from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
 
-# How many requests are answered at a time, and for how many seconds an answer is waited for.
+# How many requests are answered at a time.
 AT_ONCE = 16
-TIMEOUT = 120.0
-
-# For how many seconds a request is left alone that another process of the node is at, and one that
-# not every node behind the endpoint has yet.
-ASIDE = 2.0
-NOT_YET = 0.5
-
-# How often an endpoint may refuse a response, for reasons of its own or since the chain does not
-# have the request any more, until it is given up.
-MOST_REFUSALS = 12
 
 # What is asked of the contracts in place of a response that is not known yet.
 NOTHING_YET = failure("")
@@ -97,7 +88,7 @@ class Responder:
         terms: AcceptanceTerms | None = None,
         ledger: Ledger | None = None,
         at_once: int = AT_ONCE,
-        timeout: float = TIMEOUT,
+        timeout: float = POLICY.node_answer,
         listeners: Iterable[Listener] = (),
     ) -> None:
         self.ai = ai
@@ -260,13 +251,13 @@ class Responder:
             if task.request_id in done:
                 self.work.finished(task.request_id, done[task.request_id])
             else:
-                self._aside[task.request_id] = now + ASIDE
+                self._aside[task.request_id] = now + POLICY.node_claimed_elsewhere
 
     def _leave_for_later(self, task: Task, why: DtnError) -> None:
         """Leaves a request alone for a moment, which stays open; told once however often it is."""
         if task.request_id not in self._aside:
             self.tell(Kind.RETRIED, request=as_hex(task.request_id), reason=why.message)
-        self._aside[task.request_id] = time.monotonic() + NOT_YET
+        self._aside[task.request_id] = time.monotonic() + POLICY.node_not_found
 
     def _responding(self, task: Task, result: Result) -> Transaction:
         return responding(self.ai.router, self.id, task.request_id, task.record, result)
@@ -322,7 +313,9 @@ class Responder:
             found = self._refused(each.task, each.result)
             if found is not None:
                 status, outcome = found
-            elif each.refusals < MOST_REFUSALS:  # by a node that is not behind the one before
+            elif (
+                each.refusals < POLICY.node_refusals
+            ):  # by a node that is not behind the one before
                 raise RequestNotFound(as_hex(each.task.request_id))
         if status is not Status.PENDING or each.result.status != Status.SUCCESS:
             return outcome

@@ -22,10 +22,11 @@ from ape_dtn.network.errors import RequestNotFound
 from ape_dtn.node.answering import CANNOT_BE_SENT, failure
 from ape_dtn.node.errors import LedgerUnusable
 from ape_dtn.node.events import Kind
-from ape_dtn.node.responder import MOST_REFUSALS, PendingResponse
+from ape_dtn.node.responder import PendingResponse
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex
+from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Result
@@ -33,21 +34,6 @@ if TYPE_CHECKING:
     from ape_dtn.node.responder import Responder
     from ape_dtn.types.transactions import Receipt, Signed
 
-
-# Bounds of the time between looks at the chain, in seconds, and how many there are in a block's.
-LOOKS_PER_BLOCK = 4
-SHORTEST_POLL = 0.1
-LONGEST_POLL = 3.0
-
-# For how many seconds at most nobody asks whether it is to stop.
-LONGEST_WAIT = 0.25
-
-# The first and the longest pause before something is tried again, in seconds.
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-
-# For how many seconds a stop waits for backends that are asked.
-GRACE = 5.0
 
 TOO_SLOW = "The backend took too long"
 
@@ -62,7 +48,7 @@ class _Asking:
     """A request whose backend is asked, until when it is waited for."""
 
     task: Task
-    deadline: float
+    deadline: Deadline
 
 
 class Runner:
@@ -76,7 +62,7 @@ class Runner:
 
     def __init__(self, node: Responder, stop: Callable[[], bool], poll: float | None) -> None:
         block_time = node.ai.provider.network.block_time
-        chosen = min(max(block_time / LOOKS_PER_BLOCK, SHORTEST_POLL), LONGEST_POLL)
+        chosen = POLICY.node_polling.interval(block_time)
         self.node = node
         self.stop = stop
         self.poll = chosen if poll is None else poll
@@ -103,7 +89,7 @@ class Runner:
         try:
             while not self.stop():
                 self._look_and_take()
-                self._receive(min(self.poll, LONGEST_WAIT))
+                self._receive(min(self.poll, POLICY.node_stop_check))
         finally:
             self._finish()
 
@@ -122,7 +108,7 @@ class Runner:
                 if "chain" not in self._troubles:
                     log.exception("The chain could not be read")
                 err = DtnError(f"The chain could not be read: {err!r}")
-            self._next_look = now + max(self.poll, FIRST_PAUSE)
+            self._next_look = now + max(self.poll, POLICY.node_backoff.first)
             self._trouble("chain", err)
 
     def _take(self) -> None:
@@ -133,7 +119,7 @@ class Runner:
                 self._respond(task, kept.result, kept.signed)
 
     def _ask(self, task: Task) -> None:
-        asking = _Asking(task, time.monotonic() + self.node.timeout)
+        asking = _Asking(task, Deadline(self.node.timeout))
         self._asking[task.request_id] = asking
         self.node.tell(Kind.TAKEN, request=as_hex(task.request_id), model=task.model.name)
 
@@ -155,18 +141,19 @@ class Runner:
         """Asks again what is not there at the moment, as long as the answer is waited for."""
 
         def patient(given: _Given) -> _Made:
-            pause = FIRST_PAUSE
+            failures = 0
             while True:
                 try:
                     return ask(given)
                 except BackendUnavailable as err:
-                    if time.monotonic() + pause > asking.deadline:
+                    failures += 1
+                    pause = POLICY.node_backoff.pause(failures)
+                    if not asking.deadline.allows(pause):
                         raise
                     fields = {"request": as_hex(asking.task.request_id), "reason": err.message}
                     self._inbox.put(partial(self.node.tell, Kind.RETRIED, **fields))
                     wanted = err.retry_after or 0
-                time.sleep(max(pause, min(wanted, asking.deadline - time.monotonic())))
-                pause = min(2 * pause, LONGEST_PAUSE)
+                asking.deadline.sleep(max(pause, wanted))
 
         return patient
 
@@ -181,7 +168,7 @@ class Runner:
     def _time_out(self) -> None:
         now = time.monotonic()
         # A moment later than those that are retried, which have something to tell.
-        late = [each for each in self._asking.values() if now > each.deadline + 1]
+        late = [each for each in self._asking.values() if now > each.deadline.at + 1]
         if not self._unnoted:
             for asking in late:
                 self._note(partial(self._on_answer, asking, failure(TOO_SLOW)))
@@ -257,7 +244,11 @@ class Runner:
         """
         trouble = each.trouble
         assert trouble is not None
-        if isinstance(trouble, RpcRefused) and each.refusals >= MOST_REFUSALS and not each.signed:
+        if (
+            isinstance(trouble, RpcRefused)
+            and each.refusals >= POLICY.node_refusals
+            and not each.signed
+        ):
             if each.result.status == Status.SUCCESS:
                 result = failure(CANNOT_BE_SENT)
                 self.node.ledger.answered(each.task.request_id, result)
@@ -266,12 +257,16 @@ class Runner:
                 self._inbox.put(lambda: self._on_outcome(each, trouble))
             return
         is_open = each.task.request_id in self.node.work.open
-        if isinstance(trouble, RequestNotFound) and not is_open and each.refusals >= MOST_REFUSALS:
+        if (
+            isinstance(trouble, RequestNotFound)
+            and not is_open
+            and each.refusals >= POLICY.node_refusals
+        ):
             # Not a node that is behind the others: a reorganisation has taken the request.
             self._inbox.put(lambda: self._on_outcome(each, trouble))
             return
         self._inbox.put(lambda: self._on_trouble(trouble, begun))
-        pause = min(FIRST_PAUSE * 2 ** min(each.attempts, 10), LONGEST_PAUSE)
+        pause = POLICY.node_backoff.pause(each.attempts + 1)
         with self._changed:
             self._ready.append((time.monotonic() + pause, each))
 
@@ -296,14 +291,14 @@ class Runner:
 
     def _finish(self) -> None:
         """Waits a moment for backends that are asked, and for what is being sent to its end."""
-        deadline = time.monotonic() + GRACE
-        while self._asking and time.monotonic() < deadline:
-            self._receive(SHORTEST_POLL)
+        deadline = Deadline(POLICY.node_stop)
+        while self._asking and not deadline.is_over:
+            self._receive(POLICY.node_polling.shortest)
         with self._changed:
             self._is_closing = True
             self._changed.notify()
         while self._sender.is_alive():
-            self._receive(SHORTEST_POLL)
+            self._receive(POLICY.node_polling.shortest)
         self._receive(0)
         if "chain" not in self._troubles:
             with suppress(DtnError):  # then some that others have answered are told as left

@@ -6,7 +6,6 @@ sends it nothing. Ape's in-process chain cannot be copied: it is changed itself,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,13 +25,11 @@ from ape_dtn.types.errors import DtnError
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.rpc import Failure, as_bytes, as_int
 from ape_dtn.types.transactions import Receipt, Transaction
+from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
-
-# Seconds for one answer of the copy, which may have to ask the chain's endpoint many times for it.
-TIMEOUT = 300.0
 
 # What an account is given that has less, in wei.
 PURSE = 10**19
@@ -76,7 +73,8 @@ class ForkProvider(Web3Provider):
 
     def connect(self) -> None:
         """Connects to the URL in the settings."""
-        kwargs = {"timeout": TIMEOUT}
+        # The copy may have to ask the chain's endpoint many times for one answer.
+        kwargs = {"timeout": POLICY.fork_answer}
         self._web3 = Web3(Discreet(self.provider_settings["url"], request_kwargs=kwargs))
 
     def disconnect(self) -> None:
@@ -192,13 +190,13 @@ class Fork:
             raise CannotFork(f"in this process, nobody can send as {sender}")
 
     def _mined(self, transaction: str, call: dict[str, Any], about: reverts.ErrorContext) -> Mined:
-        deadline = time.monotonic() + TIMEOUT
+        deadline = Deadline(POLICY.fork_answer)
         while (
             raw := rpc.result(self.provider, "eth_getTransactionReceipt", [transaction])
         ) is None:
-            if time.monotonic() > deadline:
+            if deadline.is_over:
                 raise TransactionPending(transaction)
-            time.sleep(0.01)
+            deadline.sleep(POLICY.fork_poll)
         receipt = Receipt(
             transaction=transaction,
             block_number=as_int(raw["blockNumber"]),

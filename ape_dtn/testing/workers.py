@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ape_dtn.devnet.anvil import free_port
+from ape_dtn.types.waiting import POLICY
 
 # What ape-foundry prefers to its configuration, each time that it connects.
 _HOST = "APE_FOUNDRY_HOST"
@@ -40,7 +41,7 @@ def _listens(address: str) -> bool:
     parts = urlsplit(address if "//" in address else f"//{address}")
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 8545)
     try:
-        socket.create_connection((parts.hostname, port), timeout=2).close()
+        socket.create_connection((parts.hostname, port), timeout=POLICY.gateway_probe).close()
     except OSError:
         return False
     return True

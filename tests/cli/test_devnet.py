@@ -23,6 +23,7 @@ from ape_dtn.devnet import anvil as child
 from ape_dtn.devnet.anvil import free_port
 from ape_dtn.devnet.forking import endpoint
 from ape_dtn.errors import AnvilFailed, AnvilMissing, BadInput, PortTaken, StateUnusable
+from ape_dtn.types.waiting import POLICY
 from tests.backends.servers import KEY, aimock
 
 from .in_process import InProcess
@@ -83,7 +84,7 @@ def processes_of(port: int) -> list[str]:
 
 
 def check_nothing_is_left(port: int) -> None:
-    deadline = time.monotonic() + child.STOP_TIMEOUT
+    deadline = time.monotonic() + POLICY.anvil_stop
     # One that ends is not listed with its arguments any more before it lets go of its port.
     while (found := processes_of(port)) or not is_free(port):
         assert time.monotonic() < deadline, found or "something listens on the port"
@@ -292,7 +293,7 @@ def test_an_anvil_that_cannot_fork() -> None:
 
 
 def test_half_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "STATE_INTERVAL", 1)
+    monkeypatch.setattr(POLICY, "anvil_state", 1)
     state = tmp_path / "chain.json"
     with child.running(free_port(), state=state) as up:
         while not state.exists():  # one that has only begun to run ends without a word

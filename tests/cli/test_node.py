@@ -8,7 +8,7 @@ import time
 
 import requests
 
-from ape_dtn._cli.node import ONE_SIGNAL
+from ape_dtn.types.waiting import POLICY
 
 from .conftest import Network
 from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS
@@ -69,7 +69,7 @@ def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(reference: Net
         asked = reference.dtn("ask", "What?", "--node", name, *paying)
         node.until(lambda: "taken" in node.out)
         node.process.send_signal(signal.SIGINT)
-        time.sleep(5 * ONE_SIGNAL)  # it takes a moment to get there
+        time.sleep(5 * POLICY.signal_debounce)  # it takes a moment to get there
         assert node.process.poll() is None
         node.process.send_signal(signal.SIGINT)
         code = node.process.wait(20)

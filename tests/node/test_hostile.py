@@ -16,13 +16,13 @@ from ape_dtn import DtnAi, DtnNode, DtnSession, Status
 from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.errors import BackendFailed
 from ape_dtn.network.abi import Router
-from ape_dtn.node import queue
 from ape_dtn.node.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.events import Kind
 from ape_dtn.node.queue import AcceptanceTerms
 from ape_dtn.node.registration import changing_models, changing_status, registering, take
 from ape_dtn.node.store import Ledger
+from ape_dtn.types.waiting import POLICY
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -164,7 +164,7 @@ def test_a_model_that_is_served_later_is_answered_for_though_nothing_else_is_ask
     cast: Cast,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queue, "CHECK", 0.5)
+    monkeypatch.setattr(POLICY, "node_registration_check", 0.5)
     later = "model.system.openai-gpt-5-mini"
 
     def serve(**given: list[str]) -> None:
@@ -188,7 +188,7 @@ def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is
     heard: Listening,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queue, "CHECK", 0.5)
+    monkeypatch.setattr(POLICY, "node_registration_check", 0.5)
     asked, go = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:

@@ -13,12 +13,12 @@ from ape_dtn import DtnNode, DtnSession
 from ape_dtn.chain import rpc
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.network.abi import Router
-from ape_dtn.node import runner
 from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.events import Kind
 from ape_dtn.node.store import Ledger
 from ape_dtn.types.rpc import as_int
+from ape_dtn.types.waiting import POLICY
 from tests.conftest import Cast
 from tests.sdk.conftest import Answer, Through, through
 
@@ -147,7 +147,7 @@ def test_in_place_of_an_answer_that_another_was_faster_than_nothing_is_sent(
 def test_an_answer_whose_request_a_reorganisation_has_taken_is_given_up(
     paying: DtnSession, node_of: Nodes, heard: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "MOST_REFUSALS", 2)
+    monkeypatch.setattr(POLICY, "node_refusals", 2)
     asked, go = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:

@@ -12,7 +12,7 @@ from ape.exceptions import SignatureError
 from eth_utils import keccak
 
 from ape_dtn import DtnRequest, DtnSession
-from ape_dtn.chain import broadcast, fees, finality, rpc, transactions
+from ape_dtn.chain import fees, finality, rpc, transactions
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import (
     ContractReverted,
@@ -35,6 +35,7 @@ from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.payload import Fees, payload_of
 from ape_dtn.types.rpc import SEND, as_int
 from ape_dtn.types.transactions import Signed, Transaction, contract_call
+from ape_dtn.types.waiting import POLICY
 from tests.conftest import Balances, Cast
 from tests.unkind import WORDINGS
 
@@ -501,7 +502,7 @@ def test_what_cannot_be_offered_more_is_sent_as_it_is(
     refused: list[str] = []
 
     def refuse_first(call: dict[str, Any], really: Callable[[], Any]) -> Any:
-        if call["method"] != SEND or len(refused) == broadcast.SEND_ATTEMPTS:
+        if call["method"] != SEND or len(refused) == POLICY.send_attempts:
             return really()
         refused.append(call["params"][0])
         return {"error": {"code": -32000, "message": WORDINGS[0]}}

@@ -17,6 +17,7 @@ from multiformats import CID
 
 from ape_dtn.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs import fetching, unixfs
+from ape_dtn.types.waiting import POLICY
 from tests.ipfs.forge import FILE, SYMLINK, cid_of, field, file, node
 from tests.ipfs.gateway import (
     Gateway,
@@ -200,7 +201,7 @@ def test_a_gateway_that_hangs_holds_up_nothing(serve: Serve) -> None:
 def test_a_gateway_that_fails_is_followed_by_the_next_at_once(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "HEDGE_DELAY", 3600)
+    monkeypatch.setattr(POLICY, "hedge_delay", 3600)
     imported = add(CONTENT, **TREE)
     failing, dropping, honest = serve(imported.blocks, says(500), drops, serves)
 
@@ -209,7 +210,7 @@ def test_a_gateway_that_fails_is_followed_by_the_next_at_once(
 
 
 def test_a_gateway_that_answers_is_not_raced(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "HEDGE_DELAY", 3600)
+    monkeypatch.setattr(POLICY, "hedge_delay", 3600)
     imported = add(CONTENT, **TREE)
     honest, other = serve(imported.blocks, serves, serves)
 
@@ -219,7 +220,7 @@ def test_a_gateway_that_answers_is_not_raced(serve: Serve, monkeypatch: pytest.M
 
 def test_the_winner_is_asked_first_from_then_on(serve: Serve) -> None:
     imported = add(CONTENT, **TREE)
-    slow, quick = serve(imported.blocks, after(2 * fetching.HEDGE_DELAY), serves)
+    slow, quick = serve(imported.blocks, after(2 * POLICY.hedge_delay), serves)
 
     assert fetch(imported.cid, slow, quick) == CONTENT
     assert slow.asked == [imported.cid]
@@ -253,9 +254,7 @@ def test_blocks_are_fetched_at_once_but_not_all(serve: Serve) -> None:
 
 def test_blocks_that_share_a_slow_line_are_not_raced(serve: Serve) -> None:
     imported = add(CONTENT, chunk=20)
-    slow, other = serve(
-        imported.blocks, at_first(1, serves, after(2 * fetching.HEDGE_DELAY)), serves
-    )
+    slow, other = serve(imported.blocks, at_first(1, serves, after(2 * POLICY.hedge_delay)), serves)
 
     assert fetch(imported.cid, slow, other) == CONTENT
     assert other.asked == []
@@ -393,7 +392,7 @@ def test_a_gateway_is_not_asked_forever(serve: Serve) -> None:
     with pytest.raises(ContentUnavailable, match="HTTP 503"):
         fetch(imported.cid, gateway)
 
-    assert len(gateway.asked) == fetching.MAX_VISITS
+    assert len(gateway.asked) == POLICY.gateway_attempts
 
 
 @pytest.mark.parametrize("status", [200, 302, 404])

@@ -29,7 +29,6 @@ from ape_dtn.errors import (
     RequestsPending,
     TransactionPending,
 )
-from ape_dtn.funding import methods
 from ape_dtn.funding.methods import Method
 from ape_dtn.journal import executor, reorgs
 from ape_dtn.journal.operation import to_transaction
@@ -40,6 +39,7 @@ from ape_dtn.sessions import settlement
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Transaction, contract_call
+from ape_dtn.types.waiting import POLICY
 from tests.conftest import Balances, Cast, on_live, replace_manager
 
 from .conftest import DEPOSIT, Through
@@ -489,7 +489,7 @@ def test_a_manager_that_is_replaced_after_the_plan_is_found(
     plan = DtnSession.plan("25", cast.customer, network.ai, method=method)
     replace_manager(network, cast)
     if method is Method.TWO_STEP:  # a bare deposit would go to where nobody finds it
-        monkeypatch.setattr(methods, "STALE_AFTER", 0)
+        monkeypatch.setattr(POLICY, "stale_plan", 0)
 
     session = DtnSession.open(plan, cast.customer, network.ai)
 
@@ -501,7 +501,7 @@ def test_a_delegate_that_came_after_the_plan_is_kept(
 ) -> None:
     plan = DtnSession.plan("25", cast.customer, network.ai, method=Method.DELEGATE)
     cast.customer.set_delegate(network.ai.router)
-    monkeypatch.setattr(methods, "STALE_AFTER", 0)
+    monkeypatch.setattr(POLICY, "stale_plan", 0)
 
     with pytest.raises(MethodUnavailable):
         DtnSession.open(plan, cast.customer, network.ai)

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -18,9 +17,7 @@ from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.configurable import Configurable
 from ape_dtn.node.backends.endpoint import MAX_BYTES
 from ape_dtn.types.values import from_json, read_json, to_json
-
-# How often it is looked at how much a command has written, in seconds.
-LOOK = 0.1
+from ape_dtn.types.waiting import POLICY, Deadline
 
 
 class Command(Configurable):
@@ -82,16 +79,16 @@ class Command(Configurable):
 
     def _communicated(self, running: subprocess.Popen[bytes], asked: bytes) -> tuple[bytes, bytes]:
         self._running.add(running)
-        deadline = time.monotonic() + self.timeout
+        deadline = Deadline(self.timeout)
         given: bytes | None = asked
         try:
             while True:
-                left = max(deadline - time.monotonic(), 0)
                 try:
-                    return _checked(*running.communicate(given, min(LOOK, left)))
+                    pause = deadline.bounded(POLICY.command_poll)
+                    return _checked(*running.communicate(given, pause))
                 except subprocess.TimeoutExpired as err:
                     _checked(err.output or b"", err.stderr or b"")
-                    if time.monotonic() >= deadline:
+                    if deadline.is_over:
                         raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
                     given = None  # it has it, or goes on to get it
         except BaseException:  # also where whoever waits for it was interrupted

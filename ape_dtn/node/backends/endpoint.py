@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,6 +18,7 @@ from ape_dtn.ipfs.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.backends.configurable import Configurable
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.values import read_json
+from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import httpx
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 # No answer is larger: what is read of an answer over IPFS ends at half of it by default.
 MAX_BYTES = 64 * 2**20
-
-# However soon an endpoint wants to be asked again, in seconds.
-SHORTEST_PAUSE = 0.1
 
 log = logging.getLogger("ape_dtn.node")
 
@@ -111,13 +108,13 @@ class Endpoint(Configurable):
             BackendUnavailable: Nothing came, or not in time.
         """
         headers = {"Authorization": f"Bearer {os.environ[self.key_from]}"} if self.key_from else {}
-        deadline = time.monotonic() + self.timeout
+        deadline = Deadline(self.timeout)
         while True:
             reply = self._reply(deadline, method, self.at(path), json=body, headers=headers)
             pause = reply.retry_after
-            if pause is None or time.monotonic() + pause >= deadline:
+            if pause is None or not deadline.allows(pause):
                 return reply
-            time.sleep(pause)
+            deadline.sleep(pause)
 
     def fetch(self, address: str) -> bytes:
         """Fetches what an answer of the endpoint points at, without the key.
@@ -135,7 +132,7 @@ class Endpoint(Configurable):
         # Anything else could make the node read on its own network, for whoever asked.
         if url.scheme != "https" and _origin(url) != _origin(httpx.URL(self.url)):
             raise garbled()
-        return self.accepted(self._reply(time.monotonic() + self.timeout, "GET", url)).content
+        return self.accepted(self._reply(Deadline(self.timeout), "GET", url)).content
 
     def accepted(self, reply: Reply) -> Reply:
         """The reply, where it is a success.
@@ -161,10 +158,10 @@ class Endpoint(Configurable):
         key = os.environ.get(self.key_from) if self.key_from else None
         return hide_secrets(text.replace(key, "…") if key else text)
 
-    def _reply(self, deadline: float, method: str, url: httpx.URL, **given: Any) -> Reply:
+    def _reply(self, deadline: Deadline, method: str, url: httpx.URL, **given: Any) -> Reply:
         import httpx
 
-        left = max(deadline - time.monotonic(), 0.001)
+        left = max(deadline.left, 0.001)
         try:
             with self._client.stream(method, url, timeout=left, **given) as response:
                 content = _read(response, deadline)
@@ -187,7 +184,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _read(response: httpx.Response, deadline: float) -> bytes:
+def _read(response: httpx.Response, deadline: Deadline) -> bytes:
     """The body. httpx limits the time between two pieces of it, and not of all."""
     import httpx
 
@@ -196,7 +193,7 @@ def _read(response: httpx.Response, deadline: float) -> bytes:
         content += piece
         if len(content) > MAX_BYTES:
             raise BackendFailed(f"The backend's answer is larger than {MAX_BYTES} bytes")
-        if time.monotonic() > deadline:
+        if deadline.is_over:
             raise httpx.ReadTimeout("It takes too long")
     return bytes(content)
 
@@ -207,13 +204,13 @@ def _pause(response: httpx.Response) -> float | None:
     if response.status_code not in (429, 503) or not said:
         return None
     if said.isdecimal():
-        return max(float(said), SHORTEST_PAUSE)
+        return max(float(said), POLICY.shortest_retry_after)
     try:
         then = parsedate_to_datetime(said)
     except ValueError:
         return None
     then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
-    return max((then - datetime.now(timezone.utc)).total_seconds(), SHORTEST_PAUSE)
+    return max((then - datetime.now(timezone.utc)).total_seconds(), POLICY.shortest_retry_after)
 
 
 def _message(content: bytes) -> str:

@@ -342,7 +342,7 @@ def _told(gas: Gas | None) -> str:
     if gas is None:
         return "not known: this endpoint cannot simulate transactions (eth_simulateV1)"
     used = sum(gas.used.values())
-    return f"{used:,}, now {gas.expected}, at most {gas.worst}"
+    return f"{used:,}, now {gas.expected}, at most {gas.max_cost}"
 
 
 @contextlib.contextmanager

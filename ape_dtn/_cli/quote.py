@@ -81,7 +81,7 @@ def quote(
 def _show(quotes: list[Quote]) -> None:
     table(
         "What it would cost",
-        ["model", "answer", "bytes", "expected", "worst"],
+        ["model", "answer", "bytes", "expected", "max cost"],
         [_row(each) for each in quotes if not each.problem],
     )
     # What holds for several of them is told once.
@@ -96,7 +96,7 @@ def _row(quote: Quote) -> list[str]:
         quote.call_type.name.lower(),
         f"{quote.bytes_asked:,} asked, {quote.bytes_answered:,} answered\n{_basis(quote)}",
         f"{quote.expected}\n+ {gas.expected}" if gas else str(quote.expected),
-        f"{quote.worst}\n+ {gas.worst}" if gas else str(quote.worst),
+        f"{quote.max_cost}\n+ {gas.max_cost}" if gas else str(quote.max_cost),
     ]
 
 
@@ -117,7 +117,7 @@ def _notes(quote: Quote) -> Iterator[str]:
         yield "The gas is that of starting a session and of the request."
     if quote.balance is not None:
         enough = (
-            f"enough for {quote.requests_at_worst} at the worst"
+            f"enough for {quote.requests_at_max_cost} at their max cost"
             if quote.suffices
             else "less than one may cost"
         )

@@ -138,7 +138,7 @@ def _shown_in(opened: ExitStack) -> Callable[[str], None]:
 def _show(shown: Rehearsed) -> None:
     table("Steps", ["step", "gas", "cost", "outcome"], [_step(each) for each in shown.steps])
     if shown.requests:
-        columns = ["request", "asked", "answer", "worst", "charged", "callback"]
+        columns = ["request", "asked", "answer", "max cost", "charged", "callback"]
         table("Requests", columns, [_request(each) for each in shown.requests])
     table("Events", ["of", "event"], [[each.label, str(each)] for each in shown.events])
     changes = [change for step in shown.steps for change in step.changes]
@@ -162,7 +162,7 @@ def _request(asked: Asked) -> list[str]:
         f"{asked.id[:10]}…{asked.id[-4:]}\n{asked.model}",
         asked.text if asked.text is not None else "what nobody can decode",
         _answer(asked),
-        str(asked.worst),
+        str(asked.max_cost),
         str(asked.charged or ""),
         _callback(asked),
     ]
@@ -193,7 +193,7 @@ def _notes(shown: Rehearsed, changes: list[Change]) -> Iterator[str]:
     hidden = sum(not _is_for_people(each) for each in changes)
     if hidden:
         yield f"{hidden} slots of the network's own contracts changed; --json has them."
-    if shown.worst is not None:
+    if shown.max_cost is not None:
         cost = shown.charged if shown.charged is not None else "nothing"
-        yield f"The answers may cost {shown.worst} at most; these cost {cost}."
+        yield f"The answers may cost {shown.max_cost} at most; these cost {cost}."
     yield f"Rehearsed on a copy of {shown.network} after block {shown.block}: nothing was sent."

@@ -251,7 +251,7 @@ class _Run:
             "depth": request.depth,
             "session_id": record.session_id,
             "model": model,
-            "worst": self.token.units(record.max_cost),
+            "max_cost": self.token.units(record.max_cost),
         }
 
     def _replaced(self, request: _Request) -> Asked:

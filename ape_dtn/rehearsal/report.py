@@ -153,7 +153,7 @@ class Asked:
         session_id: The session that pays.
         model: The model's name, or its id where the name is not known.
         text: The text that is asked; None where the call does not fit the model.
-        worst: The most that the answer may cost (``totalFeePerRes``).
+        max_cost: The most that the answer may cost (``totalFeePerRes``).
         charged: What the response was charged; None without one.
         node: The node that was played; None where none was.
         status: What became of it.
@@ -168,7 +168,7 @@ class Asked:
     session_id: int
     model: str
     text: str | None
-    worst: Amount
+    max_cost: Amount
     charged: Amount | None = None
     node: str | None = None
     status: Status = Status.PENDING
@@ -192,7 +192,7 @@ class Asked:
             "session": self.session_id,
             "model": self.model,
             "text": self.text,
-            "worst": self.worst.as_dict(),
+            "max_cost": self.max_cost.as_dict(),
             "charged": self.charged.as_dict() if self.charged else None,
             "node": self.node,
             "status": self.status.name.lower(),
@@ -241,9 +241,9 @@ class Rehearsed:
         return [event for step in self.steps for event in step.events]
 
     @property
-    def worst(self) -> Amount | None:
+    def max_cost(self) -> Amount | None:
         """The most that all answers may cost; None where nothing was asked."""
-        return _sum([each.worst for each in self.requests])
+        return _sum([each.max_cost for each in self.requests])
 
     @property
     def charged(self) -> Amount | None:
@@ -267,7 +267,7 @@ class Rehearsed:
             "block": self.block,
             "transaction": self.transaction.as_dict(),
             "requests": [each.as_dict() for each in self.requests],
-            "worst": self.worst.as_dict() if self.worst else None,
+            "max_cost": self.max_cost.as_dict() if self.max_cost else None,
             "charged": self.charged.as_dict() if self.charged else None,
             "failures": [each.as_dict() for each in self.failures],
         }

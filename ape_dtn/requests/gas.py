@@ -86,7 +86,7 @@ class Gas:
         return self.coin.units(gas_fee + self.value + self.data_fee)
 
     @property
-    def worst(self) -> Amount:
+    def max_cost(self) -> Amount:
         """What the account has to have for them: all gas that is allowed, at the most."""
         return self.coin.units(self.limit * self.prices.most + self.value + self.data_fee)
 
@@ -100,7 +100,7 @@ class Gas:
             "callback": self.coin.units(self.value).as_dict(),
             "data_fee": self.coin.units(self.data_fee).as_dict(),
             "expected": self.expected.as_dict(),
-            "worst": self.worst.as_dict(),
+            "max_cost": self.max_cost.as_dict(),
         }
 
 

@@ -64,8 +64,8 @@ class Quote:
         model: Full name of the model.
         call_type: How the answer would travel.
         fee_per_byte: What is offered for each byte, asked and answered.
-        worst: The most that the answer can cost. It does not depend on the bytes: nodes state the
-            sizes themselves, and only the cap holds them (``Router.respondToRequest``).
+        max_cost: The most that the answer can cost. It does not depend on the bytes: nodes state
+            their sizes, and the router enforces this cap alone (``Router.respondToRequest``).
         problem: Why the model cannot be asked this, if it cannot. Sizes and gas are None then.
         bytes_asked: The bytes that a fair node bills the request itself for.
         bytes_answered: The bytes that are expected to be answered.
@@ -81,7 +81,7 @@ class Quote:
     model: str
     call_type: CallType
     fee_per_byte: Amount
-    worst: Amount
+    max_cost: Amount
     problem: DtnError | None = None
     bytes_asked: int | None = None
     bytes_answered: int | None = None
@@ -95,21 +95,21 @@ class Quote:
 
     @property
     def expected(self) -> Amount | None:
-        """What a fair node charges for the expected bytes: never more than the worst."""
+        """What a fair node charges for the expected bytes: at most ``max_cost``."""
         if self.bytes_asked is None or self.bytes_answered is None:
             return None
         units = (self.bytes_asked + self.bytes_answered) * self.fee_per_byte.units
-        return replace(self.worst, units=min(units, self.worst.units))
+        return replace(self.max_cost, units=min(units, self.max_cost.units))
 
     @property
     def suffices(self) -> bool | None:
-        """Whether the session has enough for the worst; None where there is no session yet."""
-        return None if self.balance is None else self.worst <= self.balance
+        """Whether the balance covers ``max_cost``; None without a session."""
+        return None if self.balance is None else self.max_cost <= self.balance
 
     @property
-    def requests_at_worst(self) -> int | None:
-        """How many such requests the session pays for at the worst."""
-        return None if self.balance is None else self.balance.units // self.worst.units
+    def requests_at_max_cost(self) -> int | None:
+        """How many such requests the balance covers at ``max_cost``; None without a session."""
+        return None if self.balance is None else self.balance.units // self.max_cost.units
 
     def as_dict(self) -> dict[str, Any]:
         """The quote as plain data, ready for JSON."""
@@ -123,13 +123,13 @@ class Quote:
             "answers_seen": self.answers_seen,
             "fee_per_byte": self.fee_per_byte.as_dict(),
             "expected": self.expected.as_dict() if self.expected is not None else None,
-            "worst": self.worst.as_dict(),
+            "max_cost": self.max_cost.as_dict(),
             "gas": self.gas.as_dict() if self.gas else None,
             "why_no_gas": self.why_no_gas,
             "session": self.session_id,
             "balance": self.balance.as_dict() if self.balance is not None else None,
             "suffices": self.suffices,
-            "requests_at_worst": self.requests_at_worst,
+            "requests_at_max_cost": self.requests_at_max_cost,
             "over_limit": self.over_limit.as_dict() if self.over_limit else None,
         }
 
@@ -216,7 +216,7 @@ def quote_inputs(
         model="",
         call_type=CallType.DIRECT,
         fee_per_byte=terms.fee_per_byte,
-        worst=terms.max_cost,
+        max_cost=terms.max_cost,
         session_id=session_id,
         balance=terms.balance,
         over_limit=_over_limit(terms),

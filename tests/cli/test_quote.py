@@ -36,10 +36,10 @@ def test_a_quote_for_an_account(network: Network) -> None:
     for found in (direct, ipfs):
         assert (found["model"], found["problem"], found["session"]) == (NANO, None, None)
         assert found["bytes_asked"] == 160
-        assert found["worst"]["text"] == "0.25 USDT"
+        assert found["max_cost"]["text"] == "0.25 USDT"
         assert list(found["gas"]["used"]) == ["transfer", "start", "request"]
         assert found["gas"]["expected"]["symbol"] == "ETH"
-        assert int(found["gas"]["expected"]["units"]) < int(found["gas"]["worst"]["units"])
+        assert int(found["gas"]["expected"]["units"]) < int(found["gas"]["max_cost"]["units"])
     after = network.chain.nonce(CUSTOMER_ADDRESS), network.chain.rpc("eth_blockNumber")
     assert after == before
 
@@ -51,7 +51,7 @@ def test_a_quote_for_a_session(network: Network, opened: str) -> None:
     assert list(found["gas"]["used"]) == ["request"]
     assert found["session"] == int(opened)
     assert found["balance"]["text"] == "1.00 USDT"
-    assert (found["suffices"], found["requests_at_worst"]) == (True, 3)
+    assert (found["suffices"], found["requests_at_max_cost"]) == (True, 3)
 
 
 def test_a_quote_for_nobody_has_no_gas(reference: Network) -> None:
@@ -84,7 +84,7 @@ def test_a_table_for_people(network: Network, opened: str) -> None:
         assert "256 asked, " in row
         assert "0.25 USDT" in row
     assert sum("ETH" in line for line in lines) == 2
-    assert lines[-1] == f"Session {opened} has 1.00 USDT, enough for 4 at the worst."
+    assert lines[-1] == f"Session {opened} has 1.00 USDT, enough for 4 at their max cost."
 
 
 def test_a_session_that_is_not_enough(network: Network, opened: str) -> None:

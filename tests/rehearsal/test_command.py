@@ -92,7 +92,7 @@ def test_it_is_told_to_scripts(base: Base) -> None:
     assert shown["failures"] == []
     (asked,) = shown["requests"]
     assert (asked["text"], asked["answer"], asked["status"]) == ("Two and two?", "four", "success")
-    assert asked["worst"]["text"] == "0.002 USDT"
+    assert asked["max_cost"]["text"] == "0.002 USDT"
     assert shown["transaction"]["gas_used"] > 100_000
     assert asked["callback"]["gas_used"] < asked["callback"]["gas_limit"] == ENOUGH
 

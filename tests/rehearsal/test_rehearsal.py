@@ -75,7 +75,7 @@ def test_a_request_its_answer_and_its_callback(rehearsal: DtnRehearsal, consumer
     (asked,) = shown.requests
     assert (asked.text, asked.answer, asked.node) == ("Two and two?", "four", NODE)
     assert (asked.depth, asked.status) == (0, Status.SUCCESS)
-    assert asked.worst.units == MOST
+    assert asked.max_cost.units == MOST
     assert asked.charged is not None
     sizes = len(encode(["string[]"], [["Two and two?"]])) + len(encode(["string"], ["four"]))
     assert asked.charged.units == sizes * FEE

@@ -225,7 +225,7 @@ def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
     assert text.bytes_answered
     assert image.bytes_answered
     assert text.bytes_answered < image.bytes_answered == DEFAULT_ANSWER_BYTES["bytes"]
-    assert image.expected == image.worst, "more than the cap is never charged"
+    assert image.expected == image.max_cost, "more than the cap is never charged"
 
 
 def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
@@ -239,7 +239,7 @@ def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
 def test_the_worst_is_the_cap(funded: DtnSession) -> None:
     found = funded.ai.quote(PROMPT, session=funded, max_cost="0.07", fee_per_byte="0.00002")
 
-    assert {str(each.worst) for each in found} == {"0.07 USDT"}
+    assert {str(each.max_cost) for each in found} == {"0.07 USDT"}
     assert {str(each.fee_per_byte) for each in found} == {"0.00002 USDT"}
 
 
@@ -285,10 +285,10 @@ def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) ->
     spent = before - cast.customer.balance
     # A block's base fee differs from that of the one before by an eighth at the most.
     assert abs(found.expected.units - spent) * 100 <= spent * 18
-    assert spent < found.worst.units
+    assert spent < found.max_cost.units
     assert found.prices.now >= BASE_FEE
     assert found.expected.units == sum(found.used.values()) * found.prices.now
-    assert found.worst.units == found.limit * found.prices.most
+    assert found.max_cost.units == found.limit * found.prices.most
     assert (found.coin.symbol, found.coin.decimals) == ("ETH", 18)
 
 
@@ -298,13 +298,13 @@ def test_the_worst_is_what_the_account_has_to_have(funded: DtnSession, cast: Cas
     found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, user=user)).gas
     assert found
 
-    rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.worst.units - 1)])
+    rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.max_cost.units - 1)])
     with pytest.raises(NoMoneyForGas) as raised:
         funded.request(PROMPT, user=user)
-    rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.worst.units)])
+    rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.max_cost.units)])
     sent = funded.request(PROMPT, user=user)
 
-    assert raised.value.fields["required"] == found.worst.units
+    assert raised.value.fields["required"] == found.max_cost.units
     assert sent.id
 
 
@@ -411,18 +411,18 @@ def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
     enough = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
     short = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
 
-    assert (str(enough.balance), enough.suffices, enough.requests_at_worst) == (
+    assert (str(enough.balance), enough.suffices, enough.requests_at_max_cost) == (
         "25.00 USDT",
         True,
         100,
     )
-    assert (short.suffices, short.requests_at_worst) == (False, 0)
+    assert (short.suffices, short.requests_at_max_cost) == (False, 0)
 
 
 def test_without_a_session_nothing_is_said_of_one(ai: DtnAi) -> None:
     found = one(ai.quote(PROMPT, call_types=DIRECT, session=0))
 
-    told = (found.session_id, found.balance, found.suffices, found.requests_at_worst)
+    told = (found.session_id, found.balance, found.suffices, found.requests_at_max_cost)
     assert told == (None, None, None, None)
 
 
@@ -642,13 +642,13 @@ def test_it_is_exact_in_json(funded: DtnSession) -> None:
 
     assert found.gas
     assert read["expected"]["units"] == "1700"
-    assert read["worst"]["text"] == "0.25 USDT"
-    assert int(read["gas"]["worst"]["units"]) == found.gas.worst.units
+    assert read["max_cost"]["text"] == "0.25 USDT"
+    assert int(read["gas"]["max_cost"]["units"]) == found.gas.max_cost.units
     assert (
         Decimal(read["gas"]["expected"]["text"].removesuffix(" ETH")) == found.gas.expected.decimal
     )
     assert (read["call_type"], read["basis"], read["session"]) == ("direct", "given", funded.id)
-    assert (read["suffices"], read["requests_at_worst"]) == (True, 100)
+    assert (read["suffices"], read["requests_at_max_cost"]) == (True, 100)
 
 
 def test_a_problem_is_told_in_json(ai: DtnAi) -> None:

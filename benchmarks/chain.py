@@ -1,4 +1,4 @@
-"""A chain of one's own, and Ape connected to it at a given address."""
+"""A private Anvil, and Ape connected to an Anvil at a given URL."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 TRANSFER_GAS = 100_000
 
-# How long a machine that is busy with other things may take, in seconds.
+# Seconds that a busy machine may take to answer.
 PATIENCE = 120
 
-# More than the base fee can rise to in the blocks that many transactions fill.
+# Wei. The base fee rises while many transactions fill the blocks, but never above this.
 HIGH_GAS_PRICE = 1000 * 10**9
 
 
 @contextmanager
 def own_anvil(*options: str) -> Iterator[str]:
-    """Starts an Anvil on a free port, with the accounts that Ape tests with, and gives its URL."""
+    """Start an Anvil with Ape's test accounts on a free port, and yield its URL."""
     with anvil.running(anvil.free_port(), *options) as chain:
         yield chain.url
 
 
 @contextmanager
 def connected_to(url: str) -> Iterator[ProviderAPI]:
-    """Connects Ape to the Anvil at a URL."""
+    """Connect Ape to the Anvil at a URL."""
     import ape
     import pytest
 
@@ -53,9 +53,9 @@ def connected_to(url: str) -> Iterator[ProviderAPI]:
 
 
 def open_sessions(ai: DtnAi, account: AccountAPI, how_many: int, units: int = 1) -> None:
-    """Opens many sessions of so many units each, by an account that Anvil has the key of.
+    """Open many sessions of `units` token units each, from an account whose key Anvil has.
 
-    In two HTTP requests and a few blocks, where the SDK takes several for each.
+    Takes two HTTP requests and a few blocks in all; the SDK takes several requests a session.
     """
     contracts, sender = ai.contracts(), str(account.address)
     deposit = ERC20.transfer.encode(contracts.fee_target, units)
@@ -73,14 +73,16 @@ def open_sessions(ai: DtnAi, account: AccountAPI, how_many: int, units: int = 1)
         }
         for nonce, (to, data, gas) in enumerate(pair * how_many, first)
     ]
-    # While Anvil mines by itself, what it is sent meanwhile can stay in its queue for ever.
-    with _not_mining(ai.provider):
-        sent = rpc.ask(ai.provider, [("eth_sendTransaction", [each]) for each in transactions])
-        _mine_until_mined(ai.provider, [rpc.expect(answer) for answer in sent])
+    # Transactions that arrive while Anvil mines automatically can stay in its queue for ever.
+    with _mining_paused(ai.provider):
+        sent = rpc.ask(
+            ai.provider, [("eth_sendTransaction", [transaction]) for transaction in transactions]
+        )
+        _mine_until_included(ai.provider, [rpc.expect(answer) for answer in sent])
 
 
 @contextmanager
-def _not_mining(provider: ProviderAPI) -> Iterator[None]:
+def _mining_paused(provider: ProviderAPI) -> Iterator[None]:
     rpc.result(provider, "evm_setAutomine", [False])
     try:
         yield
@@ -88,12 +90,12 @@ def _not_mining(provider: ProviderAPI) -> Iterator[None]:
         rpc.result(provider, "evm_setAutomine", [True])
 
 
-def _mine_until_mined(provider: ProviderAPI, hashes: Sequence[str]) -> None:
+def _mine_until_included(provider: ProviderAPI, hashes: Sequence[str]) -> None:
     deadline = time.monotonic() + PATIENCE
     receipts: list[Any] = []
     while not receipts or not all(receipts):
         assert time.monotonic() < deadline, "the transactions are not mined"
         rpc.result(provider, "evm_mine", [])
-        asked = rpc.ask(provider, [("eth_getTransactionReceipt", [each]) for each in hashes])
+        asked = rpc.ask(provider, [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes])
         receipts = [rpc.expect(answer) for answer in asked]
     assert all(as_int(receipt["status"]) == 1 for receipt in receipts)

@@ -1,7 +1,7 @@
-"""Measures what a session costs in gas, and what the SDK's operations cost in calls.
+"""Measure the gas of a session, and the RPC calls of each SDK operation.
 
-``python benchmarks/cost.py`` prints it as JSON, for both variants of the network. It needs Anvil
-on the PATH and starts one of its own; nothing depends on how fast the machine is.
+``python benchmarks/cost.py`` prints both as JSON, for both variants of the network. It needs Anvil
+on the PATH and starts a private one. The figures do not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ MANY = 1000
 OPENED_TOGETHER = 100
 TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
 
-# Request ids of the live network are hashes of the time and the user, and each of their bytes
-# that is zero makes an answer 12 gas cheaper: at a fixed time, of one user, they stay the same.
+# A request id of the live variant is a hash of the time and the user, and each zero byte in it
+# makes the response 12 gas cheaper. A fixed time and user give the same id, and gas, in each run.
 MEASURED_AT = 4_000_000_000
 
 _T = TypeVar("_T")
 
 
 def measure(variant: Variant) -> dict[str, Any]:
-    """Gas and counts of one variant, on a chain that is started for it."""
+    """Gas and call counts of one variant, on a new chain."""
     with ExitStack() as stack:
         chain = stack.enter_context(own_anvil())
         counter = stack.enter_context(RpcCounter(chain, refuse=TRACES, hold_receipts=True))
@@ -51,12 +51,12 @@ def measure(variant: Variant) -> dict[str, Any]:
 
 
 class Measurement:
-    """One network, all operations, in the order in which they are used.
+    """All operations on one network, in the order in which users call them.
 
     Args:
         counter: The proxy that the provider is connected through.
         provider: The connection.
-        variant: How the network behaves.
+        variant: The variant of the contracts.
     """
 
     def __init__(self, counter: RpcCounter, provider: ProviderAPI, variant: Variant) -> None:
@@ -72,23 +72,23 @@ class Measurement:
             fund(provider, owner, self.network.token, str(account.address), 1_000_000_000)
 
     def run(self) -> dict[str, Any]:
-        """Measures, and returns it as plain data."""
-        self._use_it_once()
+        """Return gas and calls as plain data."""
+        self._warm_up()
         ai = self._count("DtnAi()", DtnAi)
         self._count("info", lambda: ai.token(ai.contracts()))
         self._count("models", ai.models)
         self._count("nodes", ai.nodes)
         self._count_lists(ai)
-        gas = self._a_session(ai)
+        gas = self._measure_session(ai)
         return {"gas": gas, "calls": self.calls}
 
-    def _use_it_once(self) -> None:
-        """The first use of a network fills slots that are never empty again."""
+    def _warm_up(self) -> None:
+        """Fill the storage slots that only the first use of a network pays for."""
         ai, node = self.network.ai, self.network.node
         DtnSession.start(DEPOSIT, self.other, ai).request(PROMPT)
         node.answer_pending()
 
-    def _a_session(self, ai: DtnAi) -> dict[str, int]:
+    def _measure_session(self, ai: DtnAi) -> dict[str, int]:
         customer, node = self.customer, self.network.node
         session = self._count("start", lambda: DtnSession.start(DEPOSIT, customer, ai))
         assert session.receipt is not None
@@ -115,8 +115,8 @@ class Measurement:
 
     def _count_lists(self, ai: DtnAi) -> None:
         for how_many in (1, MANY):
-            there = len(DtnSession.list(self.collector, ai))
-            for start in range(there, how_many, OPENED_TOGETHER):
+            existing = len(DtnSession.list(self.collector, ai))
+            for start in range(existing, how_many, OPENED_TOGETHER):
                 open_sessions(ai, self.collector, min(OPENED_TOGETHER, how_many - start))
             found = self._count(f"list of {how_many}", lambda: DtnSession.list(self.collector, ai))
             assert len(found) == how_many
@@ -135,16 +135,15 @@ class Measurement:
         return self._gas_of(ai.router, [Router.request_completed.topic, request_id])
 
     def _gas_of(self, contract: str, topics: list[str | None]) -> int:
-        """The gas of the latest transaction that left such a log."""
+        """The gas of the latest transaction with a log of these topics."""
         transaction = reads.logs(self.provider, contract, topics)[-1].transaction
         receipt = rpc.result(self.provider, "eth_getTransactionReceipt", [transaction])
         return as_int(receipt["gasUsed"])
 
 
 def main() -> None:
-    """Prints the measurement."""
-    found = {variant.value.lower(): measure(variant) for variant in Variant}
-    print(json.dumps(found, indent=2))
+    """Print the figures of both variants."""
+    print(json.dumps({variant.value.lower(): measure(variant) for variant in Variant}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Measures many requests of one session at once: sent, answered by a node process, and waited for.
+"""Measure many requests of one session in flight: sent, answered by a node process, awaited.
 
-``python benchmarks/flight.py [how many]`` prints the HTTP requests and RPC calls that the asking
-side makes, and the seconds that it takes, as JSON for both variants of the network. It needs
-Anvil on the PATH, and starts one of its own and a node in a process of its own.
+``python benchmarks/flight.py [how many]`` prints the HTTP requests, RPC calls and seconds of the
+requesting side as JSON, for both variants of the network. It needs Anvil on the PATH, and starts a
+private one and a node process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 def measure(variant: Variant, how_many: int = HOW_MANY) -> dict[str, Any]:
-    """Sends, answers and waits, and says what it took and what came of it."""
+    """Send the requests, wait for the answers, and return the counts and the results."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     with ExitStack() as stack:
@@ -62,9 +62,8 @@ def measure(variant: Variant, how_many: int = HOW_MANY) -> dict[str, Any]:
         prompts = [f"What is {place}?" for place in range(how_many)]
         sent, sending = _timed(counter, lambda: session.request_many(prompts))
         answers, waiting = _timed(counter, lambda: wait_all(sent, timeout=120))
-        requests = [each for each in sent if isinstance(each, DtnRequest)]
-        ids = [each.id for each in requests]
-        # The same ones again and again: to be read, a thousand requests need not differ.
+        ids = [request.id for request in sent if isinstance(request, DtnRequest)]
+        # Reading a request twice costs as much as reading two: repeat the ids to get a thousand.
         thousand = (ids * (READ // len(ids) + 1))[:READ]
         _, reading = _timed(counter, lambda: DtnRequest.load_many(thousand, ai))
         completed = reads.logs(provider, ai.router, [Router.request_completed.topic])
@@ -83,19 +82,19 @@ def measure(variant: Variant, how_many: int = HOW_MANY) -> dict[str, Any]:
 
 
 def _timed(counter: RpcCounter, operation: Callable[[], _T]) -> tuple[_T, dict[str, Any]]:
-    begun = time.monotonic()
+    started = time.monotonic()
     with counter.counting() as count:
         result = operation()
-    return result, {"seconds": round(time.monotonic() - begun, 2), **_shown(count)}
+    return result, {"seconds": round(time.monotonic() - started, 2), **_plain(count)}
 
 
-def _shown(count: Count) -> dict[str, Any]:
+def _plain(count: Count) -> dict[str, Any]:
     return {name: value for name, value in count.as_dict().items() if name != "traces"}
 
 
 @contextmanager
 def _node(chain: str, router: str) -> Iterator[None]:
-    """A node that answers from a process of its own, until the context ends."""
+    """Run a node in another process until the context ends."""
     environment = {**os.environ, "APE_FOUNDRY_HOST": chain}
     process = subprocess.Popen(
         [sys.executable, "-c", NODE, router], env=environment, stdout=subprocess.DEVNULL
@@ -108,9 +107,9 @@ def _node(chain: str, router: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Prints the measurement."""
+    """Print the figures of both variants."""
     how_many = int(sys.argv[1]) if len(sys.argv) > 1 else HOW_MANY
-    found = {each.value.lower(): measure(each, how_many) for each in Variant}
+    found = {variant.value.lower(): measure(variant, how_many) for variant in Variant}
     print(json.dumps(found, indent=2))
 
 

@@ -1,8 +1,8 @@
-"""Measures what each way to start a session costs in gas and in calls, the first time and later.
+"""Measure the gas and RPC calls of each funding method, the first time and later.
 
-``python benchmarks/methods.py`` prints it as JSON, for both variants of the network, paid in a
-token like USDC on Base. It needs Anvil on the PATH, ape-safe and, from npm, the Safe contracts, and
-starts an Anvil of its own. ``before`` is the gas of what moves no money.
+``python benchmarks/methods.py`` prints them as JSON, for both variants of the network, with a token
+like USDC on Base. It needs Anvil on the PATH, ape-safe and, from npm, the Safe contracts, and
+starts a private Anvil. ``before`` is the gas of the transactions before the start, an approval say.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FUNDS = 1_000_000_000
 
 
 def measure(variant: Variant) -> dict[str, Any]:
-    """All methods on a chain that is started for it, each by an account of its own."""
+    """All methods on a new chain, each used by a different account."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     with ExitStack() as stack:
@@ -50,7 +50,10 @@ def measure(variant: Variant) -> dict[str, Any]:
         accounts[Method.BATCH] = stack.enter_context(safe.loaded(at))
         for account in (other, *accounts.values()):
             fund(provider, owner, network.token, str(account.address), FUNDS)
-        for method in (Method.ALLOWANCE, Method.DELEGATE):  # what all accounts share is created
+        for method in (
+            Method.ALLOWANCE,
+            Method.DELEGATE,
+        ):  # create the contracts that all accounts share
             DtnSession.start(DEPOSIT, other, network.ai, method=method)
         return {
             method.value: {
@@ -77,16 +80,16 @@ def _start(
         DtnSession.start(DEPOSIT, account, ai, method=method)
     entry = journal_of(ai, account).entries(State.DONE)[-1]
     used = [
-        as_int(rpc.result(provider, "eth_getTransactionReceipt", [each.hash])["gasUsed"])
-        for each in entry.signed
+        as_int(rpc.result(provider, "eth_getTransactionReceipt", [signed.hash])["gasUsed"])
+        for signed in entry.signed
     ]
     *before, start = used
     return {"before": before, "start": start, "calls": count.as_dict()}
 
 
 def main() -> None:
-    """Prints the figures of both variants."""
-    print(json.dumps({each.name.lower(): measure(each) for each in Variant}, indent=2))
+    """Print the figures of both variants."""
+    print(json.dumps({variant.name.lower(): measure(variant) for variant in Variant}, indent=2))
 
 
 if __name__ == "__main__":

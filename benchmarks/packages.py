@@ -1,8 +1,8 @@
-"""Counts the packages that ape-dtn adds to a bare Ape.
+"""Count the packages that ape-dtn adds to a bare Ape.
 
-``python benchmarks/packages.py`` prints, as JSON, the packages that an installation of ape-dtn
-without extras brings beside itself, and that an installation of eth-ape does not. They are read
-from the metadata of what is installed here, for this Python and platform.
+``python benchmarks/packages.py`` prints, as JSON, the packages that ape-dtn without extras installs
+and eth-ape alone does not. They come from the metadata of the installed packages, for this Python
+and platform.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from packaging.utils import canonicalize_name
 
 
 def closure(requirement: str) -> set[str]:
-    """The names of all packages that an installation of a requirement brings, with its own."""
+    """The names of a package and all its dependencies, direct and indirect."""
     found: set[str] = set()
-    seen: set[tuple[str, str]] = set()  # a package, and one of its extras
-    waiting = [Requirement(requirement)]
-    while waiting:
-        wanted = waiting.pop()
+    seen: set[tuple[str, str]] = set()  # pairs of a package and an extra
+    queue = [Requirement(requirement)]
+    while queue:
+        wanted = queue.pop()
         name = canonicalize_name(wanted.name)
         found.add(name)
         for extra in {"", *wanted.extras}:
@@ -28,8 +28,8 @@ def closure(requirement: str) -> set[str]:
                 continue
             seen.add((name, extra))
             needs = [Requirement(line) for line in requires(name) or []]
-            waiting += [
-                each for each in needs if not each.marker or each.marker.evaluate({"extra": extra})
+            queue += [
+                need for need in needs if not need.marker or need.marker.evaluate({"extra": extra})
             ]
     return found
 
@@ -40,7 +40,7 @@ def added() -> list[str]:
 
 
 def main() -> None:
-    """Prints them."""
+    """Print the count and the names."""
     names = added()
     print(json.dumps({"count": len(names), "packages": names}, indent=2))
 

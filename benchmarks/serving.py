@@ -1,18 +1,18 @@
-"""Measures how many requests a node answers per second, by how it signs.
+"""Measure how many requests a node answers per second, by its way of signing.
 
 ``python benchmarks/serving.py`` prints, as JSON, for signing with coincurve, in pure Python, and in
 pure Python with the signer recovered from each signature, as Ape does it by itself:
 
 - the milliseconds of processor time that signing and serializing one transaction takes;
 - for both variants of the network, and for 1, 20 and 200 requests in flight, the answers per
-  second of a node process with the echo backend, and of the same transactions signed beforehand and
-  sent to the same chain, up to 64 in one HTTP request;
+  second of a node process with the echo backend, and, as an upper bound, of the same transactions
+  signed beforehand and sent to the same chain, up to 64 in one HTTP request;
 - on Linux, the milliseconds of processor time that the node took for each answer, without its
   start.
 
-Only the node signs in that way: what asks it is the same each time. Time counts from when the
-requests are on the chain until the last of them is completed. It needs Anvil on the PATH, and
-starts one of its own and a node in a process of its own.
+Only the node's way of signing differs between runs. Time counts from when the requests are on the
+chain until the last of them is completed. It needs Anvil on the PATH, and starts a private one and
+a node process.
 """
 
 from __future__ import annotations
@@ -56,23 +56,23 @@ from ape_dtn.chain import signers
 signers.serialize = lambda _, signed: bytes(signed.serialize_transaction())
 """
 
-# By their names: what eth-keys takes from ECC_BACKEND_CLASS, and what is run before all else.
+# For each way, the value of ECC_BACKEND_CLASS, which eth-keys reads, and code to run first.
 WAYS = {
     "coincurve": (COINCURVE, ""),
     "pure Python": (PURE_PYTHON, ""),
     "pure Python, recovering": (PURE_PYTHON, RECOVERING),
 }
 
-# How many requests are in flight, and how often that is measured.
+# Requests in flight: number of measurements.
 FLIGHTS = {1: 7, 20: 3, 200: 1}
 
-# What does not fit into one block can stay in Anvil's queue for ever.
-TOGETHER = 64
+# Transactions that do not fit into one block can stay in Anvil's queue for ever.
+PER_BLOCK = 64
 RESPONSE_GAS = 450_000
-LOOK = 0.01
-# For how many seconds the chain is left alone after it was asked.
-SETTLING = 0.5
-PATIENCE = 120
+# Seconds.
+POLL_INTERVAL = 0.01
+PAUSE_BEFORE_MEASURING = 0.5
+TIMEOUT = 120
 NODE = """
 import sys
 from ape import accounts, networks
@@ -83,7 +83,7 @@ with networks.parse_network_choice("ethereum:local:foundry"):
     DtnNode(DtnAi(sys.argv[1]), NODE, accounts.test_accounts[1]).serve()
 """
 
-# The first signature is left out: Ape recovers its signer.
+# The first signature is not measured: Ape recovers its signer.
 SIGNATURES = 200
 SIGNING = """
 import sys, time
@@ -117,9 +117,9 @@ def sign(way: str) -> float:
 
 
 def measure(way: str, variant: Variant, in_flight: int, times: int) -> dict[str, float]:
-    """Answers per second of the node and of the bare chain, in turn on a chain that is new.
+    """Answers per second of the node and of the bare chain, measured in turn on one new chain.
 
-    Anvil grows slower with all that it keeps.
+    A new chain for each call, since Anvil slows down with the length of its history.
     """
     from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -131,7 +131,7 @@ def measure(way: str, variant: Variant, in_flight: int, times: int) -> dict[str,
         fund(provider, owner, network.token, str(customer.address), 1_000_000_000)
         session = DtnSession.start("1000", customer, network.ai)
         node = stack.enter_context(_node(way, chain, network.ai.router))
-        # It has started when it has answered.
+        # The node has started once it answers.
         _until_completed(network.ai, _completed(network.ai), len(_asked(session, 1)))
         node.send_signal(signal.SIGSTOP)
         seconds: dict[str, list[float]] = {"node": [], "bare chain": []}
@@ -139,14 +139,14 @@ def measure(way: str, variant: Variant, in_flight: int, times: int) -> dict[str,
         for _ in range(times):
             seconds["bare chain"].append(_bare(session, network, worker, in_flight))
             seconds["node"].append(_by_node(session, node, in_flight))
-        found = {who: round(in_flight / median(each), 1) for who, each in seconds.items()}
+        found = {who: round(in_flight / median(values), 1) for who, values in seconds.items()}
         if used := _processor_seconds(node) - used_before:
             found["node's processor ms"] = round(1000 * used / (in_flight * times), 1)
         return found
 
 
 def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of processor time that a process has used so far; 0 where only Linux would say."""
+    """Seconds of processor time that a process has used so far; 0 on systems without /proc."""
     stat = Path(f"/proc/{process.pid}/stat")
     if not stat.exists():
         return 0
@@ -155,47 +155,49 @@ def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
 
 
 def _by_node(session: DtnSession, node: subprocess.Popen[bytes], how_many: int) -> float:
-    """Seconds that the node takes, which sleeps while it is asked."""
+    """Seconds that the node takes; it is stopped while the requests are sent."""
     before = _completed(session.ai)
     _asked(session, how_many)
-    time.sleep(SETTLING)
+    time.sleep(PAUSE_BEFORE_MEASURING)
     node.send_signal(signal.SIGCONT)
-    begun = time.monotonic()
+    started = time.monotonic()
     _until_completed(session.ai, before, how_many)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     node.send_signal(signal.SIGSTOP)
     return seconds
 
 
 def _bare(session: DtnSession, network: LocalNetwork, worker: AccountAPI, how_many: int) -> float:
-    """Seconds that the same transactions take which are signed already."""
+    """Seconds that the same responses take when they are already signed."""
     ai, before = session.ai, _completed(session.ai)
     raw = _signed(network, worker, _asked(session, how_many))
-    time.sleep(SETTLING)
-    begun = time.monotonic()
-    for start in range(0, how_many, TOGETHER):
-        sending = [("eth_sendRawTransaction", [each]) for each in raw[start : start + TOGETHER]]
+    time.sleep(PAUSE_BEFORE_MEASURING)
+    started = time.monotonic()
+    for start in range(0, how_many, PER_BLOCK):
+        sending = [
+            ("eth_sendRawTransaction", [signed]) for signed in raw[start : start + PER_BLOCK]
+        ]
         for answer in rpc.ask(ai.provider, sending):
             rpc.expect(answer)
         _until_completed(ai, before, start + len(sending))
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def _asked(session: DtnSession, how_many: int) -> list[DtnRequest]:
     sent = session.request_many([f"What is {place}?" for place in range(how_many)])
-    return [each for each in sent if isinstance(each, DtnRequest)]
+    return [request for request in sent if isinstance(request, DtnRequest)]
 
 
 def _signed(network: LocalNetwork, worker: AccountAPI, requests: list[DtnRequest]) -> list[str]:
-    """What the node would respond, signed by its worker."""
+    """The node's responses to these requests, signed by its worker."""
     ai, address = network.ai, str(worker.address)
     provider = ai.provider
-    ids = [id_of(each.id, "request") for each in requests]
+    ids = [id_of(request.id, "request") for request in requests]
     count = rpc.result(provider, "eth_getTransactionCount", [address, "latest"])
     raw = []
     for place, (request_id, record) in enumerate(zip(ids, read_records(ai, ids), strict=True)):
-        said = encode(["string"], [f"You asked: What is {place}?"])
-        result = Result(Status.SUCCESS, "", said)
+        answer = encode(["string"], [f"You asked: What is {place}?"])
+        result = Result(Status.SUCCESS, "", answer)
         response = responding(ai.router, network.node.id, request_id, record, result)
         unsigned = provider.network.ecosystem.create_transaction(
             type=2,
@@ -220,15 +222,15 @@ def _completed(ai: DtnAi) -> int:
 
 
 def _until_completed(ai: DtnAi, before: int, how_many: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while _completed(ai) < before + how_many:
-        assert time.monotonic() < deadline, "they are not answered"
-        time.sleep(LOOK)
+        assert time.monotonic() < deadline, "the node has not answered in time"
+        time.sleep(POLL_INTERVAL)
 
 
 @contextmanager
 def _node(way: str, chain: str, router: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A node that answers from a process of its own, until the context ends."""
+    """Run a node in another process until the context ends."""
     backend, before = WAYS[way]
     environment = {**os.environ, "APE_FOUNDRY_HOST": chain, "ECC_BACKEND_CLASS": backend}
     process = subprocess.Popen(
@@ -242,7 +244,7 @@ def _node(way: str, chain: str, router: str) -> Iterator[subprocess.Popen[bytes]
 
 
 def main() -> None:
-    """Prints the measurement."""
+    """Print the figures of each way of signing."""
     found = {
         way: {
             "signing ms": sign(way),

@@ -1,4 +1,4 @@
-"""What the documents name is there, and their commands are commands."""
+"""The documents name only files, tests and commands that exist."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ _SENDER_IS_OWNER = re.compile(
 )
 
 
-def ticked() -> list[tuple[str, str]]:
-    """What stands between backticks, by its page."""
-    return [(page.name, each) for page in PAGES for each in _TICKED.findall(page.read_text())]
+def code_spans() -> list[tuple[str, str]]:
+    """Page names and the code spans on them."""
+    return [(page.name, code) for page in PAGES for code in _TICKED.findall(page.read_text())]
 
 
 def commands() -> list[tuple[str, str]]:
     lines = [(page.name, line) for page in PAGES for line in page.read_text().splitlines()]
     shown = [(page, line[2:].split("#")[0]) for page, line in lines if line.startswith("$ ")]
-    inline = [(page, each) for page, each in ticked() if each.startswith("ape dtn ")]
+    inline = [(page, code) for page, code in code_spans() if code.startswith("ape dtn ")]
     return shown + inline
 
 
-def test_every_path_and_every_test_that_is_named_is_there() -> None:
+def test_named_paths_and_tests_exist() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
     named = [
-        (page, each)
-        for page, each in ticked()
-        if "/" in each and " " not in each and each.split("/")[0] in folders
+        (page, code)
+        for page, code in code_spans()
+        if "/" in code and " " not in code and code.split("/")[0] in folders
     ]
     assert len(named) > 80
 
-    for page, each in named:
-        path, _, test = each.partition("::")
+    for page, code in named:
+        path, _, test = code.partition("::")
         assert (ROOT / path).exists(), f"{page}: {path}"
         if test:
-            assert f"def {test}(" in (ROOT / path).read_text(), f"{page}: {each}"
+            assert f"def {test}(" in (ROOT / path).read_text(), f"{page}: {code}"
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_links_lead_to_files() -> None:
     for page in PAGES:
         for link in _LINK.findall(page.read_text()):
             assert "://" in link or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_each_of_the_fifteen_says_what_covers_it_and_what_remains() -> None:
+def test_each_threat_names_its_cover_its_tests_and_the_rest() -> None:
     sections = re.split(r"\n### (\d+)\. ", THREATS.split("\n## Beyond the fifteen")[0])[1:]
     numbers, texts = sections[::2], sections[1::2]
 
@@ -68,8 +68,8 @@ def test_each_of_the_fifteen_says_what_covers_it_and_what_remains() -> None:
         assert f"::test_line_{number}_" in text, f"no test of what the live network does: {number}"
 
 
-def test_every_power_of_an_owner_is_told() -> None:
-    told = (ROOT / "SECURITY.md").read_text()
+def test_every_power_of_an_owner_is_documented() -> None:
+    policy = (ROOT / "SECURITY.md").read_text()
     inherited = {"transferOwnership", "renounceOwnership", "upgradeToAndCall"}
     found = {
         name
@@ -81,11 +81,11 @@ def test_every_power_of_an_owner_is_told() -> None:
 
     assert {"setManagers", "setRegistrar", "registerNamespace"} <= found
     for name in found | inherited:
-        assert f"`{name}`" in told, name
+        assert f"`{name}`" in policy, name
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_is_one(page: str, line: str) -> None:
+def test_commands_and_their_options_exist(page: str, line: str) -> None:
     program, *words = shlex.split(line.replace("…", "word"))
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What is written is there whole, or what was there before."""
+"""write_whole replaces a file completely or leaves it unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ape_dtn.types.files import write_whole
 
 
-def test_of_many_who_write_at_once_one_is_there_whole(tmp_path: Path) -> None:
+def test_concurrent_writers_leave_one_complete_file(tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     written = [str(place) * 100_000 for place in range(8)]
 
@@ -24,7 +24,7 @@ def test_of_many_who_write_at_once_one_is_there_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_who_may_read_it_is_as_for_any_other_file(tmp_path: Path) -> None:
+def test_the_umask_applies(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_whole(tmp_path / "kept", b"all of it")
@@ -34,7 +34,7 @@ def test_who_may_read_it_is_as_for_any_other_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o640
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "kept"
     write_whole(path, "before")
 

@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""The README's code runs as it is printed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ape_dtn.devnet.anvil import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The README has the network in other terminals: here it is deployed, and its node serves, first.
-BEFOREHAND = """
+# The README runs the network in another terminal. Here, deploy it and start its node first.
+SETUP = """
 import threading
 from ape import accounts, networks
 from ape_dtn.deployment.assemble import deploy, fund
@@ -28,7 +28,7 @@ threading.Thread(target=network.node.serve, daemon=True).start()
 
 
 def block(heading: str, language: str) -> str:
-    """The first block of code under a heading."""
+    """The first code block under a heading."""
     section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
     assert found is not None
@@ -36,26 +36,26 @@ def block(heading: str, language: str) -> str:
 
 
 def run(*command: str, cwd: Path) -> str:
-    # An Anvil of its own, and not the one of these tests.
+    # Not the Anvil of this test run.
     env = {**os.environ, "APE_FOUNDRY_HOST": f"http://127.0.0.1:{free_port()}"}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_the_session_from_python(tmp_path: Path) -> None:
+def test_the_python_session(tmp_path: Path) -> None:
     script = tmp_path / "session.py"
-    script.write_text(BEFOREHAND + block("A session from Python", "python"))
+    script.write_text(SETUP + block("A session from Python", "python"))
 
-    told = run(sys.executable, str(script), cwd=tmp_path).splitlines()
-    logged = ("INFO", "ERROR")  # Anvil's coming and going, and the node whose chain is gone
-    answer, cost = (line for line in told if not line.startswith(logged))
+    lines = run(sys.executable, str(script), cwd=tmp_path).splitlines()
+    logged = ("INFO", "ERROR")  # Anvil starting and stopping, and the node losing its chain
+    answer, cost = (line for line in lines if not line.startswith(logged))
 
     assert answer == "You asked: What is two and two?"
     assert f"# {cost}" in block("A session from Python", "python")
 
 
-def test_the_test_of_what_uses_ai(tmp_path: Path) -> None:
+def test_the_example_test_passes(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_session.py").write_text(block("A test of what uses AI", "python"))
 

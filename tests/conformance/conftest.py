@@ -1,4 +1,4 @@
-"""What the conformance tests run against: both local variants, or the network of a file."""
+"""The networks under test: both local variants, or the one that ``--dtn-target`` describes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ape_dtn.types.amount import Amount, Token
 
 
 class Target(BaseModel):
-    """The file that ``--dtn-target`` names: a network that somebody else has deployed."""
+    """The content of the ``--dtn-target`` file: an existing network and the accounts to use."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,28 +27,28 @@ class Target(BaseModel):
     token: str
     """The fee token's address."""
     customer: str
-    """Alias of an account with tokens and coin."""
+    """Alias of an account with fee tokens and native currency."""
     stranger: str
-    """Alias of another account with coin."""
+    """Alias of another account with native currency."""
     node: str
     """Full name or id of a node that serves the model."""
     worker: str | None = None
-    """Alias of the node's worker; without it, the node has to answer by itself."""
+    """Alias of the node's worker; without it, the network's own node has to answer."""
     model: str = "model.system.openai-gpt-5-nano"
-    """The text model that is asked."""
+    """The text model to use."""
     deposit: str = "1.00"
-    """What each session is opened with."""
+    """The deposit of each session."""
     fee_per_byte: str = "0.00001"
-    """What is offered for each byte."""
+    """The fee per byte, of prompt and answer."""
     max_cost: str = "0.10"
-    """The most that one answer may cost."""
+    """The maximum cost of one request."""
     timeout: float = 60
     """Seconds to wait for an answer."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network under test, and those who use it."""
+    """A network under test and its accounts."""
 
     ai: DtnAi
     token: Token
@@ -70,11 +70,11 @@ class Subject:
     def start(self) -> DtnSession:
         return DtnSession.start(self.target.deposit, self.customer, self.ai, unsafe_two_step=True)
 
-    def let_the_node_answer(self) -> None:
+    def answer_pending(self) -> None:
         if self.node is not None:
             self.node.answer_pending()
 
-    def held_by(self, account: Any) -> Amount:
+    def token_balance(self, account: Any) -> Amount:
         from ape_dtn.chain import reads
         from ape_dtn.network.abi import ERC20
 
@@ -86,16 +86,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" in metafunc.fixturenames:
         file = metafunc.config.getoption("--dtn-target")
         subjects = [Path(file)] if file else list(Variant)
-        names = [each.stem if isinstance(each, Path) else each.value.lower() for each in subjects]
+        names = [
+            target.stem if isinstance(target, Path) else target.value.lower() for target in subjects
+        ]
         metafunc.parametrize("subject", subjects, ids=names, indirect=True)
-        if not file:
-            metafunc.fixturenames.insert(0, "local_networks")  # deployed before the first test
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deploy the local networks before the first test: Ape reverts what a test deploys."""
+    if not config.getoption("--dtn-target"):
+        for item in items:
+            if isinstance(item, pytest.Function) and "subject" in item.fixturenames:
+                item.fixturenames.insert(0, "local_networks")
 
 
 @pytest.fixture
 def subject(request: pytest.FixtureRequest) -> Subject:
     if isinstance(request.param, Path):
-        return _elsewhere(Target(**yaml.safe_load(request.param.read_text())))
+        return _existing_network(Target(**yaml.safe_load(request.param.read_text())))
     networks = request.getfixturevalue("local_networks")
     cast = request.getfixturevalue("cast")
     local = networks[request.param]
@@ -106,7 +115,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return Subject(local.ai, local.ai.token(), cast.customer, cast.stranger, local.node, target)
 
 
-def _elsewhere(target: Target) -> Subject:
+def _existing_network(target: Target) -> Subject:
     from ape.cli import AccountAliasPromptChoice
 
     def account(alias: str) -> Any:
@@ -117,14 +126,14 @@ def _elsewhere(target: Target) -> Subject:
 
     ai = DtnAi(target.router)
     token = ai.token()
-    assert token.address == target.token, "the router is paid in another token than the file says"
+    assert token.address == target.token, "the router's fee token is not the one in the file"
     node = DtnNode(ai, target.node, account(target.worker)) if target.worker else None
     return Subject(ai, token, account(target.customer), account(target.stranger), node, target)
 
 
 @pytest.fixture
 def sessions(subject: Subject) -> Iterator[Callable[[], DtnSession]]:
-    """Starts sessions, and closes at the end those that the test has left open."""
+    """Starts sessions; closes those that the test leaves open."""
     started: list[DtnSession] = []
 
     def start() -> DtnSession:

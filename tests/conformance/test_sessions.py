@@ -1,4 +1,4 @@
-"""A session, on any network: opened, read, spent, closed, to the unit."""
+"""Sessions on any network: opened, read, spent and closed, exact to the token unit."""
 
 from __future__ import annotations
 
@@ -24,46 +24,48 @@ Start = Callable[[], DtnSession]
 
 def test_a_session_holds_its_deposit(subject: Subject, sessions: Start) -> None:
     deposit = subject.token.amount(subject.target.deposit)
-    before = subject.held_by(subject.customer)
+    before = subject.token_balance(subject.customer)
 
     session = sessions()
 
     assert session.balance == deposit
     assert session.owner == subject.customer.address
     assert session.is_open
-    assert subject.held_by(subject.customer) == before - deposit
+    assert subject.token_balance(subject.customer) == before - deposit
 
 
 def test_a_session_is_loaded_and_listed(subject: Subject, sessions: Start) -> None:
     session = sessions()
 
     loaded = DtnSession.load(session.id, ai=subject.ai)
-    listed = {each.id: balance for each, balance in DtnSession.list(subject.customer, subject.ai)}
+    listed = {open_.id: balance for open_, balance in DtnSession.list(subject.customer, subject.ai)}
 
     assert loaded.balance == session.balance
     assert listed[session.id] == session.balance
 
 
 def test_closing_refunds_everything_to_the_owner(subject: Subject, sessions: Start) -> None:
-    before = subject.held_by(subject.customer)
+    before = subject.token_balance(subject.customer)
     session = sessions()
 
     refund = session.close()
 
     assert refund == subject.token.amount(subject.target.deposit)
-    assert subject.held_by(subject.customer) == before
+    assert subject.token_balance(subject.customer) == before
     assert not session.is_open
-    assert session.id not in [each.id for each, _ in DtnSession.list(subject.customer, subject.ai)]
+    assert session.id not in [
+        open_.id for open_, _ in DtnSession.list(subject.customer, subject.ai)
+    ]
 
 
 def test_an_answer_is_paid_to_the_unit(subject: Subject, sessions: Start) -> None:
-    before = subject.held_by(subject.customer)
+    before = subject.token_balance(subject.customer)
     session = sessions()
 
     request = session.request("What is two and two?", **subject.options)
-    # A node that answers by itself may have done so already.
+    # A running node may have answered already.
     assert request.status is Status.PENDING or subject.node is None
-    subject.let_the_node_answer()
+    subject.answer_pending()
     answer = request.wait(subject.target.timeout)
 
     cost = request.cost()
@@ -73,13 +75,13 @@ def test_an_answer_is_paid_to_the_unit(subject: Subject, sessions: Start) -> Non
     deposit = subject.token.amount(subject.target.deposit)
     assert session.balance == deposit - cost
     assert session.close() == deposit - cost
-    assert subject.held_by(subject.customer) == before - cost
+    assert subject.token_balance(subject.customer) == before - cost
 
 
 def test_a_request_is_loaded_by_its_id(subject: Subject, sessions: Start) -> None:
     session = sessions()
     request = session.request("Who goes there?", **subject.options)
-    subject.let_the_node_answer()
+    subject.answer_pending()
     answer = request.wait(subject.target.timeout)
 
     loaded = DtnRequest.load(request.id, subject.ai)
@@ -91,34 +93,34 @@ def test_a_request_is_loaded_by_its_id(subject: Subject, sessions: Start) -> Non
 
 def test_several_lines_are_one_prompt(subject: Subject, sessions: Start) -> None:
     request = sessions().request(["Count to three.", "In French."], **subject.options)
-    subject.let_the_node_answer()
+    subject.answer_pending()
 
     assert request.wait(subject.target.timeout).text
 
 
 def test_the_context_manager_closes_and_refunds(subject: Subject) -> None:
-    before = subject.held_by(subject.customer)
+    before = subject.token_balance(subject.customer)
 
     with subject.start() as session:
         assert session.is_open
 
     assert not session.is_open
-    assert subject.held_by(subject.customer) == before
+    assert subject.token_balance(subject.customer) == before
 
 
 def test_the_context_manager_refunds_when_the_body_raises(subject: Subject) -> None:
-    before = subject.held_by(subject.customer)
+    before = subject.token_balance(subject.customer)
 
     with pytest.raises(ZeroDivisionError), subject.start() as session:
         _ = 1 / 0
 
     assert not session.is_open
-    assert subject.held_by(subject.customer) == before
+    assert subject.token_balance(subject.customer) == before
 
 
 def test_without_a_node_the_request_is_pending(subject: Subject, sessions: Start) -> None:
     if subject.node is None:
-        pytest.skip("this network's node answers by itself")
+        pytest.skip("this network has a running node")
     request = sessions().request("Is anybody there?", **subject.options)
 
     with pytest.raises(RequestPending) as raised:
@@ -148,10 +150,10 @@ def test_a_stranger_cannot_close_or_spend(subject: Subject, sessions: Start) -> 
     assert session.balance == subject.token.amount(subject.target.deposit)
 
 
-def test_a_closed_session_is_closed_for_good(subject: Subject, sessions: Start) -> None:
+def test_a_closed_session_stays_closed(subject: Subject, sessions: Start) -> None:
     session = sessions()
     session.close()
-    held = subject.held_by(subject.customer)
+    held = subject.token_balance(subject.customer)
 
     for attempt in (
         session.close,
@@ -163,10 +165,10 @@ def test_a_closed_session_is_closed_for_good(subject: Subject, sessions: Start) 
             attempt()
         assert raised.value.session_id == session.id
 
-    assert subject.held_by(subject.customer) == held
+    assert subject.token_balance(subject.customer) == held
 
 
-def test_a_request_needs_its_worst_case(subject: Subject, sessions: Start) -> None:
+def test_a_request_needs_a_balance_of_its_max_cost(subject: Subject, sessions: Start) -> None:
     session = sessions()
     too_much = session.balance + subject.token.units(1)
 
@@ -183,7 +185,7 @@ def test_a_model_and_its_nodes_must_be_registered(subject: Subject, sessions: St
         session.request("Hello?", **{**subject.options, "nodes": ["node.nobody.nothing"]})
 
 
-def test_the_network_says_what_it_is_made_of(subject: Subject) -> None:
+def test_contracts_are_read_from_the_router(subject: Subject) -> None:
     contracts = subject.ai.contracts()
 
     assert contracts.fee_token == subject.token.address

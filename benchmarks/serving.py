@@ -38,7 +38,7 @@ from ape_dtn.chain import reads, rpc
 from ape_dtn.deployment.assemble import Variant, deploy, fund
 from ape_dtn.network.abi import Router
 from ape_dtn.network.requests import read_records
-from ape_dtn.node.answering import Result, responding
+from ape_dtn.node.answering import Result, response_transaction
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_int
 from benchmarks.chain import HIGH_GAS_PRICE, connected_to, own_anvil
@@ -198,7 +198,7 @@ def _signed(network: LocalNetwork, worker: AccountAPI, requests: list[DtnRequest
     for place, (request_id, record) in enumerate(zip(ids, read_records(ai, ids), strict=True)):
         answer = encode(["string"], [f"You asked: What is {place}?"])
         result = Result(Status.SUCCESS, "", answer)
-        response = responding(ai.router, network.node.id, request_id, record, result)
+        response = response_transaction(ai.router, network.node.id, request_id, record, result)
         unsigned = provider.network.ecosystem.create_transaction(
             type=2,
             chain_id=provider.chain_id,

@@ -82,11 +82,11 @@ def register(
     again. With --model it serves these models, and no others.
     """
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.node.registration import registering
+    from ape_dtn.node.registration import registration_steps
 
     ai = DtnAi(router)
     address = address_of(worker) if worker else str(account.address)
-    steps = registering(ai, account, name, address, models)
+    steps = registration_steps(ai, account, name, address, models)
     sent = _take(ai, account, steps, skip_confirmation)
     say(f"{name} is registered.")
     return {**_registered(ai, ai.node(name)), "transactions": sent}
@@ -117,7 +117,7 @@ def models(
       ape dtn node models node.alice.first --add model.system.openai-gpt-5 --account alice
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.node.registration import changing_models
+    from ape_dtn.node.registration import model_steps
 
     if exactly and (add or remove):
         raise click.UsageError("Either --set, or --add and --remove.")
@@ -125,7 +125,7 @@ def models(
     sent: list[str] = []
     if add or remove or exactly:
         account = account or choose_account("the account that owns the node")
-        steps = changing_models(ai, account, name, add, remove, exactly or None)
+        steps = model_steps(ai, account, name, add, remove, exactly or None)
         sent = _take(ai, account, steps, skip_confirmation)
     shown = _registered(ai, ai.node(name))
     for model in shown["models"]:
@@ -149,23 +149,23 @@ def status(
 ) -> dict[str, Any]:
     """Show a node: whose it is, what it serves, what waits for it, what it has earned."""
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.node.registration import changing_status
-    from ape_dtn.node.status import earned_by, native_currency_of, waiting_for
+    from ape_dtn.node.registration import status_steps
+    from ape_dtn.node.status import count_pending, native_balance, total_earned
 
     ai = DtnAi(router)
     sent: list[str] = []
     if active is not None:
         account = account or choose_account("the account that owns the node")
-        sent = _take(ai, account, changing_status(ai, account, name, active), skip_confirmation)
+        sent = _take(ai, account, status_steps(ai, account, name, active), skip_confirmation)
     found = ai.node(name)
     contracts = ai.contracts()
     token = ai.token(contracts)
-    earned = earned_by(ai, contracts, found.worker)
+    earned = total_earned(ai, contracts, found.worker)
     shown = {
         **_registered(ai, found),
-        "worker_coin": native_currency_of(ai, found.worker),
+        "worker_coin": native_balance(ai, found.worker),
         "trusted_until": {"0x" + each.hex(): until for each, until in found.namespaces.items()},
-        "pending": waiting_for(ai, name),
+        "pending": count_pending(ai, name),
         "earned": None if earned is None else token.units(earned).as_dict(),
     }
     _say_status(shown, None if earned is None else token.units(earned))
@@ -236,7 +236,7 @@ def serve(
     from ape_dtn.node.errors import NotTheWorker
     from ape_dtn.node.node import DtnNode
     from ape_dtn.node.queue import AcceptanceTerms
-    from ape_dtn.node.store import ledger_of
+    from ape_dtn.node.store import open_ledger
 
     json_lines()
     worker = worker or choose_account("the node's worker")
@@ -254,15 +254,15 @@ def serve(
             stack.enter_context(_backend(ai, found, backend)),
             stack.enter_context(_store(ai, ipfs_store)),
             terms=terms,
-            ledger=ledger_of(ai, found.id),
+            ledger=open_ledger(ai, found.id),
             at_once=at_once,
             timeout=timeout,
         )
         unlock(worker)
         if metrics is not None:
-            from ape_dtn.node.metrics import served
+            from ape_dtn.node.metrics import serve_metrics
 
-            port = stack.enter_context(served(serving, token.decimals, metrics))
+            port = stack.enter_context(serve_metrics(serving, token.decimals, metrics))
             click.echo(f"Metrics are at http://127.0.0.1:{port}/metrics", err=True)
         stack.enter_context(_telling(serving, token))
         stop = stack.enter_context(stopping())
@@ -304,9 +304,9 @@ def _telling(serving: DtnNode, token: Token) -> Iterator[None]:
     log.addHandler(details)
     try:
         if screen := terminal():
-            from ape_dtn.node.console import shown
+            from ape_dtn.node.console import show_console
 
-            with shown(serving, token, screen):
+            with show_console(serving, token, screen):
                 yield
         else:
             serving.listeners.append(_print)
@@ -327,9 +327,9 @@ def _backend(ai: DtnAi, served: Node, chosen: str | None) -> Iterator[Backend]:
     What is not there yet may come: that is told, and no reason not to serve.
     """
     from ape_dtn.node.backends import configured
-    from ape_dtn.node.queue import models_of
+    from ape_dtn.node.queue import read_models
 
-    models = models_of(ai, served.models, ai.contracts()).values()
+    models = read_models(ai, served.models, ai.contracts()).values()
     with configured.of(ai.config.backends, chosen) as backends:
         with working("Looking at the backends"):
             health_problems = backends.health_problems(model.name for model in models)
@@ -351,24 +351,24 @@ def _store(ai: DtnAi, chosen: str | None) -> Iterator[Store | None]:
 
 def _take(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> list[str]:
     """Sends what is missing, once it is confirmed; the hashes of what was sent."""
-    from ape_dtn.node.registration import take
+    from ape_dtn.node.registration import send_steps
 
     if not steps:
         say("Nothing has to be sent.")
         return []
     for step in steps:
-        say(f"  {step.what}")
+        say(f"  {step.description}")
     count = f"{len(steps)} transaction{'s' * (len(steps) > 1)}"
     confirm(f"Send {count} from {account.address}?", account, yes)
     with working("Sending"):
-        return [receipt.transaction for receipt in take(ai, account, steps)]
+        return [receipt.transaction for receipt in send_steps(ai, account, steps)]
 
 
 def _registered(ai: DtnAi, found: Node) -> dict[str, Any]:
     names = ai.names()
-    from ape_dtn.node.queue import models_of
+    from ape_dtn.node.queue import read_models
 
-    served = models_of(ai, found.models, ai.contracts())
+    served = read_models(ai, found.models, ai.contracts())
     return {
         "name": found.name,
         "id": "0x" + found.id.hex(),

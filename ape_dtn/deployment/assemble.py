@@ -18,7 +18,7 @@ from ape_dtn.client.ai import DtnAi
 from ape_dtn.network import deployments, reverts
 from ape_dtn.network.abi import ModelManager, Router
 from ape_dtn.node.node import DtnNode
-from ape_dtn.node.registration import registering, take
+from ape_dtn.node.registration import registration_steps, send_steps
 from ape_dtn.types.abi import Function
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import contract_call
@@ -105,7 +105,7 @@ def deploy(
     ai = DtnAi(router, provider)
     _register_models(ai, owner)
     say(f"Registering {NODE}")
-    take(ai, owner, registering(ai, owner, NODE, str(worker.address), NODE_MODELS))
+    send_steps(ai, owner, registration_steps(ai, owner, NODE, str(worker.address), NODE_MODELS))
     # Last: half a network is not to be found.
     deployment = deployments.Deployment(
         network_name(provider),

@@ -20,7 +20,7 @@ from ape_dtn.node.backends.configured import of as backends_of
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.errors import NoBackend
 from ape_dtn.node.node import DtnNode
-from ape_dtn.node.registration import registering, take
+from ape_dtn.node.registration import registration_steps, send_steps
 
 if TYPE_CHECKING:
     from ape_dtn.client.ai import DtnAi
@@ -156,8 +156,8 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
         token = network.fund(ai, cast, forked=bool(wish.fork))
         name = network.FORK_NODE if wish.fork else assemble.NODE
         models = tuple(model.name for model in ai.models() if _answers(backends, model))
-        steps = registering(ai, cast.owner, name, str(cast.worker.address), models)
-        take(ai, cast.owner, steps)
+        steps = registration_steps(ai, cast.owner, name, str(cast.worker.address), models)
+        send_steps(ai, cast.owner, steps)
         gateways = [store.gateway] if store and store.gateway else []
         ai = network.remember(ai, name, models, gateways)
         node = DtnNode(ai, name, cast.worker, lambda asked: backends(asked.model)(asked), store)

@@ -1,4 +1,4 @@
-"""From a request to a node's response: decoded, asked of a backend, encoded."""
+"""Decode a request, ask the backend, and encode the node's response."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Model
 
 
-# What the live node software says of a call that does not fit the model's API.
+# The live node software's message for a call that does not fit the model's API.
 NOT_PARSABLE = "P0011: Call not parsable"
 
 CANNOT_BE_SENT = "The answer cannot be sent"
-TOO_LONG = "The answer is too long for a transaction: ask for it over IPFS"
+TOO_LONG = "The answer is too long for a transaction: request it over IPFS"
 
-# The longest response, in bytes. No endpoint takes a transaction beyond 128 KiB (`txMaxSize` of
-# go-ethereum), and around the response there is a little more.
-LONGEST_RESPONSE = 2**17 - 2**10
+# go-ethereum accepts transactions of up to 128 KiB (`txMaxSize`), and a transaction is slightly
+# longer than the response in it.
+MAX_RESPONSE_BYTES = 2**17 - 2**10
 
-# The live node software cuts what it says of a failure.
-LONGEST_MESSAGE = 100
+# The live node software truncates failure messages to this length.
+MAX_MESSAGE_LENGTH = 100
 
-# The most that placeholders may make of a call, in bytes: a few thousand of them could stand for a
-# text of gigabytes.
-LONGEST_FILLING = 2**24
+# Upper bound for a prompt with its placeholders filled in, in bytes: a few thousand placeholders
+# could expand a small call to gigabytes.
+MAX_FILLED_BYTES = 2**24
 
 log = logging.getLogger("ape_dtn.node")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request as a backend gets it.
+    """A decoded request, as a backend receives it.
 
     Attributes:
         request_id: The request's id, as ``0x…``.
         model: The model's full name.
         types: The ABI types of the inputs, in the order of the model's API.
-        inputs: The inputs, decoded, with their placeholders filled in.
-        output: The ABI type of the answer that is wanted.
+        inputs: The decoded inputs, with their placeholders filled in.
+        output: The ABI type of the answer.
     """
 
     request_id: str
@@ -60,25 +60,25 @@ class Question:
 
     @property
     def text(self) -> str:
-        """All text among the inputs; its lines are joined by spaces."""
+        """All text among the inputs, joined by spaces."""
         return " ".join(texts_of(self.inputs))
 
 
-# Gives the answer, of the type that is wanted: text for `string`, bytes for `bytes`, and so on.
+# Returns the answer as the question's output type: text for `string`, bytes for `bytes`, and so on.
 Backend: TypeAlias = Callable[[Question], Any]
 
-# Keeps an answer's content on IPFS and returns its identifier.
+# Stores an answer's content on IPFS and returns its CID.
 Store: TypeAlias = Callable[[bytes], str]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a node responds with (``respondToRequest``).
+    """The content of a node's response (``respondToRequest``).
 
     Attributes:
         status: SUCCESS or FAILURE.
-        message: What is said of a failure.
-        response: The answer, ABI-encoded; for IPFS its identifier, ABI-encoded.
+        message: The reason of a failure.
+        response: The ABI-encoded answer, or its ABI-encoded CID when it is on IPFS.
     """
 
     status: Status
@@ -86,13 +86,13 @@ class Result:
     response: bytes
 
 
-def question_of(request_id: bytes, model: Model, record: Record) -> Question | None:
-    """What a request asks; None where its call does not fit the model's API."""
+def decode_question(request_id: bytes, model: Model, record: Record) -> Question | None:
+    """Decode a request's call; None if it does not fit the model's API."""
     from eth_abi.exceptions import DecodingError
 
     from ape_dtn.types.decoding import decode
 
-    if record.call.count(b"{") * len(record.extra_params) > LONGEST_FILLING:
+    if record.call.count(b"{") * len(record.extra_params) > MAX_FILLED_BYTES:
         return None
     try:
         types = tuple(model.api.inputs)
@@ -105,10 +105,10 @@ def question_of(request_id: bytes, model: Model, record: Record) -> Question | N
 def answer(
     request_id: bytes, model: Model, record: Record, backend: Backend, store: Store | None = None
 ) -> Result:
-    """What a node responds to a request with. Whatever a backend does, nothing is raised."""
+    """Ask the backend and encode its answer. Errors become a FAILURE; nothing is raised."""
     if record.call_type is CallType.IPFS and store is None:
         return failure("This node stores nothing on IPFS")
-    question = question_of(request_id, model, record)
+    question = decode_question(request_id, model, record)
     if question is None:
         return failure(NOT_PARSABLE)
     try:
@@ -122,17 +122,17 @@ def answer(
 
 
 def success(model: Model, record: Record, value: Any, store: Store | None) -> Result:
-    """A response with an answer, as the request wants it to travel.
+    """Encode an answer as the request wants it delivered: on chain, or over IPFS.
 
     Raises:
-        eth_abi.exceptions.EncodingError: The answer is not of the type that the model gives.
-        BackendFailed: It is too long to be sent.
+        eth_abi.exceptions.EncodingError: The answer is not of the model's output type.
+        BackendFailed: The answer is too long for a transaction.
     """
     from eth_abi import encode
 
     if record.call_type is CallType.DIRECT or store is None:
         response = encode([model.api.output], [value])
-        if len(response) > LONGEST_RESPONSE:
+        if len(response) > MAX_RESPONSE_BYTES:
             raise BackendFailed(TOO_LONG)
         return Result(Status.SUCCESS, "", response)
     cid = store(model.api.encode_content(value))
@@ -140,16 +140,16 @@ def success(model: Model, record: Record, value: Any, store: Store | None) -> Re
 
 
 def failure(message: str) -> Result:
-    """A response without an answer."""
-    # What Python makes of bytes that are no text, as in the name of a file, cannot be sent.
-    text = message[:LONGEST_MESSAGE].encode(errors="replace").decode()
+    """Build a FAILURE response, with the message truncated to 100 characters."""
+    # The message may hold surrogate escapes, as from a file name, which UTF-8 cannot encode.
+    text = message[:MAX_MESSAGE_LENGTH].encode(errors="replace").decode()
     return Result(Status.FAILURE, text, b"")
 
 
-def responding(
+def response_transaction(
     router: str, node_id: bytes, request_id: bytes, record: Record, result: Result
 ) -> Transaction:
-    """The transaction of a fair node: it states the sizes as they are, and lets callbacks run."""
+    """Build the response transaction: true sizes, and enough gas for the callback."""
     transaction = contract_call(
         router,
         Router.respond_to_request,
@@ -161,6 +161,6 @@ def responding(
         record.bytes_asked,
         len(result.response),
     )
-    # An estimate can leave the callback too little: the response goes through all the same.
-    # A call passes on 63 of 64 parts of the gas that is left.
+    # A gas estimate ignores callbacks that run out of gas, because the response succeeds anyway.
+    # A call forwards at most 63/64 of the remaining gas.
     return replace(transaction, extra_gas=record.callback_gas * 64 // 63)

@@ -1,4 +1,4 @@
-"""A node at work, drawn on a terminal."""
+"""A live view of a running node on the terminal: its counters and its latest events."""
 
 from __future__ import annotations
 
@@ -15,25 +15,20 @@ if TYPE_CHECKING:
     from ape_dtn.types.amount import Token
 
 
-LATEST = 10
-PER_SECOND = 4
+EVENTS_SHOWN = 10
+REFRESHES_PER_SECOND = 4
 
 
 class NodeConsole:
-    """The sums, and the latest events below them.
-
-    Args:
-        node: The node.
-        token: The fee token.
-    """
+    """A rich renderable of the counters, with the latest events below them."""
 
     def __init__(self, node: DtnNode, token: Token) -> None:
         self.node = node
         self.token = token
-        self._latest: deque[Event] = deque(maxlen=LATEST)
+        self._latest: deque[Event] = deque(maxlen=EVENTS_SHOWN)
 
     def listen(self, event: Event) -> None:
-        """Keeps an event among the latest."""
+        """Remember an event for the display."""
         self._latest.append(event)
 
     def __rich__(self) -> Any:
@@ -41,35 +36,35 @@ class NodeConsole:
         from rich.table import Table
         from rich.text import Text
 
-        tally = self.node.tally
-        earned = self.token.units(tally.earned)
-        sums = Table(title=self.node.name, title_justify="left")
-        shown = {
-            "answered": tally.answered,
-            "failed": tally.failed,
-            "in flight": tally.in_flight,
-            "waiting": tally.waiting,
-            "behind": f"{tally.seconds_behind:.0f} s",
+        counters = self.node.counters
+        earned = self.token.units(counters.earned)
+        table = Table(title=self.node.name, title_justify="left")
+        columns = {
+            "answered": counters.answered,
+            "failed": counters.failed,
+            "in flight": counters.in_flight,
+            "waiting": counters.waiting,
+            "behind": f"{counters.lag_seconds:.0f} s",
             "earned": earned,
-            "gas spent": f"{tally.gas_spent / 10**18:.9f}",
+            "gas spent": f"{counters.gas_spent / 10**18:.9f}",
         }
-        for name in shown:
-            sums.add_column(name, justify="right")
-        sums.add_row(*(str(value) for value in shown.values()))
+        for name in columns:
+            table.add_column(name, justify="right")
+        table.add_row(*(str(value) for value in columns.values()))
         lines = [
-            Text(f"{datetime.fromtimestamp(each.time):%H:%M:%S}  {each}", overflow="ellipsis")
-            for each in list(self._latest)
+            Text(f"{datetime.fromtimestamp(event.time):%H:%M:%S}  {event}", overflow="ellipsis")
+            for event in list(self._latest)
         ]
-        return Group(sums, *lines)
+        return Group(table, *lines)
 
 
 @contextmanager
-def shown(node: DtnNode, token: Token, file: IO[str]) -> Iterator[None]:
-    """Draws the node as long as the context lasts."""
+def show_console(node: DtnNode, token: Token, file: IO[str]) -> Iterator[None]:
+    """Draw the node on the terminal while the context is open."""
     from rich.console import Console
     from rich.live import Live
 
     view = NodeConsole(node, token)
     node.listeners.append(view.listen)
-    with Live(view, console=Console(file=file), refresh_per_second=PER_SECOND):
+    with Live(view, console=Console(file=file), refresh_per_second=REFRESHES_PER_SECOND):
         yield

@@ -1,4 +1,4 @@
-"""Errors of running a node."""
+"""Errors raised while running a node."""
 
 from __future__ import annotations
 
@@ -6,47 +6,52 @@ from ape_dtn.types.errors import REFUSED, BadInput, DtnError
 
 
 class InvalidBackend(BadInput):
-    """A node's backend cannot be used as it is configured. ``backend`` is what it is for."""
+    """The configuration of a node's backend is invalid.
+
+    Attributes:
+        backend: The model that the backend is for; ``*`` for all models.
+        reason: What is wrong.
+    """
 
     backend: str
     reason: str
 
     def __init__(self, backend: str, reason: str) -> None:
         super().__init__(
-            f"The backend for '{backend}' cannot be used: {reason}.", backend=backend, reason=reason
+            f"Invalid backend for '{backend}': {reason}.", backend=backend, reason=reason
         )
-        self.hint = "Look at --backend, or at `dtn: backends:` in ape-config.yaml."
+        self.hint = "Correct `dtn: backends:` in ape-config.yaml, or the backend that you passed."
 
 
 class NoBackend(BadInput):
-    """A node serves a model, and nothing is configured that answers for it."""
+    """No backend is configured for a model that the node serves."""
 
     model: str
 
     def __init__(self, model: str) -> None:
         super().__init__(f"No backend is configured for model {model}.", model=model)
         self.hint = (
-            'Name one under `dtn: backends:` in ape-config.yaml, "*" for all models, or pass '
-            "--backend."
+            "Add the model, or `*` for all models, to `dtn: backends:` in ape-config.yaml, or pass "
+            "a backend."
         )
 
 
 class LedgerUnusable(DtnError):
-    """The file in which a node keeps what it has answered cannot be read or written."""
+    """The node's ledger, the file of its claims and answers, cannot be read or written."""
 
     exit_code = REFUSED
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"The node's ledger {path} cannot be used: {reason}.", path=path)
+        super().__init__(f"Cannot read or write the node's ledger {path}: {reason}.", path=path)
         self.hint = (
-            "Where the disk is well and has room, remove it: what is open on the chain is then "
-            "found, and answered, anew."
+            "Check that the disk is writable and has space. If it is, delete the file: the node "
+            "then finds its open requests on the chain, and asks its backend for them again."
         )
 
 
 class NotTheWorker(BadInput):
-    """An account that is not the worker of a node, whose responses the contracts would refuse."""
+    """An account that is not the node's worker: the contracts would reject its responses."""
 
     def __init__(self, node: str, worker: str, account: str) -> None:
-        super().__init__(f"The worker of {node} is {worker}, and not {account}.", worker=worker)
-        self.hint = "Name the account with --worker."
+        super().__init__(f"The worker of {node} is {worker}, not {account}.", worker=worker)
+        self.hint = "Pass the account that the node was registered with as its worker."

@@ -1,4 +1,4 @@
-"""What a node tells of its work: events, one after another, and the sums of them."""
+"""The events that a running node reports, and the counters kept from them."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from typing import Any, TypeAlias
 log = logging.getLogger("ape_dtn.node")
 
 
-class Kind(Enum):
-    """What has happened."""
+class EventKind(Enum):
+    """The kind of an event. The values are part of the command line's JSON output."""
 
     STARTED = "started"
-    """It serves, and knows what has been asked so far."""
+    """The node is serving."""
     TAKEN = "taken"
-    """A request was taken, and its backend is asked."""
+    """A request was claimed and passed to its backend."""
     ANSWERED = "answered"
-    """A success is on the chain."""
+    """A SUCCESS response was mined."""
     FAILED = "failed"
-    """A failure is on the chain."""
+    """A FAILURE response was mined."""
     REFUSED = "refused"
-    """The contracts take no response to a request, or not from this node."""
+    """The contracts reject any response to a request, or any from this node."""
     RETRIED = "retried"
-    """A backend, the chain or the account's coin is waited for."""
+    """A backend or the chain is unavailable, or the worker cannot pay for gas; retrying."""
     RECOVERED = "recovered"
-    """What was waited for is there again."""
+    """The cause of earlier retries is gone."""
     REORGANISED = "reorganised"
-    """The chain has lost blocks; what was answered in them is answered again."""
+    """The chain dropped blocks; responses in them are sent again."""
     STOPPED = "stopped"
-    """It serves no more."""
+    """The node has stopped serving."""
 
 
 _LEVELS = {
-    Kind.FAILED: logging.WARNING,
-    Kind.REFUSED: logging.WARNING,
-    Kind.RETRIED: logging.WARNING,
-    Kind.REORGANISED: logging.WARNING,
+    EventKind.FAILED: logging.WARNING,
+    EventKind.REFUSED: logging.WARNING,
+    EventKind.RETRIED: logging.WARNING,
+    EventKind.REORGANISED: logging.WARNING,
 }
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that has happened.
+    """An event in the life of a running node.
 
     Attributes:
-        kind: What it is.
-        fields: What is to be known of it, as plain data.
-        time: When, in seconds since 1970.
+        kind: The kind of event.
+        fields: Its details, as plain data.
+        time: Unix time in seconds.
     """
 
-    kind: Kind
+    kind: EventKind
     fields: Mapping[str, Any]
     time: float = field(default_factory=time.time)
 
     def __str__(self) -> str:
-        return " ".join([self.kind.value, *(f"{name}={_text(each)}" for name, each in self)])
+        return " ".join([self.kind.value, *(f"{name}={_text(value)}" for name, value in self)])
 
     def __iter__(self) -> Any:
         return iter(self.fields.items())
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as plain data."""
+        """The event as plain data, for JSON."""
         return {"event": self.kind.value, "time": round(self.time, 3), **self.fields}
 
 
@@ -73,17 +73,17 @@ Listener: TypeAlias = Callable[[Event], None]
 
 @dataclass
 class Counters:
-    """The sums of what a node has done since it was started.
+    """Counters of a node since it was started.
 
     Attributes:
-        answered: Successes that are on the chain.
-        failed: Failures that are on the chain.
-        refused: Requests that the contracts took no response to.
-        earned: What it was paid, in units of the fee token.
-        gas_spent: What its responses have cost, in wei.
-        in_flight: Requests that are taken and not responded to.
-        waiting: Requests that are found and not taken.
-        found: When each request that is not responded to was found, by the machine's own clock.
+        answered: SUCCESS responses mined.
+        failed: FAILURE responses mined.
+        refused: Requests to which the contracts rejected a response.
+        earned: Fees paid by sessions, in units of the fee token.
+        gas_spent: Gas cost of responses, in wei.
+        in_flight: Requests claimed and not yet responded to.
+        waiting: Requests found and not claimed.
+        first_seen: When each unanswered request was found, on the monotonic clock.
     """
 
     answered: int = 0
@@ -93,22 +93,22 @@ class Counters:
     gas_spent: int = 0
     in_flight: int = 0
     waiting: int = 0
-    found: dict[bytes, float] = field(default_factory=dict)
+    first_seen: dict[bytes, float] = field(default_factory=dict)
 
     @property
-    def behind(self) -> int:
-        """How many requests are found and not responded to."""
+    def lag(self) -> int:
+        """Number of requests found and not yet responded to."""
         return self.in_flight + self.waiting
 
     @property
-    def seconds_behind(self) -> float:
-        """For how long the oldest of them has been known."""
+    def lag_seconds(self) -> float:
+        """Age of the oldest unanswered request, in seconds."""
         now = time.monotonic()
-        return now - min(list(self.found.values()), default=now)
+        return now - min(list(self.first_seen.values()), default=now)
 
 
 def to_log(event: Event) -> None:
-    """Logs an event, with its fields beside the text for whoever wants them apart."""
+    """Log an event, with its fields as ``extra`` for structured logging."""
     log.log(
         _LEVELS.get(event.kind, logging.INFO),
         "%s",

@@ -1,4 +1,4 @@
-"""A node's sums in Prometheus' format, served on this machine alone."""
+"""A node's counters in Prometheus' format, served on the loopback address only."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
-class Sums:
-    """What Prometheus collects, read from the tally when it asks.
+class NodeCollector:
+    """A Prometheus collector that reads the node's counters on every scrape.
 
     Args:
         node: The node.
-        decimals: Of the fee token.
+        decimals: Decimals of the fee token.
     """
 
     def __init__(self, node: DtnNode, decimals: int) -> None:
@@ -29,51 +29,54 @@ class Sums:
         self.decimals = decimals
 
     def collect(self) -> Iterator[Any]:
-        """The metrics as they are now."""
+        """Yield the current metrics."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        tally = self.node.tally
-        # Prometheus knows no exact numbers: the bill is on the chain.
-        earned = float(Decimal(tally.earned).scaleb(-self.decimals))
+        counters = self.node.counters
+        # Prometheus only has floating-point numbers; exact amounts are on the chain.
+        earned = float(Decimal(counters.earned).scaleb(-self.decimals))
         for name, text, value in (
-            ("answered", "Successes on the chain", tally.answered),
-            ("failed", "Failures on the chain", tally.failed),
-            ("refused", "Requests that the contracts took no response to", tally.refused),
-            ("earned_tokens", "Paid by sessions, in the fee token", earned),
-            ("gas_spent_wei", "Spent on responses, in wei", tally.gas_spent),
+            ("answered", "SUCCESS responses mined", counters.answered),
+            ("failed", "FAILURE responses mined", counters.failed),
+            ("refused", "Requests to which the contracts rejected a response", counters.refused),
+            ("earned_tokens", "Fees paid by sessions, in the fee token", earned),
+            ("gas_spent_wei", "Gas cost of responses, in wei", counters.gas_spent),
         ):
             yield CounterMetricFamily(f"dtn_node_{name}", text, value=value)
         for name, text, value in (
-            ("in_flight", "Requests that are taken and not responded to", tally.in_flight),
-            ("lag_requests", "Requests that are found and not responded to", tally.behind),
-            ("lag_seconds", "How long the oldest of them is known", tally.seconds_behind),
+            ("in_flight", "Requests claimed and not yet responded to", counters.in_flight),
+            ("lag_requests", "Requests found and not yet responded to", counters.lag),
+            ("lag_seconds", "Age of the oldest unanswered request", counters.lag_seconds),
         ):
             yield GaugeMetricFamily(f"dtn_node_{name}", text, value=value)
 
 
 @contextmanager
-def served(node: DtnNode, decimals: int, port: int) -> Iterator[int]:
-    """Serves ``http://127.0.0.1:<port>/metrics`` as long as the context lasts.
+def serve_metrics(node: DtnNode, decimals: int, port: int) -> Iterator[int]:
+    """Serve ``http://127.0.0.1:<port>/metrics`` while the context is open.
 
     Args:
         node: The node.
-        decimals: Of the fee token.
-        port: The port; 0 for any that is free. It is given back.
+        decimals: Decimals of the fee token.
+        port: The port; 0 for any free port.
+
+    Yields:
+        The port in use.
 
     Raises:
-        MissingExtra: The client of Prometheus is not installed.
-        InvalidOption: Something else listens there.
+        MissingExtra: ``prometheus_client`` is not installed.
+        InvalidOption: The port cannot be bound.
     """
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError as err:
         raise MissingExtra("node", "--metrics") from err
     registry = CollectorRegistry()
-    registry.register(Sums(node, decimals))
+    registry.register(NodeCollector(node, decimals))
     try:
         server, thread = start_http_server(port, HOST, registry)
     except OSError as err:
-        raise InvalidOption("metrics", f"port {port} cannot be used: {err.strerror}") from err
+        raise InvalidOption("metrics", f"cannot listen on port {port}: {err.strerror}") from err
     try:
         yield server.server_port
     finally:

@@ -1,8 +1,4 @@
-"""A node: reads what is asked, answers it, is paid.
-
-Each step is here once: to look, to take, to answer, to send. They are taken one after another by
-:meth:`DtnNode.answer_pending`, and many at a time by :meth:`DtnNode.serve`.
-"""
+"""A node: finds requests on the chain, answers them, and is paid."""
 
 from __future__ import annotations
 
@@ -21,61 +17,61 @@ if TYPE_CHECKING:
 class DtnNode(Responder):
     """A node that answers from its worker's account.
 
-    It answers the requests that trust it, name a model that it serves and keep to its terms.
+    It answers requests that trust the node, name a model it serves, and meet its terms.
 
     Args:
         ai: The network.
         name: The node's full name.
         worker: The account that the node was registered with.
-        backend: What gives the answers.
-        store: Stores an answer's content on IPFS and returns its identifier; without it, requests
-            to be answered over IPFS fail.
-        terms: What it takes.
-        ledger: What is kept of its work; by default in memory, as long as this object is there. See
-            :func:`ape_dtn.node.store.ledger_of`.
-        at_once: How many answers :meth:`serve` has a backend asked for at a time.
-        timeout: For how many seconds :meth:`serve` waits for one.
-        listeners: Told all that happens, besides the log ``ape_dtn.node``.
+        backend: Produces the answers.
+        store: Stores an answer's content on IPFS and returns its CID; without one, requests for
+            answers over IPFS fail.
+        terms: The requests that it accepts.
+        ledger: Where claims and answers are recorded; by default in memory, for the lifetime of
+            this object. See :func:`ape_dtn.node.store.open_ledger`.
+        at_once: How many questions :meth:`serve` passes to the backend concurrently.
+        timeout: Seconds that :meth:`serve` waits for an answer.
+        listeners: Called with every event, in addition to the log ``ape_dtn.node``.
 
     Attributes:
-        tally: The sums of what it has done.
+        counters: Totals since the node was created.
     """
 
     def answer_pending(self) -> list[str]:
-        """Answers what has been asked since the last time, and waits until that is mined.
+        """Answer every request asked since the last call, one after another, and wait until mined.
 
         Returns:
-            Ids of the requests that were answered.
+            Ids of the answered requests.
 
         Raises:
-            DtnError: The chain cannot be read, or nothing can be sent.
+            DtnError: The chain cannot be read, or no response can be sent.
         """
         answered: list[str] = []
 
-        def told(each: PendingResponse, outcome: Receipt | DtnError) -> None:
-            if self.came_of(each, outcome):
-                answered.append(as_hex(each.task.request_id))
+        def on_result(response: PendingResponse, outcome: Receipt | DtnError) -> None:
+            if self.record_outcome(response, outcome):
+                answered.append(as_hex(response.task.request_id))
 
         while True:
-            self.look()
-            taken = self.take(len(self.work.open))
-            ready = [self._kept_or_asked(task, kept) for task, kept in taken.items()]
-            left = self.send(ready, told)
-            self._in_hand.clear()  # what is left is still open
-            if left and len(left) == len(ready) and left[0].trouble:
-                raise left[0].trouble
-            if left or not self.work.has_more:
+            self.scan()
+            taken = self.claim(len(self.queue.open))
+            ready = [self._stored_or_produced(task, kept) for task, kept in taken.items()]
+            left = self.send(ready, on_result)
+            self._claimed.clear()  # what is left is still open
+            if left and len(left) == len(ready) and left[0].error:
+                raise left[0].error
+            if left or not self.queue.has_more:
                 return answered
 
     def serve(self, stop: Callable[[], bool] = lambda: False, poll: float | None = None) -> None:
-        """Answers what is asked until told to stop, or interrupted.
+        """Answer requests until ``stop`` returns true or the program is interrupted.
 
-        What is being sent then is finished. Nothing that befalls a request, a backend or the
-        connection ends it.
+        Responses being sent are finished first. Failing requests, backends and connections are
+        reported as events and do not end the loop.
 
         Args:
-            stop: Asked again and again.
-            poll: Seconds between looks at the chain; by default by the time between its blocks.
+            stop: Polled; return true to stop.
+            poll: Seconds between scans of the chain; by default derived from its block time.
         """
         from ape_dtn.node.runner import Runner
 

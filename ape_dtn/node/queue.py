@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 # How many requests are read at a time, and known without being taken.
-PAGE = 500
+PAGE_SIZE = 500
 
 # For how many seconds, by the chain's time, a response is watched: reorganisations are not deeper.
-SETTLED = 60
+WATCH_SECONDS = 60
 
 # The most gas that a callback may want. Whoever asks pays a wei for a unit of it, if anything, and
 # the node pays its price.
-MOST_CALLBACK_GAS = 5_000_000
+MAX_CALLBACK_GAS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,18 @@ class AcceptanceTerms:
     Attributes:
         minimum_fee: What has to be offered for each byte, asked and answered, in units of the fee
             token. The most that a response may cost has to pay for the bytes asked.
-        most_callback_gas: The most gas that a callback may want.
+        max_callback_gas: The most gas that a callback may want.
     """
 
     minimum_fee: int = 0
-    most_callback_gas: int = MOST_CALLBACK_GAS
+    max_callback_gas: int = MAX_CALLBACK_GAS
 
-    def take(self, record: Record) -> bool:
+    def accepts(self, record: Record) -> bool:
         """Whether a request offers enough, and wants no more than is given."""
         offered = min(record.fee_per_byte_asked, record.fee_per_byte_answered)
         pays = offered >= self.minimum_fee
         pays &= record.max_cost >= self.minimum_fee * record.bytes_asked
-        return pays and record.callback_gas <= self.most_callback_gas
+        return pays and record.callback_gas <= self.max_callback_gas
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Task:
     model: Model
 
     @cached_property
-    def asked(self) -> bytes:
+    def fingerprint(self) -> bytes:
         """What is asked, in short: an id alone can come to stand for another question.
 
         On the live variant it counts nothing, and a reorganisation can give it away again.
@@ -148,11 +148,11 @@ class RequestQueue:
         self._head: _Head | None = None
         # The latest response that was mined since the head was looked at. Those before it are not
         # lost where it is there: their nonces are lower.
-        self._unseen: str | None = None
+        self._last_transaction: str | None = None
         self._total = 0
         # When it is to be looked again at what the node is registered with, where nothing is asked.
-        self._check_at = time.monotonic() + POLICY.node_registration_check
-        self._begin(ledger.cursor())
+        self._next_registration_read = time.monotonic() + POLICY.node_registration_check
+        self._restart_at(ledger.cursor())
 
     @property
     def block(self) -> int:
@@ -167,9 +167,9 @@ class RequestQueue:
     @property
     def has_more(self) -> bool:
         """Whether there are requests that have not been read yet."""
-        return self._cursor.place + len(self._since) < self._total
+        return self._cursor.position + len(self._read_ids) < self._total
 
-    def look(self) -> bool:
+    def scan(self) -> bool:
         """Reads what has been asked since the last time, in pages.
 
         Returns:
@@ -180,18 +180,18 @@ class RequestQueue:
                 then counts.
         """
         before = self._head
-        head, is_lost = self._look_at_head()
-        if is_lost:
-            self._begin(self._known_cursor())
-        if not self.has_more and time.monotonic() >= self._check_at:
-            self._checked()
-        while self.has_more and len(self.open) < PAGE:
+        head, is_reorganised = self._read_head()
+        if is_reorganised:
+            self._restart_at(self._valid_cursor())
+        if not self.has_more and time.monotonic() >= self._next_registration_read:
+            self._refresh_registration()
+        while self.has_more and len(self.open) < PAGE_SIZE:
             self._read_page()
         self._head = head
-        self._settle()
-        return is_lost and before is not None
+        self._advance_cursor()
+        return is_reorganised and before is not None
 
-    def finished(self, request_id: bytes, when: int, transaction: str | None = None) -> None:
+    def mark_responded(self, request_id: bytes, when: int, transaction: str | None = None) -> None:
         """Notes that a request was responded to.
 
         Args:
@@ -200,29 +200,29 @@ class RequestQueue:
             transaction: The response, where it is this process's own. Of several, the one with the
                 highest nonce comes last.
         """
-        self._unseen = transaction or self._unseen
+        self._last_transaction = transaction or self._last_transaction
         self.open.pop(request_id, None)
-        if request_id in self._standing:
-            self._standing[request_id] = when
+        if request_id in self._unsettled:
+            self._unsettled[request_id] = when
 
     def drop_answered(self) -> None:
         """Notes which of the open requests others have responded to, as the chain has it now."""
         ids = list(self.open)
         for request_id, record in zip(ids, read_records(self.ai, ids), strict=True):
             if record.status is not Status.PENDING:
-                self.finished(request_id, record.answered_at)
+                self.mark_responded(request_id, record.answered_at)
 
-    def give_up(self, request_id: bytes) -> None:
+    def abandon(self, request_id: bytes) -> None:
         """Notes that a request is not to be answered by this node, as it is registered now."""
         self.open.pop(request_id, None)
-        self._standing.pop(request_id, None)
-        self._check_at = 0.0  # perhaps since it is not active any more
+        self._unsettled.pop(request_id, None)
+        self._next_registration_read = 0.0  # perhaps since it is not active any more
 
     def forget(self) -> None:
         """Reads everything again the next time."""
         self.ledger.clear()
         self._head, self._total = None, 0
-        self._begin(Cursor())
+        self._restart_at(Cursor())
 
     def registration(self) -> Registration:
         """What the node is registered with now.
@@ -236,111 +236,115 @@ class RequestQueue:
         if node is None:
             raise NodeNotFound(self.name)
         self.session_manager = contracts.session_manager
-        models = models_of(self.ai, node.models, contracts, self._models)
+        models = read_models(self.ai, node.models, contracts, self._models)
         self._models |= models
         return Registration(node, models, contracts)
 
-    def mark(self, registration: Registration) -> bytes:
+    def terms_fingerprint(self, registration: Registration) -> bytes:
         """What the node takes now, in short."""
         ids = [*sorted(registration.models), b"", *sorted(registration.node.namespaces)]
         terms = (self.terms, registration.node.is_active)
         return sha256(repr(terms).encode() + b"".join(ids)).digest()
 
-    def _begin(self, cursor: Cursor) -> None:
+    def _restart_at(self, cursor: Cursor) -> None:
         self._cursor = cursor
         # The ids that were read from there on, and which of them are not settled: open ones, and
         # those that were responded to lately, with the time of that.
-        self._since: list[bytes] = []
-        self._standing: dict[bytes, int | None] = {}
+        self._read_ids: list[bytes] = []
+        self._unsettled: dict[bytes, int | None] = {}
         self.open.clear()
 
-    def _look_at_head(self) -> tuple[_Head, bool]:
+    def _read_head(self) -> tuple[_Head, bool]:
         """The chain's latest block, and whether what was known before is not there any more."""
-        place = self._cursor.place + len(self._since)
+        place = self._cursor.position + len(self._read_ids)
         length = Call(self.ai.router, Router.get_pending_requests_length, contract="router")
         questions = [("eth_getBlockByNumber", ["latest", False]), length.request]
         if self._head:
             questions.append(("eth_getBlockByNumber", [hex(self._head.number), False]))
-        if self._head and self._unseen:
-            questions.append(("eth_getTransactionReceipt", [self._unseen]))
+        if self._head and self._last_transaction:
+            questions.append(("eth_getTransactionReceipt", [self._last_transaction]))
         latest, count, *seen = rpc.ask(self.ai.provider, questions)
         head = _to_head(rpc.expect(latest))
         (total,) = reads.decode_all([length], [count], reverts.NO_CONTEXT)
         if isinstance(total, DtnError):
             raise total
         self._total = total
-        is_lost = total < place
+        is_reorganised = total < place
         if self._head:
-            is_lost |= not _is_there(self._head, seen[0]) or None in seen
-        self._unseen = None
+            is_reorganised |= not _is_canonical(self._head, seen[0]) or None in seen
+        self._last_transaction = None
         if self._head is None and place:  # saved by another process
-            is_lost = self._known_cursor() != self._cursor
-        return head, is_lost
+            is_reorganised = self._valid_cursor() != self._cursor
+        return head, is_reorganised
 
-    def _known_cursor(self) -> Cursor:
+    def _valid_cursor(self) -> Cursor:
         """The saved cursor, where the list is still the one that it was saved for."""
         cursor = self._cursor
-        if cursor.place == 0 or cursor.place > self._total:
+        if cursor.position == 0 or cursor.position > self._total:
             return Cursor()
-        before = self._ids(cursor.place - 1, cursor.place)
-        is_same = before == [cursor.before] and cursor.terms == self.mark(self.registration())
+        before = self._ids(cursor.position - 1, cursor.position)
+        is_same = before == [cursor.before] and cursor.terms == self.terms_fingerprint(
+            self.registration()
+        )
         return cursor if is_same else Cursor()
 
     def _ids(self, start: int, end: int) -> list[bytes]:
         page = Call(self.ai.router, Router.get_pending_requests, (start, end), contract="router")
         return list(self.ai.read_one(page))
 
-    def _checked(self) -> Registration:
+    def _refresh_registration(self) -> Registration:
         """What the node takes now. Where that has changed, what was passed over may be open."""
         registration = self.registration()
-        mark = self.mark(registration)
+        mark = self.terms_fingerprint(registration)
         if self._cursor.terms != mark:
-            self._begin(Cursor(terms=mark))
-        self._check_at = time.monotonic() + POLICY.node_registration_check
+            self._restart_at(Cursor(terms=mark))
+        self._next_registration_read = time.monotonic() + POLICY.node_registration_check
         return registration
 
     def _read_page(self) -> None:
-        registration = self._checked()
-        start = self._cursor.place + len(self._since)
-        ids = self._ids(start, min(start + PAGE, self._total))
+        registration = self._refresh_registration()
+        start = self._cursor.position + len(self._read_ids)
+        ids = self._ids(start, min(start + PAGE_SIZE, self._total))
         # On the live variant one id can be there twice.
-        unknown = [each for each in dict.fromkeys(ids) if each not in self._standing]
+        unknown = [each for each in dict.fromkeys(ids) if each not in self._unsettled]
         records = read_records(self.ai, unknown)
         for request_id, record in zip(unknown, records, strict=True):
-            if not registration.may_answer(record) or not self.terms.take(record):
+            if not registration.may_answer(record) or not self.terms.accepts(record):
                 continue
             if record.status is Status.PENDING:
                 model = registration.models[record.model_id]
                 self.open[request_id] = Task(request_id, record, model)
-                self._standing[request_id] = None
+                self._unsettled[request_id] = None
             else:
-                self._standing[request_id] = record.answered_at
-        self._since += ids
+                self._unsettled[request_id] = record.answered_at
+        self._read_ids += ids
 
-    def _settle(self) -> None:
+    def _advance_cursor(self) -> None:
         """Moves the cursor to the first request that is open, or was so lately, and saves it."""
         settled = [
             each
-            for each, when in self._standing.items()
-            if when is not None and self.time - when >= SETTLED
+            for each, when in self._unsettled.items()
+            if when is not None and self.time - when >= WATCH_SECONDS
         ]
         for each in settled:
-            del self._standing[each]
-        passed = len(self._since)
-        for place, each in enumerate(self._since):
-            if each in self._standing:
+            del self._unsettled[each]
+        passed = len(self._read_ids)
+        for place, each in enumerate(self._read_ids):
+            if each in self._unsettled:
                 passed = place
                 break
         if settled:
             self.ledger.remove(settled)
         if passed:
-            before = self._since[passed - 1]
-            del self._since[:passed]
-            self._cursor = replace(self._cursor, place=self._cursor.place + passed, before=before)
-            self.ledger.save(self._cursor)
+            before = self._read_ids[passed - 1]
+            del self._read_ids[:passed]
+            self._cursor = replace(
+                self._cursor, position=self._cursor.position + passed, before=before
+            )
+            self.ledger.save_cursor(self._cursor)
 
 
-def models_of(
+def read_models(
     ai: Network,
     ids: tuple[bytes, ...],
     contracts: Contracts,
@@ -357,13 +361,13 @@ def models_of(
         config, api = next(answers), next(answers)
         name = names.of(each)
         if name == as_hex(each):
-            name = _spelled(config, name)
+            name = _full_name(config, name)
         if model := to_model(name, config, api):
             found[each] = model
     return found
 
 
-def _spelled(config: tuple[Any, ...], otherwise: str) -> str:
+def _full_name(config: tuple[Any, ...], otherwise: str) -> str:
     """A model's full name, where its own name tells it: the chain keeps only the namespace's id."""
     _, model_id, _, name = config
     for full in (name, f"model.system.{name}"):
@@ -377,6 +381,6 @@ def _to_head(block: Any) -> _Head:
     return _Head(number, as_bytes(block["hash"]), stamp)
 
 
-def _is_there(head: _Head, found: Any) -> bool:
+def _is_canonical(head: _Head, found: Any) -> bool:
     """Whether the chain still has a block."""
     return bool(found and not isinstance(found, Failure) and as_bytes(found["hash"]) == head.hash)

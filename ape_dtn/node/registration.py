@@ -1,4 +1,4 @@
-"""How a node is registered, and what it serves: what is missing is found first, then sent."""
+"""The transactions that register a node or change it. Steps already done are left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ape_dtn.network.abi import NodeManager
 from ape_dtn.network.errors import ModelNotFound, NodeNotFound, NotNodeOwner
 from ape_dtn.network.registry import node_calls, to_node
 from ape_dtn.node.errors import NotTheWorker
-from ape_dtn.node.queue import models_of
+from ape_dtn.node.queue import read_models
 from ape_dtn.types.abi import Function
 from ape_dtn.types.errors import InvalidName
 from ape_dtn.types.ids import id_of, is_name
@@ -34,33 +34,33 @@ NOT_THEIRS = "Not namespace owner"
 
 @dataclass(frozen=True)
 class Step:
-    """A transaction that is needed.
+    """A transaction that is still needed.
 
     Attributes:
-        what: What it does, for people.
+        description: What it does, for people.
         transaction: The transaction.
     """
 
-    what: str
+    description: str
     transaction: Transaction
 
 
-def registering(
+def registration_steps(
     ai: Network, account: AccountAPI, name: str, worker: str, models: Sequence[str] = ()
 ) -> list[Step]:
-    """What is missing until a node is registered as it is wanted (``registerNode``).
+    """Plan the transactions that register a node (``registerNode``).
 
     Args:
         ai: The network.
-        account: Who is to own the node, and its user's name.
+        account: The account that will own the node and its user name.
         name: The node's full name, ``node.<user>.<name>``.
         worker: The address that answers and is paid.
-        models: Full names or ids of the models that it is to serve; none to leave them as they are.
+        models: Full names or ids of the models to serve; empty to leave them unchanged.
 
     Raises:
-        InvalidName: It is no full name of a node.
-        NotNodeOwner: The node, or its user's name, belongs to another account.
-        NotTheWorker: It is registered with another worker, which the contracts never change.
+        InvalidName: ``name`` is not a node's full name.
+        NotNodeOwner: Another account owns the node or its user name.
+        NotTheWorker: The node is registered with another worker, which cannot be changed.
         ModelNotFound: A model is not registered.
     """
     user, own_name = _parts(name)
@@ -77,12 +77,12 @@ def registering(
             steps.append(_step(manager, f"register the user {user}", _USER, user, owner))
         else:
             _check_user(ai, manager, owner, user)
-        what = f"register {name} with the worker {worker}"
-        steps.append(_step(manager, what, _NODE, user, own_name, worker))
-    return steps + _serving(ai, contracts, name, models, node.models if node else ())
+        description = f"register {name} with the worker {worker}"
+        steps.append(_step(manager, description, _NODE, user, own_name, worker))
+    return steps + _served_models_steps(ai, contracts, name, models, node.models if node else ())
 
 
-def changing_models(
+def model_steps(
     ai: Network,
     account: AccountAPI,
     name: str,
@@ -90,11 +90,11 @@ def changing_models(
     remove: Sequence[str] = (),
     exactly: Sequence[str] | None = None,
 ) -> list[Step]:
-    """What is missing until a node serves other models (``setNodeModels``).
+    """Plan the transaction that changes a node's models (``setNodeModels``).
 
     Raises:
         NodeNotFound: There is no such node.
-        NotNodeOwner: It belongs to another account.
+        NotNodeOwner: Another account owns the node.
         ModelNotFound: A model is not registered.
     """
     contracts = ai.contracts()
@@ -106,26 +106,28 @@ def changing_models(
         kept = [id_of(each, "model") for each in exactly]
     _check_models(ai, contracts, [*add, *(exactly or ())])
     wanted = list(dict.fromkeys([*kept, *(id_of(each, "model") for each in add)]))
-    return _setting(contracts.node_manager, name, wanted, node.models)
+    return _set_models_steps(contracts.node_manager, name, wanted, node.models)
 
 
-def changing_status(ai: Network, account: AccountAPI, name: str, is_active: bool) -> list[Step]:
-    """What is missing until a node is active, or is not (``setNodeStatus``).
+def status_steps(ai: Network, account: AccountAPI, name: str, is_active: bool) -> list[Step]:
+    """Plan the transaction that activates or deactivates a node (``setNodeStatus``).
 
     Raises:
         NodeNotFound: There is no such node.
-        NotNodeOwner: It belongs to another account.
+        NotNodeOwner: Another account owns the node.
     """
     contracts = ai.contracts()
     node = _own_node(ai, contracts, name, account)
     if node.is_active == is_active:
         return []
-    what = f"make {name} {'active' if is_active else 'inactive'}"
-    return [_step(contracts.node_manager, what, NodeManager.set_node_status, node.id, is_active)]
+    description = f"make {name} {'active' if is_active else 'inactive'}"
+    return [
+        _step(contracts.node_manager, description, NodeManager.set_node_status, node.id, is_active)
+    ]
 
 
-def take(ai: Network, account: AccountAPI, steps: Iterable[Step]) -> list[Receipt]:
-    """Sends what is missing, each after the one before is mined."""
+def send_steps(ai: Network, account: AccountAPI, steps: Iterable[Step]) -> list[Receipt]:
+    """Send the steps in order, each after the previous one is mined."""
     return [
         transactions.send(ai.provider, account, step.transaction, reverts.NO_CONTEXT)
         for step in steps
@@ -136,7 +138,7 @@ _USER, _NODE = NodeManager.register_user, NodeManager.register_node
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """The user and the name of a node's full name."""
+    """Split a node's full name into its user and its own name."""
     parts = name.split(".")
     if not is_name(name, "node") or len(parts) != 3:
         raise InvalidName(name, "node", "node.alice.first")
@@ -162,18 +164,18 @@ def _check_owner(name: str, node: Node, account: AccountAPI) -> None:
 
 
 def _is_free(ai: Network, manager: str, owner: str, user: str) -> bool:
-    """Whether nobody has registered a user of that name: no view says it."""
+    """Whether the user name is unregistered. No view tells, so a call is tried."""
     return not _refuses(ai, Call(manager, _USER, (user, owner), sender=owner), USER_EXISTS)
 
 
 def _check_user(ai: Network, manager: str, owner: str, user: str) -> None:
-    """Checks that the user of a name is this account's. No view says whose else it is."""
+    """Raise ``NotNodeOwner`` if another account has the user name. No view tells whose it is."""
     if _refuses(ai, Call(manager, _NODE, (user, "-", owner), sender=owner), NOT_THEIRS):
-        raise NotNodeOwner(f"The user name {user}", "somebody else", owner)
+        raise NotNodeOwner(f"The user name {user}", "another account", owner)
 
 
 def _refuses(ai: Network, call: Call, reason: str) -> bool:
-    """Whether the contracts would refuse something for a reason; another one is raised."""
+    """Whether the contracts revert a call for this reason; reverts for other reasons are raised."""
     (found,) = ai.try_read(call)
     if isinstance(found, ContractReverted) and found.revert:
         if found.revert.fields.get("reason") == reason:
@@ -182,32 +184,36 @@ def _refuses(ai: Network, call: Call, reason: str) -> bool:
     return False
 
 
-def _serving(
+def _served_models_steps(
     ai: Network, contracts: Contracts, name: str, models: Sequence[str], served: Sequence[bytes]
 ) -> list[Step]:
     if not models:
         return []
     _check_models(ai, contracts, models)
     wanted = list(dict.fromkeys(id_of(each, "model") for each in models))
-    return _setting(contracts.node_manager, name, wanted, served)
+    return _set_models_steps(contracts.node_manager, name, wanted, served)
 
 
 def _check_models(ai: Network, contracts: Contracts, models: Sequence[str]) -> None:
     ids = {id_of(each, "model"): each for each in models}
-    found = models_of(ai, tuple(ids), contracts)
+    found = read_models(ai, tuple(ids), contracts)
     for model_id, model in ids.items():
         if model_id not in found:
             raise ModelNotFound(model)
 
 
-def _setting(
+def _set_models_steps(
     manager: str, name: str, wanted: Sequence[bytes], served: Sequence[bytes]
 ) -> list[Step]:
     if set(wanted) == set(served):
         return []
-    what = f"let {name} serve {len(wanted)} models" if len(wanted) != 1 else f"let {name} serve it"
-    return [_step(manager, what, NodeManager.set_node_models, id_of(name, "node"), list(wanted))]
+    description = (
+        f"let {name} serve {len(wanted)} models" if len(wanted) != 1 else f"let {name} serve it"
+    )
+    return [
+        _step(manager, description, NodeManager.set_node_models, id_of(name, "node"), list(wanted))
+    ]
 
 
-def _step(manager: str, what: str, function: Function, *arguments: object) -> Step:
-    return Step(what, contract_call(manager, function, *arguments))
+def _step(manager: str, description: str, function: Function, *arguments: object) -> Step:
+    return Step(description, contract_call(manager, function, *arguments))

@@ -1,4 +1,4 @@
-"""One request, from the question to its response: answered, sent, told."""
+"""One request, from the question to its response: answered, sent and recorded."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ape_dtn.node.answering import (
     Store,
     answer,
     failure,
-    responding,
+    response_transaction,
 )
 from ape_dtn.node.backends.echo import echo
-from ape_dtn.node.events import Counters, Event, Kind, Listener, to_log
+from ape_dtn.node.events import Counters, Event, EventKind, Listener, to_log
 from ape_dtn.node.queue import AcceptanceTerms, RequestQueue, Task
-from ape_dtn.node.store import Kept, Ledger
+from ape_dtn.node.store import Ledger, StoredResult
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.ids import as_hex, id_of
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 
 # How many requests are answered at a time.
-AT_ONCE = 16
+MAX_CONCURRENT = 16
 
 # What is asked of the contracts in place of a response that is not known yet.
-NOTHING_YET = failure("")
+PLACEHOLDER = failure("")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PendingResponse:
         signed: The response as it was signed last, which may still be mined.
         attempts: How often it could not be sent.
         refusals: How often of these it was the endpoint that did not take it.
-        trouble: Why it could not be the last time.
+        error: Why it could not be the last time.
     """
 
     task: Task
@@ -64,7 +64,7 @@ class PendingResponse:
     signed: Signed | None = None
     attempts: int = 0
     refusals: int = 0
-    trouble: DtnError | None = None
+    error: DtnError | None = None
 
 
 # Told what became of a response, as soon as that will not change any more.
@@ -87,7 +87,7 @@ class Responder:
         *,
         terms: AcceptanceTerms | None = None,
         ledger: Ledger | None = None,
-        at_once: int = AT_ONCE,
+        at_once: int = MAX_CONCURRENT,
         timeout: float = POLICY.node_answer,
         listeners: Iterable[Listener] = (),
     ) -> None:
@@ -100,28 +100,28 @@ class Responder:
         self.at_once = at_once
         self.timeout = timeout
         self.listeners: list[Listener] = [to_log, *listeners]
-        self.tally = Counters()
+        self.counters = Counters()
         self.ledger = ledger or Ledger()
-        self.work = RequestQueue(ai, name, self.id, self.ledger, terms or AcceptanceTerms())
-        self._in_hand: set[bytes] = set()
-        self._aside: dict[bytes, float] = {}
+        self.queue = RequestQueue(ai, name, self.id, self.ledger, terms or AcceptanceTerms())
+        self._claimed: set[bytes] = set()
+        self._postponed: dict[bytes, float] = {}
 
     def forget(self) -> None:
         """Looks at all requests again the next time; the chain itself says which are answered."""
-        self.work.forget()
-        self._in_hand.clear()
-        self._aside.clear()
+        self.queue.forget()
+        self._claimed.clear()
+        self._postponed.clear()
 
-    def look(self) -> None:
+    def scan(self) -> None:
         """Finds what has been asked since the last time; see :meth:`RequestQueue.look`."""
         try:
-            if self.work.look():
-                self._aside.clear()
-                self.tell(Kind.REORGANISED, block=self.work.block)
+            if self.queue.scan():
+                self._postponed.clear()
+                self.emit(EventKind.REORGANISED, block=self.queue.block)
         finally:
-            self.count()
+            self.update_counters()
 
-    def take(self, most: int) -> dict[Task, Kept]:
+    def claim(self, most: int) -> dict[Task, StoredResult]:
         """Takes open requests, unless another process of the node is at them.
 
         The contracts are asked first whether they would take a response: not where the session is
@@ -134,34 +134,37 @@ class Responder:
         now = time.monotonic()
         found = [
             task
-            for task in self.work.open.values()
-            if task.request_id not in self._in_hand and self._aside.get(task.request_id, 0) <= now
+            for task in self.queue.open.values()
+            if task.request_id not in self._claimed
+            and self._postponed.get(task.request_id, 0) <= now
         ][:most]
         if not found:
             return {}
-        claimed = self.ledger.claim({task.request_id: task.asked for task in found})
-        self._leave_to_others([task for task in found if task.request_id not in claimed], now)
+        claimed = self.ledger.claim({task.request_id: task.fingerprint for task in found})
+        self._postpone_claimed([task for task in found if task.request_id not in claimed], now)
         mine = [task for task in found if task.request_id in claimed]
         fresh = [task for task in mine if claimed[task.request_id].signed is None]
-        for task in self._doubtful(fresh):
+        for task in self._reverting(fresh):
             try:
-                refused = self._refused(task, NOTHING_YET)
+                refused = self._check_refusal(task, PLACEHOLDER)
             except RequestNotFound as err:
-                self._leave_for_later(task, err)
+                self._postpone_unsynced(task, err)
                 mine.remove(task)
                 continue
             if refused:
-                self._give_up(task, refused[1])
+                self._abandon(task, refused[1])
                 mine.remove(task)
-        self._in_hand |= {task.request_id for task in mine}
-        self.count()
+        self._claimed |= {task.request_id for task in mine}
+        self.update_counters()
         return {task: claimed[task.request_id] for task in mine}
 
-    def ask(self, task: Task, backend: Backend, store: Store | None) -> Result:
+    def produce(self, task: Task, backend: Backend, store: Store | None) -> Result:
         """What a request is responded to with; see :func:`answer`."""
         return answer(task.request_id, task.model, task.record, backend, store)
 
-    def send(self, answers: Sequence[PendingResponse], told: OnResult) -> list[PendingResponse]:
+    def send(
+        self, answers: Sequence[PendingResponse], on_result: OnResult
+    ) -> list[PendingResponse]:
         """Sends responses, all on their way at once, and waits until they are mined.
 
         What was signed before and may still be mined is followed first: nothing is sent twice.
@@ -172,55 +175,55 @@ class Responder:
             Those that have to be sent again, as when the chain cannot be reached, or when not every
             node behind its endpoint has the request yet.
         """
-        found, again = self._followed(answers, told)
-        fresh = self._still_asked(found, again)
+        found, again = self._follow_signed(answers, on_result)
+        fresh = self._still_valid(found, again)
         refused: list[tuple[PendingResponse, DtnError]] = []
 
         def on_told(each: PendingResponse, outcome: Receipt | DtnError) -> None:
             if isinstance(outcome, TransactionRefused):  # and so will never be mined
-                again.append(once_more(replace(each, signed=None), outcome))
+                again.append(retried(replace(each, signed=None), outcome))
             elif isinstance(outcome, NoNetwork | TransactionPending | NoMoneyForGas):
-                again.append(once_more(each, outcome))
+                again.append(retried(each, outcome))
             elif isinstance(outcome, DtnError):
                 refused.append((replace(each, signed=None), outcome))
             else:
-                told(each, outcome)
+                on_result(each, outcome)
 
         while fresh:  # twice at most: nothing is sent in place of a failure
-            self._send_each(fresh, on_told, again)
+            self._broadcast(fresh, on_told, again)
             fresh = []
             for each, outcome in refused:
                 try:
-                    instead = self._instead(each, outcome)
+                    instead = self._replacement(each, outcome)
                 except DtnError as err:
-                    again.append(once_more(each, err))
+                    again.append(retried(each, err))
                     continue
                 if isinstance(instead, DtnError):
-                    told(each, instead)
+                    on_result(each, instead)
                 else:
                     fresh.append(instead)
             refused.clear()
         return again
 
-    def came_of(self, each: PendingResponse, outcome: Receipt | DtnError) -> bool:
+    def record_outcome(self, each: PendingResponse, outcome: Receipt | DtnError) -> bool:
         """Notes what became of a response; whether it is on the chain."""
         task = each.task
         if isinstance(outcome, DtnError):  # such as a session that was closed meanwhile
-            self._give_up(task, outcome)
+            self._abandon(task, outcome)
             return False
-        now = self.work.time
-        self.ledger.done(task.request_id, now)
-        self.work.finished(task.request_id, now, outcome.transaction)
-        self._in_hand.discard(task.request_id)
-        earned, spent = self._earned(outcome), outcome.gas_used * outcome.gas_price
+        now = self.queue.time
+        self.ledger.mark_mined(task.request_id, now)
+        self.queue.mark_responded(task.request_id, now, outcome.transaction)
+        self._claimed.discard(task.request_id)
+        earned, spent = self._payment(outcome), outcome.gas_used * outcome.gas_price
         succeeded = each.result.status == Status.SUCCESS
-        self.tally.answered += succeeded
-        self.tally.failed += not succeeded
-        self.tally.earned += earned
-        self.tally.gas_spent += spent
-        self.count()
-        self.tell(
-            Kind.ANSWERED if succeeded else Kind.FAILED,
+        self.counters.answered += succeeded
+        self.counters.failed += not succeeded
+        self.counters.earned += earned
+        self.counters.gas_spent += spent
+        self.update_counters()
+        self.emit(
+            EventKind.ANSWERED if succeeded else EventKind.FAILED,
             request=as_hex(task.request_id),
             session=task.record.session_id,
             model=task.model.name,
@@ -231,38 +234,38 @@ class Responder:
         )
         return True
 
-    def tell(self, kind: Kind, **fields: Any) -> None:
+    def emit(self, kind: EventKind, **fields: Any) -> None:
         """Tells all listeners that something has happened."""
         event = Event(kind, fields)
         for listener in self.listeners:
             listener(event)
 
-    def _kept_or_asked(self, task: Task, kept: Kept) -> PendingResponse:
+    def _stored_or_produced(self, task: Task, kept: StoredResult) -> PendingResponse:
         if kept.result is not None:
             return PendingResponse(task, kept.result, kept.signed)
-        result = self.ask(task, self.backend, self.store)
-        self.ledger.answered(task.request_id, result)
+        result = self.produce(task, self.backend, self.store)
+        self.ledger.save_result(task.request_id, result)
         return PendingResponse(task, result)
 
-    def _leave_to_others(self, tasks: Iterable[Task], now: float) -> None:
+    def _postpone_claimed(self, tasks: Iterable[Task], now: float) -> None:
         """Leaves requests alone for a while that another process is at, or has responded to."""
-        done = self.ledger.done_by_others([task.request_id for task in tasks])
+        done = self.ledger.mined_by_others([task.request_id for task in tasks])
         for task in tasks:
             if task.request_id in done:
-                self.work.finished(task.request_id, done[task.request_id])
+                self.queue.mark_responded(task.request_id, done[task.request_id])
             else:
-                self._aside[task.request_id] = now + POLICY.node_claimed_elsewhere
+                self._postponed[task.request_id] = now + POLICY.node_claimed_elsewhere
 
-    def _leave_for_later(self, task: Task, why: DtnError) -> None:
-        """Leaves a request alone for a moment, which stays open; told once however often it is."""
-        if task.request_id not in self._aside:
-            self.tell(Kind.RETRIED, request=as_hex(task.request_id), reason=why.message)
-        self._aside[task.request_id] = time.monotonic() + POLICY.node_not_found
+    def _postpone_unsynced(self, task: Task, why: DtnError) -> None:
+        """Leaves a request alone for a moment, and report that once; it stays open."""
+        if task.request_id not in self._postponed:
+            self.emit(EventKind.RETRIED, request=as_hex(task.request_id), reason=why.message)
+        self._postponed[task.request_id] = time.monotonic() + POLICY.node_not_found
 
-    def _responding(self, task: Task, result: Result) -> Transaction:
-        return responding(self.ai.router, self.id, task.request_id, task.record, result)
+    def _transaction(self, task: Task, result: Result) -> Transaction:
+        return response_transaction(self.ai.router, self.id, task.request_id, task.record, result)
 
-    def _doubtful(self, tasks: Sequence[Task]) -> list[Task]:
+    def _reverting(self, tasks: Sequence[Task]) -> list[Task]:
         """The requests to which no response would be taken, by what one node of the chain says.
 
         Raises:
@@ -272,12 +275,12 @@ class Responder:
             return []
         calls: list[Request] = []
         for task in tasks:
-            given = self._responding(task, NOTHING_YET)
+            given = self._transaction(task, PLACEHOLDER)
             calls.append(("eth_call", [given.as_call(str(self.worker.address)), "latest"]))
         answers = zip(tasks, rpc.ask(self.ai.provider, calls), strict=True)
         return [task for task, answered in answers if is_revert(answered)]
 
-    def _refused(self, task: Task, result: Result) -> tuple[Status, DtnError] | None:
+    def _check_refusal(self, task: Task, result: Result) -> tuple[Status, DtnError] | None:
         """Where a request stands, and why the contracts take no such response; None where they do.
 
         Of the nodes behind an endpoint one may be behind the others, and refuse a response only
@@ -289,7 +292,7 @@ class Responder:
             NoNetwork: The chain cannot be read.
             RequestNotFound: The node that refuses it does not have the request.
         """
-        given, record = self._responding(task, result), record_call(self.ai, task.request_id)
+        given, record = self._transaction(task, result), record_call(self.ai, task.request_id)
         # As before it is sent: a mere call may use more gas than there is in a block.
         estimate = "eth_estimateGas", [given.as_call(str(self.worker.address))]
         found, estimated = rpc.ask(self.ai.provider, [record.request, estimate])
@@ -301,7 +304,7 @@ class Responder:
             raise RequestNotFound(as_hex(task.request_id))
         return there.status, reverts.failure_error(estimated)
 
-    def _instead(self, each: PendingResponse, outcome: DtnError) -> PendingResponse | DtnError:
+    def _replacement(self, each: PendingResponse, outcome: DtnError) -> PendingResponse | DtnError:
         """The failure that is sent in place of a response, or why nothing is.
 
         Raises:
@@ -310,7 +313,7 @@ class Responder:
         """
         status = Status.PENDING
         if outcome.revert and not outcome.revert.transaction:  # not mined: one node's word
-            found = self._refused(each.task, each.result)
+            found = self._check_refusal(each.task, each.result)
             if found is not None:
                 status, outcome = found
             elif (
@@ -320,18 +323,18 @@ class Responder:
         if status is not Status.PENDING or each.result.status != Status.SUCCESS:
             return outcome
         failed = replace(each, result=failure(CANNOT_BE_SENT))
-        self.ledger.answered(each.task.request_id, failed.result)
+        self.ledger.save_result(each.task.request_id, failed.result)
         return failed
 
-    def _give_up(self, task: Task, why: DtnError) -> None:
+    def _abandon(self, task: Task, why: DtnError) -> None:
         self.ledger.remove([task.request_id])
-        self.work.give_up(task.request_id)
-        self._in_hand.discard(task.request_id)
-        self.tally.refused += 1
-        self.count()
-        self.tell(Kind.REFUSED, request=as_hex(task.request_id), reason=why.message)
+        self.queue.abandon(task.request_id)
+        self._claimed.discard(task.request_id)
+        self.counters.refused += 1
+        self.update_counters()
+        self.emit(EventKind.REFUSED, request=as_hex(task.request_id), reason=why.message)
 
-    def _still_asked(
+    def _still_valid(
         self, answers: Sequence[PendingResponse], again: list[PendingResponse]
     ) -> list[PendingResponse]:
         """Those of the responses whose requests are the ones that were taken.
@@ -343,28 +346,28 @@ class Responder:
         fresh: list[PendingResponse] = []
         doubtful: list[PendingResponse] = []
         for each in answers:
-            known = self.work.open.get(each.task.request_id)
-            is_known = known is not None and known.asked == each.task.asked
+            known = self.queue.open.get(each.task.request_id)
+            is_known = known is not None and known.fingerprint == each.task.fingerprint
             (fresh if is_known else doubtful).append(each)
         calls = [record_call(self.ai, each.task.request_id) for each in doubtful]
         try:
             records = [to_record(raw) for raw in self.ai.read(*calls)]
         except DtnError as err:
-            again += [once_more(each, err) for each in doubtful]
+            again += [retried(each, err) for each in doubtful]
             return fresh
         for each, record in zip(doubtful, records, strict=True):
             request_id = each.task.request_id
             if record is None:
-                again.append(once_more(each, RequestNotFound(as_hex(request_id))))
-            elif replace(each.task, record=record).asked == each.task.asked:
+                again.append(retried(each, RequestNotFound(as_hex(request_id))))
+            elif replace(each.task, record=record).fingerprint == each.task.fingerprint:
                 fresh.append(each)
             else:
                 self.ledger.remove([request_id])
-                self._in_hand.discard(request_id)
+                self._claimed.discard(request_id)
         return fresh
 
-    def _followed(
-        self, answers: Sequence[PendingResponse], told: OnResult
+    def _follow_signed(
+        self, answers: Sequence[PendingResponse], on_result: OnResult
     ) -> tuple[list[PendingResponse], list[PendingResponse]]:
         """Follows to their end the responses that were signed before.
 
@@ -379,31 +382,31 @@ class Responder:
         try:
             found = rebroadcast.follow(self.ai.provider, self.worker, signed, reverts.NO_CONTEXT)
         except (NoNetwork, TransactionPending) as err:
-            return fresh, [once_more(each, err) for each in known.values()]
+            return fresh, [retried(each, err) for each in known.values()]
         for transaction, outcome in found.items():
             each = known[transaction]
             if outcome is None or isinstance(outcome, TransactionRefused):
                 fresh.append(replace(each, signed=None))
             else:
-                told(each, outcome)
+                on_result(each, outcome)
         return fresh, []
 
-    def _send_each(
-        self, answers: Sequence[PendingResponse], told: OnResult, again: list[PendingResponse]
+    def _broadcast(
+        self, answers: Sequence[PendingResponse], on_result: OnResult, again: list[PendingResponse]
     ) -> None:
         """Sends responses that were not signed yet; fewer where the coin is not enough for all."""
         current = list(answers)
-        responses = [self._responding(each.task, each.result) for each in answers]
+        responses = [self._transaction(each.task, each.result) for each in answers]
 
         def on_signed(signed: Mapping[int, Signed]) -> None:
             for place, each in signed.items():
                 current[place] = replace(current[place], signed=each)
-            self.ledger.signed(
+            self.ledger.save_signed(
                 {current[place].task.request_id: each for place, each in signed.items()}
             )
 
         def on_told(place: int, outcome: Receipt | DtnError) -> None:
-            told(current[place], outcome)
+            on_result(current[place], outcome)
 
         if not responses:
             return
@@ -418,27 +421,27 @@ class Responder:
             )
         except DtnError as err:  # of these, nothing was sent
             some = len(answers) // 2 if isinstance(err, NoMoneyForGas) else 0
-            again += [once_more(each, err) for each in answers[some:]]
-            self._send_each(answers[:some], told, again)
+            again += [retried(each, err) for each in answers[some:]]
+            self._broadcast(answers[:some], on_result, again)
 
-    def _earned(self, receipt: Receipt) -> int:
+    def _payment(self, receipt: Receipt) -> int:
         """What the response was paid, in units of the fee token (``SessionCharged``)."""
         charged = SessionManager.session_charged
         return sum(
             charged.decode(log)["amount"]
             for log in receipt.logs
             # A callback can leave any log, but not as the session manager.
-            if log.address == self.work.session_manager and charged.matches(log)
+            if log.address == self.queue.session_manager and charged.matches(log)
         )
 
-    def count(self) -> Counters:
+    def update_counters(self) -> Counters:
         """The sums, with what is known to be open now."""
-        tally, known = self.tally, self.work.open.keys() | self._in_hand
-        tally.in_flight = len(self._in_hand)
-        tally.waiting = len(known) - tally.in_flight
+        counters, known = self.counters, self.queue.open.keys() | self._claimed
+        counters.in_flight = len(self._claimed)
+        counters.waiting = len(known) - counters.in_flight
         now = time.monotonic()
-        tally.found = {each: tally.found.get(each, now) for each in known}
-        return tally
+        counters.first_seen = {each: counters.first_seen.get(each, now) for each in known}
+        return counters
 
 
 def is_revert(answered: Any) -> bool:
@@ -446,8 +449,8 @@ def is_revert(answered: Any) -> bool:
     return isinstance(answered, Failure) and answered.data is not None
 
 
-def once_more(each: PendingResponse, trouble: DtnError) -> PendingResponse:
-    """The same response for another attempt, with the trouble that it was in."""
-    is_refused = isinstance(trouble, RpcRefused | RequestNotFound)
+def retried(each: PendingResponse, error: DtnError) -> PendingResponse:
+    """The same response for another attempt, with the error that it was in."""
+    is_refused = isinstance(error, RpcRefused | RequestNotFound)
     refusals = each.refusals + is_refused
-    return replace(each, attempts=each.attempts + 1, refusals=refusals, trouble=trouble)
+    return replace(each, attempts=each.attempts + 1, refusals=refusals, error=error)

@@ -21,7 +21,7 @@ from ape_dtn.ipfs.errors import BackendUnavailable
 from ape_dtn.network.errors import RequestNotFound
 from ape_dtn.node.answering import CANNOT_BE_SENT, failure
 from ape_dtn.node.errors import LedgerUnusable
-from ape_dtn.node.events import Kind
+from ape_dtn.node.events import EventKind
 from ape_dtn.node.responder import PendingResponse
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError
@@ -44,7 +44,7 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, eq=False)
-class _Asking:
+class _Job:
     """A request whose backend is asked, until when it is waited for."""
 
     task: Task
@@ -52,7 +52,7 @@ class _Asking:
 
 
 class Runner:
-    """A node that serves until it is told to stop.
+    """A node that serves until it is asked to stop.
 
     Args:
         node: The node, whose steps these are.
@@ -66,78 +66,76 @@ class Runner:
         self.node = node
         self.stop = stop
         self.poll = chosen if poll is None else poll
-        self._asking: dict[bytes, _Asking] = {}
+        self._jobs: dict[bytes, _Job] = {}
         # What other threads have to tell is done by the one that serves.
         # Not a SimpleQueue: where a signal comes, CPython lets that one wait for ever.
         self._inbox: queue.Queue[Callable[[], None]] = queue.Queue()
         # Responses, each with the time from which on it may be sent.
-        self._ready: list[tuple[float, PendingResponse]] = []
+        self._outgoing: list[tuple[float, PendingResponse]] = []
         # What could not be noted, as on a full disk, and is done again with the next look.
-        self._unnoted: list[Callable[[], None]] = []
+        self._postponed_callbacks: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._is_closing = False
-        self._next_look = 0.0
+        self._next_scan = 0.0
         # When it was noted the last time that a response was mined.
-        self._sent_at = 0.0
-        self._troubles: dict[str, str] = {}
-        self._sender = threading.Thread(target=self._deliver, name="responses", daemon=True)
+        self._last_sent = 0.0
+        self._errors: dict[str, str] = {}
+        self._sender = threading.Thread(target=self._send_responses, name="responses", daemon=True)
 
     def run(self) -> None:
-        """Serves until it is told to stop, and then finishes what is being sent."""
+        """Serves until it is asked to stop, and then finishes what is being sent."""
         self._sender.start()
-        self.node.tell(Kind.STARTED, node=self.node.name, worker=str(self.node.worker.address))
+        self.node.emit(EventKind.STARTED, node=self.node.name, worker=str(self.node.worker.address))
         try:
             while not self.stop():
-                self._look_and_take()
-                self._receive(min(self.poll, POLICY.node_stop_check))
+                self._scan_and_claim()
+                self._process_inbox(min(self.poll, POLICY.node_stop_check))
         finally:
-            self._finish()
+            self._shut_down()
 
-    def _look_and_take(self) -> None:
+    def _scan_and_claim(self) -> None:
         now = time.monotonic()
         try:
-            if now >= self._next_look:
-                self._next_look = now + self.poll
-                self.node.look()
-                self._take()
-                self._recover("chain")
-            elif "chain" not in self._troubles:
-                self._take()
+            if now >= self._next_scan:
+                self._next_scan = now + self.poll
+                self.node.scan()
+                self._start_claimed()
+                self._report_recovery("chain")
+            elif "chain" not in self._errors:
+                self._start_claimed()
         except Exception as err:
             if not isinstance(err, DtnError):  # as where an endpoint says what no chain can be like
-                if "chain" not in self._troubles:
+                if "chain" not in self._errors:
                     log.exception("The chain could not be read")
                 err = DtnError(f"The chain could not be read: {err!r}")
-            self._next_look = now + max(self.poll, POLICY.node_backoff.first)
-            self._trouble("chain", err)
+            self._next_scan = now + max(self.poll, POLICY.node_backoff.first)
+            self._report_error("chain", err)
 
-    def _take(self) -> None:
-        for task, kept in self.node.take(self.node.at_once - len(self._asking)).items():
+    def _start_claimed(self) -> None:
+        for task, kept in self.node.claim(self.node.at_once - len(self._jobs)).items():
             if kept.result is None:
                 self._ask(task)
             else:  # from before this process was started, or the chain was reorganised
-                self._respond(task, kept.result, kept.signed)
+                self._enqueue_response(task, kept.result, kept.signed)
 
     def _ask(self, task: Task) -> None:
-        asking = _Asking(task, Deadline(self.node.timeout))
-        self._asking[task.request_id] = asking
-        self.node.tell(Kind.TAKEN, request=as_hex(task.request_id), model=task.model.name)
+        job = _Job(task, Deadline(self.node.timeout))
+        self._jobs[task.request_id] = job
+        self.node.emit(EventKind.TAKEN, request=as_hex(task.request_id), model=task.model.name)
 
         def run() -> None:
             node = self.node
-            store = node.store and self._patient(node.store, asking)
+            store = node.store and self._with_retries(node.store, job)
             try:
-                result = node.ask(task, self._patient(node.backend, asking), store)
+                result = node.produce(task, self._with_retries(node.backend, job), store)
             except BaseException as err:  # such as `sys.exit` in somebody's function
                 log.error("%s: the backend ended its thread: %r", as_hex(task.request_id), err)
                 result = failure("The backend failed")
-            self._inbox.put(lambda: self._on_answer(asking, result))
+            self._inbox.put(lambda: self._on_answer(job, result))
 
         threading.Thread(target=run, name=as_hex(task.request_id), daemon=True).start()
 
-    def _patient(
-        self, ask: Callable[[_Given], _Made], asking: _Asking
-    ) -> Callable[[_Given], _Made]:
+    def _with_retries(self, ask: Callable[[_Given], _Made], job: _Job) -> Callable[[_Given], _Made]:
         """Asks again what is not there at the moment, as long as the answer is waited for."""
 
         def patient(given: _Given) -> _Made:
@@ -148,61 +146,61 @@ class Runner:
                 except BackendUnavailable as err:
                     failures += 1
                     pause = POLICY.node_backoff.pause(failures)
-                    if not asking.deadline.allows(pause):
+                    if not job.deadline.allows(pause):
                         raise
-                    fields = {"request": as_hex(asking.task.request_id), "reason": err.message}
-                    self._inbox.put(partial(self.node.tell, Kind.RETRIED, **fields))
+                    fields = {"request": as_hex(job.task.request_id), "reason": err.message}
+                    self._inbox.put(partial(self.node.emit, EventKind.RETRIED, **fields))
                     wanted = err.retry_after or 0
-                asking.deadline.sleep(max(pause, wanted))
+                job.deadline.sleep(max(pause, wanted))
 
         return patient
 
-    def _on_answer(self, asking: _Asking, result: Result) -> None:
-        task = asking.task
-        if self._asking.get(task.request_id) is not asking:  # it came too late
+    def _on_answer(self, job: _Job, result: Result) -> None:
+        task = job.task
+        if self._jobs.get(task.request_id) is not job:  # it came too late
             return
-        self.node.ledger.answered(task.request_id, result)
-        self._respond(task, result)
-        del self._asking[task.request_id]
+        self.node.ledger.save_result(task.request_id, result)
+        self._enqueue_response(task, result)
+        del self._jobs[task.request_id]
 
     def _time_out(self) -> None:
         now = time.monotonic()
         # A moment later than those that are retried, which have something to tell.
-        late = [each for each in self._asking.values() if now > each.deadline.at + 1]
-        if not self._unnoted:
-            for asking in late:
-                self._note(partial(self._on_answer, asking, failure(TOO_SLOW)))
+        late = [each for each in self._jobs.values() if now > each.deadline.at + 1]
+        if not self._postponed_callbacks:
+            for job in late:
+                self._run_callback(partial(self._on_answer, job, failure(TOO_SLOW)))
 
-    def _receive(self, patience: float) -> None:
+    def _process_inbox(self, patience: float) -> None:
         """Does what other threads have to tell, and waits for the first of it."""
-        again, self._unnoted = self._unnoted, []
+        again, self._postponed_callbacks = self._postponed_callbacks, []
         for each in again:
-            self._note(each)
-        if not self._unnoted:
-            self._recover("ledger")
+            self._run_callback(each)
+        if not self._postponed_callbacks:
+            self._report_recovery("ledger")
         try:
-            self._note(self._inbox.get(timeout=patience))
+            self._run_callback(self._inbox.get(timeout=patience))
             while True:
-                self._note(self._inbox.get_nowait())
+                self._run_callback(self._inbox.get_nowait())
         except queue.Empty:
             self._time_out()
 
-    def _note(self, what: Callable[[], None]) -> None:
+    def _run_callback(self, what: Callable[[], None]) -> None:
         """Does what another thread has to tell; later where the ledger cannot be written now."""
         try:
             what()
         except LedgerUnusable as err:
-            self._trouble("ledger", err)
-            self._unnoted.append(what)
+            self._report_error("ledger", err)
+            self._postponed_callbacks.append(what)
 
-    def _respond(self, task: Task, result: Result, signed: Signed | None = None) -> None:
+    def _enqueue_response(self, task: Task, result: Result, signed: Signed | None = None) -> None:
         with self._changed:
-            self._ready.append((0.0, PendingResponse(task, result, signed)))
+            self._outgoing.append((0.0, PendingResponse(task, result, signed)))
             self._changed.notify()
 
-    def _deliver(self) -> None:
+    def _send_responses(self) -> None:
         """Sends what is ready, until it is closed and nothing is left."""
-        while batch := self._due():
+        while batch := self._next_batch():
             begun = time.monotonic()
             try:
                 again = self.node.send(
@@ -211,103 +209,101 @@ class Runner:
                 )
             except Exception as err:
                 log.exception("Responses could not be sent")
-                trouble = DtnError(f"Responses could not be sent: {err!r}")
-                again = [
-                    replace(each, attempts=each.attempts + 1, trouble=trouble) for each in batch
-                ]
+                error = DtnError(f"Responses could not be sent: {err!r}")
+                again = [replace(each, attempts=each.attempts + 1, error=error) for each in batch]
             for each in again:
                 try:
-                    self._put_off(each, begun)
+                    self._schedule_retry(each, begun)
                 except LedgerUnusable as err:
-                    self._put_off(replace(each, trouble=err), begun)
+                    self._schedule_retry(replace(each, error=err), begun)
 
-    def _due(self) -> list[PendingResponse]:
+    def _next_batch(self) -> list[PendingResponse]:
         """Waits for responses that may be sent now; none when it is closed."""
         with self._changed:
             while True:
                 now = time.monotonic()
-                due = [each for when, each in self._ready if when <= now]
+                due = [each for when, each in self._outgoing if when <= now]
                 if due:
-                    self._ready = [each for each in self._ready if each[0] > now]
+                    self._outgoing = [each for each in self._outgoing if each[0] > now]
                     return due
                 if self._is_closing:
                     return []
-                soonest = min((when for when, _ in self._ready), default=None)
+                soonest = min((when for when, _ in self._outgoing), default=None)
                 self._changed.wait(None if soonest is None else soonest - now)
 
-    def _put_off(self, each: PendingResponse, begun: float) -> None:
+    def _schedule_retry(self, each: PendingResponse, begun: float) -> None:
         """Sends a response again later, or a failure where the endpoint does not take it ever.
 
         Args:
             each: The response.
             begun: When it was tried.
         """
-        trouble = each.trouble
-        assert trouble is not None
+        error = each.error
+        assert error is not None
         if (
-            isinstance(trouble, RpcRefused)
+            isinstance(error, RpcRefused)
             and each.refusals >= POLICY.node_refusals
             and not each.signed
         ):
             if each.result.status == Status.SUCCESS:
                 result = failure(CANNOT_BE_SENT)
-                self.node.ledger.answered(each.task.request_id, result)
-                self._respond(each.task, result)
+                self.node.ledger.save_result(each.task.request_id, result)
+                self._enqueue_response(each.task, result)
             else:
-                self._inbox.put(lambda: self._on_outcome(each, trouble))
+                self._inbox.put(lambda: self._on_outcome(each, error))
             return
-        is_open = each.task.request_id in self.node.work.open
+        is_open = each.task.request_id in self.node.queue.open
         if (
-            isinstance(trouble, RequestNotFound)
+            isinstance(error, RequestNotFound)
             and not is_open
             and each.refusals >= POLICY.node_refusals
         ):
             # Not a node that is behind the others: a reorganisation has taken the request.
-            self._inbox.put(lambda: self._on_outcome(each, trouble))
+            self._inbox.put(lambda: self._on_outcome(each, error))
             return
-        self._inbox.put(lambda: self._on_trouble(trouble, begun))
+        self._inbox.put(lambda: self._on_send_error(error, begun))
         pause = POLICY.node_backoff.pause(each.attempts + 1)
         with self._changed:
-            self._ready.append((time.monotonic() + pause, each))
+            self._outgoing.append((time.monotonic() + pause, each))
 
     def _on_outcome(self, each: PendingResponse, outcome: Receipt | DtnError) -> None:
-        if self.node.came_of(each, outcome):
-            self._sent_at = time.monotonic()
-            self._recover("sending")
+        if self.node.record_outcome(each, outcome):
+            self._last_sent = time.monotonic()
+            self._report_recovery("sending")
 
-    def _on_trouble(self, err: DtnError, begun: float) -> None:
-        if begun > self._sent_at:  # else it may be over: another response has got through since
-            self._trouble("sending", err)
+    def _on_send_error(self, err: DtnError, begun: float) -> None:
+        if begun > self._last_sent:  # else it may be over: another response has got through since
+            self._report_error("sending", err)
 
-    def _trouble(self, where: str, err: DtnError) -> None:
+    def _report_error(self, where: str, err: DtnError) -> None:
         """Tells what is wrong, once however long it lasts."""
-        if self._troubles.get(where) != err.code:
-            self.node.tell(Kind.RETRIED, reason=err.message)
-        self._troubles[where] = err.code
+        if self._errors.get(where) != err.code:
+            self.node.emit(EventKind.RETRIED, reason=err.message)
+        self._errors[where] = err.code
 
-    def _recover(self, where: str) -> None:
-        if self._troubles.pop(where, None) is not None:
-            self.node.tell(Kind.RECOVERED, what=where)
+    def _report_recovery(self, where: str) -> None:
+        if self._errors.pop(where, None) is not None:
+            self.node.emit(EventKind.RECOVERED, what=where)
 
-    def _finish(self) -> None:
+    def _shut_down(self) -> None:
         """Waits a moment for backends that are asked, and for what is being sent to its end."""
         deadline = Deadline(POLICY.node_stop)
-        while self._asking and not deadline.is_over:
-            self._receive(POLICY.node_polling.shortest)
+        while self._jobs and not deadline.is_over:
+            self._process_inbox(POLICY.node_polling.shortest)
         with self._changed:
             self._is_closing = True
             self._changed.notify()
         while self._sender.is_alive():
-            self._receive(POLICY.node_polling.shortest)
-        self._receive(0)
-        if "chain" not in self._troubles:
-            with suppress(DtnError):  # then some that others have answered are told as left
-                self.node.work.drop_answered()
+            self._process_inbox(POLICY.node_polling.shortest)
+        self._process_inbox(0)
+        if "chain" not in self._errors:
+            with suppress(DtnError):  # then some that others have answered would be counted as left
+                self.node.queue.drop_answered()
         try:
-            self.node.ledger.leave()
+            self.node.ledger.release()
         except LedgerUnusable as err:  # whoever comes next sees that this process is gone
-            self._trouble("ledger", err)
-        tally = self.node.count()
-        self.node.tell(
-            Kind.STOPPED, answered=tally.answered, failed=tally.failed, left=tally.behind
+            self._report_error("ledger", err)
+        counters = self.node.update_counters()
+        self.node.emit(
+            EventKind.STOPPED, answered=counters.answered, failed=counters.failed, left=counters.lag
         )

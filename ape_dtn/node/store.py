@@ -61,13 +61,13 @@ class Cursor:
         terms: What the node took then, in short: under other terms others may be open.
     """
 
-    place: int = 0
+    position: int = 0
     before: bytes = b""
     terms: bytes = b""
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredResult:
     """What is kept of a request.
 
     Attributes:
@@ -89,24 +89,24 @@ class Ledger:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._database = _opened(path)
-        self._turn = threading.Lock()
+        self._database = _open_database(path)
+        self._lock = threading.Lock()
 
     def cursor(self) -> Cursor:
         """The cursor that was saved last."""
-        with self._writing() as database:
+        with self._transaction() as database:
             row = database.execute("select place, before, terms from cursor").fetchone()
         return Cursor(*row) if row else Cursor()
 
-    def save(self, cursor: Cursor) -> None:
+    def save_cursor(self, cursor: Cursor) -> None:
         """Saves the cursor."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute(
                 "insert or replace into cursor (id, place, before, terms) values (0, ?, ?, ?)",
-                (cursor.place, cursor.before, cursor.terms),
+                (cursor.position, cursor.before, cursor.terms),
             )
 
-    def claim(self, asked: Mapping[bytes, bytes]) -> dict[bytes, Kept]:
+    def claim(self, asked: Mapping[bytes, bytes]) -> dict[bytes, StoredResult]:
         """Takes requests for this process, unless another one that is alive is at them.
 
         Args:
@@ -117,50 +117,50 @@ class Ledger:
             Those that were taken, and what is kept of each.
         """
         taken = {}
-        with self._writing() as database:
+        with self._transaction() as database:
             for request_id, question in asked.items():
                 found = database.execute(
                     "select * from requests where id = ?", (request_id,)
                 ).fetchone()
-                if found and found["worker"] and self._is_at_work(found["worker"]):
+                if found and found["worker"] and self._is_claimed(found["worker"]):
                     continue
                 if found and found["asked"] == question:
                     change = "update requests set worker = ?, done = null where id = ?"
-                    database.execute(change, (self._me(), request_id))
-                    taken[request_id] = _kept(found)
+                    database.execute(change, (self._process(), request_id))
+                    taken[request_id] = _to_stored(found)
                 else:
                     database.execute(
                         "insert or replace into requests (id, asked, worker) values (?, ?, ?)",
-                        (request_id, question, self._me()),
+                        (request_id, question, self._process()),
                     )
-                    taken[request_id] = Kept()
+                    taken[request_id] = StoredResult()
         return taken
 
-    def answered(self, request_id: bytes, result: Result) -> None:
+    def save_result(self, request_id: bytes, result: Result) -> None:
         """Keeps an answer: it was paid for, and is not asked for again."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute(
                 "update requests set status = ?, message = ?, response = ?, signed = null"
                 " where id = ?",
                 (int(result.status), result.message, result.response, request_id),
             )
 
-    def signed(self, signed: Mapping[bytes, Signed | None]) -> None:
+    def save_signed(self, signed: Mapping[bytes, Signed | None]) -> None:
         """Keeps responses as they were signed, before they are sent."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.executemany(
                 "update requests set signed = ? where id = ?",
                 [(json.dumps(asdict(each)) if each else None, id) for id, each in signed.items()],
             )
 
-    def done(self, request_id: bytes, when: int) -> None:
+    def mark_mined(self, request_id: bytes, when: int) -> None:
         """Keeps that its response was mined, at a time in seconds."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute("update requests set done = ? where id = ?", (when, request_id))
 
-    def done_by_others(self, ids: Iterable[bytes]) -> dict[bytes, int]:
+    def mined_by_others(self, ids: Iterable[bytes]) -> dict[bytes, int]:
         """When requests were responded to by other processes, for those that were."""
-        with self._writing() as database:
+        with self._transaction() as database:
             rows = [
                 database.execute(
                     "select id, done from requests where id = ? and done is not null", (each,)
@@ -171,29 +171,30 @@ class Ledger:
 
     def remove(self, ids: Iterable[bytes]) -> None:
         """Keeps nothing more of requests."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.executemany("delete from requests where id = ?", [(each,) for each in ids])
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Leaves what this process is at to whoever comes next; what was answered is kept."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute(
-                "delete from requests where worker = ? and status is null", (self._me(),)
+                "delete from requests where worker = ? and status is null", (self._process(),)
             )
             database.execute(
-                "update requests set worker = null where worker = ? and done is null", (self._me(),)
+                "update requests set worker = null where worker = ? and done is null",
+                (self._process(),),
             )
 
     def clear(self) -> None:
         """Forgets everything."""
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute("delete from cursor")
             database.execute("delete from requests")
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All that is written inside, or nothing of it; one thread and one process at a time."""
-        with self._turn:
+        with self._lock:
             try:
                 self._database.execute("begin immediate")
                 try:
@@ -206,17 +207,17 @@ class Ledger:
             except sqlite3.Error as err:
                 raise LedgerUnusable(str(self.path), str(err)) from err
 
-    def _me(self) -> str:
-        return process_lock.own_name(_folder(self.path)) if self.path else "here"
+    def _process(self) -> str:
+        return process_lock.own_name(_process_folder(self.path)) if self.path else "here"
 
-    def _is_at_work(self, worker: str) -> bool:
+    def _is_claimed(self, worker: str) -> bool:
         """Whether another process is there, and can finish what it has begun."""
-        if self.path is None or worker == self._me():
+        if self.path is None or worker == self._process():
             return False
-        return process_lock.is_alive(_folder(self.path), worker)
+        return process_lock.is_alive(_process_folder(self.path), worker)
 
 
-def ledger_of(ai: Network, node_id: bytes) -> Ledger:
+def open_ledger(ai: Network, node_id: bytes) -> Ledger:
     """The ledger of a node on the connected chain, which is told from others by its first block.
 
     A chain within this process is gone with it, and so is the ledger.
@@ -234,19 +235,19 @@ def ledger_of(ai: Network, node_id: bytes) -> Ledger:
     return Ledger(folder / f"{whose}.sqlite3")
 
 
-def _folder(path: Path) -> Path:
+def _process_folder(path: Path) -> Path:
     """Where the processes at work are known to be alive."""
     return path.parent / "at_work"
 
 
-def _kept(row: Mapping[str, Any]) -> Kept:
+def _to_stored(row: Mapping[str, Any]) -> StoredResult:
     signed = Signed(**json.loads(row["signed"])) if row["signed"] else None
     if row["status"] is None:
-        return Kept()
-    return Kept(Result(Status(row["status"]), row["message"], row["response"]), signed)
+        return StoredResult()
+    return StoredResult(Result(Status(row["status"]), row["message"], row["response"]), signed)
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
+def _open_database(path: Path | None) -> sqlite3.Connection:
     try:
         database = opened(path, _SCHEMA, VERSION)
         # What is written outlives the process, however it ends; whatever a power cut takes from

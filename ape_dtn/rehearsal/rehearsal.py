@@ -27,9 +27,9 @@ from ape_dtn.node.answering import (
     Backend,
     Question,
     Result,
+    decode_question,
     failure,
-    question_of,
-    responding,
+    response_transaction,
     success,
 )
 from ape_dtn.node.backends.echo import echo
@@ -264,7 +264,7 @@ class _Run:
         """Answers a request as a node does."""
         (record,) = read_records(self.ai, [request.id])
         model = self._model(record)
-        question = question_of(request.id, model, record)
+        question = decode_question(request.id, model, record)
         fields = self._about(request, record, model.name)
         fields["text"] = question.text if question else None
         if request.depth > self.rehearsal.depth:
@@ -274,7 +274,7 @@ class _Run:
         except DtnError as err:
             return Asked(**fields, failure=err), None
         result, failed = self._result(request.id, model, record, question)
-        response = responding(self.ai.router, node.id, request.id, record, result)
+        response = response_transaction(self.ai.router, node.id, request.id, record, result)
         sent = self._respond(request, record, model, node, response)
         fields |= {"node": node.name, "response": sent.step}
         if sent.receipt is None or sent.step.failure:

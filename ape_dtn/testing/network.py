@@ -17,7 +17,7 @@ from ape_dtn.deployment.assemble import Variant
 from ape_dtn.network import client_contract, deployments, reverts
 from ape_dtn.network.abi import ERC20
 from ape_dtn.network.errors import SessionNotFound
-from ape_dtn.node.registration import registering, take
+from ape_dtn.node.registration import registration_steps, send_steps
 from ape_dtn.testing import state
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_bytes
@@ -187,8 +187,10 @@ class Networks:
         )
         workers = {network.node: self.worker, network.untrusted_node: self.untrusted_worker}
         for name, worker in workers.items():
-            missing = registering(network.ai, self.owner, name, str(worker.address), network.models)
-            take(network.ai, self.owner, missing)
+            missing = registration_steps(
+                network.ai, self.owner, name, str(worker.address), network.models
+            )
+            send_steps(network.ai, self.owner, missing)
         network.fund(self.account, POCKET)
         return network
 

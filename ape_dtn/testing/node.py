@@ -16,7 +16,13 @@ from ape_dtn.client.ai import DtnAi
 from ape_dtn.network import reverts
 from ape_dtn.network.abi import Router, SessionManager
 from ape_dtn.network.requests import Record, read_records
-from ape_dtn.node.answering import NOT_PARSABLE, Result, failure, question_of, responding
+from ape_dtn.node.answering import (
+    NOT_PARSABLE,
+    Result,
+    decode_question,
+    failure,
+    response_transaction,
+)
 from ape_dtn.node.queue import Registration
 from ape_dtn.testing import state
 from ape_dtn.testing.responses import Outcome, Response, Task
@@ -139,7 +145,7 @@ class DtnTestNode(Telling):
         node, worker = network.node, network.worker
         if rule.is_untrusted:
             node, worker = network.untrusted_node, network.untrusted_worker
-        transaction = responding(
+        transaction = response_transaction(
             self.ai.router, id_of(node, "node"), task.request_id, task.record, result
         )
         if rule.sizes:
@@ -219,7 +225,7 @@ class DtnTestNode(Telling):
                 request_id,
                 record,
                 models[record.model_id],
-                question_of(request_id, models[record.model_id], record),
+                decode_question(request_id, models[record.model_id], record),
             )
             for request_id, record in records.items()
             if registration.may_answer(record)

@@ -15,7 +15,7 @@ from ape_dtn import DtnNode, DtnSession
 from ape_dtn.chain import reads
 from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.network.abi import Router
-from ape_dtn.node.events import Event, Kind
+from ape_dtn.node.events import Event, EventKind
 from tests.conftest import Cast
 
 # Where the variant of the contracts makes no difference.
@@ -25,10 +25,10 @@ on_one = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirect=True)
 class Listening(list[Event]):
     """All that a node has told."""
 
-    def of(self, kind: Kind) -> list[Event]:
+    def of(self, kind: EventKind) -> list[Event]:
         return [each for each in self if each.kind is kind]
 
-    def wait_for(self, kind: Kind, times: int = 1, seconds: float = 20) -> list[Event]:
+    def wait_for(self, kind: EventKind, times: int = 1, seconds: float = 20) -> list[Event]:
         until(lambda: len(self.of(kind)) >= times, seconds, self)
         return self.of(kind)
 

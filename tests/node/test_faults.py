@@ -19,9 +19,9 @@ from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import BackendUnavailable, NodeFailure
 from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.echo import echo
-from ape_dtn.node.events import Kind
+from ape_dtn.node.events import EventKind
 from ape_dtn.node.queue import AcceptanceTerms
-from ape_dtn.node.registration import changing_status, take
+from ape_dtn.node.registration import send_steps, status_steps
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -76,11 +76,11 @@ def test_a_stop_does_not_wait_for_a_backend_that_hangs(
     paying.request("hang")
 
     with at_work(node_of(backend=misbehaving)):
-        heard.wait_for(Kind.TAKEN)
+        heard.wait_for(EventKind.TAKEN)
         begun = time.monotonic()
 
     assert time.monotonic() - begun < 10
-    assert [each.fields["left"] for each in heard.of(Kind.STOPPED)] == [1]
+    assert [each.fields["left"] for each in heard.of(EventKind.STOPPED)] == [1]
 
 
 GARBAGE = b"\xff" * 64, b""
@@ -115,18 +115,18 @@ def test_a_backend_that_is_not_there_yet_is_asked_again(
         assert str(paying.request("soon").wait(timeout=20)) == "You asked: soon"
         assert asked == ["soon"] * 3
         assert failure_of(paying.request("never")) == "It is starting"
-    assert {each.fields["reason"] for each in heard.of(Kind.RETRIED)} == {"It is starting"}
+    assert {each.fields["reason"] for each in heard.of(EventKind.RETRIED)} == {"It is starting"}
 
 
 @on_one
 def test_what_offers_too_little_is_left_until_the_terms_change(
     paying: DtnSession, node_of: Nodes, own_data: object
 ) -> None:
-    from ape_dtn.node.store import ledger_of
+    from ape_dtn.node.store import open_ledger
 
     little = paying.request("little", fee_per_byte="0.000001")
     enough = paying.request("enough", fee_per_byte="0.00001")
-    ledger = ledger_of(paying.ai, node_of().id)
+    ledger = open_ledger(paying.ai, node_of().id)
 
     with at_work(node_of(terms=AcceptanceTerms(minimum_fee=10), ledger=ledger)):
         enough.wait(timeout=20)
@@ -140,7 +140,7 @@ def test_what_was_asked_while_it_was_inactive_is_answered_when_it_is_active_agai
     network: LocalNetwork, paying: DtnSession, node_of: Nodes, cast: Cast
 ) -> None:
     def set_active(is_active: bool) -> None:
-        take(network.ai, cast.owner, changing_status(network.ai, cast.owner, NODE, is_active))
+        send_steps(network.ai, cast.owner, status_steps(network.ai, cast.owner, NODE, is_active))
 
     with at_work(node_of()):
         paying.request("before").wait(timeout=20)
@@ -184,7 +184,7 @@ def test_a_request_whose_session_is_closed_is_not_asked_of_a_backend(
         assert str(other.request("open").wait(timeout=20)) == "You asked: open"
 
     assert asked == ["open"]
-    assert len(heard.of(Kind.REFUSED)) == 1
+    assert len(heard.of(EventKind.REFUSED)) == 1
 
 
 @on_one
@@ -203,7 +203,7 @@ def test_a_session_that_is_closed_while_the_backend_thinks_stops_nothing(
         assert asked.wait(60)
         paying.close(force=True)
         closed.set()
-        heard.wait_for(Kind.REFUSED)
+        heard.wait_for(EventKind.REFUSED)
         other = DtnSession.start("5", cast.customer, paying.ai)
         other.request("open").wait(timeout=20)
 
@@ -222,14 +222,14 @@ def test_a_worker_without_coin_answers_once_it_has_some(
     rpc.result(provider, "anvil_setBalance", [worker, "0x0"])
     requests = [paying.request(each) for each in "abc"]
     with at_work(node_of(backend=noting)):
-        heard.wait_for(Kind.RETRIED)
+        heard.wait_for(EventKind.RETRIED)
         rpc.result(provider, "anvil_setBalance", [worker, hex(COIN)])
         for each in requests:
             each.wait(timeout=30)
 
     assert sorted(asked) == ["a", "b", "c"]
-    assert len(heard.of(Kind.RETRIED)) == 1  # once, however long it lasts
-    assert heard.of(Kind.RECOVERED)
+    assert len(heard.of(EventKind.RETRIED)) == 1  # once, however long it lasts
+    assert heard.of(EventKind.RECOVERED)
 
 
 @on_one
@@ -257,14 +257,14 @@ def test_a_chain_that_cannot_be_reached_or_read_is_waited_for(
     with endpoint, connected_to(endpoint.url) as provider:
         node = node_of(ai=DtnAi(network.ai.router, provider))
         with at_work(node):
-            heard.wait_for(Kind.STARTED)
+            heard.wait_for(EventKind.STARTED)
             is_down.set()
-            heard.wait_for(Kind.RETRIED)
+            heard.wait_for(EventKind.RETRIED)
             request = paying.request("Still there?")
             time.sleep(1.0)
             is_down.clear()
             assert str(request.wait(timeout=20)) == "You asked: Still there?"
-    assert len(heard.of(Kind.RETRIED)) == 1
+    assert len(heard.of(EventKind.RETRIED)) == 1
 
 
 @on_one
@@ -282,14 +282,14 @@ def test_an_answer_that_a_reorganisation_has_taken_is_sent_again_and_not_asked_f
     before = rpc.result(provider, "evm_snapshot", [])
     with at_work(node_of(backend=noting)):
         request.wait(timeout=20)
-        heard.wait_for(Kind.ANSWERED)
+        heard.wait_for(EventKind.ANSWERED)
         rpc.result(provider, "evm_revert", [before])
         rpc.result(provider, "evm_mine", [])
-        heard.wait_for(Kind.ANSWERED, times=2)
+        heard.wait_for(EventKind.ANSWERED, times=2)
 
     assert str(request.wait(timeout=5)) == "1"
     assert asked == ["What?"]
-    assert heard.of(Kind.REORGANISED)
+    assert heard.of(EventKind.REORGANISED)
 
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["is read", "is there"])
@@ -313,9 +313,9 @@ def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own
         rpc.result(provider, "evm_revert", [before])
         if is_read:
             second = paying.request("second")
-            heard.wait_for(Kind.REORGANISED)
+            heard.wait_for(EventKind.REORGANISED)
         else:
-            heard.wait_for(Kind.REORGANISED)
+            heard.wait_for(EventKind.REORGANISED)
             second = paying.request("second")  # before the node looks the next time
         may_answer.set()
         assert str(second.wait(timeout=20)) == "You asked: second"

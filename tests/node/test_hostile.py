@@ -18,9 +18,9 @@ from ape_dtn.errors import BackendFailed
 from ape_dtn.network.abi import Router
 from ape_dtn.node.answering import CANNOT_BE_SENT, NOT_PARSABLE, TOO_LONG, Question
 from ape_dtn.node.backends.echo import echo
-from ape_dtn.node.events import Kind
+from ape_dtn.node.events import EventKind
 from ape_dtn.node.queue import AcceptanceTerms
-from ape_dtn.node.registration import changing_models, changing_status, registering, take
+from ape_dtn.node.registration import model_steps, registration_steps, send_steps, status_steps
 from ape_dtn.node.store import Ledger
 from ape_dtn.types.waiting import POLICY
 from benchmarks.chain import connected_to
@@ -99,7 +99,7 @@ def test_a_price_that_cannot_be_counted_is_answered(
             assert request.cost().units == request.record.max_cost
         else:
             assert failure_of(request) == CANNOT_BE_SENT
-    assert not heard.of(Kind.REFUSED)
+    assert not heard.of(EventKind.REFUSED)
 
 
 def test_a_request_that_trusts_only_another_node_is_left_alone(
@@ -120,8 +120,10 @@ def test_a_request_that_trusts_only_another_node_is_left_alone(
 
     model, another = network.ai.config.model, "node.tester.first"
     worker = str(cast.stranger.address)
-    take(
-        network.ai, cast.customer, registering(network.ai, cast.customer, another, worker, [model])
+    send_steps(
+        network.ai,
+        cast.customer,
+        registration_steps(network.ai, cast.customer, another, worker, [model]),
     )
     paying.request("theirs", nodes=[another])
     mine = paying.request("mine", nodes=[NODE])
@@ -132,7 +134,7 @@ def test_a_request_that_trusts_only_another_node_is_left_alone(
         assert node.answer_pending() == [mine.id]
 
     assert (asked, tried) == (["mine"], {mine.id})
-    assert not heard.of(Kind.REFUSED)
+    assert not heard.of(EventKind.REFUSED)
 
 
 @on_one
@@ -168,7 +170,7 @@ def test_a_model_that_is_served_later_is_answered_for_though_nothing_else_is_ask
     later = "model.system.openai-gpt-5-mini"
 
     def serve(**given: list[str]) -> None:
-        take(network.ai, cast.owner, changing_models(network.ai, cast.owner, NODE, **given))
+        send_steps(network.ai, cast.owner, model_steps(network.ai, cast.owner, NODE, **given))
 
     serve(remove=[later])
     with at_work(node_of()):
@@ -197,14 +199,14 @@ def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is
         return echo(question)
 
     def set_active(is_active: bool) -> None:
-        take(network.ai, cast.owner, changing_status(network.ai, cast.owner, NODE, is_active))
+        send_steps(network.ai, cast.owner, status_steps(network.ai, cast.owner, NODE, is_active))
 
     request = paying.request("What?")
     with at_work(node_of(backend=slow)):
         assert asked.wait(60)
         set_active(False)
         go.set()
-        heard.wait_for(Kind.REFUSED)
+        heard.wait_for(EventKind.REFUSED)
         time.sleep(1)  # until it has looked why
         set_active(True)
         assert str(request.wait(timeout=20)) == "You asked: What?"
@@ -222,7 +224,7 @@ def test_a_disk_that_cannot_be_written_stops_nothing_and_is_told_once(
         return echo(question)
 
     def be_writable(is_writable: bool) -> None:
-        with ledger._turn:
+        with ledger._lock:
             ledger._database.execute(f"pragma query_only = {not is_writable}")
 
     with at_work(node_of(backend=slow, ledger=ledger)):
@@ -230,11 +232,11 @@ def test_a_disk_that_cannot_be_written_stops_nothing_and_is_told_once(
         assert asked.wait(60)
         be_writable(False)
         go.set()
-        heard.wait_for(Kind.RETRIED)
+        heard.wait_for(EventKind.RETRIED)
         second = paying.request("second")
-        heard.wait_for(Kind.RETRIED, 2)
+        heard.wait_for(EventKind.RETRIED, 2)
         time.sleep(1.5)
-        assert (len(heard.of(Kind.RETRIED)), len(heard.of(Kind.RECOVERED))) == (2, 0)
+        assert (len(heard.of(EventKind.RETRIED)), len(heard.of(EventKind.RECOVERED))) == (2, 0)
         be_writable(True)
         answers = [str(each.wait(timeout=20)) for each in (first, second)]
     assert answers == ["You asked: first", "You asked: second"]

@@ -15,7 +15,7 @@ from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.network.abi import Router
 from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.echo import echo
-from ape_dtn.node.events import Kind
+from ape_dtn.node.events import EventKind
 from ape_dtn.node.store import Ledger
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.waiting import POLICY
@@ -75,12 +75,12 @@ def test_a_request_that_a_node_behind_the_endpoint_does_not_have_yet_is_answered
 
     with through(endpoint) as ai, at_work(node_of(ai=ai, backend=noting)):
         assert str(request.wait(timeout=20)) == "You asked: What?"
-        heard.wait_for(Kind.ANSWERED)
+        heard.wait_for(EventKind.ANSWERED)
 
     assert asked == ["What?"]
     assert completed(network) == [request.id]
-    assert not heard.of(Kind.REFUSED)
-    assert len(heard.of(Kind.RETRIED)) <= 1  # once, however long it lasts
+    assert not heard.of(EventKind.REFUSED)
+    assert len(heard.of(EventKind.RETRIED)) <= 1  # once, however long it lasts
 
 
 @on_one
@@ -108,7 +108,7 @@ def test_what_is_put_off_is_not_passed_by_the_cursor(
     with through(with_one_behind(network.ai.provider, "BB")) as ai:
         node = node_of(ai=ai, ledger=ledger)
         assert node.answer_pending() == []
-        node.look()
+        node.scan()
 
     assert node_of(ledger=ledger).answer_pending() == [request.id]
 
@@ -138,7 +138,7 @@ def test_in_place_of_an_answer_that_another_was_faster_than_nothing_is_sent(
         assert network.node.answer_pending() == [request.id]
         sent = cast.worker.nonce
         go.set()
-        heard.wait_for(Kind.REFUSED)
+        heard.wait_for(EventKind.REFUSED)
 
     assert cast.worker.nonce == sent
 
@@ -162,7 +162,7 @@ def test_an_answer_whose_request_a_reorganisation_has_taken_is_given_up(
         assert asked.wait(60)
         rpc.result(provider, "evm_revert", [before])
         rpc.result(provider, "evm_mine", [])
-        heard.wait_for(Kind.REORGANISED)
+        heard.wait_for(EventKind.REORGANISED)
         go.set()
-        heard.wait_for(Kind.REFUSED)
-    assert [each.fields["left"] for each in heard.of(Kind.STOPPED)] == [0]
+        heard.wait_for(EventKind.REFUSED)
+    assert [each.fields["left"] for each in heard.of(EventKind.STOPPED)] == [0]

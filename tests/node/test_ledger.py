@@ -12,7 +12,7 @@ import pytest
 from ape_dtn import Status
 from ape_dtn.errors import LedgerUnusable
 from ape_dtn.node.answering import Result
-from ape_dtn.node.store import Cursor, Kept, Ledger
+from ape_dtn.node.store import Cursor, Ledger, StoredResult
 
 QUESTION, OTHER = b"\1" * 32, b"\2" * 32
 FIRST, SECOND = b"\x0a" * 32, b"\x0b" * 32
@@ -50,21 +50,21 @@ def test_an_answer_is_kept_for_the_same_question_alone(tmp_path: Path) -> None:
     path = tmp_path / "one.sqlite3"
     ledger = Ledger(path)
     ledger.claim({FIRST: QUESTION})
-    ledger.answered(FIRST, RESULT)
+    ledger.save_result(FIRST, RESULT)
 
-    assert Ledger(path).claim({FIRST: QUESTION}) == {FIRST: Kept(RESULT)}
-    assert Ledger(path).claim({FIRST: OTHER}) == {FIRST: Kept()}
+    assert Ledger(path).claim({FIRST: QUESTION}) == {FIRST: StoredResult(RESULT)}
+    assert Ledger(path).claim({FIRST: OTHER}) == {FIRST: StoredResult()}
 
 
 def test_what_is_left_without_an_answer_is_forgotten_and_an_answer_is_not(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "one.sqlite3")
     ledger.claim({FIRST: QUESTION, SECOND: QUESTION})
-    ledger.answered(FIRST, RESULT)
-    ledger.save(Cursor(2, SECOND, b"terms"))
+    ledger.save_result(FIRST, RESULT)
+    ledger.save_cursor(Cursor(2, SECOND, b"terms"))
 
-    ledger.leave()
+    ledger.release()
 
-    assert ledger.claim({FIRST: QUESTION}) == {FIRST: Kept(RESULT)}
+    assert ledger.claim({FIRST: QUESTION}) == {FIRST: StoredResult(RESULT)}
     assert ledger.cursor() == Cursor(2, SECOND, b"terms")
 
 

@@ -12,7 +12,13 @@ from ape_dtn.chain import rpc
 from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import InvalidName, ModelNotFound, NodeNotFound, NotNodeOwner, NotTheWorker
 from ape_dtn.node.node import DtnNode
-from ape_dtn.node.registration import Step, changing_models, changing_status, registering, take
+from ape_dtn.node.registration import (
+    Step,
+    model_steps,
+    registration_steps,
+    send_steps,
+    status_steps,
+)
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
@@ -26,11 +32,11 @@ def test_a_node_is_registered_once_and_answers(network: LocalNetwork, cast: Cast
     worker = str(cast.stranger.address)
 
     def steps(name: str = MINE) -> list[Step]:
-        return registering(network.ai, cast.customer, name, worker, [NANO])
+        return registration_steps(network.ai, cast.customer, name, worker, [NANO])
 
-    assert len(take(network.ai, cast.customer, steps())) == 3
+    assert len(send_steps(network.ai, cast.customer, steps())) == 3
     assert steps() == []
-    assert len(take(network.ai, cast.customer, steps("node.tester.second"))) == 2  # one user
+    assert len(send_steps(network.ai, cast.customer, steps("node.tester.second"))) == 2  # one user
 
     found = network.ai.node(MINE)
     assert (found.owner, found.worker, found.is_active, found.models) == (
@@ -47,32 +53,35 @@ def test_models_and_status_are_changed_only_where_they_differ(
     network: LocalNetwork, cast: Cast
 ) -> None:
     ai, owner = network.ai, cast.customer
-    take(ai, owner, registering(ai, owner, MINE, str(owner.address), [NANO]))
+    send_steps(ai, owner, registration_steps(ai, owner, MINE, str(owner.address), [NANO]))
 
     def served() -> set[bytes]:
         return set(ai.node(MINE).models)
 
-    take(ai, owner, changing_models(ai, owner, MINE, add=[MINI]))
+    send_steps(ai, owner, model_steps(ai, owner, MINE, add=[MINI]))
     assert served() == {id_of(NANO, "model"), id_of(MINI, "model")}
-    take(ai, owner, changing_models(ai, owner, MINE, remove=[NANO]))
+    send_steps(ai, owner, model_steps(ai, owner, MINE, remove=[NANO]))
     assert served() == {id_of(MINI, "model")}
-    assert changing_models(ai, owner, MINE, exactly=[MINI]) == []
+    assert model_steps(ai, owner, MINE, exactly=[MINI]) == []
 
-    take(ai, owner, changing_status(ai, owner, MINE, False))
+    send_steps(ai, owner, status_steps(ai, owner, MINE, False))
     assert ai.node(MINE).is_active is False
-    assert changing_status(ai, owner, MINE, False) == []
+    assert status_steps(ai, owner, MINE, False) == []
 
 
 @pytest.mark.parametrize(
     ("refused", "error"),
     [
-        (lambda ai, who: registering(ai, who, "alice", ADDRESS), InvalidName),
-        (lambda ai, who: registering(ai, who, "node.a.b.c", ADDRESS), InvalidName),
-        (lambda ai, who: registering(ai, who, MINE, ADDRESS, ["model.system.none"]), ModelNotFound),
-        (lambda ai, who: registering(ai, who, NODE, ADDRESS), NotNodeOwner),
-        (lambda ai, who: registering(ai, who, "node.local.other", ADDRESS), NotNodeOwner),
-        (lambda ai, who: changing_models(ai, who, NODE, add=[NANO]), NotNodeOwner),
-        (lambda ai, who: changing_status(ai, who, MINE, True), NodeNotFound),
+        (lambda ai, who: registration_steps(ai, who, "alice", ADDRESS), InvalidName),
+        (lambda ai, who: registration_steps(ai, who, "node.a.b.c", ADDRESS), InvalidName),
+        (
+            lambda ai, who: registration_steps(ai, who, MINE, ADDRESS, ["model.system.none"]),
+            ModelNotFound,
+        ),
+        (lambda ai, who: registration_steps(ai, who, NODE, ADDRESS), NotNodeOwner),
+        (lambda ai, who: registration_steps(ai, who, "node.local.other", ADDRESS), NotNodeOwner),
+        (lambda ai, who: model_steps(ai, who, NODE, add=[NANO]), NotNodeOwner),
+        (lambda ai, who: status_steps(ai, who, MINE, True), NodeNotFound),
     ],
 )
 def test_what_would_be_refused_is_told_before_anything_is_sent(
@@ -91,7 +100,7 @@ def test_what_would_be_refused_is_told_before_anything_is_sent(
 
 def test_a_worker_is_never_another_one(network: LocalNetwork, cast: Cast) -> None:
     with pytest.raises(NotTheWorker, match="and not 0x"):
-        registering(network.ai, cast.owner, NODE, str(cast.stranger.address))
+        registration_steps(network.ai, cast.owner, NODE, str(cast.stranger.address))
 
 
 def nonce(network: LocalNetwork, account: Any) -> int:

@@ -6,7 +6,7 @@ import io
 
 from ape_dtn import DtnNode, DtnSession
 from ape_dtn.deployment.assemble import LocalNetwork
-from ape_dtn.node.console import shown
+from ape_dtn.node.console import show_console
 from tests.conftest import Cast
 
 from .conftest import on_one
@@ -23,7 +23,7 @@ def test_the_sums_and_the_latest_events_are_drawn(
 ) -> None:
     node, screen = DtnNode(network.ai, network.node.name, cast.worker), Terminal()
 
-    with shown(node, network.ai.token(), screen):
+    with show_console(node, network.ai.token(), screen):
         request = paying.request("Hello [bold]?")
         node.answer_pending()
 

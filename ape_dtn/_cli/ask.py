@@ -101,7 +101,7 @@ def ask(
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.client.session import DtnSession
-    from ape_dtn.journal.executor import check_free
+    from ape_dtn.journal.executor import check_key_unused
     from ape_dtn.requests.draft import draft
 
     session_id = session_id or None  # 0 stands for a session of its own, as in the contracts
@@ -125,7 +125,7 @@ def ask(
         amount = deposit or options.get("max_cost") or ai.config.max_cost
         session = DtnSession.started_by(f"{key}/start", amount, account, ai)
         if session is None:
-            check_free(ai, account, f"{key}/request")
+            check_key_unused(ai, account, f"{key}/request")
     request_key = key and f"{key}/request"
     if session is not None and (sent := session.asked_by(request_key, *asked, **options)):
         return _ask(session, lambda: sent, wait, output, close, key)

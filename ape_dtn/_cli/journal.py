@@ -144,7 +144,7 @@ def cancel(
 
     ai = DtnAi(router)
     journal = executor.journal_of(ai, account)
-    entry = journal.named(key)
+    entry = journal.by_key_or_id(key)
     if entry is None:
         raise InvalidOption("key", f"{account.address} has begun nothing under '{key}' here")
     (waiting,) = status.waits_for(ai, journal, [entry])
@@ -170,7 +170,7 @@ def as_dict(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "key": entry.key,
         "state": entry.state.value,
-        "meant": dict(entry.meant),
+        "meant": dict(entry.payload),
         "outcome": dict(entry.outcome) if entry.outcome else None,
         "transactions": [each.hash for each in entry.signed],
     }
@@ -182,10 +182,10 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _what(entry: Entry) -> str:
-    session = entry.meant.get("session")
+    session = entry.payload.get("session")
     if session is not None:
         return f"{entry.kind} on session {session}"
-    if "deposit" in entry.meant:
+    if "deposit" in entry.payload:
         from ape_dtn.funding.bare_deposit import deposit_of
 
         return f"{entry.kind} with {deposit_of(entry)}"

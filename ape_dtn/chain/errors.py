@@ -43,8 +43,7 @@ class RpcRefused(NoNetwork):
 class TransactionRefused(RpcRefused):
     """The node of the chain did not take a transaction that is signed.
 
-    It can still be mined: another node may have it, or this one may have taken it all the same. It
-    stays in the journal, and in the budgets, until its nonce is used.
+    It can still be mined: another node may have it, or this one may have taken it all the same.
     """
 
     exit_code = UNKNOWN_OUTCOME
@@ -55,8 +54,8 @@ class TransactionRefused(RpcRefused):
         self.transaction = self.fields["transaction"] = transaction
         if transaction is not None:
             self.hint = (
-                f"Transaction {transaction} is signed, and may be mined yet. `ape dtn resume` "
-                "sends it again, and `ape dtn journal cancel` replaces it by an empty one."
+                f"Transaction {transaction} is signed and may still be mined: look it up before "
+                "you repeat the call."
             )
 
 
@@ -163,10 +162,7 @@ class PartlySent(DtnError):
         super().__init__(
             f"Sent was {', '.join(sent)}, and what belongs to it was not: {reason}", sent=sent
         )
-        self.hint = (
-            "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
-            "not happened."
-        )
+        self.hint = "What was sent may be mined: look it up before you repeat the call."
 
 
 class TransactionPending(DtnError):
@@ -180,7 +176,4 @@ class TransactionPending(DtnError):
             f"Sent, and not known to be confirmed yet: transaction {', '.join(transactions)}.",
             transactions=list(transactions),
         )
-        self.hint = (
-            "Do not send it again: `ape dtn resume` looks at the chain, and sends only what has "
-            "not happened."
-        )
+        self.hint = "It may still be mined: look it up before you repeat the call."

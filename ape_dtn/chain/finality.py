@@ -51,9 +51,9 @@ class Evidence:
 def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
     """The newest block that no reorganisation takes back.
 
-    It is what the chain calls `finalized`, where it does; else as many blocks below its head as
-    the network's registry says. A chain of one's own, where nobody else makes blocks, is taken
-    back on purpose alone: there a block is final when a receipt in it counts as confirmed.
+    It is the chain's `finalized` block, unless it has none or says block 0, as networks without
+    finality do. Then it is as many blocks below the head as the network's registry says. On a
+    local chain a block is final when a receipt in it counts as confirmed.
 
     Raises:
         NoNetwork: The endpoint does not say what its latest block is.
@@ -66,7 +66,7 @@ def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
         provider, [("eth_blockNumber", []), ("eth_getBlockByNumber", ["finalized", False])]
     )
     head = as_int(rpc.expect(answer))
-    if finalized and not isinstance(finalized, Failure):
+    if finalized and not isinstance(finalized, Failure) and as_int(finalized["number"]):
         return min(as_int(finalized["number"]), head)
     return max(head - max(evidence.final_after, confirmations), 0)
 

@@ -65,8 +65,7 @@ class DtnAi(Network):
                 Whatever is wrong with the request is found before a session is opened.
         """
         from ape_dtn.client.session import DtnSession
-        from ape_dtn.journal.executor import check_free
-        from ape_dtn.journal.executor import checked as checked_key
+        from ape_dtn.journal.executor import check_key_unused, validate_key
         from ape_dtn.requests.draft import draft
 
         if session and deposit is not None:
@@ -80,9 +79,9 @@ class DtnAi(Network):
         signer, key = self.signer(account), idempotency_key
         if key is not None:
             amount = deposit or options.get("max_cost") or self.config.max_cost
-            if opened := DtnSession.started_by(f"{checked_key(key)}/start", amount, signer, self):
+            if opened := DtnSession.started_by(f"{validate_key(key)}/start", amount, signer, self):
                 return opened.request(*values, idempotency_key=f"{key}/request", **options)
-            check_free(self, signer, f"{key}/request")
+            check_key_unused(self, signer, f"{key}/request")
         checked = draft(self, signer, values, None, options)
         most = checked.max_cost
         funds = most if deposit is None else most.token.amount(deposit)

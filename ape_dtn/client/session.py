@@ -139,7 +139,7 @@ class DtnSession:
         ai = ai or Network()
         token = ai.token()
         meant = _meant_by(token.amount(amount))
-        done = executor.known(ai, account, operations.START, meant, key)
+        done = executor.find_result(ai, account, operations.START, meant, key)
         return cls._opened(ai, account, done, token) if done else None
 
     @staticmethod
@@ -366,7 +366,7 @@ class DtnSession:
             KeyReused: The key was given to something else.
         """
         meant = idempotency_payload(self.id, fingerprint(values, options))
-        done = executor.known(self.ai, self._signer(account), operations.REQUEST, meant, key)
+        done = executor.find_result(self.ai, self._signer(account), operations.REQUEST, meant, key)
         return to_request(self.ai, to_sent(done)) if done else None
 
     def request_many(
@@ -525,7 +525,7 @@ class DtnSession:
             KeyReused: The key was given to something else.
         """
         meant = {"session": str(self.id)}
-        done = executor.known(self.ai, self._signer(account), operations.CLOSE, meant, key)
+        done = executor.find_result(self.ai, self._signer(account), operations.CLOSE, meant, key)
         return self.ai.token().units(int(done.outcome["refund"])) if done else None
 
     def check_close(

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 def deposit_among(logs: Sequence[Log], entry: Entry) -> Log | None:
     """The bare deposit of a start, if it is among these logs."""
-    return _deposit(logs, entry.meant["token"], entry.account, entry.details["fee_target"])
+    return _deposit(logs, entry.payload["token"], entry.account, entry.details["fee_target"])
 
 
 def deposit_of(entry: Entry) -> Amount:
     """The deposit of a start, without asking the chain what its token is."""
     symbol, decimals = entry.details["symbol"], int(entry.details["decimals"])
-    return Token(entry.meant["token"], symbol, decimals).units(int(entry.meant["deposit"]))
+    return Token(entry.payload["token"], symbol, decimals).units(int(entry.payload["deposit"]))
 
 
 def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
     """What a failure means for a bare deposit, as the chain has it now; else the failure itself."""
-    if entry.meant.get("deposit") is None or isinstance(failed, DepositTaken):
+    if entry.payload.get("deposit") is None or isinstance(failed, DepositTaken):
         return failed
     deposit = deposit_of(entry)
     if isinstance(failed, PartlySent):

@@ -152,7 +152,7 @@ class Plan:
         """Whether nobody can come between the deposit and the start."""
         return self.method is not Method.TWO_STEP
 
-    def opening(self, ai: Network, account: AccountAPI) -> Sequence[Transaction]:
+    def transactions(self, ai: Network, account: AccountAPI) -> Sequence[Transaction]:
         """The transaction that deposits and starts; two where it is not atomic.
 
         Raises:

@@ -1,1 +1,1 @@
-"""What moves money is written down before it is sent: nothing is sent twice, or forgotten."""
+"""The journal: records what moves money before it is sent, and executes it exactly once."""

@@ -1,4 +1,4 @@
-"""An SQLite file that processes share: made by one of them, and met whole by all others."""
+"""Opens SQLite files that several processes share."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from ape_dtn.types.waiting import POLICY
 
 
-def opened(path: Path | None, schema: str, version: int) -> sqlite3.Connection:
-    """Opens a file, which is made where there is none; None for a database in memory.
+def open_database(path: Path | None, schema: str, version: int) -> sqlite3.Connection:
+    """Opens a database, and creates its file with mode 0600 if it is missing.
 
     Args:
-        path: Where it is. Nobody but its user can read it.
-        schema: What makes its tables.
-        version: The version of the schema, which is kept in the file.
+        path: The file; None for a database in memory.
+        schema: SQL that creates the tables.
+        version: The schema's version, which the file stores.
 
     Raises:
-        sqlite3.Error: It cannot be used, or has another version.
-        OSError: It cannot be made.
+        sqlite3.Error: The file cannot be used, or has another version.
+        OSError: The file cannot be created.
     """
     if path is None:
-        database = _connected(":memory:")
+        database = _connect(":memory:")
         database.executescript(schema)
         return database
     if not path.exists():
         _create(path, schema, version)
     if path.stat().st_mode & 0o077:
-        path.chmod(0o600)  # what is signed could be sent by whoever reads it
-    database = _connected(str(path))
+        path.chmod(0o600)  # other users could broadcast what is signed
+    database = _connect(str(path))
     found = database.execute("pragma user_version").fetchone()[0]
     if found != version:
         database.close()
@@ -40,27 +40,27 @@ def opened(path: Path | None, schema: str, version: int) -> sqlite3.Connection:
 
 
 def _create(path: Path, schema: str, version: int) -> None:
-    """Makes the file beside its place and then gives it its name, which only one process can.
+    """Creates the file under a temporary name, then links it: only one process can.
 
-    Were it made in its place, others would meet it half made, or while its mode is changed, for
-    which SQLite lets nobody wait.
+    Created in place, another process could open it without its tables, or while its journal mode
+    changes, when SQLite does not wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # as 0600
+    handle, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # with mode 0600
     os.close(handle)
     try:
-        database = _connected(beside)
-        # Once set, both are kept in the file.
+        database = _connect(draft)
+        # Both settings are stored in the file.
         database.execute("pragma journal_mode = wal")
         database.executescript(f"{schema} pragma user_version = {version};")
         database.close()
         with suppress(FileExistsError):
-            os.link(beside, path)
+            os.link(draft, path)
     finally:
-        Path(beside).unlink()
+        Path(draft).unlink()
 
 
-def _connected(name: str) -> sqlite3.Connection:
+def _connect(name: str) -> sqlite3.Connection:
     return sqlite3.connect(
         name, timeout=POLICY.database_timeout, isolation_level=None, check_same_thread=False
     )

@@ -11,22 +11,17 @@ if TYPE_CHECKING:
 
 
 class KeyReused(BadInput):
-    """An idempotency key that stands for something else already. Nothing was sent."""
+    """The idempotency key belongs to another operation. Nothing was sent."""
 
     key: str
 
     def __init__(self, key: str, kind: str) -> None:
-        super().__init__(
-            f"The idempotency key '{key}' was given to another {kind} before.", key=key
-        )
-        self.hint = (
-            "Use a new key for each thing that is to happen once. `ape dtn journal --all` shows "
-            "what it stands for."
-        )
+        super().__init__(f"The idempotency key '{key}' already belongs to another {kind}.", key=key)
+        self.hint = "Use a new idempotency key for each operation. Nothing was sent."
 
 
 class JournalUnusable(DtnError):
-    """The journal cannot be read or written, and nothing is sent without it."""
+    """The journal cannot be read or written. Nothing is sent without it."""
 
     exit_code = REFUSED
     path: str | None
@@ -36,28 +31,28 @@ class JournalUnusable(DtnError):
         where = f" at {path}" if path else ""
         super().__init__(f"The journal{where} cannot be used: {reason}.", path=path, reason=reason)
         self.hint = (
-            "Nothing is started, asked or closed before it is written there. Look at the disk; "
-            "APE_DATA_FOLDER says where it is."
+            "No transaction is sent before it is recorded there. Check the disk and the folder's "
+            "permissions; APE_DATA_FOLDER sets the folder."
         )
 
 
 class NoEffect(DtnError):
-    """A transaction succeeded and did not do what it was sent for."""
+    """A transaction succeeded without the event that it should emit."""
 
     exit_code = UNKNOWN_OUTCOME
     transaction: str
 
     def __init__(self, transaction: str) -> None:
         super().__init__(
-            f"Transaction {transaction} succeeded and did nothing: what it called is not the "
-            "contract that it should be.",
+            f"Transaction {transaction} succeeded, but did not emit the expected event: the "
+            "contract at that address is probably another one.",
             transaction=transaction,
         )
-        self.hint = "Look at what is in use: `ape dtn info`."
+        self.hint = "Check the addresses in use: `ape dtn info` lists them."
 
 
 class OverLimit(Refused):
-    """It could cost more than a limit that was set allows. Nothing was sent."""
+    """The operation could exceed a configured budget. Nothing was sent."""
 
     limit: str
     required: str
@@ -72,38 +67,40 @@ class OverLimit(Refused):
 
 
 class PaymentCancelled(DtnError):
-    """What was signed for an entry of the journal can never be mined: an empty transaction was."""
+    """An entry of the journal was cancelled: its transactions can never be mined."""
 
     exit_code = REFUSED
 
     def __init__(self, what: str, transactions: list[str]) -> None:
-        super().__init__(
-            f"Cancelled: the {what} did not happen, and never will. Empty transactions have used "
-            "its nonces.",
-            transactions=transactions,
+        how = (
+            "Empty transactions have used its nonces, so it can never be mined."
+            if transactions
+            else "Nothing of it was mined, and nothing will be."
         )
+        super().__init__(f"The {what} was cancelled. {how}", transactions=transactions)
 
 
 class RefusedBefore(Refused):
-    """An entry of the journal that was refused, and is not begun again without being asked for."""
+    """An entry of the journal was refused before, and nobody has asked for it again."""
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(
-            f"The {what} was refused, and is not sent again by itself: {reason}", reason=reason
+            f"The {what} was refused before, and resuming does not send it again: {reason}",
+            reason=reason,
         )
-        self.hint = "Repeat the command, with its idempotency key if it had one."
+        self.hint = "To send it again, repeat it, with its idempotency key if it had one."
 
 
 class NotCancellable(BadInput):
-    """An entry of the journal that cannot be cancelled from here. Nothing was sent."""
+    """An entry of the journal cannot be cancelled from here. Nothing was sent."""
 
-    def __init__(self, what: str, reason: str, hint: str) -> None:
+    def __init__(self, what: str, reason: str, hint: str | None) -> None:
         super().__init__(f"The {what} cannot be cancelled: {reason}.", reason=reason)
         self.hint = hint
 
 
 class WalletPending(DtnError):
-    """An account that sends in its own way may have sent something, and nothing tells whether."""
+    """An account that sends itself may have sent a transaction, which cannot be found out."""
 
     exit_code = UNKNOWN_OUTCOME
     account: str
@@ -111,12 +108,12 @@ class WalletPending(DtnError):
 
     def __init__(self, account: str, nonce: int, reason: str) -> None:
         super().__init__(
-            f"{account} was given a transaction to sign and send itself, with nonce {nonce}, and "
-            f"it is not known whether it did: {reason}.",
+            f"Account {account} was asked to sign and send a transaction with nonce {nonce}. "
+            f"Whether it did is unknown: {reason}.",
             account=account,
             nonce=nonce,
         )
         self.hint = (
-            "Look for it in the wallet, and have it mined or cancelled there; then `ape dtn "
-            "resume` goes on. Nothing is sent under this key before."
+            "Have the transaction mined or cancelled in the account's wallet, then run `ape dtn "
+            "resume`. Until then nothing else is sent under this idempotency key."
         )

@@ -1,8 +1,23 @@
 """Executes an operation that moves money exactly once.
 
-It records the intent, broadcasts, and reconciles with the chain before retrying. The first
-attempt and every later one run the same code. What was signed is followed to its end, and sent
-again as it is; only what the chain shows can never happen any more is signed anew.
+Each attempt of an operation is an entry of the journal, which is in one of three states:
+
+- **open**: the intent is recorded. What was signed for it may be mined at any time.
+- **done**: the chain shows its effect, an event whose fields are the outcome.
+- **cancelled**: it had no effect, and never will. Its idempotency key is free again.
+
+The first attempt and every retry run the same steps, in a process that has claimed the entry:
+
+1. Record the intent and what it may cost, within the budgets (``_record_intents``).
+2. On a retry, reconcile: follow what was signed, rebroadcast it unchanged, look for the effect
+   (:mod:`ape_dtn.journal.reconciliation`).
+3. Plan and sign what is missing, record it, then broadcast it and wait (``_send``).
+4. End the entry, or release the claim and leave it open (``_finish``).
+
+Only the chain ends an entry. Whatever an endpoint answers, a signed transaction stays valid until
+its nonce is used. An open entry is cancelled only where nothing was signed for it, or where all its
+nonces are used in final blocks (``_has_ended``). Until then it counts in the budgets, and a retry
+sends the same transactions, or others with the same nonces.
 """
 
 from __future__ import annotations
@@ -15,11 +30,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ape_dtn.chain import rebroadcast, rpc, signers, transactions
-from ape_dtn.chain.broadcast import Outbox, Outstanding
-from ape_dtn.chain.errors import RpcRefused, TransactionRefused
+from ape_dtn.chain.errors import PartlySent, TransactionPending, TransactionRefused
 from ape_dtn.chain.networks import FIRST_BLOCK, data_folder, first_hash, is_local
-from ape_dtn.chain.receipts import is_final, may_still_change, remembers, succeeded
-from ape_dtn.journal import reorgs, wallet
+from ape_dtn.chain.receipts import is_final, may_still_change
+from ape_dtn.journal import reorgs
 from ape_dtn.journal.errors import (
     JournalUnusable,
     KeyReused,
@@ -28,23 +42,23 @@ from ape_dtn.journal.errors import (
     OverLimit,
     PaymentCancelled,
     RefusedBefore,
-    WalletPending,
 )
 from ape_dtn.journal.operation import (
     Operation,
     OperationOf,
+    Outcome,
     Steps,
-    happened,
-    happened_elsewhere,
-    happened_now,
+    outcome_in,
+    outcome_in_current,
     to_transaction,
 )
-from ape_dtn.journal.reorgs import REORGANISED_BLOCKS, is_recent, reopen_forgotten
+from ape_dtn.journal.reconciliation import Run, may_be_handed_over, outbox_of, reconcile
+from ape_dtn.journal.reorgs import is_recent, reopen_forgotten
 from ape_dtn.journal.store import Entry, Intent, Journal, Spending, State
 from ape_dtn.network.context import Network
 from ape_dtn.types.errors import DtnError, InvalidOption, Refused
 from ape_dtn.types.rpc import as_int
-from ape_dtn.types.transactions import Receipt
+from ape_dtn.types.transactions import Receipt, Signed
 from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
@@ -54,19 +68,24 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-
-# In how many blocks it is looked whether the endpoint remembers any transactions of that time.
-BLOCKS_LOOKED_AT = 16
+_RESUME = (
+    "Do not send it again: `ape dtn resume`, or the same call with the same idempotency key, "
+    "checks the chain first and sends only what is missing."
+)
+_NOT_FINAL = (
+    "This is the error of an earlier call, and nothing was sent now. The failed transaction is not "
+    "final yet: repeat the call when it is, to send a new one."
+)
 
 
 @dataclass(frozen=True)
 class OperationResult:
-    """Something that happened.
+    """An operation that was executed, now or by an earlier call with the same key.
 
     Attributes:
-        outcome: What came of it, as text; see :func:`ape_dtn.journal.operation.happened`.
-        receipts: The transactions that were sent for it; none where it was known before.
-        details: How it was done.
+        outcome: The fields of its event as text, with ``transaction`` and ``block``.
+        receipts: The transactions that this call sent or followed; none for a known result.
+        details: How it was executed, such as the method of a start.
     """
 
     outcome: Mapping[str, Any]
@@ -75,273 +94,265 @@ class OperationResult:
 
     @property
     def receipt(self) -> Receipt | None:
-        """The transaction that it happened in, where that was not known before."""
-        same = (each for each in self.receipts if each.transaction == self.outcome["transaction"])
-        return next(same, None)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One operation, and what it is executed with.
-
-    Attributes:
-        ai: The network.
-        account: Who signs.
-        journal: The account's journal.
-        operation: What is executed.
-    """
-
-    ai: Network
-    account: AccountAPI
-    journal: Journal
-    operation: Operation
+        """The receipt of the transaction that had the effect; None for a known result."""
+        hash_ = self.outcome["transaction"]
+        return next((found for found in self.receipts if found.transaction == hash_), None)
 
 
 def journal_of(ai: Network, account: AccountAPI | str) -> Journal:
     """The journal of an account on the connected network.
 
-    Chains are told apart by their first block. One within this process is gone with it, and so is
-    its journal.
+    Chains are told apart by the hash of their first block. The journal of Ape's in-process chain is
+    kept in memory, as the chain is.
     """
     address = account if isinstance(account, str) else str(account.address)
-    path = data_folder(ai.provider) / "journal.sqlite3"
-    lasting = path if ai.provider.http_uri else None
+    path = data_folder(ai.provider) / "journal.sqlite3" if ai.provider.http_uri else None
     chain, head = _chain_and_head(ai.provider)
-    return Journal(lasting, chain, ai.router, address, head)
+    return Journal(path, chain, ai.router, address, head)
 
 
-def checked(key: str) -> str:
-    """An idempotency key that is one.
+def validate_key(key: str) -> str:
+    """Returns an idempotency key unchanged.
 
     Raises:
-        InvalidOption: It is empty, as where a variable was not set that it should have come from.
+        InvalidOption: It is empty, as where it came from a variable that is not set.
     """
     if not key.strip():
         raise InvalidOption("idempotency_key", "it is empty")
     return key
 
 
-def check_free(ai: Network, account: AccountAPI, key: str) -> None:
-    """Checks that a key stands for nothing yet.
+def check_key_unused(ai: Network, account: AccountAPI, key: str) -> None:
+    """Checks that no open or done operation has a key.
 
     Raises:
-        KeyReused: It stands for something.
+        KeyReused: One has.
     """
-    found = journal_of(ai, account).of_key(key)
+    found = journal_of(ai, account).by_key(key)
     if found is not None and found.state is not State.CANCELLED:
         raise KeyReused(key, found.kind)
 
 
-def known(
+def find_result(
     ai: Network,
     account: AccountAPI,
     operation: Operation,
-    meant: Mapping[str, Any],
+    payload: Mapping[str, Any],
     key: str | None,
 ) -> OperationResult | None:
-    """What came of something under its key before; None where it has yet to be done.
+    """The result of the operation that has a key, which is finished first where it is open.
 
-    What was begun and not finished is finished first.
+    Returns:
+        The result; None where no operation has the key, or where that was cancelled.
 
     Raises:
-        KeyReused: The key was given to something else.
+        KeyReused: The key belongs to an operation with another payload.
     """
     if key is None:
         return None
-    return _known(_Run(ai, account, journal_of(ai, account), operation), meant, key)
+    return _find_result(Run(ai, account, journal_of(ai, account), operation), payload, key)
 
 
 def execute(
     ai: Network,
     account: AccountAPI,
     operation: Operation,
-    meant: Intent,
-    planned: Steps | None = None,
+    intent: Intent,
+    steps: Steps | None = None,
     journal: Journal | None = None,
 ) -> OperationResult:
-    """Does something, unless it was done under its key before.
+    """Executes an operation, unless it was executed under its key before.
 
     Args:
         ai: The network.
-        account: Who signs.
-        operation: What it is.
-        meant: What is meant.
-        planned: How it is done, where that was planned already.
-        journal: The account's, where it is open already.
+        account: The signer.
+        operation: The kind of operation.
+        intent: What to record.
+        steps: The plan, where one was made already.
+        journal: The account's journal, where it is open already.
 
     Raises:
-        KeyReused: Its key was given to something else.
-        OverLimit: It could cost more than a limit allows.
+        KeyReused: The key belongs to another operation.
+        OverLimit: It could exceed a budget.
         DtnError: See :func:`ape_dtn.chain.transactions.send_together`.
     """
-    run = _Run(ai, account, journal or journal_of(ai, account), operation)
+    run = Run(ai, account, journal or journal_of(ai, account), operation)
     while True:
-        if done := _known(run, meant.meant, meant.key):
-            return done
-        if begun := _record_intents(run, [meant]):
-            return _finish(run, begun[0], planned=planned)
-        planned = None  # another process may have done some of it
+        if result := _find_result(run, intent.payload, intent.key):
+            return result
+        if entries := _record_intents(run, [intent]):
+            return _finish(run, entries[0], steps=steps)
+        steps = None  # another process may have executed some of it
 
 
 def check_spending(
     ai: Network, account: AccountAPI, operation: Operation, spending: Spending
 ) -> None:
-    """Checks what something may cost against all that was meant before; nothing is written down.
+    """Checks the budgets for a cost in addition to all recorded ones. Nothing is recorded.
 
     Raises:
-        OverLimit: Together they could cost more than a limit.
+        OverLimit: A budget could be exceeded.
     """
-    run = _Run(ai, account, journal_of(ai, account), operation)
-    _within_limits(run, lambda: run.journal.check(spending))
+    run = Run(ai, account, journal_of(ai, account), operation)
+    _within_limits(run, lambda: run.journal.check_limits(spending))
 
 
 def execute_each(
     ai: Network,
     account: AccountAPI,
     operation: Operation,
-    many: Sequence[Intent],
+    intents: Sequence[Intent],
     on_result: Callable[[int, OperationResult | DtnError], None],
 ) -> None:
-    """Does many things that do not depend on each other, each once.
+    """Executes independent operations of one transaction each, many at a time.
 
     Args:
         ai: The network.
-        account: Who signs.
-        operation: What they are.
-        many: What is meant, each one transaction.
-        on_result: Called once for each, with its place and what came of it.
+        account: The signer.
+        operation: The kind of operation.
+        intents: What to record.
+        on_result: Called once for each, with its position and its result or error.
 
     Raises:
-        DtnError: Nothing could be sent at all.
+        DtnError: Nothing could be sent.
     """
-    run = _Run(ai, account, journal_of(ai, account), operation)
-    anew = list(range(len(many)))
-    begun: list[Entry] | None = None
-    while begun is None:
-        for place, meant in [(place, many[place]) for place in anew]:
+    run = Run(ai, account, journal_of(ai, account), operation)
+    new = list(range(len(intents)))
+    recorded: list[Entry] | None = None
+    while recorded is None:
+        for place in list(new):
             try:
-                done = _known(run, meant.meant, meant.key)
+                result = _find_result(run, intents[place].payload, intents[place].key)
             except DtnError as err:
                 on_result(place, err)
             else:
-                if done is None:
+                if result is None:
                     continue
-                on_result(place, done)
-            anew.remove(place)
-        if not anew:
+                on_result(place, result)
+            new.remove(place)
+        if not new:
             return
-        begun = _record_intents(run, [many[place] for place in anew])
-    entries = dict(enumerate(begun))
+        recorded = _record_intents(run, [intents[place] for place in new])
+    entries = dict(enumerate(recorded))
 
-    def ended(place: int, outcome: Receipt | DtnError) -> None:
-        on_result(anew[place], _end(run, entries.pop(place), outcome))
+    def on_outcome(place: int, outcome: Receipt | DtnError) -> None:
+        on_result(new[place], _end(run, entries.pop(place), outcome))
 
     try:
         transactions.send_each(
             ai.provider,
             account,
-            [to_transaction(each.details["transaction"]) for each in entries.values()],
-            operation.about(entries[0]),
-            ended,
-            _outbox(run, dict(entries)),
+            [to_transaction(entry.details["transaction"]) for entry in entries.values()],
+            operation.error_context(entries[0]),
+            on_outcome,
+            outbox_of(run, dict(entries)),
         )
     finally:
         for entry in entries.values():
-            _leave(run.journal, entry)
+            _release(run.journal, entry)
 
 
 def resume(
     ai: Network, account: AccountAPI, entries: Sequence[Entry], operation_of: OperationOf
 ) -> list[tuple[Entry, OperationResult | DtnError]]:
-    """Finishes what was begun, each thing by itself.
+    """Finishes open entries, each on its own.
 
     Returns:
-        Each that no other process is at, with what came of it.
+        The entries that no other process has claimed, each with its result or error.
     """
     journal = journal_of(ai, account)
-    found: list[tuple[Entry, OperationResult | DtnError]] = []
+    results: list[tuple[Entry, OperationResult | DtnError]] = []
     for entry in entries:
-        taken = journal.claim(entry)
-        if taken is None:
+        claimed = journal.claim(entry)
+        if claimed is None:
             continue
         try:
-            run = _Run(ai, account, journal, operation_of(taken))
-            found.append((taken, _finish(run, taken, again=True, is_asked_for=False)))
+            run = Run(ai, account, journal, operation_of(claimed))
+            results.append((claimed, _finish(run, claimed, is_retry=True, is_requested=False)))
         except DtnError as err:
-            found.append((taken, err))
-    return found
+            results.append((claimed, err))
+    return results
 
 
 def cancel(
     ai: Network, account: AccountAPI, entry: Entry, operation_of: OperationOf
 ) -> OperationResult | PaymentCancelled:
-    """Replaces what was signed for an entry, and is not mined, by empty transactions.
+    """Replaces the unmined transactions of an entry by empty ones with the same nonces.
 
     Returns:
-        What came of the entry: that it is cancelled, or, where what was signed before was mined all
-        the same, that it is done.
+        That it is cancelled; or its result, where it was mined all the same.
 
     Raises:
-        NotCancellable: It has ended, another process is at it, or the account sent it itself.
+        NotCancellable: It has ended, another process has claimed it, or the account sent it itself.
         TransactionPending: The empty transactions are not mined in time, or not final. The entry
             stays open until they are.
     """
     journal = journal_of(ai, account)
-    taken = journal.claim(entry)
-    if taken is None:
+    claimed = journal.claim(entry)
+    if claimed is None:
         now = journal.entry(entry.id)
-        is_open = now.state is State.OPEN
-        reason = "another process is at it" if is_open else f"it is {now.state.value} already"
-        hint = "Stop that first." if is_open else "`ape dtn journal --all` shows what came of it."
-        raise NotCancellable(entry.kind, reason, hint)
-    run = _Run(ai, account, journal, operation_of(taken))
+        if now.state is State.OPEN:
+            raise NotCancellable(entry.kind, "another process is executing it", "Stop that first.")
+        raise NotCancellable(entry.kind, f"it is {now.state.value} already", None)
+    run = Run(ai, account, journal, operation_of(claimed))
     try:
-        if not taken.signed and taken.details.get("handed_over") is None:
-            _end_cancelled(journal, taken, PaymentCancelled(entry.kind, []))
-            return PaymentCancelled(entry.kind, [])
-        if not all(each.raw for each in taken.signed) or not taken.details["is_sent_here"]:
-            hint = "Cancel it in the account's wallet; `ape dtn resume` then sees that it is gone."
-            raise NotCancellable(entry.kind, f"{entry.account} sent it in its own way", hint)
-        taken = journal.amend(taken, {"is_cancelled": True})
-        rebroadcast.cancel(ai.provider, account, taken.signed, _outbox(run, {0: taken}))
-        taken = journal.entry(taken.id)
+        if not claimed.signed and claimed.details.get("handed_over") is None:
+            cancelled = PaymentCancelled(entry.kind, [])
+            _end_cancelled(journal, claimed, cancelled)
+            return cancelled
+        is_ours = all(signed.raw for signed in claimed.signed) and claimed.details["is_sent_here"]
+        if not is_ours:
+            reason = f"account {entry.account} signed and sent it itself"
+            hint = "Cancel it in the account's wallet, then run `ape dtn resume`."
+            raise NotCancellable(entry.kind, reason, hint)
+        outbox = outbox_of(run, {0: claimed})
+
+        def mark_cancelled() -> Entry:
+            return journal.update_details(journal.entry(entry.id), {"is_cancelled": True})
+
+        def record(signed: Mapping[int, Signed]) -> None:
+            mark_cancelled()  # first: a retry must not send anew what an empty one replaces
+            outbox.record(signed)
+
+        rebroadcast.cancel(ai.provider, account, claimed.signed, replace(outbox, record=record))
+        claimed = mark_cancelled()  # also where all nonces are used already
     except BaseException:
-        _leave(journal, taken)
+        _release(journal, claimed)
         raise
     try:
-        return _finish(run, taken, again=True)
+        return _finish(run, claimed, is_retry=True)
     except PaymentCancelled as err:
         return err
 
 
 def unfinished(ai: Network, account: AccountAPI | str) -> list[Entry]:
-    """What was begun, is not known to have ended, and nobody is at.
+    """The open entries of an account that no process has claimed.
 
-    What was done and the chain has forgotten since, by a reorganisation, is taken for begun.
+    Done entries whose transactions a reorganisation removed are reopened first.
     """
     journal = journal_of(ai, account)
-    latest = [each for each in journal.entries(State.DONE) if is_recent(journal, each)]
-    reopen_forgotten(ai, journal, latest)
-    return [each for each in journal.entries(State.OPEN) if not journal.is_claimed(each)]
+    recent = [entry for entry in journal.entries(State.DONE) if is_recent(journal, entry)]
+    reopen_forgotten(ai, journal, recent)
+    return [entry for entry in journal.entries(State.OPEN) if not journal.is_claimed(entry)]
 
 
-def _known(run: _Run, meant: Mapping[str, Any], key: str | None) -> OperationResult | None:
+def _find_result(run: Run, payload: Mapping[str, Any], key: str | None) -> OperationResult | None:
     if key is None:
         return None
-    found = run.journal.find(checked(key), run.operation.kind, meant)
-    return _again(run, found) if found else None
+    found = run.journal.find(validate_key(key), run.operation.kind, payload)
+    return _retry(run, found) if found else None
 
 
-def _again(run: _Run, entry: Entry) -> OperationResult | None:
-    """What came of something that was begun before, by this process or by another.
+def _retry(run: Run, entry: Entry) -> OperationResult | None:
+    """The result of an entry, which is finished first where it is open.
 
-    None where nothing did, and it is to be begun anew.
+    None where it is cancelled: the operation may be executed under a new entry.
     """
     from ape.logging import logger
 
     journal = run.journal
     if journal.is_claimed(entry):
-        logger.info(f"Waiting for another process that is at '{entry.key}'")
+        logger.info(f"Waiting for another process that executes '{entry.key}'")
     while journal.is_claimed(entry):
         time.sleep(POLICY.process_poll)
         entry = journal.entry(entry.id)
@@ -352,30 +363,35 @@ def _again(run: _Run, entry: Entry) -> OperationResult | None:
         entry = journal.entry(entry.id)
     if entry.state is State.CANCELLED:
         return None
-    taken = journal.claim(entry)
-    if taken is None:  # somebody else was quicker
-        return _again(run, journal.entry(entry.id))
+    claimed = journal.claim(entry)
+    if claimed is None:  # another process was faster
+        return _retry(run, journal.entry(entry.id))
     try:
-        return _finish(run, taken, again=True)
+        return _finish(run, claimed, is_retry=True)
     except PaymentCancelled:
         return None
+    except Refused as err:
+        now = journal.entry(claimed.id)
+        if now.state is State.CANCELLED and now.details.get("refused") == err.message:
+            return None  # an earlier call raised it; it is final by now, so this one sends anew
+        raise
 
 
-def _record_intents(run: _Run, many: Sequence[Intent]) -> list[Entry] | None:
-    """Writes down what is meant, with what its effect on the chain is found by.
+def _record_intents(run: Run, intents: Sequence[Intent]) -> list[Entry] | None:
+    """Records intents, with the block from which their effects are looked for.
 
-    None where another process was quicker with a key.
+    None where another process has just recorded one of their keys.
     """
     journal = run.journal
-    found_by = {"from_block": journal.head, "is_sent_here": signers.sends_here(run.account)}
-    full = [replace(each, details={**each.details, **found_by}) for each in many]
+    details = {"from_block": journal.head, "is_sent_here": signers.sends_here(run.account)}
+    complete = [replace(intent, details={**intent.details, **details}) for intent in intents]
     with suppress(KeyReused):
-        return _within_limits(run, lambda: journal.record_intents(full))
+        return _within_limits(run, lambda: journal.record_intents(complete))
     return None
 
 
-def _within_limits(run: _Run, attempt: Callable[[], _T]) -> _T:
-    """Attempts it again where what was answered has cost less than it could have."""
+def _within_limits(run: Run, attempt: Callable[[], _T]) -> _T:
+    """Repeats an attempt that exceeds a budget, if recorded costs turn out lower on the chain."""
     try:
         return attempt()
     except OverLimit:
@@ -385,29 +401,35 @@ def _within_limits(run: _Run, attempt: Callable[[], _T]) -> _T:
 
 
 def _finish(
-    run: _Run,
+    run: Run,
     entry: Entry,
-    again: bool = False,
-    planned: Steps | None = None,
-    is_asked_for: bool = True,
+    is_retry: bool = False,
+    steps: Steps | None = None,
+    is_requested: bool = True,
 ) -> OperationResult:
-    """Brings something to its end, whatever has been done of it already.
+    """Executes what is missing of an entry, then ends or releases it.
 
-    What was told to be refused is not begun again where nobody asks for it: it may have been asked
-    for once more meanwhile, without a key.
+    Args:
+        run: The operation.
+        entry: The entry, claimed by this process.
+        is_retry: Whether something may have been sent for it before.
+        steps: The plan, where one was made already.
+        is_requested: Whether the user asked for this operation. A refused one is not sent again
+            otherwise: the user may have repeated it without a key meanwhile.
     """
     receipts: list[Receipt] = []
     refused = entry.details.get("refused")
     try:
         try:
-            outcome = _found(run, entry, receipts) if again else None
+            outcome = reconcile(run, entry, receipts) if is_retry else None
             if outcome is None and refused:
-                if not is_asked_for:
+                if not is_requested:
                     raise RefusedBefore(entry.kind, refused)
-                entry = run.journal.amend(entry, {"refused": None})
+                entry = run.journal.update_details(entry, {"refused": None})
             if outcome is None:
-                outcome = _send(run, entry, receipts, planned)
+                outcome = _send(run, entry, receipts, steps)
         except DtnError as err:
+            _add_hint(err)
             explained = run.operation.explain(run.ai, entry, err, receipts)
             if explained is err:
                 raise
@@ -415,227 +437,123 @@ def _finish(
     except DtnError as err:
         if _has_ended(run, entry, err):
             _end_cancelled(run.journal, entry, err)
-        elif _is_refused(run, entry, err):
-            run.journal.amend(run.journal.entry(entry.id), {"refused": err.message})
+        elif _is_refusal(run, entry, err):
+            if err.message == entry.details.get("refused"):
+                err.hint = f"{err.hint} {_NOT_FINAL}" if err.hint else _NOT_FINAL
+            run.journal.update_details(run.journal.entry(entry.id), {"refused": err.message})
         raise
     else:
-        _note_done(run.journal, entry, outcome)
+        _end_done(run.journal, entry, outcome)
         return OperationResult(outcome, tuple(receipts), entry.details)
     finally:
-        _leave(run.journal, entry)
+        _release(run.journal, entry)
 
 
-def _has_ended(run: _Run, entry: Entry, failed: DtnError) -> bool:
-    """Whether nothing can come of an entry any more, after it has failed.
-
-    No answer of an endpoint says so: what was signed stays valid until its nonces are used, in a
-    block that is final.
-    """
-    if isinstance(failed, PaymentCancelled):
-        return True  # nothing is left to be waited for
-    now = run.journal.entry(entry.id)  # with what was signed meanwhile
-    if not isinstance(failed, Refused) or _may_be_handed_over(now):
-        return False
-    evidence = reorgs.evidence(run.ai, run.journal)
-    if ended_by := run.operation.ended_by(failed):  # what was to come after it can stay unsent
-        return is_final(run.ai.provider, ended_by, evidence)
-    return not now.signed or not may_still_change(run.ai.provider, now.signed, evidence)
-
-
-def _is_refused(run: _Run, entry: Entry, failed: DtnError) -> bool:
-    """Whether whoever asked for an entry was told that it is refused, and nothing came of it.
-
-    A bare deposit that waits for its start is something.
-    """
-    if isinstance(failed, RefusedBefore) or run.operation.leaves_deposit(entry):
-        return False
-    return isinstance(failed, Refused)
-
-
-def _may_be_handed_over(entry: Entry) -> bool:
-    """Whether the account itself may have sent something for an entry that is not known here."""
-    nonce = entry.details.get("handed_over")
-    return nonce is not None and nonce not in [each.nonce for each in entry.signed]
-
-
-def _end_cancelled(journal: Journal, entry: Entry, failed: DtnError) -> None:
-    journal.end(entry, State.CANCELLED, {"error": failed.code, "message": failed.message})
-
-
-def _outbox(run: _Run, entries: Mapping[int, Entry]) -> Outbox:
-    """What the journal keeps of the transactions of entries, by their places."""
-    journal, own = run.journal, {each.id for each in entries.values()}
-
-    def hand_over(place: int, nonce: int | None) -> None:
-        now = journal.entry(entries[place].id)
-        before = now.details.get("handed_over", nonce)
-        if nonce is not None and _may_be_handed_over(now) and before != nonce:
-            raise WalletPending(now.account, before, f"its next nonce is {nonce} meanwhile")
-        journal.amend(now, {"handed_over": nonce})
-
-    def outstanding(address: str) -> list[Outstanding]:
-        if reorgs.may_be_set_back(run.ai):  # what tests have left open is gone
-            return []
-        found = journal.outstanding(address, own)
-        return [
-            Outstanding(one, run.operation.of(entry).can_be_resent(entry, one))
-            for entry, one in found
-            if address in (entry.account, one.sender)
-        ]
-
-    return Outbox(
-        lambda signed: journal.signed(entries, signed),
-        hand_over,
-        outstanding,
-        reorgs.evidence(run.ai, journal),
-        lambda sender: 0 if reorgs.may_be_set_back(run.ai) else journal.used_by(sender),
-    )
-
-
-def _found(run: _Run, entry: Entry, receipts: list[Receipt]) -> dict[str, Any] | None:
-    """What came of something that may have been sent; adds the receipts of what was.
-
-    None where nothing did, and it is to be sent anew.
-
-    Raises:
-        PaymentCancelled: Empty transactions were mined in its place.
-        DtnError: It was mined, and failed; or it is not known what became of it.
-    """
-    ai, journal, operation = run.ai, run.journal, run.operation
-    about = operation.about(entry)
-    if operation.is_split:
-        # Before it is sent again: it would take what somebody else has deposited meanwhile.
-        landed = succeeded(ai.provider, entry.signed, about)
-        operation.claimed(ai, entry, [log for each in landed for log in each.logs])
-    # Before its effect is looked for: it may come between the two.
-    handed_over = _may_be_handed_over(entry)
-    became = wallet.became_of(ai, entry, reorgs.evidence(ai, journal)) if handed_over else None
-    followed = (
-        rebroadcast.follow(ai.provider, run.account, entry.signed, about, _outbox(run, {0: entry}))
-        if entry.signed
-        else {}
-    )
-    receipts += [each for each in followed.values() if isinstance(each, Receipt)]
-    logs = [log for each in receipts for log in each.logs]
-    outcome = happened(operation.effect(entry), logs)
-    if outcome is None and logs:
-        outcome = happened_now(ai, operation, entry, logs)
-    outcome = outcome or operation.claimed(ai, entry, logs)
-    if outcome is not None:
-        return outcome
-    others = [each for each in journal.entries(*State) if each.id != entry.id]
-    theirs = {signed.hash for each in others for signed in each.signed} | {
-        str(each.outcome["transaction"])
-        for each in others
-        if each.state is State.DONE and each.outcome
-    }
-    if outcome := happened_elsewhere(ai, operation, entry, theirs):
-        return outcome
-    if isinstance(became, WalletPending):
-        raise became
-    if became is wallet.Nonce.USED:  # and not by what was looked for
-        journal.amend(entry, {"handed_over": None})
-    if None in followed.values():
-        _check_remembered(ai, journal, entry)
-    failures = [each for each in followed.values() if isinstance(each, DtnError)]
-    refused = [each for each in failures if isinstance(each, TransactionRefused)]
-    if refused:
-        raise refused[0]
-    is_half_done = operation.is_half_done(entry, logs)
-    if entry.details.get("is_cancelled") and not (failures or is_half_done):
-        empty = [each.hash for each in entry.signed if each.is_empty]
-        raise PaymentCancelled(entry.kind, empty)
-    if operation.is_split and None in followed.values():
-        return None  # without it, what was to come after it could only fail
-    if failures:
-        failures[0].before = tuple(receipts)
-        raise failures[0]
-    return None
-
-
-def _check_remembered(ai: Network, journal: Journal, entry: Entry) -> None:
-    """Checks that an endpoint that does not have a transaction would have it.
-
-    Raises:
-        RpcRefused: It has forgotten others of that time, too.
-    """
-    first = entry.details["from_block"]
-    if first > journal.head - REORGANISED_BLOCKS:
-        return
-    if not remembers(ai.provider, range(first, first + BLOCKS_LOOKED_AT)):
-        what = f"it has no transactions of block {first} and after any more"
-        refused = RpcRefused("eth_getTransactionReceipt", what)
-        refused.hint = "Name an endpoint that has them all, an archive node: --network."
-        raise refused
-
-
-def _send(
-    run: _Run, entry: Entry, receipts: list[Receipt], planned: Steps | None
-) -> dict[str, Any]:
-    """Sends what is missing, and waits for it; adds the receipts."""
+def _send(run: Run, entry: Entry, receipts: list[Receipt], steps: Steps | None) -> Outcome:
+    """Sends what is missing and waits for it. Adds the receipts."""
     ai, account, operation = run.ai, run.account, run.operation
-    so_far = [log for each in receipts for log in each.logs]
-    about = operation.about(entry)
-    if planned is None or planned.is_stale:
-        planned = operation.plan(ai, account, entry, so_far)
-    if planned.details:
-        entry = run.journal.amend(entry, planned.details)
-    if planned.token:
-        about = replace(about, token=planned.token)
-    outbox = _outbox(run, defaultdict(lambda: entry, {0: entry}))
-    while planned.preparations:
-        before = list(planned.preparations.values())
+    logs_before = [log for receipt in receipts for log in receipt.logs]
+    context = operation.error_context(entry)
+    if steps is None or steps.is_stale:
+        steps = operation.plan(ai, account, entry, logs_before)
+    if steps.details:
+        entry = run.journal.update_details(entry, steps.details)
+    if steps.token:
+        context = replace(context, token=steps.token)
+    outbox = outbox_of(run, defaultdict(lambda: entry, {0: entry}))
+    while steps.preparations:
+        preparations = list(steps.preparations.values())
         try:
-            receipts += transactions.send_together(ai.provider, account, before, about, outbox)
+            receipts += transactions.send_together(
+                ai.provider, account, preparations, context, outbox
+            )
             break
         except Refused:
-            # Somebody else may have created meanwhile what is there for everybody.
-            anew = operation.plan(ai, account, entry, so_far)
-            if len(anew.preparations) >= len(before):
+            # Another account may have just created a contract that all accounts share.
+            new_steps = operation.plan(ai, account, entry, logs_before)
+            if len(new_steps.preparations) >= len(preparations):
                 raise
-            planned = anew
-    opening = planned.opening(ai, account)
-    receipts += transactions.send_together(ai.provider, account, opening, about, outbox)
-    logs = [log for each in receipts for log in each.logs]
-    outcome = happened(operation.effect(entry), logs)
-    outcome = outcome or happened_now(ai, operation, entry, logs)
+            steps = new_steps
+    payment = steps.transactions(ai, account)
+    receipts += transactions.send_together(ai.provider, account, payment, context, outbox)
+    logs = [log for receipt in receipts for log in receipt.logs]
+    outcome = outcome_in(operation.effect(entry), logs)
+    outcome = outcome or outcome_in_current(ai, operation, entry, logs)
     if outcome is None:
         raise NoEffect(receipts[-1].transaction)
     return outcome
 
 
-def _end(run: _Run, entry: Entry, outcome: Receipt | DtnError) -> OperationResult | DtnError:
-    """Writes down what came of one of many."""
+def _end(run: Run, entry: Entry, outcome: Receipt | DtnError) -> OperationResult | DtnError:
+    """Ends or releases one of many entries, by the receipt or the error of its transaction."""
     if isinstance(outcome, Receipt):
-        kept = happened(run.operation.effect(entry), outcome.logs)
-        if kept is not None:
-            _note_done(run.journal, entry, kept)
-            return OperationResult(kept, (outcome,))
+        fields = outcome_in(run.operation.effect(entry), outcome.logs)
+        if fields is not None:
+            _end_done(run.journal, entry, fields)
+            return OperationResult(fields, (outcome,))
         outcome = NoEffect(outcome.transaction)
+    _add_hint(outcome)
     if _has_ended(run, entry, outcome):
         _end_cancelled(run.journal, entry, outcome)
     else:
-        _leave(run.journal, entry)
+        _release(run.journal, entry)
     return outcome
 
 
-def _note_done(journal: Journal, entry: Entry, outcome: Mapping[str, Any]) -> None:
-    """Writes down what came of it. Where that fails, it has happened all the same."""
+def _has_ended(run: Run, entry: Entry, error: DtnError) -> bool:
+    """Whether an entry that failed can have no effect any more, by the chain alone."""
+    if isinstance(error, PaymentCancelled):
+        return True
+    now = run.journal.entry(entry.id)  # with what was signed meanwhile
+    if not isinstance(error, Refused) or may_be_handed_over(now):
+        return False
+    evidence = reorgs.evidence(run.ai, run.journal)
+    if ended_by := run.operation.ended_by(error):  # what would follow it can stay unsent
+        return is_final(run.ai.provider, ended_by, evidence)
+    return not now.signed or not may_still_change(run.ai.provider, now.signed, evidence)
+
+
+def _is_refusal(run: Run, entry: Entry, error: DtnError) -> bool:
+    """Whether an error told the user that the operation was refused and had no effect.
+
+    A bare deposit that waits for its start is an effect.
+    """
+    if isinstance(error, RefusedBefore) or run.operation.leaves_deposit(entry):
+        return False
+    return isinstance(error, Refused)
+
+
+def _add_hint(error: DtnError) -> None:
+    """Tells how to go on with transactions whose fate is unknown, which the journal has."""
+    if isinstance(error, TransactionPending | PartlySent):
+        error.hint = _RESUME
+    elif isinstance(error, TransactionRefused) and error.transaction is not None:
+        error.hint = f"{_RESUME} `ape dtn journal cancel` replaces it by an empty transaction."
+
+
+def _end_cancelled(journal: Journal, entry: Entry, error: DtnError) -> None:
+    journal.end(entry, State.CANCELLED, {"error": error.code, "message": error.message})
+
+
+def _end_done(journal: Journal, entry: Entry, outcome: Outcome) -> None:
+    """Records the outcome. A journal that fails now does not undo what has happened."""
     from ape.logging import logger
 
     try:
         journal.end(entry, State.DONE, outcome)
     except JournalUnusable as err:
-        logger.warning(f"What came of transaction {outcome['transaction']} is not noted: {err}")
+        logger.warning(
+            f"Transaction {outcome['transaction']} succeeded, but is not recorded: {err}"
+        )
 
 
-def _leave(journal: Journal, entry: Entry) -> None:
-    """Leaves what has not ended to whoever comes next. Where nothing was signed, it has ended."""
+def _release(journal: Journal, entry: Entry) -> None:
+    """Releases the claim on an open entry, which is cancelled where nothing was signed for it."""
     try:
         now = journal.entry(entry.id)
     except BaseException as err:
         journal.drop_claim(entry)
-        if isinstance(err, JournalUnusable):  # what it was left for matters more
+        if isinstance(err, JournalUnusable):  # the caller's own error matters more
             return
         raise
     if now.state is not State.OPEN:
@@ -643,14 +561,13 @@ def _leave(journal: Journal, entry: Entry) -> None:
     if now.signed or now.details.get("handed_over") is not None:
         journal.release(now)
     else:
-        why = {"error": "not_signed", "message": "It ended before anything was signed."}
-        journal.end(now, State.CANCELLED, why)
+        reason = {"error": "not_signed", "message": "It ended before anything was signed."}
+        journal.end(now, State.CANCELLED, reason)
 
 
 def _chain_and_head(provider: ProviderAPI) -> tuple[str, int]:
-    """What tells the chain from others, and its latest block, in one HTTP request."""
+    """The name of the chain in the journal, and its latest block, in one HTTP request."""
     first, head = rpc.ask(provider, [FIRST_BLOCK, ("eth_blockNumber", [])])
-    # A fork has the id and the first block of the chain that it was taken of: what is signed for
-    # the one could be sent to the other.
+    # A fork has the id and the first block of its original, where its transactions are valid too.
     own = "own " if is_local(provider) else ""
     return f"{own}{provider.chain_id}:{first_hash(first)}", as_int(rpc.expect(head))

@@ -1,4 +1,4 @@
-"""What the journal has to know of an operation: how it is sent, and recognised on the chain."""
+"""Describes an operation to the journal: how it is sent, and how it is recognised on the chain."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from ape_dtn.types.errors import DtnError
     from ape_dtn.types.transactions import Receipt
 
-# What came of something, as text: the fields of its event that are kept, transaction and block.
+# Fields of an operation's event as text, with ``transaction`` and ``block``.
 Outcome: TypeAlias = "dict[str, Any]"
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What something leaves on the chain when it has happened.
+    """The event that shows that an operation was executed.
 
     Attributes:
-        address: The contract whose event tells it.
+        address: The contract that emits it.
         event: The event.
-        indexed: Its indexed fields, as topics; None for any.
-        names: What of it is kept, by the event's fields.
+        indexed: Its indexed fields, as topics; None matches any.
+        names: The fields to keep, each with its name in the outcome.
     """
 
     address: str
@@ -46,11 +46,11 @@ class Effect:
     names: Mapping[str, str]
 
     def find(self, logs: Iterable[Log]) -> tuple[Log, dict[str, Any]] | None:
-        """The log that tells it, if it is among these, and what is kept of it."""
+        """The first log of the event, and the fields to keep; None if no log matches."""
         for log in logs:
             if self.event.matches(log, self.address) and self._has_topics(log):
                 fields = self.event.decode(log)
-                return log, {name: _plain(fields[given]) for given, name in self.names.items()}
+                return log, {name: _as_text(fields[own]) for own, name in self.names.items()}
         return None
 
     def _has_topics(self, log: Log) -> bool:
@@ -59,31 +59,31 @@ class Effect:
 
 
 class Steps(Protocol):
-    """What is still to be sent for something that has not happened yet."""
+    """The transactions that an operation still needs."""
 
     @property
     def preparations(self) -> Mapping[str, Transaction]:
-        """What has to be sent before, by what it does. None of it moves money."""
+        """Transactions to send first, by description. None of them moves money."""
 
     @property
     def details(self) -> Mapping[str, str]:
-        """What the journal keeps of how it is done; empty where it keeps that already."""
+        """What the journal has to keep about the plan; empty if it has it already."""
 
     @property
     def token(self) -> Token | None:
-        """The token that it is paid in, for its errors."""
+        """The token of the payment, for error messages."""
 
     @property
     def is_stale(self) -> bool:
-        """Whether the chain may be otherwise by now, as after a question to the user."""
+        """Whether the plan is too old to be signed, as after a confirmation prompt."""
 
-    def opening(self, ai: Network, account: AccountAPI) -> Sequence[Transaction]:
-        """The transactions that it happens in."""
+    def transactions(self, ai: Network, account: AccountAPI) -> Sequence[Transaction]:
+        """The transactions that have the effect."""
 
 
 @dataclass(frozen=True)
-class Ready:
-    """One transaction that needs nothing before it."""
+class SingleTransaction:
+    """Steps of one transaction without preparations."""
 
     transaction: Transaction
     preparations: Mapping[str, Transaction] = field(default_factory=dict)
@@ -91,128 +91,111 @@ class Ready:
     token: Token | None = None
     is_stale: bool = False
 
-    def opening(self, _ai: Network, _account: AccountAPI) -> Sequence[Transaction]:
-        """The transaction."""
+    def transactions(self, _ai: Network, _account: AccountAPI) -> Sequence[Transaction]:
+        """See :class:`Steps`."""
         return (self.transaction,)
 
 
 class Operation(Protocol):
-    """What the executor has to know of one kind of thing that moves money.
+    """One kind of operation that moves money, as the executor needs to know it.
 
-    Each method is given the entry as the journal has it: it may be that of another process, or of
-    a version before.
+    Methods are given the entry as it is in the journal, perhaps written by another process or by
+    the previous version.
     """
 
     @property
     def kind(self) -> str:
-        """The name that the journal keeps it under."""
+        """Its name in the journal."""
 
     @property
     def is_split(self) -> bool:
-        """Whether it may take two transactions, of which the second is in vain without the first.
-
-        Then it is looked at first whether anybody else has taken what the first one left.
-        """
+        """Whether it may take two transactions, a deposit and a start that fails without it."""
 
     def of(self, entry: Entry) -> Operation:
-        """The operation that another entry of the same journal is of."""
+        """The operation of another entry of the same journal."""
 
-    def about(self, entry: Entry) -> ErrorContext:
-        """What its errors are about."""
+    def error_context(self, entry: Entry) -> ErrorContext:
+        """What its reverts are explained with."""
 
     def effect(self, entry: Entry) -> Effect:
-        """What it leaves on the chain when it has happened."""
+        """The event that shows that it was executed."""
 
-    def effect_now(self, ai: Network, entry: Entry) -> Effect | None:
-        """The same, with the contracts that are behind the router now; None where it needs none."""
+    def current_effect(self, ai: Network, entry: Entry) -> Effect | None:
+        """The effect under the router's current contracts; None if it does not depend on them."""
 
-    def claimed(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
-        """What came of it in another way than by its own transactions, given what these left.
-
-        Raises:
-            DtnError: Nothing will come of it any more.
-        """
-
-    def is_half_done(self, entry: Entry, logs: Sequence[Log]) -> bool:
-        """Whether the first of two transactions has left what the second one is for.
-
-        Args:
-            entry: The entry.
-            logs: What its transactions have left so far.
-        """
-
-    def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
-        """Whether it does no harm to send one of its transactions before the others are looked at.
-
-        It does where the transaction takes whatever it finds when it is mined.
-        """
-
-    def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:
-        """What is still to be sent for it.
+    def claimed_outcome(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
+        """The outcome of a deposit that another transaction has claimed.
 
         Args:
             ai: The network.
-            account: Who signs.
             entry: The entry.
-            logs: What its transactions have left so far.
+            logs: The logs of its own transactions.
+
+        Raises:
+            DtnError: Another account has claimed it: the operation has failed for good.
         """
+
+    def is_half_done(self, entry: Entry, logs: Sequence[Log]) -> bool:
+        """Whether logs of its transactions show a deposit, which still waits for its start."""
+
+    def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
+        """Whether a transaction can be rebroadcast without looking at the operation's others.
+
+        A start that claims any deposit it finds cannot.
+        """
+
+    def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:
+        """Plans what is still to be sent, given the logs of what was sent before."""
 
     def explain(
         self, ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]
     ) -> DtnError:
-        """What a failure means, as the chain has it now; else the failure itself."""
+        """A more specific error for a failure, by the chain's present state; or the same error."""
 
     def leaves_deposit(self, entry: Entry) -> bool:
-        """Whether the first of two transactions may leave what the second one is for."""
+        """Whether it may leave a deposit without a start."""
 
     def ended_by(self, failed: DtnError) -> str | None:
-        """The transaction after which a failed one stays failed, whatever else is sent for it.
-
-        None where no other transaction has made it fail, or that is not known.
-        """
+        """The hash of another account's transaction that made a failure permanent, if known."""
 
     def reconcile(self, ai: Network, journal: Journal) -> bool:
-        """Compares what the journal takes to have been spent with the chain.
-
-        Returns:
-            Whether anything is otherwise than it was taken to be.
-        """
+        """Replaces the costs in the journal by those on the chain, and returns if any changed."""
 
 
-# Which operation an entry is of.
+# Finds the operation of an entry.
 OperationOf: TypeAlias = "Callable[[Entry], Operation]"
 
 
-def happened(effect: Effect, logs: Iterable[Log]) -> Outcome | None:
-    """What came of something, of the logs of transactions; None where it did not happen."""
+def outcome_in(effect: Effect, logs: Iterable[Log]) -> Outcome | None:
+    """The outcome that logs show; None if they lack the effect."""
     found = effect.find(logs)
     if found is None:
         return None
-    log, kept = found
-    return {**kept, "transaction": log.transaction, "block": log.block_number}
+    log, fields = found
+    return {**fields, "transaction": log.transaction, "block": log.block_number}
 
 
-def happened_now(
+def outcome_in_current(
     ai: Network, operation: Operation, entry: Entry, logs: Sequence[Log]
 ) -> Outcome | None:
-    """What came of an entry under contracts that have replaced those it was meant for."""
-    effect = operation.effect_now(ai, entry)
-    return None if effect is None else happened(effect, logs)
+    """The outcome that logs show, if the router's contracts were replaced since the plan."""
+    effect = operation.current_effect(ai, entry)
+    return None if effect is None else outcome_in(effect, logs)
 
 
-def happened_elsewhere(
-    ai: Network, operation: Operation, entry: Entry, known: Iterable[str]
+def outcome_on_chain(
+    ai: Network, operation: Operation, entry: Entry, other_transactions: Iterable[str]
 ) -> Outcome | None:
-    """What came of an entry by a transaction that is not in the journal.
+    """The outcome of a transaction that the journal does not have.
 
-    A wallet may have replaced what was sent, by one with the same nonce. And a smart account sends
-    in its own way: there, what nobody else in the journal has brought about is taken for it.
+    A wallet may have replaced a transaction by another one with the same nonce. An account that
+    sends itself is taken for the sender of any matching event that no other entry has.
 
     Args:
         ai: The network.
-        operation: What it is.
+        operation: The operation.
         entry: The entry.
-        known: The transactions that are other entries'.
+        other_transactions: Hashes of the transactions of other entries.
     """
     effect = operation.effect(entry)
     logs = reads.logs(
@@ -221,39 +204,39 @@ def happened_elsewhere(
         [effect.event.topic, *effect.indexed],
         from_block=entry.details["from_block"],
     )
-    elsewhere = set(known)
-    logs = [log for log in logs if log.transaction not in elsewhere]
+    excluded = set(other_transactions)
+    logs = [log for log in logs if log.transaction not in excluded]
     if entry.details["is_sent_here"]:
-        logs = sent_as(ai, logs, entry.signed)
-    return happened(effect, logs)
+        logs = logs_of_payment(ai, logs, entry.signed)
+    return outcome_in(effect, logs)
 
 
-def sent_as(ai: Network, logs: Sequence[Log], signed: Sequence[Signed]) -> list[Log]:
-    """The logs of transactions that were signed, or of others with the same senders and nonces.
+def logs_of_payment(ai: Network, logs: Sequence[Log], signed: Sequence[Signed]) -> list[Log]:
+    """Keeps the logs of signed transactions, or of others with the same senders and nonces.
 
     Raises:
-        RpcRefused: It is not known of one whose it is.
+        RpcRefused: The endpoint has a log, and not its transaction.
     """
-    # Endpoints keep the logs of transactions that they have forgotten themselves.
-    hashes = {each.hash for each in signed}
+    # Endpoints keep logs longer than transactions, so the hashes are compared first.
+    hashes = {transaction.hash for transaction in signed}
     own = [log for log in logs if log.transaction in hashes]
     if own or not logs:
         return own
-    nonces = {(each.sender, each.nonce) for each in signed}
-    asked: list[Request] = [("eth_getTransactionByHash", [log.transaction]) for log in logs]
+    nonces = {(transaction.sender, transaction.nonce) for transaction in signed}
+    requests: list[Request] = [("eth_getTransactionByHash", [log.transaction]) for log in logs]
     found = []
-    for log, answer in zip(logs, rpc.ask(ai.provider, asked), strict=True):
+    for log, answer in zip(logs, rpc.ask(ai.provider, requests), strict=True):
         raw = rpc.expect(answer)
-        if raw is None:  # of a node that is behind: it may be the one that is looked for
-            what = f"it has a log of transaction {log.transaction}, and not the transaction"
-            raise RpcRefused("eth_getTransactionByHash", what)
+        if raw is None:  # from a node that lags: it may be the one that is looked for
+            reason = f"it has a log of transaction {log.transaction}, but not the transaction"
+            raise RpcRefused("eth_getTransactionByHash", reason)
         if (to_checksum_address(raw["from"]), as_int(raw["nonce"])) in nonces:
             found.append(log)
     return found
 
 
 def from_transaction(transaction: Transaction) -> dict[str, Any]:
-    """A transaction as the journal keeps it. Nothing of it is signed."""
+    """An unsigned transaction as the journal stores it."""
     return {
         "to": transaction.to,
         "data": "0x" + transaction.data.hex(),
@@ -261,16 +244,16 @@ def from_transaction(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-def to_transaction(kept: Mapping[str, Any]) -> Transaction:
-    """A transaction that the journal has kept."""
-    return Transaction(kept["to"], bytes.fromhex(kept["data"][2:]), int(kept["value"]))
+def to_transaction(stored: Mapping[str, Any]) -> Transaction:
+    """The inverse of :func:`from_transaction`."""
+    return Transaction(stored["to"], bytes.fromhex(stored["data"][2:]), int(stored["value"]))
 
 
 def address_topic(address: str) -> str:
-    """An indexed address, as a log's topic has it."""
+    """An address as an indexed field of a log."""
     return topic(bytes.fromhex(address[2:]).rjust(32, b"\0"))
 
 
-def _plain(value: Any) -> str:
-    """As JSON has it: numbers of a chain exceed what JSON's readers take for exact."""
+def _as_text(value: Any) -> str:
+    """A value for JSON, whose readers round large integers."""
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)

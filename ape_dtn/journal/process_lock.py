@@ -1,4 +1,4 @@
-"""Which processes are still at work: one lock each, that the operating system gives back."""
+"""Finds out which processes are alive: each holds a file lock, which its end releases."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def own_name(folder: Path) -> str:
-    """This process's name, under which it is known to be alive as long as it is."""
-    return _present(folder, os.getpid())[0]
+    """The name of this process, whose lock it holds until it ends."""
+    return _locked_name(folder, os.getpid())[0]
 
 
 def is_alive(folder: Path, name: str) -> bool:
-    """Whether the process of a name is still there."""
+    """Whether the process with a name is alive."""
     from filelock import Timeout
 
     if name == own_name(folder):
@@ -36,8 +36,8 @@ def is_alive(folder: Path, name: str) -> bool:
 
 
 @cache
-def _present(folder: Path, process: int) -> tuple[str, FileLock]:
-    """The name and the lock of a process. A fork is another one, and asks again."""
+def _locked_name(folder: Path, process: int) -> tuple[str, FileLock]:
+    """The name and the lock of a process. The process id keeps a fork from its parent's."""
     import atexit
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,20 +45,20 @@ def _present(folder: Path, process: int) -> tuple[str, FileLock]:
     lock = _lock(folder, name)
     lock.acquire()
 
-    def leave() -> None:
+    def release() -> None:
         if os.getpid() == process:
             lock.release()
             with contextlib.suppress(OSError):
                 _path(folder, name).unlink()
 
-    atexit.register(leave)
+    atexit.register(release)
     return name, lock
 
 
 def _lock(folder: Path, name: str) -> FileLock:
     from filelock import FileLock
 
-    # Threads of one process share it.
+    # The threads of a process share the lock.
     return FileLock(_path(folder, name), thread_local=False)
 
 

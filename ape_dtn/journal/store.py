@@ -1,6 +1,7 @@
-"""The journal on disk: what was meant, what was signed for it, and what became of it.
+"""The journal on disk: one SQLite file per user, which all processes share.
 
-One SQLite file for each user, shared by all processes. No key is ever in it.
+It holds the intent of each operation that moves money, the transactions that were signed for it,
+and its outcome. It never holds a private key; but whoever can read it can broadcast what it holds.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from typing import Any
 
 from ape_dtn.chain.finality import Block
 from ape_dtn.journal import process_lock
-from ape_dtn.journal.database import opened
+from ape_dtn.journal.database import open_database
 from ape_dtn.journal.errors import JournalUnusable, KeyReused, OverLimit
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.transactions import Signed
 
-# Told of each step that something has come to, at the level of debugging.
+# Logs each step at debug level; the crash tests kill the process at these lines.
 log = logging.getLogger("ape_dtn.journal")
 
-# Whoever changes the schema raises the version, and says what becomes of older files.
+# Raise it with every change of the schema, and migrate older files. The column ``meant`` is an
+# entry's payload, and ``settled`` tells whether ``cost`` is what the chain has charged.
 VERSION = 1
 _SCHEMA = """
 create table if not exists entries (
@@ -61,57 +63,58 @@ create index if not exists by_state on entries (chain, state);
 create index if not exists by_spending on entries (chain, token, day);
 """
 
-# The entries that something was signed for, or handed over to be, with a nonce of a sender.
-_OF_NONCE = (
+# Open entries with a transaction of a sender and nonce, signed here or handed over to the account.
+_WITH_NONCE = (
     "chain = ? and state = 'open' and"
     " (id in (select entry from transactions where sender = ? and nonce = ?)"
     " or (account = ? and json_extract(details, '$.handed_over') = ?))"
 )
 
-# What this process is at. The file may say so still of what it could not write down that it left.
-_at_work: set[tuple[Path | None, int]] = set()
+# The entries that this process has claimed. The file may claim more for it: those whose release
+# could not be written.
+_claims: set[tuple[Path | None, int]] = set()
 
 
 class Step(Enum):
-    """How far something has come, between what was meant and what is known to have happened."""
+    """What was written about an operation last, as the log names it."""
 
     NOTED = "noted"
-    """It is written down; nothing is signed."""
+    """Its intent."""
     SIGNED = "signed"
-    """What was signed for it is written down; nothing of that is sent."""
+    """A signed transaction, which is about to be broadcast."""
     SENT = "sent"
-    """It is on the chain, and was read there; what came of it is not written down."""
+    """The same, but it is mined, and the outcome is about to be written."""
     DONE = "done"
-    """What came of it is written down."""
+    """Its outcome."""
 
 
 class State(Enum):
-    """What is known of something that was meant to be done."""
+    """Status of an entry."""
 
     OPEN = "open"
-    """It may have been sent, and what became of it is not known."""
+    """It may have been sent, and its outcome is unknown."""
     DONE = "done"
-    CANCELLED = "void"  # as journals have it that were written before
-    """Nothing came of it, and nothing will."""
+    CANCELLED = "void"  # the stored value is older than the name
+    """It had no effect, and never will."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that moves money, or was to move it.
+    """One attempt of an operation that moves money.
 
     Attributes:
-        id: Its number.
-        chain: Hash of the chain's first block.
+        id: Its number in the file.
+        chain: Name of the chain, with the hash of its first block.
         router: The router's address.
-        account: Who signs.
-        kind: What it is; see :class:`ape_dtn.journal.operation.Operation`.
-        meant: What was asked for. What is asked for again under the same key has to be the same.
-        details: How it is done.
-        key: The user's own key for it, if one was given.
-        state: What is known of it.
-        outcome: What came of it; where it is cancelled, why.
-        worker: The process that is at it; None where nobody is.
-        signed: What was signed for it.
+        account: The signer.
+        kind: The name of its :class:`ape_dtn.journal.operation.Operation`.
+        payload: What was asked for. A repeated key has to come with the same payload.
+        details: How it is executed.
+        key: The user's idempotency key, if any.
+        state: Its status.
+        outcome: The fields of its event when done; the error when cancelled.
+        worker: The process that has claimed it; None if none has.
+        signed: The transactions that were signed for it.
     """
 
     id: int
@@ -119,7 +122,7 @@ class Entry:
     router: str
     account: str
     kind: str
-    meant: Mapping[str, Any]
+    payload: Mapping[str, Any]
     details: Mapping[str, Any]
     key: str | None
     state: State
@@ -130,19 +133,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spending:
-    """What something may cost, and what all together may.
+    """The cost of a request, and the budgets that it counts against.
 
     Attributes:
-        most: The most that it may cost.
+        max_cost: The most that it can cost.
         session: The session that pays.
-        so_far: What that session has cost, and may still cost, as the chain had it.
-        as_of: The block that it had it in. What came later is in the journal.
-        session_limit: What that session may cost in all.
-        day_limit: What all requests of a day may cost.
-        account_limit: What all requests of the account may cost.
+        so_far: What the session has spent, and what its open requests can cost, on the chain.
+        as_of: The block of ``so_far``. The journal has what came later.
+        session_limit: The session's budget.
+        day_limit: The budget of all requests of a day (UTC).
+        account_limit: The budget of all requests of the account.
     """
 
-    most: Amount
+    max_cost: Amount
     session: str
     so_far: Amount | None = None
     as_of: int = 0
@@ -153,18 +156,18 @@ class Spending:
 
 @dataclass(frozen=True)
 class Intent:
-    """What is going to be written down.
+    """An operation to be recorded.
 
     Attributes:
         kind: See :class:`Entry`.
-        meant: See :class:`Entry`.
+        payload: See :class:`Entry`.
         details: See :class:`Entry`.
         key: See :class:`Entry`.
-        spending: What it may cost; None where it costs nothing.
+        spending: What it can cost; None for operations without a cost.
     """
 
     kind: str
-    meant: Mapping[str, Any]
+    payload: Mapping[str, Any]
     details: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
     spending: Spending | None = None
@@ -174,11 +177,11 @@ class Journal:
     """The journal of one chain, router and account.
 
     Args:
-        path: The file; it is made where there is none. None for one in memory, that nobody shares.
-        chain: Hash of the chain's first block.
+        path: The file, which is created if it is missing; None for a journal in memory.
+        chain: Name of the chain, with the hash of its first block.
         router: The router's address.
-        account: Who signs.
-        head: The chain's latest block, when the journal was opened.
+        account: The signer.
+        head: The chain's latest block when the journal was opened.
     """
 
     def __init__(
@@ -187,73 +190,74 @@ class Journal:
         self.path, self.head = path, head
         self.chain, self.router, self.account = chain, router, account
 
-    def record_intents(self, many: Sequence[Intent]) -> list[Entry]:
-        """Writes down what is meant, all of it or none, before any of it is done.
-
-        Returns:
-            The entries, which this process is at.
+    def record_intents(self, intents: Sequence[Intent]) -> list[Entry]:
+        """Records intents, all or none, and claims their entries for this process.
 
         Raises:
-            OverLimit: Together with all that was meant before it could cost more than a limit.
-            KeyReused: Its key is taken.
+            OverLimit: With all earlier costs, a budget could be exceeded.
+            KeyReused: A key is in use.
         """
         with self._writing() as database:
-            entries = [self._begin(database, each) for each in many]
-            _at_work.update((self.path, each.id) for each in entries)
+            entries = [self._insert(database, intent) for intent in intents]
+            _claims.update((self.path, entry.id) for entry in entries)
         log.debug(Step.NOTED.value)
         return entries
 
-    def find(self, key: str, kind: str, meant: Mapping[str, Any]) -> Entry | None:
-        """What was meant by a key before, if that was not void.
+    def find(self, key: str, kind: str, payload: Mapping[str, Any]) -> Entry | None:
+        """The open or done entry with a key.
 
         Raises:
-            KeyReused: That was something else.
+            KeyReused: It has another kind or payload.
         """
-        found = self.of_key(key)
+        found = self.by_key(key)
         if found is None or found.state is State.CANCELLED:
             return None
-        if (found.kind, found.meant) != (kind, _plain(meant)):
+        if (found.kind, found.payload) != (kind, _through_json(payload)):
             raise KeyReused(key, found.kind)
         return found
 
-    def of_key(self, key: str) -> Entry | None:
-        """What a key stands for, or stood for."""
+    def by_key(self, key: str) -> Entry | None:
+        """The entry with a key, in any state."""
         with self._reading() as database:
             return self._by_key(database, key)
 
-    def signed(self, entries: Mapping[int, Entry], signed: Mapping[int, Signed]) -> None:
-        """Writes down what was signed, for the entry of each place, before it is sent.
+    def record_signed(self, entries: Mapping[int, Entry], signed: Mapping[int, Signed]) -> None:
+        """Records signed transactions before they are broadcast.
+
+        Args:
+            entries: The entries, by position.
+            signed: The transactions, by the position of their entry.
 
         Raises:
-            JournalUnusable: The entry is not there: somebody has removed the file meanwhile.
+            JournalUnusable: An entry is missing: the file was removed meanwhile.
         """
         with self._writing() as database:
             for place in signed:
-                _check_there(database, entries[place])
+                _check_unchanged(database, entries[place])
             database.executemany(
                 "insert or ignore into transactions (entry, hash, sender, nonce, raw)"
                 " values (?, ?, ?, ?, ?)",
                 [
-                    (entries[place].id, each.hash, each.sender, each.nonce, each.raw)
-                    for place, each in signed.items()
+                    (entries[place].id, txn.hash, txn.sender, txn.nonce, txn.raw)
+                    for place, txn in signed.items()
                 ],
             )
         log.debug(Step.SIGNED.value)
 
     def end(self, entry: Entry, state: State, outcome: Mapping[str, Any]) -> None:
-        """Writes down what came of it. Nobody is at it any more."""
+        """Records the outcome and releases the claim."""
         if state is State.DONE:
             log.debug(Step.SENT.value)
-        with self._leaving(entry) as database:
-            _check_there(database, entry)
+        with self._releasing(entry) as database:
+            _check_unchanged(database, entry)
             database.execute(
                 "update entries set state = ?, outcome = ?, worker = null where id = ?",
                 (state.value, json.dumps(outcome), entry.id),
             )
         log.debug(Step.DONE.value)
 
-    def amend(self, entry: Entry, details: Mapping[str, Any]) -> Entry:
-        """Writes down how it is done, where that has changed since it was meant."""
+    def update_details(self, entry: Entry, details: Mapping[str, Any]) -> Entry:
+        """Adds to the details of an entry, or replaces some, and returns it as it is then."""
         with self._writing() as database:
             database.execute(
                 "update entries set details = ? where id = ?",
@@ -262,28 +266,28 @@ class Journal:
             return _entry(database, entry.id)
 
     def reopen(self, entry: Entry) -> None:
-        """Takes back that it was done: the chain has forgotten it."""
+        """Reopens a done entry whose transaction a reorganisation removed."""
         with self._writing() as database:
             change = "update entries set state = ?, outcome = null where id = ?"
             database.execute(change, (State.OPEN.value, entry.id))
 
     def claim(self, entry: Entry) -> Entry | None:
-        """Puts this process at it, and gives it as it is now.
+        """Claims an open entry for this process, and returns it as it is now.
 
-        None where another process is at it that is still alive, or where it has ended.
+        None if it has ended, or if another living process has claimed it.
         """
         found: Entry | None = None
         try:
             with self._writing() as database:
-                if self.is_claimed(entry):  # asked here, where no other thread takes it besides
+                if self.is_claimed(entry):  # inside the transaction, against other threads
                     return None
-                taken = database.execute(
+                claimed = database.execute(
                     "update entries set worker = ? where id = ? and worker is ? and state = 'open'",
                     (self._me(), entry.id, entry.worker),
                 )
-                if taken.rowcount == 1:
+                if claimed.rowcount == 1:
                     found = _entry(database, entry.id)
-                    _at_work.add((self.path, entry.id))
+                    _claims.add((self.path, entry.id))
         except BaseException:
             if found is not None:
                 self.drop_claim(found)
@@ -291,43 +295,42 @@ class Journal:
         return found
 
     def release(self, entry: Entry) -> None:
-        """Leaves it as it is, for whoever takes it next."""
-        with self._leaving(entry) as database:
+        """Releases the claim on an entry, and leaves it open."""
+        with self._releasing(entry) as database:
             database.execute(
                 "update entries set worker = null where id = ? and worker = ?",
                 (entry.id, self._me()),
             )
 
     def drop_claim(self, entry: Entry) -> None:
-        """Leaves it, where that cannot be written down."""
-        _at_work.discard((self.path, entry.id))
+        """Releases the claim in this process alone, as when the file cannot be written."""
+        _claims.discard((self.path, entry.id))
 
     def entry(self, entry_id: int) -> Entry:
-        """An entry as it is now."""
+        """The entry as it is now."""
         with self._reading() as database:
             return _entry(database, entry_id)
 
     def entries(self, *states: State) -> list[Entry]:
-        """The account's entries in these states, in the order in which they were meant."""
+        """The account's entries in these states, oldest first."""
         marks = ", ".join("?" * len(states))
         where = f"chain = ? and account = ? and router = ? and state in ({marks})"
-        values = (self.chain, self.account, self.router, *(each.value for each in states))
+        values = (self.chain, self.account, self.router, *(state.value for state in states))
         with self._reading() as database:
             return _entries(database, where, *values)
 
-    def named(self, name: str) -> Entry | None:
-        """The entry of a key, or the one that has this number."""
-        if found := self.of_key(name):
+    def by_key_or_id(self, name: str) -> Entry | None:
+        """The entry with a key, or else with an id."""
+        if found := self.by_key(name):
             return found
-        numbered = [each for each in self.entries(*State) if str(each.id) == name]
-        return numbered[0] if numbered else None
+        return next((entry for entry in self.entries(*State) if str(entry.id) == name), None)
 
     def outstanding(self, address: str, but_for: Collection[int]) -> list[tuple[Entry, Signed]]:
-        """What was signed by an address, or for it, for entries that are open.
+        """The transactions of open entries that an address signed, or that were signed for it.
 
         Args:
-            address: The sender, or the Safe that it was sent for.
-            but_for: The ids of entries that are left out.
+            address: The sender, or the Safe that an owner sends for.
+            but_for: Ids of entries to leave out.
         """
         with self._reading() as database:
             found = _entries(
@@ -338,10 +341,10 @@ class Journal:
                 address,
                 address,
             )
-        return [(each, one) for each in found if each.id not in but_for for one in each.signed]
+        return [(entry, txn) for entry in found if entry.id not in but_for for txn in entry.signed]
 
     def highest_block(self) -> int:
-        """The newest block of the chain that is known of, by any account."""
+        """The newest block of the chain that any entry mentions, or the head at opening."""
         with self._reading() as database:
             found = database.execute(
                 "select max(cast(json_extract(details, '$.from_block') as integer)),"
@@ -349,10 +352,10 @@ class Journal:
                 " from entries where chain = ?",
                 (self.chain,),
             ).fetchone()
-        return max(self.head, *(each or 0 for each in found))
+        return max(self.head, *(block or 0 for block in found))
 
-    def used_by(self, sender: str) -> int:
-        """How many nonces of a sender have been used, as far as is known of what is done."""
+    def used_nonces(self, sender: str) -> int:
+        """How many nonces of a sender are used at least, by the transactions of done entries."""
         with self._reading() as database:
             (highest,) = database.execute(
                 "select max(nonce) from transactions join entries on entries.id = entry"
@@ -363,38 +366,38 @@ class Journal:
         return 0 if highest is None else int(highest) + 1
 
     def seen_used(self, sender: str, nonce: int) -> Block | None:
-        """The block in which a nonce was first seen to be used."""
+        """The block in which a nonce was first found used, if :meth:`note_used` recorded it."""
         with self._reading() as database:
             found = database.execute(
-                f"select json_extract(details, ?) from entries where {_OF_NONCE}"
+                f"select json_extract(details, ?) from entries where {_WITH_NONCE}"
                 " and json_extract(details, ?) is not null",
-                (_used(sender, nonce), *self._of_nonce(sender, nonce), _used(sender, nonce)),
+                (_used_path(sender, nonce), *self._nonce(sender, nonce), _used_path(sender, nonce)),
             ).fetchone()
         return Block(*json.loads(found[0])) if found else None
 
     def note_used(self, sender: str, nonce: int, block: Block) -> None:
-        """Writes down in which block a nonce was seen to be used."""
+        """Records the block in which a nonce was first found used."""
         with self._writing() as database:
             database.execute(
-                f"update entries set details = json_set(details, ?, json(?)) where {_OF_NONCE}",
+                f"update entries set details = json_set(details, ?, json(?)) where {_WITH_NONCE}",
                 (
-                    _used(sender, nonce),
+                    _used_path(sender, nonce),
                     json.dumps([block.number, block.hash]),
-                    *self._of_nonce(sender, nonce),
+                    *self._nonce(sender, nonce),
                 ),
             )
 
-    def _of_nonce(self, sender: str, nonce: int) -> tuple[str | int, ...]:
+    def _nonce(self, sender: str, nonce: int) -> tuple[str | int, ...]:
         return self.chain, sender, nonce, sender, nonce
 
     def is_claimed(self, entry: Entry) -> bool:
-        """Whether a process that is alive is at it."""
+        """Whether a living process has claimed the entry."""
         if entry.worker == self._me():
-            return (self.path, entry.id) in _at_work
+            return (self.path, entry.id) in _claims
         return entry.worker is not None and self._is_alive(entry.worker)
 
-    def unsettled(self) -> list[Entry]:
-        """Requests, of all accounts, of which only the most that they can cost is known here."""
+    def unreconciled(self) -> list[Entry]:
+        """Done requests of all accounts that still count with their maximum cost."""
         with self._reading() as database:
             return _entries(
                 database,
@@ -404,34 +407,31 @@ class Journal:
             )
 
     def reconcile(self, costs: Mapping[str, int]) -> None:
-        """Writes down what requests have really cost, by their ids, in units of the fee token."""
+        """Records what requests have cost, by request id, in units of the fee token."""
         with self._writing() as database:
             database.executemany(
                 "update entries set cost = ?, settled = 1 where chain = ? and state = 'done'"
                 " and json_extract(outcome, '$.request') = ?",
-                [(str(units), self.chain, each) for each, units in costs.items()],
+                [(str(units), self.chain, request_id) for request_id, units in costs.items()],
             )
 
-    def check(self, spending: Spending) -> None:
-        """Checks what something may cost against all that was meant before.
+    def check_limits(self, spending: Spending) -> None:
+        """Checks the budgets for a cost in addition to all recorded ones.
 
         Raises:
-            OverLimit: Together they could cost more than a limit.
+            OverLimit: A budget could be exceeded.
         """
         with self._reading() as database:
-            self._check(database, spending, _today())
+            self._check_limits(database, spending, _today())
 
-    def _begin(self, database: sqlite3.Connection, each: Intent) -> Entry:
-        if each.key is not None:
-            if (found := self._by_key(database, each.key)) is None:
-                pass
-            elif found.state is State.CANCELLED:
-                database.execute("update entries set key = null where id = ?", (found.id,))
-            else:
-                raise KeyReused(each.key, found.kind)
-        day, spending = _today(), each.spending
+    def _insert(self, database: sqlite3.Connection, intent: Intent) -> Entry:
+        if intent.key is not None and (found := self._by_key(database, intent.key)):
+            if found.state is not State.CANCELLED:
+                raise KeyReused(intent.key, found.kind)
+            database.execute("update entries set key = null where id = ?", (found.id,))
+        day, spending = _today(), intent.spending
         if spending is not None:
-            self._check(database, spending, day)
+            self._check_limits(database, spending, day)
         cursor = database.execute(
             "insert into entries (chain, router, account, kind, meant, details, key, state, worker,"
             " day, session, token, cost) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -439,56 +439,52 @@ class Journal:
                 self.chain,
                 self.router,
                 self.account,
-                each.kind,
-                json.dumps(each.meant, sort_keys=True),
-                json.dumps(each.details),
-                each.key,
+                intent.kind,
+                json.dumps(intent.payload, sort_keys=True),
+                json.dumps(intent.details),
+                intent.key,
                 State.OPEN.value,
                 self._me(),
                 day,
                 spending and spending.session,
-                spending and spending.most.token.address,
-                spending and str(spending.most.units),
+                spending and spending.max_cost.token.address,
+                spending and str(spending.max_cost.units),
             ),
         )
         assert cursor.lastrowid is not None
         return _entry(database, cursor.lastrowid)
 
-    def _check(self, database: sqlite3.Connection, spending: Spending, day: str) -> None:
-        """Checks the limits. All costs are added up here: as text, they exceed what SQLite adds."""
-        most, token = spending.most, spending.most.token
-        limits: list[tuple[str, str, Amount | None, str, tuple[Any, ...], Amount | None]] = [
-            (
-                "session_limit",
-                "The session",
-                spending.session_limit,
-                "session = ? and router = ? and"
-                " (state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)",
-                (spending.session, self.router, spending.as_of),
-                spending.so_far,
-            ),
-            ("day_limit", "All requests of this day", spending.day_limit, "day = ?", (day,), None),
-            (
-                "account_limit",
-                f"All requests of {self.account}",
-                spending.account_limit,
-                "account = ?",
-                (self.account,),
-                None,
-            ),
-        ]
-        for setting, what, limit, where, values, so_far in limits:
+    def _check_limits(self, database: sqlite3.Connection, spending: Spending, day: str) -> None:
+        token = spending.max_cost.token
+
+        def check(
+            setting: str, what: str, limit: Amount | None, before: int, where: str, *values: Any
+        ) -> None:
             if limit is None:
-                continue
+                return
             rows = database.execute(
                 "select cost from entries where chain = ? and token = ? and state != 'void'"
                 f" and {where}",
                 (self.chain, token.address, *values),
             )
-            before = sum(int(row[0]) for row in rows) + (so_far.units if so_far else 0)
-            total = token.units(most.units + before)
+            # Added up here: costs are stored as text, since SQLite's integers are too small.
+            earlier = sum(int(cost) for (cost,) in rows)
+            total = token.units(before + earlier + spending.max_cost.units)
             if total > limit:
                 raise OverLimit(what, limit, total, setting)
+
+        check(
+            "session_limit",
+            "The session",
+            spending.session_limit,
+            spending.so_far.units if spending.so_far else 0,
+            "session = ? and router = ? and"
+            " (state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)",
+            *(spending.session, self.router, spending.as_of),
+        )
+        check("day_limit", "All requests of this day", spending.day_limit, 0, "day = ?", day)
+        account, limit = self.account, spending.account_limit
+        check("account_limit", f"All requests of {account}", limit, 0, "account = ?", account)
 
     def _by_key(self, database: sqlite3.Connection, key: str) -> Entry | None:
         where = "chain = ? and router = ? and account = ? and key = ?"
@@ -513,22 +509,22 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """All that is written inside, or nothing of it; one process at a time."""
+        """One transaction of the database, which excludes those of all other processes."""
         with _opened(self.path) as database:
             database.execute("begin immediate")
             try:
                 yield database
             except BaseException:
-                with suppress(sqlite3.Error):  # what went wrong matters more
+                with suppress(sqlite3.Error):  # the first error matters more
                     database.execute("rollback")
                 raise
             database.execute("commit")
 
     @contextmanager
-    def _leaving(self, entry: Entry) -> Iterator[sqlite3.Connection]:
-        """Writes that this process is not at it any more, which is so also where that fails.
+    def _releasing(self, entry: Entry) -> Iterator[sqlite3.Connection]:
+        """A transaction that releases the claim, which this process drops even if it fails.
 
-        It is so before others can see it: whoever takes it then is at it.
+        The claim is dropped before the commit, so that the next claimant finds the entry free.
         """
         try:
             with self._writing() as database:
@@ -539,19 +535,19 @@ class Journal:
             raise
 
 
-_in_memory: dict[None, sqlite3.Connection] = {}
+_in_memory: list[sqlite3.Connection] = []
 
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
     if path is None:
-        if None not in _in_memory:
-            _in_memory[None] = opened(None, _SCHEMA, VERSION)
-        yield _in_memory[None]
+        if not _in_memory:
+            _in_memory.append(open_database(None, _SCHEMA, VERSION))
+        yield _in_memory[0]
         return
     try:
-        database = opened(path, _SCHEMA, VERSION)
-        # What is written is on the disk before anything is sent.
+        database = open_database(path, _SCHEMA, VERSION)
+        # A commit returns once it is on the disk: nothing is broadcast before it is recorded.
         database.execute("pragma synchronous = full")
     except (sqlite3.Error, OSError) as err:
         raise JournalUnusable(str(path), str(err)) from err
@@ -563,59 +559,59 @@ def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
         database.close()
 
 
-def _check_there(database: sqlite3.Connection, entry: Entry) -> None:
-    """Checks that an entry is the one that was begun."""
+def _check_unchanged(database: sqlite3.Connection, entry: Entry) -> None:
+    """Checks that the file was not removed or replaced since the entry was recorded."""
     found = database.execute(
         "select account, meant from entries where id = ?", (entry.id,)
     ).fetchone()
-    if found != (entry.account, json.dumps(entry.meant, sort_keys=True)):
+    if found != (entry.account, json.dumps(entry.payload, sort_keys=True)):
         raise JournalUnusable(None, "it was removed or replaced meanwhile")
 
 
 def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
     found = _entries(database, "id = ?", entry_id)
     if not found:
-        raise JournalUnusable(None, "an entry is not there any more")
+        raise JournalUnusable(None, f"entry {entry_id} is missing")
     return found[0]
 
 
 def _entries(database: sqlite3.Connection, where: str, *values: Any) -> list[Entry]:
-    """The entries that a condition holds for, in the order in which they were meant."""
+    """The entries that match a condition, oldest first, with their transactions."""
     rows = database.execute(
         "select id, chain, router, account, kind, meant, details, key, state, outcome, worker"
         f" from entries where {where} order by id",
         values,
     ).fetchall()
-    signed = defaultdict(list)
+    signed: dict[int, list[Signed]] = defaultdict(list)
     for entry_id, *transaction in database.execute(
         "select entry, hash, sender, nonce, raw from transactions"
         f" where entry in (select id from entries where {where}) order by entry, nonce, rowid",
         values,
     ):
         signed[entry_id].append(Signed(*transaction))
-    return [
-        Entry(
-            id=entry_id,
-            chain=chain,
-            router=router,
-            account=account,
-            kind=kind,
-            meant=json.loads(meant),
-            details=json.loads(details),
-            key=key,
-            state=State(state),
-            outcome=json.loads(outcome) if outcome else None,
-            worker=worker,
-            signed=tuple(signed[entry_id]),
-        )
-        for entry_id, chain, router, account, kind, meant, details, key, state, outcome, worker in (
-            rows
-        )
-    ]
+    return [_to_entry(row, signed[row[0]]) for row in rows]
 
 
-def _used(sender: str, nonce: int) -> str:
-    """Where an entry's details have the block in which a nonce was seen to be used."""
+def _to_entry(row: tuple[Any, ...], signed: Sequence[Signed]) -> Entry:
+    entry_id, chain, router, account, kind, payload, details, key, state, outcome, worker = row
+    return Entry(
+        id=entry_id,
+        chain=chain,
+        router=router,
+        account=account,
+        kind=kind,
+        payload=json.loads(payload),
+        details=json.loads(details),
+        key=key,
+        state=State(state),
+        outcome=json.loads(outcome) if outcome else None,
+        worker=worker,
+        signed=tuple(signed),
+    )
+
+
+def _used_path(sender: str, nonce: int) -> str:
+    """The JSON path of an entry's details that :meth:`Journal.note_used` writes."""
     return f'$."{sender} has used {nonce}"'
 
 
@@ -623,6 +619,6 @@ def _today() -> str:
     return time.strftime("%Y-%m-%d", time.gmtime())
 
 
-def _plain(meant: Mapping[str, Any]) -> Any:
-    """As it comes back from the journal."""
-    return json.loads(json.dumps(meant, sort_keys=True))
+def _through_json(payload: Mapping[str, Any]) -> Any:
+    """The payload as the journal returns it."""
+    return json.loads(json.dumps(payload, sort_keys=True))

@@ -1,4 +1,4 @@
-"""What an account that signs and sends in its own way did with what it was given."""
+"""Finds out what an account that signs and sends itself did with a transaction."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ if TYPE_CHECKING:
     from ape_dtn.network.context import Network
 
 
-# How the code of an account begins that runs another's, and still has a key (EIP-7702).
+# First bytes of the code of an account with a key that delegates to a contract (EIP-7702).
 DELEGATION = bytes.fromhex("ef0100")
 
 
 class Nonce(Enum):
-    """What became of the nonce that a transaction was handed over with."""
+    """State of the nonce that a transaction was handed over with."""
 
     FREE = "free"
-    """What is sent next has it: of the two, one can be mined."""
+    """The next transaction gets it, so that only one of the two can be mined."""
     USED = "used"
-    """Its effect is on the chain, or never comes."""
+    """By a final block: the effect is on the chain, or never will be."""
 
 
-def became_of(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:
-    """What became of a nonce, or why nothing tells whether the account has sent with it.
+def nonce_state(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:
+    """The state of a handed-over nonce, or the reason why the chain does not tell.
 
-    The nonce of an account with a key is used by one transaction at most. That of a contract says
-    nothing: somebody else sends for it.
+    At most one transaction uses a nonce of an account with a key. A contract's nonce tells
+    nothing, since other accounts send for it.
     """
     nonce, account = int(entry.details["handed_over"]), entry.account
     block = final_block(ai.provider, evidence)
-    asked: list[Request] = [
+    requests: list[Request] = [
         ("eth_getTransactionCount", [account, hex(block)]),
         ("eth_getCode", [account, "latest"]),
         *(("eth_getTransactionCount", [account, at]) for at in ("latest", "pending")),
         ("eth_blockNumber", []),
     ]
-    final, *answers = rpc.ask(ai.provider, asked)
-    code, *counts = (rpc.expect(each) for each in answers)
-    latest, pending, head = (as_int(each) for each in counts)
+    final_count, *answers = rpc.ask(ai.provider, requests)
+    code, *counts = (rpc.expect(answer) for answer in answers)
+    latest, pending, head = (as_int(count) for count in counts)
     if as_bytes(code) and not as_bytes(code).startswith(DELEGATION):
-        return WalletPending(account, nonce, "it is a contract, and somebody else sends for it")
+        return WalletPending(account, nonce, "it is a contract, and other accounts send for it")
     if head < evidence.known_block:
-        return WalletPending(account, nonce, f"the endpoint is behind, at block {head}")
-    if is_used(ai.provider, account, nonce, final, block, evidence):
+        return WalletPending(account, nonce, f"the endpoint lags, at block {head}")
+    if is_used(ai.provider, account, nonce, final_count, block, evidence):
         return Nonce.USED
     if latest > nonce:
         return WalletPending(account, nonce, "a transaction with that nonce is not final yet")
     if pending > nonce:
         return WalletPending(account, nonce, "a transaction with that nonce waits to be mined")
-    if pending < nonce:  # what is sent now would not compete with it
-        return WalletPending(account, nonce, f"its next nonce is {pending}")
+    if pending < nonce:  # a transaction that is sent now would not compete with it
+        return WalletPending(account, nonce, f"the account's next nonce is {pending}")
     return Nonce.FREE

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
 from ape_dtn.journal import process_lock
-from ape_dtn.journal.database import opened
+from ape_dtn.journal.database import open_database
 from ape_dtn.node.answering import Result
 from ape_dtn.node.errors import LedgerUnusable
 from ape_dtn.types.answer import Status
@@ -249,7 +249,7 @@ def _to_stored(row: Mapping[str, Any]) -> StoredResult:
 
 def _open_database(path: Path | None) -> sqlite3.Connection:
     try:
-        database = opened(path, _SCHEMA, VERSION)
+        database = open_database(path, _SCHEMA, VERSION)
         # What is written outlives the process, however it ends; whatever a power cut takes from
         # the end of it is found on the chain.
         database.execute("pragma synchronous = normal")

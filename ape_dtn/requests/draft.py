@@ -215,7 +215,7 @@ class Draft:
         transaction = replace(self, user=user).transaction()
         return Intent(
             kind=REQUEST.kind,
-            meant=idempotency_payload(self.session_id, self.asked),
+            payload=idempotency_payload(self.session_id, self.asked),
             details={
                 "transaction": from_transaction(transaction),
                 "model": self.model.name,
@@ -228,7 +228,7 @@ class Draft:
     def spending(self, most: Amount) -> Spending:
         """What is added up of it, or of many like it that may cost so much together."""
         return Spending(
-            most=most,
+            max_cost=most,
             session=str(self.session_id),
             so_far=self.spent.amount if self.spent else None,
             as_of=self.spent.as_of if self.spent else 0,

@@ -11,7 +11,7 @@ from ape_dtn.chain import reads
 from ape_dtn.chain.reads import topic
 from ape_dtn.funding import bare_deposit, methods
 from ape_dtn.journal import operation
-from ape_dtn.journal.operation import Effect, Operation, Outcome, Ready, Steps
+from ape_dtn.journal.operation import Effect, Operation, Outcome, SingleTransaction, Steps
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.network.context import Network
 from ape_dtn.network.errors import DepositTaken
@@ -37,8 +37,8 @@ class _Plain(ABC):
     def of(self, entry: Entry) -> Operation:
         return operation_of(entry)
 
-    def about(self, entry: Entry) -> ErrorContext:
-        session = entry.meant.get("session")
+    def error_context(self, entry: Entry) -> ErrorContext:
+        session = entry.payload.get("session")
         return ErrorContext(
             session_id=None if session is None else int(session),
             model=entry.details.get("model"),
@@ -48,13 +48,13 @@ class _Plain(ABC):
     def effect(self, entry: Entry) -> Effect:
         """See :class:`ape_dtn.journal.operation.Operation`."""
 
-    def effect_now(self, ai: Network, entry: Entry) -> Effect | None:
+    def current_effect(self, ai: Network, entry: Entry) -> Effect | None:
         if "manager" not in entry.details:
             return None
         current = {**entry.details, "manager": ai.contracts().session_manager}
         return self.effect(replace(entry, details=current))
 
-    def claimed(self, _ai: Network, _entry: Entry, _logs: Sequence[Log]) -> Outcome | None:
+    def claimed_outcome(self, _ai: Network, _entry: Entry, _logs: Sequence[Log]) -> Outcome | None:
         return None
 
     def is_half_done(self, _entry: Entry, _logs: Sequence[Log]) -> bool:
@@ -64,7 +64,7 @@ class _Plain(ABC):
         return True
 
     def plan(self, _ai: Network, _account: AccountAPI, entry: Entry, _logs: Sequence[Log]) -> Steps:
-        return Ready(operation.to_transaction(entry.details["transaction"]))
+        return SingleTransaction(operation.to_transaction(entry.details["transaction"]))
 
     def explain(
         self, _ai: Network, _entry: Entry, failed: DtnError, _receipts: Sequence[Receipt]
@@ -96,7 +96,7 @@ class _Opening(_Plain):
 class _Start(_Opening):
     """Deposits tokens and opens a session with them, in one transaction or, bare, in two."""
 
-    def claimed(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
+    def claimed_outcome(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
         """The session of a bare deposit that its sender has claimed in another way.
 
         Raises:
@@ -109,7 +109,7 @@ class _Start(_Opening):
         found = bare_deposit.next_start(ai, manager, deposited)
         if found is None:
             return None
-        outcome = operation.happened(self.effect(entry), [found[0]])
+        outcome = operation.outcome_in(self.effect(entry), [found[0]])
         if outcome is None:  # what waits now is somebody else's
             deposit = bare_deposit.deposit_of(entry)
             raise bare_deposit.taken(ai, manager, deposit, deposited)
@@ -127,7 +127,7 @@ class _Start(_Opening):
         method = methods.Method(entry.details["method"])
         is_bare = method is methods.Method.TWO_STEP
         if self.is_half_done(entry, logs) or (is_bare and _is_deposited_elsewhere(ai, entry)):
-            return Ready(contract_call(ai.router, Router.start_user_session))
+            return SingleTransaction(contract_call(ai.router, Router.start_user_session))
         deposit = bare_deposit.deposit_of(entry)
         return methods.plan(ai, account, deposit, method, unsafe_two_step=is_bare)
 
@@ -157,7 +157,7 @@ class _Request(_Plain):
         # A client names the user itself.
         is_direct = entry.details["transaction"]["to"] == entry.router
         user = operation.address_topic(entry.details["user"]) if is_direct else None
-        session = topic(int(entry.meant["session"]))
+        session = topic(int(entry.payload["session"]))
         created = Router.request_created
         return Effect(entry.router, created, (None, session, user), {"requestId": "request"})
 
@@ -169,7 +169,7 @@ class _Close(_Plain):
     """Closes a session for a refund of the rest."""
 
     def effect(self, entry: Entry) -> Effect:
-        closed, session = SessionManager.session_closed, topic(int(entry.meant["session"]))
+        closed, session = SessionManager.session_closed, topic(int(entry.payload["session"]))
         manager = entry.details["manager"]
         return Effect(manager, closed, (session,), {"remainingBalance": "refund"})
 
@@ -199,11 +199,11 @@ def _is_deposited_elsewhere(ai: Network, entry: Entry) -> bool:
     )
     logs = reads.logs(
         ai.provider,
-        entry.meant["token"],
+        entry.payload["token"],
         [ERC20.transferred.topic, *parties],
         from_block=entry.details["from_block"],
     )
     if not entry.details["is_sent_here"]:
-        deposit = int(entry.meant["deposit"])
+        deposit = int(entry.payload["deposit"])
         return any(ERC20.transferred.decode(log)["value"] == deposit for log in logs)
-    return bool(operation.sent_as(ai, logs, entry.signed))
+    return bool(operation.logs_of_payment(ai, logs, entry.signed))

@@ -26,8 +26,8 @@ def unanswered(ai: Network, journal: Journal, session_id: int) -> dict[str, int]
         return {}
     return {
         each.outcome["request"]: int(each.outcome["block"])
-        for each in journal.unsettled()
-        if each.outcome and each.meant["session"] == str(session_id)
+        for each in journal.unreconciled()
+        if each.outcome and each.payload["session"] == str(session_id)
     }
 
 
@@ -37,9 +37,9 @@ def reconcile(ai: Network, journal: Journal) -> bool:
     Returns:
         Whether anything is otherwise than it was taken to be.
     """
-    changed = reorgs.reopen_forgotten(ai, journal, journal.unsettled())
+    changed = reorgs.reopen_forgotten(ai, journal, journal.unreconciled())
     costs: dict[str, int] = {}
-    for session_id in {int(each.meant["session"]) for each in journal.unsettled()}:
+    for session_id in {int(each.payload["session"]) for each in journal.unreconciled()}:
         try:
             requests = history(ai, session_id).requests
         except (NoNetwork, SessionNotFound):  # the most that it may have cost stays

@@ -182,7 +182,7 @@ def test_what_is_stuck_is_cancelled(live: Network) -> None:
     assert (entry["key"], entry["state"], len(entry["transactions"])) == ("stuck", "open", 2)
     assert refused.code == 1
     assert "start with 2.00 USDT" in " ".join(refused.out.split())
-    assert "waits for the endpoint to take transaction" in refused.out
+    assert "waits for the endpoint to accept transaction" in refused.out
     assert cancelled.code == 0, cancelled.err
     assert (cancelled.json["cancelled"], cancelled.json["state"]) == (True, "void")
     assert len(cancelled.json["transactions"]) == 4

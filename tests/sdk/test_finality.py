@@ -22,6 +22,7 @@ from ape_dtn.errors import (
     PaymentCancelled,
     RefusedBefore,
     RpcRefused,
+    SigningDeclined,
     TransactionPending,
     TransactionRefused,
     WalletPending,
@@ -178,6 +179,44 @@ def test_where_the_chain_does_not_say_what_is_final_the_registry_does(
     attempt()
 
     assert asked_on(network, funded) == 1
+
+
+@pytest.mark.usefixtures("public")
+def test_where_the_chain_says_that_block_0_is_final_blocks_are_counted(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
+) -> None:
+    overtaken(network, funded, cast)
+
+    def genesis(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        if call["params"][:1] != ["finalized"]:
+            return really()
+        return {"result": rpc.result(network.ai.provider, call["method"], ["0x0", False])}
+
+    with through(each_call(genesis)) as ai, impatient():
+        ai.deployment = replace(ai.deployment, final_after=5)
+        session = DtnSession(ai, funded.id, cast.customer)
+        with pytest.raises(TransactionPending):
+            session.request(PROMPT, idempotency_key=KEY)
+        mine(network, 6)
+        session.request(PROMPT, idempotency_key=KEY)
+
+    assert asked_on(network, funded) == 1
+
+
+def test_what_is_not_in_the_journal_is_not_said_to_be_resumed(
+    network: LocalNetwork, cast: Cast, through: Through
+) -> None:
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+
+    with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused) as refused:
+        transactions.send(ai.provider, cast.customer, to_nobody)
+    with unmined(network), pytest.raises(TransactionPending) as pending:
+        transactions.send(network.ai.provider, cast.customer, to_nobody)
+
+    for hint in (refused.value.hint, pending.value.hint):
+        assert hint
+        assert "resume" not in hint
+        assert "journal" not in hint
 
 
 @pytest.mark.usefixtures("public")
@@ -408,7 +447,7 @@ def test_what_is_stuck_is_sent_before_the_next(
 ) -> None:
     entry = stuck(network, funded, cast, through)
     assert nonce_of(network, cast.customer) == entry.signed[0].nonce
-    assert "to take transaction" in waiting_for(network, cast, entry)
+    assert "to accept transaction" in waiting_for(network, cast, entry)
 
     other = funded.request("Another?", idempotency_key="other")
 
@@ -567,6 +606,35 @@ def test_fees_of_what_replaces_others() -> None:
     assert Fees(0, 0).outbidding([free]) == Fees(1, 1)
 
 
+@pytest.mark.usefixtures("public")
+def test_a_reverted_request_is_sent_anew_once_the_revert_is_final(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    router, provider = network.ai.router, network.ai.provider
+    code = rpc.result(provider, "eth_getCode", [router, "latest"])
+    with unmined(network):
+        with pytest.raises(TransactionPending):
+            funded.request(PROMPT, idempotency_key=KEY)
+        rpc.result(provider, "anvil_setCode", [router, "0x5f5ffd"])  # reverts
+        rpc.result(provider, "evm_mine", [])
+        rpc.result(provider, "anvil_setCode", [router, code])
+    nonce = nonce_of(network, cast.customer)
+
+    hints = []
+    for _ in range(2):
+        with impatient(), pytest.raises(ContractReverted) as raised:
+            funded.request(PROMPT, idempotency_key=KEY)
+        hints.append(raised.value.hint or "")
+    assert ["nothing was sent now" in hint for hint in hints] == [False, True]
+    assert nonce_of(network, cast.customer) == nonce
+    mine(network, ANVIL_FINAL_AFTER)
+
+    funded.request(PROMPT, idempotency_key=KEY)
+
+    assert nonce_of(network, cast.customer) == nonce + 1
+    assert asked_on(network, funded) == 1
+
+
 def refusing_once_prepared() -> Answer:
     """A contract that reverts after the first transaction."""
     prepared: list[str] = []
@@ -707,6 +775,40 @@ def test_both_of_a_deposit_and_its_start_are_cancelled(
 
     assert nonce_of(network, cast.customer) == entry.signed[-1].nonce + 1
     assert DtnSession.list(cast.customer, network.ai) == []
+
+
+def test_a_declined_cancellation_leaves_the_request_to_be_sent(
+    network: LocalNetwork,
+    funded: DtnSession,
+    cast: Cast,
+    through: Through,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = stuck(network, funded, cast, through)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(cast.customer), "sign_transaction", lambda *_, **__: None)
+        with pytest.raises(SigningDeclined):
+            executor.cancel(network.ai, cast.customer, entry, operation_of)
+    to_nobody = Transaction(str(cast.stranger.address), b"", 1)
+    transactions.send(network.ai.provider, cast.customer, to_nobody)
+    assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 1
+
+    ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
+
+    assert isinstance(outcome, executor.OperationResult)
+    assert asked_on(network, funded) == 1
+
+
+def test_a_cancelled_entry_is_not_sent_anew_where_its_nonce_is_used(
+    network: LocalNetwork, funded: DtnSession, cast: Cast
+) -> None:
+    entry = overtaken(network, funded, cast)
+
+    outcome = executor.cancel(network.ai, cast.customer, entry, operation_of)
+
+    assert isinstance(outcome, PaymentCancelled)
+    assert state_of(network, cast, entry) is State.CANCELLED
+    assert asked_on(network, funded) == 0
 
 
 # Accounts that send in their own way.

@@ -54,10 +54,10 @@ def test_its_entries_are_read(journal: Journal) -> None:
 def test_its_keys_stand_for_what_they_stood_for(journal: Journal) -> None:
     start, answered, given_up, _ = journal.entries(*State)
 
-    assert journal.find("kept", "start", start.meant) == start
-    assert journal.find("answered", "request", answered.meant) == answered
-    assert journal.find("given up", "request", given_up.meant) is None
-    assert journal.named("given up") == given_up
+    assert journal.find("kept", "start", start.payload) == start
+    assert journal.find("answered", "request", answered.payload) == answered
+    assert journal.find("given up", "request", given_up.payload) is None
+    assert journal.by_key_or_id("given up") == given_up
 
 
 def test_what_it_has_signed_is_outstanding(journal: Journal) -> None:
@@ -73,9 +73,9 @@ def test_what_it_has_signed_is_outstanding(journal: Journal) -> None:
 def test_what_it_has_spent_counts(journal: Journal) -> None:
     most = TOKEN.units(1)
 
-    journal.check(Spending(most, "7", account_limit=TOKEN.units(3_001)))
+    journal.check_limits(Spending(most, "7", account_limit=TOKEN.units(3_001)))
     with pytest.raises(OverLimit):
-        journal.check(Spending(most, "7", account_limit=TOKEN.units(3_000)))
+        journal.check_limits(Spending(most, "7", account_limit=TOKEN.units(3_000)))
 
 
 def test_it_goes_on(journal: Journal) -> None:
@@ -86,4 +86,4 @@ def test_it_goes_on(journal: Journal) -> None:
     journal.end(taken, State.CANCELLED, {"error": "cancelled", "message": "Cancelled."})
 
     assert journal.entry(start.id).state is State.CANCELLED
-    assert journal.find("kept", "start", start.meant) is None
+    assert journal.find("kept", "start", start.payload) is None

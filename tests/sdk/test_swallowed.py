@@ -444,7 +444,7 @@ def test_what_is_done_on_a_copy_is_not_done_on_the_original(
 ) -> None:
     """A fork has the id and the first block of its original: what it signs is valid on both."""
     DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="november")
-    assert executor.journal_of(network.ai, cast.customer).of_key("november")
+    assert executor.journal_of(network.ai, cast.customer).by_key("november")
 
     monkeypatch.setattr(executor, "is_local", lambda _: False)
 

@@ -39,7 +39,7 @@ from ape_dtn.sessions import settlement
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Transaction, contract_call
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.waiting import POLICY, Deadline
 from tests.conftest import Balances, Cast, on_live, replace_manager
 
 from .conftest import DEPOSIT, Through
@@ -254,7 +254,7 @@ def impatient() -> Iterator[None]:
     """What is not mined in a second is not waited for."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (broadcast, rebroadcast, receipts, transactions):
-            patch.setattr(module, "deadline_of", lambda _: time.monotonic() + 1)
+            patch.setattr(module, "deadline_of", lambda _: Deadline(1))
         yield
 
 

@@ -47,6 +47,7 @@ class TransactionRefused(RpcRefused):
     """
 
     exit_code = UNKNOWN_OUTCOME
+    is_resumable = False  # True for transactions that the journal has
     transaction: str | None
 
     def __init__(self, method: str, reason: str, transaction: str | None = None) -> None:
@@ -156,6 +157,7 @@ class PartlySent(DtnError):
     """Of transactions that belong together only the first ones could be sent."""
 
     exit_code = UNKNOWN_OUTCOME
+    is_resumable = False  # True for transactions that the journal has
     sent: list[str]
 
     def __init__(self, sent: list[str], reason: str) -> None:
@@ -169,6 +171,7 @@ class TransactionPending(DtnError):
     """A transaction was sent, and it is not known yet what became of it."""
 
     exit_code = UNKNOWN_OUTCOME
+    is_resumable = False  # True for transactions that the journal has
     transactions: list[str]
 
     def __init__(self, *transactions: str) -> None:

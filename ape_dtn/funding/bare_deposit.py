@@ -51,8 +51,8 @@ def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Re
         return failed
     if isinstance(failed, TransactionPending):
         failed.hint = (
-            "Your deposit is there. Start a session with it at once: `ape dtn resume`, or "
-            "`ape dtn session start --claim`."
+            "Your deposit has arrived. Start a session with it at once: DtnSession.claim(account), "
+            "or `ape dtn resume`."
         )
     if not isinstance(failed, Refused):
         return failed

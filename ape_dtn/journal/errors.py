@@ -17,7 +17,7 @@ class KeyReused(BadInput):
 
     def __init__(self, key: str, kind: str) -> None:
         super().__init__(f"The idempotency key '{key}' already belongs to another {kind}.", key=key)
-        self.hint = "Use a new idempotency key for each operation. Nothing was sent."
+        self.hint = "Pass a new idempotency_key for each operation."
 
 
 class JournalUnusable(DtnError):
@@ -48,7 +48,7 @@ class NoEffect(DtnError):
             "contract at that address is probably another one.",
             transaction=transaction,
         )
-        self.hint = "Check the addresses in use: `ape dtn info` lists them."
+        self.hint = "Check the contracts in use: DtnAi().contracts()."
 
 
 class OverLimit(Refused):
@@ -88,15 +88,24 @@ class RefusedBefore(Refused):
             f"The {what} was refused before, and resuming does not send it again: {reason}",
             reason=reason,
         )
-        self.hint = "To send it again, repeat it, with its idempotency key if it had one."
+        self.hint = "Repeat the call, with its idempotency_key if it had one."
 
 
 class NotCancellable(BadInput):
-    """An entry of the journal cannot be cancelled from here. Nothing was sent."""
+    """An entry of the journal cannot be cancelled from here. Nothing was sent.
 
-    def __init__(self, what: str, reason: str, hint: str | None) -> None:
-        super().__init__(f"The {what} cannot be cancelled: {reason}.", reason=reason)
-        self.hint = hint
+    ``cause`` is ``in_progress``, ``ended`` or ``sent_by_wallet``.
+    """
+
+    cause: str
+
+    def __init__(self, what: str, reason: str, cause: str) -> None:
+        super().__init__(f"The {what} cannot be cancelled: {reason}.", reason=reason, cause=cause)
+        self.hint = {
+            "in_progress": "Stop the other process first.",
+            "ended": "Its outcome is in the journal.",
+            "sent_by_wallet": "Cancel it in the account's wallet.",
+        }[cause]
 
 
 class WalletPending(DtnError):
@@ -114,6 +123,6 @@ class WalletPending(DtnError):
             nonce=nonce,
         )
         self.hint = (
-            "Have the transaction mined or cancelled in the account's wallet, then run `ape dtn "
-            "resume`. Until then nothing else is sent under this idempotency key."
+            "Have the transaction mined or cancelled in the account's wallet. Until then, nothing "
+            "is sent under this idempotency_key."
         )

@@ -69,8 +69,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _RESUME = (
-    "Do not send it again: `ape dtn resume`, or the same call with the same idempotency key, "
-    "checks the chain first and sends only what is missing."
+    "Do not send it again: it is in the journal. Repeat the call with its idempotency_key, or run "
+    "`ape dtn resume`."
 )
 _NOT_FINAL = (
     "This is the error of an earlier call, and nothing was sent now. The failed transaction is not "
@@ -292,8 +292,8 @@ def cancel(
     if claimed is None:
         now = journal.entry(entry.id)
         if now.state is State.OPEN:
-            raise NotCancellable(entry.kind, "another process is executing it", "Stop that first.")
-        raise NotCancellable(entry.kind, f"it is {now.state.value} already", None)
+            raise NotCancellable(entry.kind, "another process is executing it", "in_progress")
+        raise NotCancellable(entry.kind, f"it is {now.state.value} already", "ended")
     run = Run(ai, account, journal, operation_of(claimed))
     try:
         if not claimed.signed and claimed.details.get("handed_over") is None:
@@ -303,8 +303,7 @@ def cancel(
         is_ours = all(signed.raw for signed in claimed.signed) and claimed.details["is_sent_here"]
         if not is_ours:
             reason = f"account {entry.account} signed and sent it itself"
-            hint = "Cancel it in the account's wallet, then run `ape dtn resume`."
-            raise NotCancellable(entry.kind, reason, hint)
+            raise NotCancellable(entry.kind, reason, "sent_by_wallet")
         outbox = outbox_of(run, {0: claimed})
 
         def mark_cancelled() -> Entry:
@@ -429,7 +428,7 @@ def _finish(
             if outcome is None:
                 outcome = _send(run, entry, receipts, steps)
         except DtnError as err:
-            _add_hint(err)
+            _mark_resumable(err)
             explained = run.operation.explain(run.ai, entry, err, receipts)
             if explained is err:
                 raise
@@ -492,7 +491,7 @@ def _end(run: Run, entry: Entry, outcome: Receipt | DtnError) -> OperationResult
             _end_done(run.journal, entry, fields)
             return OperationResult(fields, (outcome,))
         outcome = NoEffect(outcome.transaction)
-    _add_hint(outcome)
+    _mark_resumable(outcome)
     if _has_ended(run, entry, outcome):
         _end_cancelled(run.journal, entry, outcome)
     else:
@@ -523,11 +522,12 @@ def _is_refusal(run: Run, entry: Entry, error: DtnError) -> bool:
     return isinstance(error, Refused)
 
 
-def _add_hint(error: DtnError) -> None:
-    """Tells how to go on with transactions whose fate is unknown, which the journal has."""
+def _mark_resumable(error: DtnError) -> None:
+    """Marks an error of transactions that the journal has, and says how to resume them."""
     if isinstance(error, TransactionPending | PartlySent):
-        error.hint = _RESUME
+        error.is_resumable, error.hint = True, _RESUME
     elif isinstance(error, TransactionRefused) and error.transaction is not None:
+        error.is_resumable = True
         error.hint = f"{_RESUME} `ape dtn journal cancel` replaces it by an empty transaction."
 
 

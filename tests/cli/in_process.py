@@ -98,7 +98,7 @@ def _own_connections() -> Iterator[None]:
 def _own_presence(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Is a process of its own to the journals, and one that has ended afterwards."""
     present: dict[Path, Any] = {}
-    begin = process_lock._present.__wrapped__
+    begin = process_lock._locked_name.__wrapped__
 
     def _present(folder: Path, process: int) -> Any:
         if folder not in present:

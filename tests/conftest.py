@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from ape_dtn import DtnAi, DtnNode, artifacts
 from ape_dtn.chain import rpc, transactions
@@ -34,9 +33,9 @@ from ape_dtn.types.transactions import contract_call
 
 pytest_plugins = ["pytester", "tests.processor_time"]
 
-# Nothing that the tests talk to is behind a proxy of whoever runs them. To look for one takes
-# `requests` a third of the time of each request.
-requests.sessions.get_environ_proxies = lambda *_, **__: {}
+# Nothing that the tests talk to, or the processes that they start, is behind a proxy. To look for
+# one takes `requests` a third of the time of each request.
+os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 # What only these contracts let happen: the session manager is replaced, or an answer is not the
 # only one that is wanted.

@@ -7,6 +7,7 @@ became of them. :class:`Nursery` is the other end of that.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import logging
@@ -195,8 +196,11 @@ class Stage:
         return told
 
     def do(self, work: str, **given: Any) -> Any:
-        """Does it in a process that nobody kills."""
-        (told,) = self.run(self.job(work, **given))
+        """Does it in a process that nobody kills; what needs no journal is done without one."""
+        job = self.job(work, **given)
+        if work in WITHOUT_JOURNAL:
+            return self.nursery.here(job)
+        (told,) = self.run(job)
         return told.result
 
     def several(self, *works: Work) -> list[Did]:
@@ -252,6 +256,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 def _run(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Forks a process for each, lets all of them go at once, and hears them to their ends."""
+    gc.freeze()  # a collection in a forked process would copy all that it shares with this one
     gate = os.pipe()
     forked = [_fork(job, gate) for job in jobs]
     os.close(gate[0])
@@ -701,46 +706,53 @@ def look(scene: Scene) -> dict[str, Any]:
     from ape_dtn.chain.reads import Call
     from ape_dtn.network.abi import ERC20, Router, SessionManager
     from ape_dtn.network.client_contract import client_of
-    from ape_dtn.types.rpc import as_int
+    from ape_dtn.types.rpc import Request, as_int
 
     provider, contracts = scene.ai.provider, scene.ai.contracts()
     account = str(scene.account.address)
-    client, token = client_of(account), contracts.fee_token
-
-    def told(address: str, event: Any, *names: str) -> list[list[str]]:
-        found = reads.events(provider, address, event)
-        return [[str(fields[name]) for name in names] for _, fields in found]
-
-    held, of_client, waiting, allowance = reads.read(
-        provider,
+    client, token, manager = client_of(account), contracts.fee_token, contracts.session_manager
+    calls = [
         *(Call(token, ERC20.balance_of, (each,)) for each in (account, client)),
         Call(token, ERC20.balance_of, (contracts.fee_target,)),
         Call(token, ERC20.allowance, (account, client)),
-    )
-    nonce, code, client_code = rpc.ask(
-        provider,
-        [
-            ("eth_getTransactionCount", [str(scene.sender.address), "latest"]),
-            ("eth_getCode", [account, "latest"]),
-            ("eth_getCode", [client, "latest"]),
-        ],
-    )
+    ]
+    states: list[Request] = [
+        ("eth_getTransactionCount", [str(scene.sender.address), "latest"]),
+        ("eth_getCode", [account, "latest"]),
+        ("eth_getCode", [client, "latest"]),
+        ("txpool_status", []),
+    ]
+    events: Mapping[str, Any] = {
+        "started": (manager, SessionManager.session_started, "sessionId", "owner", "balance"),
+        "closed": (manager, SessionManager.session_closed, "sessionId", "remainingBalance"),
+        "requests": (scene.ai.router, Router.request_created, "sessionId"),
+        "transfers": (token, ERC20.transferred, "from", "to", "value"),
+    }
+    queries: list[Request] = [
+        ("eth_getLogs", [{"address": address, "topics": [event.topic], "fromBlock": "0x0"}])
+        for address, event, *_ in events.values()
+    ]
+    # All at once: it is done after each of the kills.
+    answers = rpc.ask(provider, [*(each.request for each in calls), *states, *queries])
+    read, state, logs = rpc.in_parts(answers, len(calls), len(states))
+    held, of_client, waiting, allowance = reads.expect_all(reads.decode_all(calls, read))
+    nonce, code, client_code, mempool = map(rpc.expect, state)
+    happened = {}
+    for (name, (_, event, *fields)), found in zip(events.items(), logs, strict=True):
+        decoded = [event.decode(reads.to_log(raw)) for raw in rpc.expect(found)]
+        happened[name] = [[str(each[field]) for field in fields] for each in decoded]
     sessions = DtnSession.list(account, scene.ai)
-    manager = contracts.session_manager
     return {
         "held": held,
         "held by the client": of_client,
         "waiting": waiting - sum(balance.units for _, balance in sessions),
         "allowance": allowance,
         "sessions": [[session.id, balance.units] for session, balance in sessions],
-        "started": told(manager, SessionManager.session_started, "sessionId", "owner", "balance"),
-        "closed": told(manager, SessionManager.session_closed, "sessionId", "remainingBalance"),
-        "requests": told(scene.ai.router, Router.request_created, "sessionId"),
-        "transfers": told(token, ERC20.transferred, "from", "to", "value"),
+        **happened,
         "nonce": as_int(nonce),
         "code": code,
         "client code": client_code,
-        "in the mempool": rpc.result(provider, "txpool_status", []),
+        "in the mempool": mempool,
     }
 
 
@@ -830,6 +842,9 @@ WORK: Mapping[str, Callable[..., Any]] = {
         transact,
     )
 }
+
+# What uses no journal, so that it need not have a process of its own.
+WITHOUT_JOURNAL = {each.__name__ for each in (plan, create_safe, deposit, look, transact)}
 
 
 if __name__ == "__main__":

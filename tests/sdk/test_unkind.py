@@ -36,6 +36,9 @@ PATIENCE = 0.25
 # More points than a process comes by.
 MOST_POINTS = 120
 
+# The plays are dealt out to as many tests, so that workers can share them.
+PARTS = 4
+
 
 def opening(method: str) -> list[Work]:
     """A session, and what is asked on it."""
@@ -179,13 +182,14 @@ def about(play: Play) -> Iterator[None]:
         raise AssertionError(f"{what}, {play.rules}: {err}") from err
 
 
-def test_whatever_the_endpoint_does_all_is_paid_once(theatre: Theatre) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_the_endpoint_does_all_is_paid_once(theatre: Theatre, part: int) -> None:
     seed = int(os.environ.get("SEED") or secrets.randbelow(10**9))
     plays = int(os.environ.get("PLAYS") or 40)
-    print(f"\nSEED={seed} PLAYS={plays}")
+    print(f"\nSEED={seed} PLAYS={plays}, part {part + 1} of {PARTS}")
     met: Counter[str] = Counter()
     errors: Counter[str] = Counter()
-    for number in range(plays):
+    for number in range(part, plays, PARTS):
         play = Play(theatre, seed + number)
         with about(play):
             play.run()

@@ -105,7 +105,7 @@ def _own_presence(patch: pytest.MonkeyPatch) -> Iterator[None]:
             present[folder] = begin(folder, process)
         return present[folder]
 
-    patch.setattr(process_lock, "_present", _present)
+    patch.setattr(process_lock, "_locked_name", _present)
     try:
         yield
     finally:

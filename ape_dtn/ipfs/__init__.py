@@ -1,1 +1,1 @@
-"""Content of answers on IPFS: kept in blocks by nodes, fetched from gateways by those who ask."""
+"""Content on IPFS: stores that nodes add answers to, and verified fetches from gateways."""

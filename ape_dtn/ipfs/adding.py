@@ -1,7 +1,6 @@
-"""What ``/api/v0/add`` of Kubo's RPC API takes: files in a multipart body, however long.
+"""Uploads in the format of Kubo's ``/api/v0/add``: files in a multipart body of any length.
 
-Of its options, those are taken that say how content is kept here anyway: the CID of a file would
-else be another one than was asked for.
+Options that would change a file's CID are accepted only with the values that this store uses.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ if TYPE_CHECKING:
     from python_multipart.multipart import Field, File
 
 
-# How much of a body is read at once, in bytes.
-PIECE = 65_536
+# Bytes of a body read at once.
+READ_SIZE = 65_536
 
-# No size of a piece, and nothing that follows one, is said in a longer line.
-LONGEST_LINE = 1024
+# The longest line of chunked transfer coding: a chunk size, or a trailer.
+MAX_LINE = 1024
 
-# No block that others take is larger.
+# The largest leaf, in bytes: other IPFS implementations reject larger blocks.
 MAX_CHUNK = 2**20
 
-# Options that would give a file another CID, and the one value that each may have.
-_TAKEN = {
+# Options that determine the CID of a file, and the only value accepted for each.
+_FIXED_OPTIONS = {
     "cid-version": "1",
     "raw-leaves": "true",
     "hash": "sha2-256",
@@ -42,43 +41,45 @@ _TAKEN = {
 }
 
 
-class Malformed(Exception):
-    """A request to add that cannot be followed."""
+class InvalidUpload(Exception):
+    """A malformed upload, or one that asks for something unsupported."""
 
 
-def chunk_of(options: Mapping[str, str]) -> int:
-    """The size of the leaves that a request wants, in bytes.
+def chunk_size(options: Mapping[str, str]) -> int:
+    """Check the options of an upload, and return the leaf size that they ask for, in bytes.
 
     Raises:
-        Malformed: It wants what is not done here.
+        InvalidUpload: An option is not supported.
     """
-    for name, value in _TAKEN.items():
+    for name, value in _FIXED_OPTIONS.items():
         if options.get(name, value).lower() != value:
-            raise Malformed(f"{name} is {value} here, and cannot be {options[name]}")
+            raise InvalidUpload(f"unsupported {name} {options[name]}: only {value} is supported")
     chunker = options.get("chunker") or f"size-{unixfs.CHUNK}"
-    found = re.fullmatch("size-([1-9][0-9]{0,6})", chunker)
-    if not found or int(found[1]) > MAX_CHUNK:
-        raise Malformed(f"chunker is size-N here, up to {MAX_CHUNK}, and cannot be {chunker}")
-    return int(found[1])
+    match = re.fullmatch("size-([1-9][0-9]{0,6})", chunker)
+    if not match or int(match[1]) > MAX_CHUNK:
+        raise InvalidUpload(
+            f"unsupported chunker {chunker}: only size-1 to size-{MAX_CHUNK} are supported"
+        )
+    return int(match[1])
 
 
 def add(
     blocks: Blocks, content_type: str, body: Iterable[bytes], chunk: int
 ) -> list[tuple[str, CID, int]]:
-    """Keeps the files of a body. Those that are large are on the disk, and not in memory.
+    """Add the files of a multipart body. Large files are buffered on disk.
 
     Args:
-        blocks: Where they are kept.
-        content_type: The body's.
-        body: A multipart body.
-        chunk: The size of the leaves, in bytes.
+        blocks: Where to store them.
+        content_type: The ``Content-Type`` of the body, with its boundary.
+        body: The body, in pieces.
+        chunk: The leaf size, in bytes.
 
     Returns:
-        For each file its name, its CID, and how many bytes its blocks have together.
+        For each file its name, its CID, and the total size of its blocks in bytes.
 
     Raises:
-        MissingExtra: The parser of multipart bodies is not installed.
-        Malformed: The body is no multipart, or not all of it, or holds what is no file.
+        MissingExtra: The multipart parser is not installed.
+        InvalidUpload: The body is not multipart, is incomplete, or contains a directory.
         OSError: A file cannot be written.
     """
     try:
@@ -89,12 +90,12 @@ def add(
         raise MissingExtra("node", "uploads to the IPFS store (/api/v0/add)") from err
 
     added: list[tuple[str, CID, int]] = []
-    ends: list[bool] = []
+    finished: list[bool] = []
 
     def on_file(part: File) -> None:
         try:
             if part.content_type == "application/x-directory":
-                raise Malformed("there are files here, and no directories")
+                raise InvalidUpload("directories are not supported")
             part.file_object.seek(0)
             name = unquote((part.file_name or b"").decode(errors="replace"))
             added.append((name, *blocks.add(part.file_object, chunk)))
@@ -104,61 +105,65 @@ def add(
     def on_field(part: Field) -> None:
         added.append(("", *blocks.add(BytesIO(part.value or b""), chunk)))
 
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise Malformed("files come as multipart/form-data, with a boundary")
+    media_type, parameters = parse_options_header(content_type)
+    boundary = parameters.get(b"boundary")
+    if media_type != b"multipart/form-data" or not boundary:
+        raise InvalidUpload("the Content-Type must be multipart/form-data with a boundary")
     try:
         parser = FormParser(
-            kind.decode(), on_field, on_file, lambda: ends.append(True), boundary=boundary
+            media_type.decode(), on_field, on_file, lambda: finished.append(True), boundary=boundary
         )
         for piece in body:
             parser.write(piece)
     except FormParserError as err:
         if isinstance(err, OSError):
             raise
-        raise Malformed(f"the body is no multipart: {err}") from err
-    if not ends:
-        raise Malformed("the body ends too early")
+        raise InvalidUpload(f"the multipart body is malformed: {err}") from err
+    if not finished:
+        raise InvalidUpload("the body is incomplete")
     return added
 
 
-def of_length(file: BufferedIOBase, length: str) -> Iterator[bytes]:
-    """A body whose length was told.
+def sized_body(file: BufferedIOBase, length: str) -> Iterator[bytes]:
+    """Read a body of a declared length.
+
+    Args:
+        file: The connection.
+        length: The value of the ``Content-Length`` header.
 
     Raises:
-        Malformed: The length is none, or not all of it came.
+        InvalidUpload: The length is missing or malformed, or the body is shorter.
     """
     if not re.fullmatch("[0-9]{1,18}", length):
-        raise Malformed("a body tells its length, or comes in chunks")
+        raise InvalidUpload("send a Content-Length, or a chunked body")
     yield from _read(file, int(length))
 
 
-def unchunked(file: BufferedIOBase) -> Iterator[bytes]:
-    """A body in the chunked transfer coding (RFC 9112, section 7.1).
+def chunked_body(file: BufferedIOBase) -> Iterator[bytes]:
+    """Read a body in chunked transfer coding (RFC 9112, section 7.1).
 
     Raises:
-        Malformed: It is none, or not all of it came.
+        InvalidUpload: The body is malformed or incomplete.
     """
-    while length := _length_of_chunk(file):
+    while length := _chunk_length(file):
         yield from _read(file, length)
-        if file.readline(LONGEST_LINE).strip():
-            raise Malformed("a chunk is longer than it says")
-    while file.readline(LONGEST_LINE).strip():
-        pass  # what comes behind the last chunk says nothing about the content
+        if file.readline(MAX_LINE).strip():
+            raise InvalidUpload("a chunk is longer than its declared size")
+    while file.readline(MAX_LINE).strip():
+        pass  # skip the trailers
 
 
-def _length_of_chunk(file: BufferedIOBase) -> int:
-    told = file.readline(LONGEST_LINE).split(b";")[0].strip()
-    if not re.fullmatch(b"[0-9a-fA-F]{1,15}", told):
-        raise Malformed("the length of a chunk is missing")
-    return int(told, 16)
+def _chunk_length(file: BufferedIOBase) -> int:
+    size = file.readline(MAX_LINE).split(b";")[0].strip()
+    if not re.fullmatch(b"[0-9a-fA-F]{1,15}", size):
+        raise InvalidUpload("the size of a chunk is missing or malformed")
+    return int(size, 16)
 
 
 def _read(file: BufferedIOBase, length: int) -> Iterator[bytes]:
     while length:
-        piece = file.read(min(length, PIECE))
+        piece = file.read(min(length, READ_SIZE))
         if not piece:
-            raise Malformed("the body ends too early")
+            raise InvalidUpload("the body is incomplete")
         length -= len(piece)
         yield piece

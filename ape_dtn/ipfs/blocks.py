@@ -1,7 +1,7 @@
-"""Blocks in a folder: each in a file that its CID names.
+"""Blocks in a folder, one file per block, named by its CID.
 
-Several processes may use one folder at once: a block is written beside its place and moved there,
-and two that write the same block write the same. What is read is compared with its CID.
+Several processes may use one folder at once: blocks are written atomically, and a block's content
+follows from its CID. Blocks are verified against their CID when they are read.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ log = logging.getLogger("ape_dtn.ipfs")
 
 
 class Missing(LookupError):
-    """A block is not there, or what is there is something else."""
+    """A block is not in the folder, or is corrupt."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks in a folder, which is made when the first one comes.
+    """The blocks in a folder. The folder is created with the first block.
 
     Attributes:
-        folder: Where they are.
+        folder: Its path.
     """
 
     folder: Path
 
     def add(self, file: IO[bytes], chunk: int = unixfs.CHUNK) -> tuple[CID, int]:
-        """Keeps what is in a file. No more than a chunk of it is in memory.
+        """Store the content of a file, with at most one chunk of it in memory.
 
         Args:
-            file: Read from where it is.
-            chunk: The size of the leaves, in bytes.
+            file: Read from its current position to its end.
+            chunk: The leaf size, in bytes.
 
         Returns:
-            The CID of the content, and how many bytes its blocks have together.
+            The CID of the content, and the total size of its blocks in bytes.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: A block cannot be written.
         """
         total = 0
         for cid, block in unixfs.write(unixfs.chunks(file, chunk)):
@@ -56,24 +56,24 @@ class Blocks:
         return cid, total
 
     def put(self, cid: CID, block: bytes) -> None:
-        """Keeps a block. It is on the disk when this returns.
+        """Store a block durably.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The block cannot be written.
         """
         path = self._path(cid)
-        # A name alone says nothing: a disk that was full or failed may have spoilt what is there.
+        # Compare the content, too: the file may be corrupt, for example after a disk was full.
         if path.is_file() and path.read_bytes() == block:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, block)
 
     def get(self, cid: CID) -> bytes:
-        """A block.
+        """Read and verify a block.
 
         Raises:
-            Missing: It is not there, or is spoilt.
-            OSError: It cannot be read.
+            Missing: The block is not in the folder, or is corrupt.
+            OSError: The block cannot be read.
         """
         if cid.hashfun.name == "identity":  # the CID holds the block
             return bytes(cid.raw_digest)
@@ -82,25 +82,25 @@ class Blocks:
         except FileNotFoundError:
             raise Missing(str(cid)) from None
         if cid.hashfun.digest(block) != cid.digest:
-            log.error("%s: the block is spoilt. It is mended when its content is added again.", cid)
+            log.error("Block %s is corrupt. Add its content again to repair it.", cid)
             raise Missing(str(cid))
         return block
 
     def node(self, cid: CID) -> unixfs.Node:
-        """What is in a block of a file.
+        """Read a block of a file as a UnixFS node.
 
         Raises:
             Missing, OSError: As :meth:`get`.
-            ape_dtn.ipfs.unixfs.Unusable: It is of no file.
+            ape_dtn.ipfs.unixfs.Unusable: The block is not part of a file.
         """
         return unixfs.read(cid, self.get(cid))
 
     def content(self, node: unixfs.Node) -> Iterator[bytes]:
-        """The content below a node, piece by piece; errors as of :meth:`node`."""
+        """Yield the content of a node and its descendants in pieces. Raises as :meth:`node`."""
         yield node.content
         for link in node.links:
             yield from self.content(self.node(link.cid))
 
     def _path(self, cid: CID) -> Path:
         name = cid.set(version=1, base="base32").encode()
-        return self.folder / name[-3:-1] / name  # the first characters are the same in all
+        return self.folder / name[-3:-1] / name  # the first characters are the same in all CIDs

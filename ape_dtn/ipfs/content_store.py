@@ -1,10 +1,10 @@
-"""Where a node keeps what it answers over IPFS: the store that ``dtn: ipfs_store:`` names, open.
+"""The IPFS store of a node, as configured by ``dtn: ipfs_store:``.
 
 .. code-block:: python
 
-    with keeping.opened("embedded") as keep:
-        cid = keep(b"an answer")
-        print(f"{keep.gateway}/ipfs/{cid}")
+    with content_store.opened("embedded") as store:
+        cid = store(b"an answer")
+        print(f"{store.gateway}/ipfs/{cid}")
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ if TYPE_CHECKING:
     from ape_dtn.ipfs.settings import StoreSettings
 
 
-Keep: TypeAlias = Callable[[bytes], str]
+Add: TypeAlias = Callable[[bytes], str]
 
 
 @dataclass(frozen=True)
 class ContentStore:
-    """Keeps content on IPFS: called with it, returns its CID. Several threads may call it at once.
+    """An open IPFS store. Thread-safe.
 
     Raises, when called:
-        StoreUnavailable: It cannot be kept now: a full disk, a store that does not answer.
-        StoreRefused: It cannot be kept: the store, or the pinning service, does not want to.
-        WrongCid: The store says another CID than the content has.
+        StoreUnavailable: The content cannot be stored now: a full disk, a store that is down.
+        StoreRefused: The store or the pinning service rejects the content.
+        WrongCid: The store returns a CID other than the content's.
 
     Attributes:
-        keep: What keeps content.
-        pin: What has it pinned then, if anything.
-        gateway: The address of the gateway that serves what is kept, where it is our own.
+        add: Adds content, and returns its CID.
+        pin: Pins a CID with the pinning service; None if none is configured.
+        gateway: The URL of the embedded store's gateway; None with another store.
     """
 
-    keep: Keep
+    add: Add
     pin: Callable[[str], None] | None
     gateway: str | None
 
     def __call__(self, content: bytes) -> str:
-        """Keeps content, and returns its CID."""
-        cid = self.keep(content)
+        """Add content, pin it if a service is configured, and return its CID."""
+        cid = self.add(content)
         if self.pin:
             self.pin(cid)
         return cid
@@ -67,35 +67,35 @@ class ContentStore:
 def opened(
     settings: StoreSettings | Mapping[str, Any] | str | None,
 ) -> Iterator[ContentStore | None]:
-    """Opens a store; it is there while this is entered.
+    """Open a store, and close it with the context.
 
     Args:
-        settings: What ``dtn: ipfs_store:`` says; see :mod:`ape_dtn.ipfs.settings`.
+        settings: The value of ``dtn: ipfs_store:``; see :mod:`ape_dtn.ipfs.settings`.
 
     Yields:
-        What keeps content; None where nothing is configured.
+        The store; None if ``settings`` is None.
 
     Raises:
-        InvalidOption: It cannot be so: unknown settings, a port that is taken, a folder that
-            cannot be written, a token that is not in the environment.
+        InvalidOption: A setting is unknown, the port is in use, the folder is not writable, or the
+            access token is not in the environment.
     """
     if settings is None:
         yield None
         return
     import httpx
 
-    chosen = checked(settings)
+    store = checked(settings)
     with httpx.Client() as client:
-        pin = _pin(chosen, client)
-        with _store(chosen, client) as (keep, gateway):
-            yield ContentStore(keep, pin, gateway)
+        pin = _pin(store, client)
+        with _add(store, client) as (add, gateway):
+            yield ContentStore(add, pin, gateway)
 
 
 def checked(settings: StoreSettings | Mapping[str, Any] | str) -> StoreSettings:
-    """The settings, as they are written in the configuration.
+    """Validate the value of ``dtn: ipfs_store:``.
 
     Raises:
-        InvalidOption: They cannot be so.
+        InvalidOption: A setting is unknown or invalid; the option is its path.
     """
     from pydantic import ValidationError
 
@@ -104,82 +104,83 @@ def checked(settings: StoreSettings | Mapping[str, Any] | str) -> StoreSettings:
     try:
         return StoreSettings.model_validate(settings)
     except ValidationError as err:
-        (wrong, *_) = err.errors()
-        name = ".".join(map(str, ("ipfs_store", *wrong["loc"])))
-        raise InvalidOption(name, str(wrong["msg"]).removeprefix("Value error, ")) from err
+        (error, *_) = err.errors()
+        name = ".".join(map(str, ("ipfs_store", *error["loc"])))
+        raise InvalidOption(name, str(error["msg"]).removeprefix("Value error, ")) from err
 
 
-def _pin(chosen: StoreSettings, client: httpx.Client) -> Callable[[str], None] | None:
-    """What has content pinned by a service, if one is named."""
-    if (service := chosen.pinning) is None:
+def _pin(settings: StoreSettings, client: httpx.Client) -> Callable[[str], None] | None:
+    if (service := settings.pinning) is None:
         return None
     key = os.environ.get(service.key, "")
-    # What is no header, such as a key with a line break, httpx would show in its error.
+    # httpx would show a key that is no valid header value, such as one with a line break, in its
+    # error.
     if not re.fullmatch("[!-~]+", key):
-        reason = f"the environment variable {service.key} holds no key"
+        reason = f"the environment variable {service.key} holds no access token"
         raise InvalidOption("ipfs_store.pinning.key", reason)
 
     def pin(cid: str) -> None:
         origins: list[str] = []
-        if chosen.kubo:
-            with suppress(StoreRefused):  # a node that lets us do no more than add
-                origins = kubo.addresses(client, chosen.kubo, chosen.timeout)
-        pinning.pin(client, service.endpoint, key, cid, origins, timeout=chosen.timeout)
+        if settings.kubo:
+            with suppress(StoreRefused):  # the node may allow nothing but adding
+                origins = kubo.addresses(client, settings.kubo, settings.timeout)
+        pinning.pin(client, service.endpoint, key, cid, origins, timeout=settings.timeout)
 
     return pin
 
 
 @contextmanager
-def _store(chosen: StoreSettings, client: httpx.Client) -> Iterator[tuple[Keep, str | None]]:
-    """What keeps content, and the gateway that serves it."""
-    if chosen.kubo:
-        add = partial(kubo.add, client, chosen.kubo, timeout=chosen.timeout)
-        yield add, None
+def _add(settings: StoreSettings, client: httpx.Client) -> Iterator[tuple[Add, str | None]]:
+    """Yield what adds content, and the URL of the embedded gateway."""
+    if settings.kubo:
+        yield partial(kubo.add, client, settings.kubo, timeout=settings.timeout), None
         return
-    assert chosen.embedded is not None
-    blocks = _folder(chosen.embedded.folder)
-    port = chosen.embedded.port
+    assert settings.embedded is not None
+    blocks = _folder(settings.embedded.folder)
+    port = settings.embedded.port
     if port:
-        _look(port, blocks, client)
+        _check_port(port, blocks, client)
     with ExitStack() as stack:
         try:
             gateway = stack.enter_context(server.serving(blocks, port))
         except OSError as err:
-            raise InvalidOption("ipfs_store.embedded.port", f"{port}, {err.strerror}") from err
-        yield partial(_keep, blocks), gateway
+            reason = f"cannot listen on port {port}: {err.strerror}"
+            raise InvalidOption("ipfs_store.embedded.port", reason) from err
+        yield partial(_add_to_folder, blocks), gateway
 
 
 def _folder(folder: Path | None) -> Blocks:
-    """The blocks of a folder, after the first one, of an empty file, was put there."""
+    """Open the folder of the embedded store, and write an empty file to check that it works."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     blocks = Blocks((folder or access.config_manager.DATA_FOLDER / "dtn" / "ipfs").expanduser())
     try:
         blocks.add(BytesIO())
     except OSError as err:
-        reason = f"{blocks.folder} cannot be written, {err.strerror}"
+        reason = f"cannot write to {blocks.folder}: {err.strerror}"
         raise InvalidOption("ipfs_store.embedded.folder", reason) from err
     return blocks
 
 
-def _look(port: int, blocks: Blocks, client: httpx.Client) -> None:
-    """Makes sure that a port is free, or is that of a gateway of the same folder.
+def _check_port(port: int, blocks: Blocks, client: httpx.Client) -> None:
+    """Check that a port is free, or that a gateway of the same folder listens on it.
 
-    Processes may share a port: whoever asks there is served by any of them.
+    Processes that use one folder may share a port: any of them can serve any request.
     """
     try:
         socket.create_connection((server.HOST, port), POLICY.gateway_probe).close()
     except OSError:
-        return  # nobody listens there
-    about: list[dict[str, Any]] = []
+        return  # the port is free
+    stats: list[dict[str, Any]] = []
     with suppress(StoreUnavailable, StoreRefused):
         url = f"http://{server.HOST}:{port}/api/v0/repo/stat"
-        about = call(client, "POST", url, POLICY.gateway_probe)
-    if [each.get("RepoPath") for each in about] != [str(blocks.folder.resolve())]:
-        raise InvalidOption("ipfs_store.embedded.port", f"something else listens on {port}")
+        stats = call(client, "POST", url, POLICY.gateway_probe)
+    if [stat.get("RepoPath") for stat in stats] != [str(blocks.folder.resolve())]:
+        reason = f"another program listens on port {port}"
+        raise InvalidOption("ipfs_store.embedded.port", reason)
 
 
-def _keep(blocks: Blocks, content: bytes) -> str:
+def _add_to_folder(blocks: Blocks, content: bytes) -> str:
     try:
         cid, _ = blocks.add(BytesIO(content))
     except OSError as err:

@@ -1,4 +1,4 @@
-"""A Kubo node, or whatever speaks its RPC API_, as a store.
+"""A Kubo node, or another server with its RPC API_, as a store.
 
 .. _API: https://docs.ipfs.tech/reference/kubo/rpc/
 """
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import httpx
 
 
-# All that decides what CID content gets: a node may have other defaults.
-_AS_HERE = {
+# The options that determine a CID: the node may have other defaults.
+_CID_OPTIONS = {
     "cid-version": "1",
     "raw-leaves": "true",
     "hash": "sha2-256",
@@ -30,21 +30,21 @@ _AS_HERE = {
 
 
 def add(client: httpx.Client, url: str, content: bytes, timeout: float) -> str:
-    """Adds content to a node, and pins it there (``/api/v0/add``).
+    """Add content to a node and pin it there (``/api/v0/add``).
 
     Args:
-        client: What calls.
-        url: The node's RPC API, as in ``http://127.0.0.1:5001``.
-        content: The content of a file.
-        timeout: For how many seconds the node is waited for.
+        client: The HTTP client.
+        url: The RPC API, such as ``http://127.0.0.1:5001``.
+        content: The content of one file.
+        timeout: Seconds to wait for the node.
 
     Returns:
-        The CID, which is the node's and our own.
+        The CID, which is computed here as well.
 
     Raises:
-        StoreUnavailable: The node cannot be reached, is broken, or takes too long.
-        StoreRefused: It says no.
-        WrongCid: It says another CID than the content has.
+        StoreUnavailable: The node is unreachable, fails, or times out.
+        StoreRefused: The node rejects the content.
+        WrongCid: The node returns a CID other than the content's.
     """
     for cid, _ in unixfs.write(unixfs.chunks(BytesIO(content))):
         expected = str(cid)
@@ -53,14 +53,14 @@ def add(client: httpx.Client, url: str, content: bytes, timeout: float) -> str:
         "POST",
         f"{url}/api/v0/add",
         timeout,
-        params={**_AS_HERE, "pin": "true", "progress": "false"},
+        params={**_CID_OPTIONS, "pin": "true", "progress": "false"},
         files={"file": ("answer", content)},
     )
     where = hide_secrets(url)
-    # A node that fails after it began says so in a line of its own.
-    failed = next((each["Message"] for each in answers if "Message" in each), None)
-    if failed or not answers:
-        raise StoreRefused(where, str(failed or "the node said nothing"))
+    # A node that fails after it has begun its response reports the failure in a separate line.
+    failure = next((answer["Message"] for answer in answers if "Message" in answer), None)
+    if failure or not answers:
+        raise StoreRefused(where, str(failure or "the node's response is empty"))
     given = str(answers[-1].get("Hash"))
     if given != expected:
         raise WrongCid(where, expected, given)
@@ -68,10 +68,10 @@ def add(client: httpx.Client, url: str, content: bytes, timeout: float) -> str:
 
 
 def addresses(client: httpx.Client, url: str, timeout: float) -> list[str]:
-    """Where others find the node (``/api/v0/id``), as multiaddresses.
+    """Return the multiaddresses of a node (``/api/v0/id``).
 
     Raises:
-        StoreUnavailable, StoreRefused: As of :func:`add`.
+        StoreUnavailable, StoreRefused: As :func:`add`.
     """
-    (about, *_) = call(client, "POST", f"{url}/api/v0/id", timeout) or [{}]
-    return [str(each) for each in about.get("Addresses") or []]
+    (identity, *_) = call(client, "POST", f"{url}/api/v0/id", timeout) or [{}]
+    return [str(address) for address in identity.get("Addresses") or []]

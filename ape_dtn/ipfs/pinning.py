@@ -1,4 +1,4 @@
-"""A pinning service, which keeps content for a node, by the IPFS Pinning Service API_.
+"""Pinning services, by the IPFS Pinning Service API_.
 
 .. _API: https://ipfs.github.io/pinning-services-api-spec/
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
 
-# How many addresses a pin may have of where the content is.
-MOST_ORIGINS = 20
+# The most origins that the API accepts for a pin.
+MAX_ORIGINS = 20
 
 
 def pin(
@@ -31,45 +31,46 @@ def pin(
     *,
     timeout: float,
 ) -> None:
-    """Has content pinned, and waits until it is.
+    """Pin content with a service, and wait until it is pinned.
 
-    A service that has a pin of the content, or is at it, is not asked for another.
+    An existing pin of the content is reused.
 
     Args:
-        client: What calls.
-        endpoint: The service, as in ``https://api.pinata.cloud/psa``.
+        client: The HTTP client.
+        endpoint: The API, such as ``https://api.pinata.cloud/psa``.
         key: The access token.
-        cid: What is pinned.
-        origins: Where the service finds it, as multiaddresses.
-        timeout: For how many seconds in all.
+        cid: The content.
+        origins: Multiaddresses of nodes that have the content.
+        timeout: Seconds to wait in total.
 
     Raises:
-        StoreUnavailable: The service cannot be reached, is broken, or the content is not pinned in
-            time. It may be pinned yet.
-        StoreRefused: The service says no, or has failed to get the content.
+        StoreUnavailable: The service is unreachable or fails, or the content is not pinned in
+            time. The service may still pin it later.
+        StoreRefused: The service rejects the pin, or cannot retrieve the content.
     """
     deadline = Deadline(timeout)
     where = hide_secrets(endpoint)
 
-    def ask(method: str, path: str, **request: Any) -> dict[str, Any]:
+    def send(method: str, path: str, **request: Any) -> dict[str, Any]:
         if deadline.is_over:
             raise StoreUnavailable(where, f"not pinned within {timeout:g} s")
         headers = {"Authorization": f"Bearer {key}"}
         answers = call(client, method, endpoint + path, deadline.left, headers=headers, **request)
         return answers[0] if answers else {}
 
-    wanted = {"cid": cid, "name": cid, "origins": list(origins[:MOST_ORIGINS])}
-    known = ask("GET", "/pins", params={"cid": cid, "status": "queued,pinning,pinned"})
-    found = next(iter(known.get("results") or []), None) or ask("POST", "/pins", json=wanted)
-    looks = 0
-    while found.get("status") in ("queued", "pinning"):
-        looks += 1
-        deadline.sleep(POLICY.pinning.pause(looks))
+    wanted = {"cid": cid, "name": cid, "origins": list(origins[:MAX_ORIGINS])}
+    existing = send("GET", "/pins", params={"cid": cid, "status": "queued,pinning,pinned"})
+    status = next(iter(existing.get("results") or []), None) or send("POST", "/pins", json=wanted)
+    polls = 0
+    while status.get("status") in ("queued", "pinning"):
+        polls += 1
+        deadline.sleep(POLICY.pinning.pause(polls))
         try:
-            found = ask("GET", f"/pins/{quote(str(found.get('requestid')), safe='')}")
-        except StoreUnavailable:  # for a moment perhaps: the service goes on pinning
+            status = send("GET", f"/pins/{quote(str(status.get('requestid')), safe='')}")
+        except StoreUnavailable:  # the service may recover, and goes on pinning
             if deadline.is_over:
                 raise
-    if found.get("status") != "pinned":
-        told = (found.get("info") or {}).get("status_details")
-        raise StoreRefused(where, f"pinning {found.get('status')}{f', {told}' if told else ''}")
+    if status.get("status") != "pinned":
+        details = (status.get("info") or {}).get("status_details")
+        suffix = f": {details}" if details else ""
+        raise StoreRefused(where, f"the status of the pin is {status.get('status')}{suffix}")

@@ -1,10 +1,10 @@
-"""An IPFS gateway on this machine, which serves the blocks of a folder, and lets others add to it.
+"""A local IPFS gateway, which serves the blocks of a folder and accepts uploads.
 
 ``GET`` and ``HEAD /ipfs/{cid}`` serve single blocks as trustless gateways_ do (``?format=raw``, or
 ``Accept: application/vnd.ipld.raw``), and whole files otherwise. ``POST /api/v0/add``,
-``/api/v0/version`` and ``/api/v0/repo/stat`` are those of Kubo's RPC API_.
+``/api/v0/version`` and ``/api/v0/repo/stat`` follow Kubo's RPC API_.
 
-It listens on the loopback address alone: whoever can reach it may add.
+The server listens on the loopback address only: uploads need no authentication.
 
 .. _gateways: https://specs.ipfs.tech/http-gateways/trustless-gateway/
 .. _API: https://docs.ipfs.tech/reference/kubo/rpc/
@@ -35,27 +35,27 @@ HOST = "127.0.0.1"
 
 RAW_TYPE = "application/vnd.ipld.raw"
 
-# What a CID names never changes.
-_FOREVER = "public, max-age=29030400, immutable"
+# The content of a CID never changes.
+_CACHE_CONTROL = "public, max-age=29030400, immutable"
 
 
 @contextmanager
 def serving(blocks: Blocks, port: int = 0) -> Iterator[str]:
-    """Serves a folder while it is entered.
+    """Serve a folder until the context ends.
 
     Args:
-        blocks: The blocks.
-        port: Where; 0 is any free port. Processes of one user may share a port.
+        blocks: The folder.
+        port: The port; 0 for any free one. Processes of one user can share a port.
 
     Yields:
-        The gateway's address, as in ``http://127.0.0.1:8480``.
+        The URL of the gateway, such as ``http://127.0.0.1:8480``.
 
     Raises:
-        OSError: It cannot listen there.
+        OSError: The port cannot be listened on.
     """
-    handler = type("Handler", (_Visit,), {"blocks": blocks})
+    handler = type("Handler", (_Handler,), {"blocks": blocks})
     with _Server((HOST, port), handler) as server:
-        # The pause is what stopping it may take.
+        # The polling interval is the longest that stopping the server can take.
         thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
@@ -79,15 +79,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Refused(Exception):
-    """A request that is answered with an error."""
+    """Rejects a request with an HTTP status."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
         self.status = status
 
 
-class _Visit(BaseHTTPRequestHandler):
-    """A request."""
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; requests are dispatched by method and path."""
 
     protocol_version = "HTTP/1.1"
     server_version = "ape-dtn"
@@ -96,36 +96,36 @@ class _Visit(BaseHTTPRequestHandler):
     blocks: Blocks
 
     def do_GET(self) -> None:
-        self._answered(self._get)
+        self._respond(self._get)
 
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
-        # What was not read of a body would be taken for the next request.
+        # An unread rest of the body would be parsed as the next request.
         self.close_connection = True
-        self._answered(self._post)
+        self._respond(self._post)
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug("%s " + format, self.address_string(), *args)
 
-    def _answered(self, work: Callable[[], None]) -> None:
+    def _respond(self, respond: Callable[[], None]) -> None:
         try:
-            work()
+            respond()
         except _Refused as err:
-            self._say_error(err.status, str(err))
+            self._send_error(err.status, str(err))
         except MissingExtra as err:
-            self._say_error(HTTPStatus.NOT_IMPLEMENTED, f"{err.message} {err.hint}")
-        except (adding.Malformed, unixfs.Unusable) as err:
-            self._say_error(HTTPStatus.BAD_REQUEST, str(err))
+            self._send_error(HTTPStatus.NOT_IMPLEMENTED, f"{err.message} {err.hint}")
+        except (adding.InvalidUpload, unixfs.Unusable) as err:
+            self._send_error(HTTPStatus.BAD_REQUEST, str(err))
         except Missing as err:
-            self._say_error(HTTPStatus.NOT_FOUND, f"{err} is not here")
+            self._send_error(HTTPStatus.NOT_FOUND, f"block {err} not found")
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except OSError as err:
             log.error("%s: %s", self.blocks.folder, err)
-            self._say_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(err.strerror))
+            self._send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(err.strerror))
 
-    # The gateway.
+    # Gateway.
 
     def _get(self) -> None:
         cid = self._cid()
@@ -134,115 +134,115 @@ class _Visit(BaseHTTPRequestHandler):
         block = self.blocks.get(cid)
         headers = {
             "Etag": tag,
-            "Cache-Control": _FOREVER,
+            "Cache-Control": _CACHE_CONTROL,
             "X-Ipfs-Path": f"/ipfs/{cid}",
             "X-Ipfs-Roots": str(cid),
         }
-        if self._has(tag):
-            self._begin(HTTPStatus.NOT_MODIFIED, headers)
+        if self._is_cached(tag):
+            self._send_headers(HTTPStatus.NOT_MODIFIED, headers)
         elif is_raw:
             headers["Content-Disposition"] = f'attachment; filename="{cid}.bin"'
-            self._say(RAW_TYPE, len(block), [block], headers)
+            self._send(RAW_TYPE, len(block), [block], headers)
         else:
             node = unixfs.read(cid, block)
-            self._say("application/octet-stream", node.size, self.blocks.content(node), headers)
+            self._send("application/octet-stream", node.size, self.blocks.content(node), headers)
 
     def _cid(self) -> CID:
         path = self.path.partition("?")[0]
         text = path.removeprefix("/ipfs/").rstrip("/")
         if text == path or not text:
-            raise _Refused(HTTPStatus.NOT_FOUND, "nothing is here but /ipfs/{cid}")
+            raise _Refused(HTTPStatus.NOT_FOUND, "not found: only /ipfs/{cid} is served")
         if "/" in text:
-            raise _Refused(HTTPStatus.NOT_FOUND, "there are files here, and no directories")
+            raise _Refused(HTTPStatus.NOT_FOUND, "directories are not supported")
         return unixfs.decode(text)
 
     def _wants_raw(self) -> bool:
-        told = (self.headers["Accept"] or "").split(",")
-        accepted = [each.split(";")[0].strip() for each in told]
+        types = (self.headers["Accept"] or "").split(",")
+        accepted = [media_type.split(";")[0].strip() for media_type in types]
         wanted = self._options().get("format")
         if wanted == "raw" or (wanted is None and RAW_TYPE in accepted):
             return True
-        others = [each for each in accepted if each.startswith("application/vnd.ip")]
-        if wanted is not None or others:
-            raise _Refused(HTTPStatus.NOT_ACCEPTABLE, "there are blocks (format=raw), and files")
+        wants_other_format = any(name.startswith("application/vnd.ip") for name in accepted)
+        if wanted is not None or wants_other_format:
+            raise _Refused(HTTPStatus.NOT_ACCEPTABLE, "unsupported format: only raw is supported")
         return False
 
-    def _has(self, tag: str) -> bool:
-        """Whether the visitor has what it asks for already."""
-        known = [each.strip() for each in (self.headers["If-None-Match"] or "").split(",")]
-        return any(each in ("*", tag, f"W/{tag}") for each in known)
+    def _is_cached(self, tag: str) -> bool:
+        known = [value.strip() for value in (self.headers["If-None-Match"] or "").split(",")]
+        return any(value in ("*", tag, f"W/{tag}") for value in known)
 
-    # The RPC API.
+    # RPC API.
 
     def _post(self) -> None:
-        # Pages in a browser can send requests to this machine, and are to change nothing here.
-        # Their names may lead here too: by the names of the host they are told from programs.
+        # Web pages can send requests to this machine: reject those with an Origin, and those that
+        # reach it through a domain name that resolves to the loopback address (DNS rebinding).
         host = (self.headers["Host"] or HOST).split(":")[0]
         if self.headers["Origin"] or host not in (HOST, "localhost"):
-            raise _Refused(HTTPStatus.FORBIDDEN, "programs of this machine only, and no web pages")
+            raise _Refused(HTTPStatus.FORBIDDEN, "requests from web pages are not accepted")
         path = self.path.partition("?")[0]
         if path == "/api/v0/add":
             self._add()
         elif path == "/api/v0/version":
             from importlib.metadata import version
 
-            self._say_json(
+            self._send_json(
                 {"Version": version("ape-dtn"), "Commit": "", "Repo": "", "System": "ape-dtn"}
             )
         elif path == "/api/v0/repo/stat":
-            self._say_json({"RepoPath": str(self.blocks.folder.resolve())})
+            self._send_json({"RepoPath": str(self.blocks.folder.resolve())})
         else:
-            raise _Refused(HTTPStatus.NOT_FOUND, "of the RPC API there are add, version, repo/stat")
+            reason = "unsupported method: only add, version and repo/stat are supported"
+            raise _Refused(HTTPStatus.NOT_FOUND, reason)
 
     def _add(self) -> None:
-        chunk = adding.chunk_of(self._options())
-        kind = self.headers["Content-Type"] or ""
+        chunk = adding.chunk_size(self._options())
+        content_type = self.headers["Content-Type"] or ""
         added = [
             {"Name": name or str(cid), "Hash": str(cid), "Size": str(size)}
-            for name, cid, size in adding.add(self.blocks, kind, self._body(), chunk)
+            for name, cid, size in adding.add(self.blocks, content_type, self._body(), chunk)
         ]
-        self._say_json(*added)
+        self._send_json(*added)
 
     def _body(self) -> Iterator[bytes]:
         if "chunked" in (self.headers["Transfer-Encoding"] or ""):
-            return adding.unchunked(self.rfile)
-        return adding.of_length(self.rfile, self.headers["Content-Length"] or "")
-
-    # What is said.
+            return adding.chunked_body(self.rfile)
+        return adding.sized_body(self.rfile, self.headers["Content-Length"] or "")
 
     def _options(self) -> dict[str, str]:
         query = parse_qs(self.path.partition("?")[2], keep_blank_values=True)
         return {name: values[-1] for name, values in query.items()}
 
-    def _say_json(self, *documents: Any) -> None:
-        body = "".join(json.dumps(each) + "\n" for each in documents).encode()
-        self._say("application/json", len(body), [body], {})
+    # Responses.
 
-    def _say_error(self, status: HTTPStatus, reason: str) -> None:
+    def _send_json(self, *documents: Any) -> None:
+        body = "".join(json.dumps(document) + "\n" for document in documents).encode()
+        self._send("application/json", len(body), [body], {})
+
+    def _send_error(self, status: HTTPStatus, reason: str) -> None:
         error = {"Message": reason, "Code": 0, "Type": "error"}
         body = (json.dumps(error) + "\n").encode()
-        self._say("application/json", len(body), [body], {}, status)
+        self._send("application/json", len(body), [body], {}, status)
 
-    def _say(
+    def _send(
         self,
-        kind: str,
+        content_type: str,
         length: int,
         body: Iterable[bytes],
         headers: dict[str, str],
         status: HTTPStatus = HTTPStatus.OK,
     ) -> None:
-        about = {"Content-Type": kind, "Content-Length": str(length)}
-        self._begin(status, {**about, "X-Content-Type-Options": "nosniff", **headers})
+        basic = {"Content-Type": content_type, "Content-Length": str(length)}
+        self._send_headers(status, {**basic, "X-Content-Type-Options": "nosniff", **headers})
         if self.command == "HEAD":
             return
         try:
             for piece in body:
                 self.wfile.write(piece)
         except (Missing, unixfs.Unusable, OSError):
-            # The visitor was told a length, and sees by it that this is not all.
+            # The client notices from the declared length that the body is incomplete.
             self.close_connection = True
 
-    def _begin(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+    def _send_headers(self, status: HTTPStatus, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

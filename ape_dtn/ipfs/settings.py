@@ -1,17 +1,17 @@
-"""What ``dtn: ipfs_store:`` can be: where a node keeps what it answers over IPFS.
+"""Settings of the IPFS store that a node adds its answers to (``dtn: ipfs_store:``).
 
 .. code-block:: yaml
 
     dtn:
-      ipfs_store: embedded                # a folder on this machine, and a gateway that serves it
+      ipfs_store: embedded                # a local folder, with a gateway that serves it
       ipfs_store:
         embedded: {folder: ~/answers, port: 8480}
       ipfs_store: http://127.0.0.1:5001   # a Kubo node's RPC API
       ipfs_store:
         kubo: http://127.0.0.1:5001
-        pinning:                          # and a service that keeps it too
+        pinning:                          # pins the content with a service, too
           endpoint: https://api.pinata.cloud/psa
-          key: PINATA_JWT                 # the environment variable that holds the access token
+          key: PINATA_JWT                 # the environment variable with the access token
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# Where the embedded store's gateway listens when nothing else is said.
+# The default port of the embedded store's gateway.
 PORT = 8480
 
 
 class _Settings(BaseModel):
-    # Whoever puts a token where its variable should be named, does not find it in an error.
+    # Keep inputs out of error messages: a user may paste an access token into the wrong field.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Embedded(_Settings):
-    """A folder on this machine, and a gateway on the loopback address that serves it."""
+    """A local folder, and a gateway on the loopback address that serves it."""
 
     folder: Path | None = None
-    """Where blocks are kept; by default ``dtn/ipfs`` in Ape's data folder."""
+    """Where to store blocks; by default ``dtn/ipfs`` in Ape's data folder."""
 
     port: int = Field(default=PORT, ge=0, le=65535)
-    """Where the gateway listens; 0 is any free port. Nodes with the same folder share one."""
+    """The gateway's port; 0 for any free one. Nodes with the same folder can share a port."""
 
 
 class Pinning(_Settings):
-    """A pinning service."""
+    """A service with the IPFS Pinning Service API."""
 
     endpoint: str
-    """Its address, to which ``/pins`` is added."""
+    """The URL of the API, without ``/pins``."""
 
     key: str
-    """The environment variable that holds the access token."""
+    """The environment variable with the access token."""
 
     @field_validator("key")
     @classmethod
     def _is_variable(cls, name: str) -> str:
-        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # perhaps the token itself
-            raise ValueError("it is not the name of an environment variable, as in PINATA_JWT")
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # it may be the token itself
+            raise ValueError("expected the name of an environment variable, such as PINATA_JWT")
         return name
 
     @field_validator("endpoint")
@@ -65,22 +65,22 @@ class Pinning(_Settings):
 
 
 class StoreSettings(_Settings):
-    """Where a node keeps what it answers over IPFS: one store, and perhaps a pinning service."""
+    """One store, and optionally a pinning service."""
 
     embedded: Embedded | None = None
 
     kubo: str | None = None
-    """The address of a Kubo RPC API."""
+    """The URL of a Kubo RPC API."""
 
     pinning: Pinning | None = None
 
     timeout: float = Field(default=60.0, gt=0)
-    """For how many seconds another's store, and a pinning service, are waited for."""
+    """Seconds to wait for a Kubo node, and for the pinning service."""
 
     @model_validator(mode="before")
     @classmethod
-    def _in_short(cls, given: Any) -> Any:
-        """A store in one word: ``embedded``, or the address of a Kubo RPC API."""
+    def _from_text(cls, given: Any) -> Any:
+        """Accept ``embedded``, or the URL of a Kubo RPC API, in place of a mapping."""
         if isinstance(given, str):
             return {"embedded": {}} if given == "embedded" else {"kubo": given}
         return given
@@ -91,9 +91,9 @@ class StoreSettings(_Settings):
         return kubo and _http(kubo)
 
     @model_validator(mode="after")
-    def _is_one(self) -> StoreSettings:
+    def _has_one_store(self) -> StoreSettings:
         if (self.embedded is None) == (self.kubo is None):
-            raise ValueError("name one store, `embedded` or `kubo`")
+            raise ValueError("configure one store, either `embedded` or `kubo`")
         return self
 
 
@@ -104,5 +104,5 @@ def _http(address: str) -> str:
     except ValueError:
         is_http = False
     if not is_http:
-        raise ValueError("it is no http(s) address")
+        raise ValueError("expected an http:// or https:// URL")
     return address.rstrip("/")

@@ -1,10 +1,10 @@
-"""How files lie in the blocks of IPFS: CIDs, dag-pb and UnixFS_, written, and read strictly.
+"""Files as IPFS blocks: CIDs, dag-pb and UnixFS_.
 
-A file is a raw block, or a tree of dag-pb blocks, each with some of the content and links to the
-rest. What is no file, or cannot be compared with the CID that names it, is refused.
+A file is a raw block, or a tree of dag-pb blocks that link to each other and hold parts of the
+content. Reading rejects everything that is not a file, or cannot be verified against its CID.
 
-What is written here has all of its content in raw leaves, and above them a balanced tree, with the
-sizes that Kubo has for them: others who add the content with these get the same CID.
+Writing puts all content in raw leaves below a balanced tree, with Kubo's sizes. Other
+implementations that use the same options get the same CID.
 
 .. _UnixFS: https://specs.ipfs.tech/unixfs/
 """
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from multiformats import CID
 
 
-# How large the leaves of a file are that is written, in bytes, and how many links its nodes have.
+# The leaf size in bytes, and the links per node, of files that are written.
 CHUNK = 262_144
 CHILDREN = 174
 
-# Blocks with more links are not read. Files of a GiB have about 4,000 in all, and 174 in a block.
+# The most links that are read. A file of 1 GiB has about 4,000 in total, and 174 per block.
 MAX_LINKS = 10_000
 
-# Longer text does not name content, and takes quadratic time to decode.
+# The longest text that is decoded as a CID. Decoding takes quadratic time.
 MAX_TEXT = 512
 
 _RAW, _DAG_PB = 0x55, 0x70
 
-# What IPFS hashes with and everybody has. Others can be forged, or not be computed here.
+# The hash functions that are accepted: secure ones that can be computed everywhere.
 _HASHES = ("identity", "sha2-256", "sha2-512", "blake2b-256")
 
-# What a node is, by its UnixFS type.
+# UnixFS node types; raw nodes (0) are files, too.
 _IS_FILE = 2
 _TYPES = {0: "file", 1: "directory", _IS_FILE: "file", 3: "metadata", 4: "symlink", 5: "HAMT shard"}
 
-# The fields of protobuf messages: their numbers, and the wire type of what is in each.
+# Protobuf messages: field numbers, and the wire type of each field.
 _NUMBER, _BYTES = 0, 2
 _DATA, _LINKS = 1, 2
 _NODE = {_DATA: _BYTES, _LINKS: _BYTES}
@@ -49,18 +49,18 @@ _FILE = {**dict.fromkeys(range(1, 8), _NUMBER), _CONTENT: _BYTES, _MTIME: _BYTES
 
 
 class Unusable(Exception):
-    """What a CID names is no file, or cannot be compared with it."""
+    """A CID that names no file, or a block that does not fit its CID."""
 
 
 class Link(NamedTuple):
-    """Where a part of a file is, and how many bytes it has; None where nothing declares it."""
+    """A link to a part of a file. ``size`` is its declared content size in bytes, if any."""
 
     cid: CID
     size: int | None
 
 
 class Node(NamedTuple):
-    """What is in a block: the first of its part of a file, and where the rest is, in order."""
+    """A part of a file: its first bytes, links to the rest in order, and its total size."""
 
     content: bytes
     links: list[Link]
@@ -68,34 +68,34 @@ class Node(NamedTuple):
 
 
 def decode(encoded: str | bytes) -> CID:
-    """A CID, from its text in any base or from its bytes.
+    """Decode a CID from bytes, or from text in any base.
 
     Raises:
-        Unusable: It is none, or none of a file, or content cannot be compared with it.
+        Unusable: The CID is malformed, names no file, or its hash function is not accepted.
     """
     from multiformats import CID
 
     if isinstance(encoded, str) and len(encoded) > MAX_TEXT:
-        raise Unusable("it is too long")
+        raise Unusable("it is longer than any CID")
     try:
         cid = CID.decode(encoded)
         if cid.hashfun.name not in _HASHES:
-            raise Unusable(f"its hash function is {cid.hashfun.name}")
+            raise Unusable(f"unsupported hash function {cid.hashfun.name}")
         digest_size = len(cid.raw_digest)
     except (ValueError, LookupError) as err:
-        raise Unusable("it is malformed, or of an unknown kind") from err
+        raise Unusable("malformed or unknown CID") from err
     if cid.hashfun.max_digest_size not in (None, digest_size):
-        raise Unusable(f"its hash is cut to {digest_size} bytes, and can be forged")
+        raise Unusable(f"its hash is truncated to {digest_size} bytes and can be forged")
     if cid.codec.code not in (_RAW, _DAG_PB):
-        raise Unusable(f"its codec is {cid.codec.name}")
+        raise Unusable(f"unsupported codec {cid.codec.name}")
     return cid
 
 
 def read(cid: CID, block: bytes) -> Node:
-    """What is in the block that a CID names.
+    """Parse a block as a part of a file. The block is not verified against the CID.
 
     Raises:
-        Unusable: The block is malformed, or of something that is no file.
+        Unusable: The block is malformed, or is not part of a file.
     """
     if cid.codec.code == _RAW:
         return Node(block, [], len(block))
@@ -107,13 +107,13 @@ def read(cid: CID, block: bytes) -> Node:
     content, links, sizes = file.get(_CONTENT, b""), node[_LINKS], file[_BLOCKSIZES]
     size = len(content) + sum(sizes)
     if len(links) != len(sizes) or file.get(_FILESIZE, size) != size:
-        raise Unusable("the sizes that a block declares do not fit each other")
+        raise Unusable("the sizes declared in a block are inconsistent")
     cids = [decode(_fields(link, _LINK).get(_HASH, b"")) for link in links]
     return Node(content, list(map(Link, cids, sizes)), size)
 
 
 def _fields(message: bytes, kinds: dict[int, int], repeated: int = 0) -> dict[int, Any]:
-    """The fields of a protobuf message, by number; the one that may be repeated as a list."""
+    """Parse a protobuf message into values by field number; a repeated field is a list."""
     fields: dict[int, Any] = {repeated: []}
     at = 0
     while at < len(message):
@@ -125,28 +125,28 @@ def _fields(message: bytes, kinds: dict[int, int], repeated: int = 0) -> dict[in
             found, at = message[at : at + value], at + value
         known = kinds.get(number) == kind and at <= len(message)
         if not known or (number in fields and number != repeated):
-            raise Unusable("a block of it is malformed")
+            raise Unusable("malformed block")
         if number != repeated:
             fields[number] = found
         elif len(fields[repeated]) < MAX_LINKS:
             fields[repeated].append(found)
         else:
-            raise Unusable(f"it has more than {MAX_LINKS} links")
+            raise Unusable(f"more than {MAX_LINKS} links")
     return fields
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """The number that begins there, and where it ends."""
+    """Decode the varint at an offset. Returns the number, and the offset after it."""
     number = 0
-    for place, byte in enumerate(message[at : at + 9]):
-        number |= (byte & 0x7F) << 7 * place
+    for position, byte in enumerate(message[at : at + 9]):
+        number |= (byte & 0x7F) << 7 * position
         if byte < 0x80:
-            return number, at + place + 1
-    raise Unusable("a block of it is malformed")
+            return number, at + position + 1
+    raise Unusable("malformed block")
 
 
 class _Part(NamedTuple):
-    """A part of a file that is written: its block, its content's bytes, and those of its blocks."""
+    """A part of a file that is written: content bytes, and total bytes of its blocks."""
 
     cid: CID
     size: int
@@ -154,7 +154,7 @@ class _Part(NamedTuple):
 
 
 def chunks(file: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
-    """The content of a file from where it is, in pieces of one size; one empty piece of nothing."""
+    """Yield the rest of a file in pieces of one size; for an empty file, one empty piece."""
     piece = file.read(size)
     yield piece
     while piece := file.read(size):
@@ -162,11 +162,11 @@ def chunks(file: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
 
 
 def write(pieces: Iterable[bytes], children: int = CHILDREN) -> Iterator[tuple[CID, bytes]]:
-    """The blocks of a file, each with its CID (v1, sha2-256): leaves first, and the root last.
+    """Yield the blocks of a file with their CIDs (v1, sha2-256): leaves first, the root last.
 
     Args:
-        pieces: The content of its leaves. They are not kept: only links to them are.
-        children: How many links a node has at most.
+        pieces: The content of the leaves. Only their CIDs are kept in memory.
+        children: The most links in a node.
     """
     level: list[_Part] = []
     for piece in pieces:
@@ -190,7 +190,7 @@ def _cid_of(codec: int, block: bytes) -> CID:
 
 
 def _node(parts: Sequence[_Part]) -> bytes:
-    """A dag-pb block that links to the parts: the links come before the data, as dag-pb wants."""
+    """Encode a dag-pb block. Its links come before its data, as dag-pb requires."""
     links = b"".join(
         _field(
             _LINKS,
@@ -199,12 +199,12 @@ def _node(parts: Sequence[_Part]) -> bytes:
         for part in parts
     )
     sizes = b"".join(_field(_BLOCKSIZES, part.size) for part in parts)
-    whole = _field(_FILESIZE, sum(part.size for part in parts))
-    return links + _field(_DATA, _field(_TYPE, _IS_FILE) + whole + sizes)
+    size = _field(_FILESIZE, sum(part.size for part in parts))
+    return links + _field(_DATA, _field(_TYPE, _IS_FILE) + size + sizes)
 
 
 def _field(number: int, value: int | bytes) -> bytes:
-    """A field of a protobuf message."""
+    """Encode a field of a protobuf message."""
     if isinstance(value, int):
         return _as_varint(number << 3 | _NUMBER) + _as_varint(value)
     return _as_varint(number << 3 | _BYTES) + _as_varint(len(value)) + value

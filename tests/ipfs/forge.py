@@ -1,4 +1,4 @@
-"""Blocks that no importer makes: what they declare is what one wants."""
+"""Hand-made IPFS blocks, whose declarations may be false."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from multiformats import CID, varint
 FILE, SYMLINK = 2, 4
 
 
-# What blocks are hashed with.
+# Hash functions by their multicodec names.
 _FUNCTIONS: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
     "sha1": lambda block: hashlib.sha1(block).digest(),
@@ -21,7 +21,7 @@ _FUNCTIONS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def cid_of(block: bytes, codec: str = "dag-pb", function: str = "sha2-256", size: int = 64) -> CID:
-    """The CID of a block, with no more bytes of the digest than the size."""
+    """Return the CID of a block, with its digest truncated to ``size`` bytes."""
     return CID("base32", 1, codec, (function, _FUNCTIONS[function](block)[:size]))
 
 
@@ -34,12 +34,17 @@ def field(number: int, value: int | bytes) -> bytes:
 def file(
     content: bytes = b"", sizes: Sequence[int] = (), kind: int = FILE, size: int = -1
 ) -> bytes:
-    """The UnixFS part of a node; its file size is the true one unless it is given."""
+    """Encode the UnixFS part of a node, with its true file size by default."""
     size = len(content) + sum(sizes) if size < 0 else size
-    parts = [field(1, kind), field(2, content), field(3, size), *(field(4, one) for one in sizes)]
-    return b"".join(parts)
+    fields = [
+        field(1, kind),
+        field(2, content),
+        field(3, size),
+        *(field(4, part) for part in sizes),
+    ]
+    return b"".join(fields)
 
 
 def node(links: Sequence[CID], data: bytes) -> bytes:
-    """A dag-pb block."""
+    """Encode a dag-pb block."""
     return b"".join(field(2, field(1, bytes(link))) for link in links) + field(1, data)

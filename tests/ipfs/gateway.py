@@ -1,4 +1,4 @@
-"""IPFS gateways: one that serves what it has, and what others do instead."""
+"""A scriptable IPFS gateway: it serves blocks, lies, hangs, redirects, and so on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from threading import Event, Lock, Thread
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-# What a visitor has to want: a single block, and that as it is.
+# The headers that a client must send: it must want a raw, uncompressed block.
 BLOCK_TYPE = "application/vnd.ipld.raw"
 WANTED = {"Accept": BLOCK_TYPE, "Accept-Encoding": "identity"}
 
 
-class Visit(BaseHTTPRequestHandler):
-    """A request to a gateway."""
-
+class Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     gateway: Gateway
@@ -41,26 +39,26 @@ class Visit(BaseHTTPRequestHandler):
         return urlsplit(self.path).path.rpartition("/")[2]
 
 
-# What a gateway makes of a request.
-Behaviour: TypeAlias = "Callable[[Gateway, Visit], None]"
+# What a gateway does with a request.
+Behaviour: TypeAlias = "Callable[[Gateway, Request], None]"
 
 
 class Gateway:
-    """A gateway on this machine, which serves while it is entered."""
+    """A gateway on this machine, which runs until the context ends."""
 
     def __init__(self, blocks: Mapping[str, bytes], behaviour: Behaviour | None = None) -> None:
         self.blocks = blocks
         self.behaviour = behaviour or serves
-        self.asked: list[str] = []  # CIDs, in the order in which they were asked for
+        self.asked: list[str] = []  # CIDs, in the order of the requests
         self.paths: list[str] = []
         self.authorizations: list[str | None] = []
         self.most_at_once = 0
         self.bytes_sent = 0
-        self.left = Event()  # set when a visitor went before the answer was complete
+        self.left = Event()  # set when a client disconnects before the response is complete
         self.stopped = Event()
         self._at_once = 0
         self._lock = Lock()
-        handler = type("Handler", (Visit,), {"gateway": self})
+        handler = type("Handler", (Request,), {"gateway": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_port}"
@@ -75,89 +73,87 @@ class Gateway:
         self._server.shutdown()
         self._server.server_close()
 
-    def serve(self, visit: Visit) -> None:
+    def serve(self, request: Request) -> None:
         with self._lock:
-            self.asked.append(visit.cid)
-            self.paths.append(visit.path)
-            self.authorizations.append(visit.headers["Authorization"])
+            self.asked.append(request.cid)
+            self.paths.append(request.path)
+            self.authorizations.append(request.headers["Authorization"])
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            self.behaviour(self, visit)
+            self.behaviour(self, request)
         except ConnectionError:
-            visit.close_connection = True
+            request.close_connection = True
             self.left.set()
         finally:
             with self._lock:
                 self._at_once -= 1
 
 
-def serves(gateway: Gateway, visit: Visit) -> None:
-    """Single blocks, to whoever asks for them as the specification says."""
-    asked = urlsplit(visit.path)
-    wanted = all(visit.headers[name] == value for name, value in WANTED.items())
-    if parse_qs(asked.query).get("format") != ["raw"] or not wanted:
-        visit.say(406)
-    elif visit.cid in gateway.blocks and asked.path == f"/ipfs/{visit.cid}":
-        visit.say(200, gateway.blocks[visit.cid], Content_Type=BLOCK_TYPE)
+def serves(gateway: Gateway, request: Request) -> None:
+    """Serve single blocks to clients that follow the specification."""
+    url = urlsplit(request.path)
+    is_valid = all(request.headers[name] == value for name, value in WANTED.items())
+    if parse_qs(url.query).get("format") != ["raw"] or not is_valid:
+        request.say(406)
+    elif request.cid in gateway.blocks and url.path == f"/ipfs/{request.cid}":
+        request.say(200, gateway.blocks[request.cid], Content_Type=BLOCK_TYPE)
     else:
-        visit.say(404)
+        request.say(404)
 
 
-def lies(gateway: Gateway, visit: Visit) -> None:
-    visit.say(200, b"Something else", Content_Type=BLOCK_TYPE)
+def lies(gateway: Gateway, request: Request) -> None:
+    request.say(200, b"Something else", Content_Type=BLOCK_TYPE)
 
 
-def drops(gateway: Gateway, visit: Visit) -> None:
-    """Goes away before the end of the block."""
-    block = gateway.blocks[visit.cid]
-    visit.say(200, block[:-1], Content_Length=str(len(block)))
-    visit.close_connection = True
+def drops(gateway: Gateway, request: Request) -> None:
+    """Close the connection before the end of the block."""
+    block = gateway.blocks[request.cid]
+    request.say(200, block[:-1], Content_Length=str(len(block)))
+    request.close_connection = True
 
 
-def hangs(gateway: Gateway, visit: Visit) -> None:
-    """Never says anything, and notices when the visitor leaves."""
+def hangs(gateway: Gateway, request: Request) -> None:
+    """Send nothing until the client disconnects."""
     while not gateway.stopped.is_set():
-        readable, _, _ = select([visit.connection], [], [], 0.05)
-        if readable and not visit.connection.recv(1, MSG_PEEK):
+        readable, _, _ = select([request.connection], [], [], 0.05)
+        if readable and not request.connection.recv(1, MSG_PEEK):
             raise ConnectionResetError
 
 
 def says(status: int, **headers: str) -> Behaviour:
-    return lambda _, visit: visit.say(status, b"Not now", **headers)
+    return lambda _, request: request.say(status, b"Not now", **headers)
 
 
 def endless(status: int = 200, **headers: str) -> Behaviour:
-    """A body that does not end."""
-
-    def behaviour(gateway: Gateway, visit: Visit) -> None:
-        visit.send_response(status)
+    def behaviour(gateway: Gateway, request: Request) -> None:
+        request.send_response(status)
         for name, value in headers.items():
-            visit.send_header(name, value)
-        visit.end_headers()
+            request.send_header(name, value)
+        request.end_headers()
         while not gateway.stopped.is_set():
-            visit.wfile.write(bytes(65_536))
+            request.wfile.write(bytes(65_536))
             gateway.bytes_sent += 65_536
 
     return behaviour
 
 
 def redirects(to: str) -> Behaviour:
-    return lambda _, visit: visit.say(302, Location=to + visit.path)
+    return lambda _, request: request.say(302, Location=to + request.path)
 
 
 def after(seconds: float, then: Behaviour = serves) -> Behaviour:
-    def behaviour(gateway: Gateway, visit: Visit) -> None:
+    def behaviour(gateway: Gateway, request: Request) -> None:
         time.sleep(seconds)
-        then(gateway, visit)
+        then(gateway, request)
 
     return behaviour
 
 
 def at_first(times: int, first: Behaviour, then: Behaviour = serves) -> Behaviour:
-    """One behaviour for so many requests, and then another."""
+    """Behave one way for the first requests, and another way after them."""
 
-    def behaviour(gateway: Gateway, visit: Visit) -> None:
-        (first if len(gateway.asked) <= times else then)(gateway, visit)
+    def behaviour(gateway: Gateway, request: Request) -> None:
+        (first if len(gateway.asked) <= times else then)(gateway, request)
 
     return behaviour

@@ -1,4 +1,4 @@
-"""Content as IPFS has it, by its JavaScript implementation."""
+"""Reference CIDs and blocks, from the JavaScript implementation of IPFS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Imported:
-    """The CID of some content, the same in several bases, and all blocks by their CIDs."""
+    """The CID of some content, its text in several bases, and all blocks by CID."""
 
     cid: str
     texts: list[str]
@@ -31,7 +31,7 @@ def add(
     path: str = "",
     **options: Any,
 ) -> Imported:
-    """Imports a file; further options are those of ipfs-unixfs-importer."""
+    """Import a file. Further options are those of ipfs-unixfs-importer."""
     case = {
         "content": b64encode(content).decode(),
         "chunkSize": chunk,
@@ -54,7 +54,7 @@ def add(
 
 @cache
 def _process() -> subprocess.Popen[str]:
-    """One for all tests. It ends when they do, and its input with them."""
+    """Start the importer, shared by all tests. It exits when the test process closes its input."""
     script = Path(__file__).with_name("importer.mjs")
     return subprocess.Popen(
         ["node", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,6 +1,6 @@
-"""A Kubo node and a pinning service, as strict as their documents; and what others do instead.
+"""A Kubo node and a pinning service, as strict as their specifications, and scriptable faults.
 
-The node has its content split, and named, by the JavaScript implementation of IPFS.
+The node splits and hashes content with the JavaScript implementation of IPFS.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from tests.ipfs import importer
 
 TOKEN = "a-token"
 
-# What a service makes of a request; None where it does as it should.
+# What a service does with a request; None for the normal response.
 Behaviour: TypeAlias = "Callable[[Any], None] | None"
 
 
 class Request(BaseHTTPRequestHandler):
-    """A request to a service."""
-
     protocol_version = "HTTP/1.1"
     service: Service
 
@@ -38,7 +36,7 @@ class Request(BaseHTTPRequestHandler):
     def answer(self) -> None:
         parts = urlsplit(self.path)
         self.where = parts.path
-        self.options = {name: each[-1] for name, each in parse_qs(parts.query).items()}
+        self.options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self.body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.service.asked.append(f"{self.command} {self.where}")
         (self.service.behaviour or self.service.serve)(self)
@@ -56,7 +54,7 @@ class Request(BaseHTTPRequestHandler):
 
 
 class Service:
-    """A service on this machine, which serves while it is entered."""
+    """A service on this machine, which runs until the context ends."""
 
     def __init__(self, behaviour: Behaviour = None) -> None:
         self.behaviour = behaviour
@@ -81,7 +79,7 @@ class Service:
 
 
 class Kubo(Service):
-    """``/api/v0/add`` and ``/api/v0/id``, with the defaults of old nodes where nothing is said."""
+    """``/api/v0/add`` and ``/api/v0/id``, with the defaults of old nodes."""
 
     def __init__(self, behaviour: Behaviour = None) -> None:
         super().__init__(behaviour)
@@ -113,22 +111,22 @@ class Kubo(Service):
         self.blocks |= imported.blocks
         if options.get("pin", "true") == "true":
             self.pinned.append(imported.cid)
-        said = {"Name": part.get_filename(), "Hash": imported.cid, "Size": "1"}
+        result = {"Name": part.get_filename(), "Hash": imported.cid, "Size": "1"}
         lines = [{"Name": part.get_filename(), "Bytes": 1}] * (options.get("progress") == "true")
         request.say(
-            200, body=b"".join(json.dumps(each).encode() + b"\n" for each in [*lines, said])
+            200, body=b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, result])
         )
 
 
 class PinningService(Service):
-    """A pinning service, whose pins have one status after another, a look each."""
+    """A pinning service. Each query of a pin returns its next status."""
 
     def __init__(self, *statuses: str, behaviour: Behaviour = None, **info: str) -> None:
         super().__init__(behaviour)
         self.statuses = statuses or ("queued", "pinning", "pinned")
         self.info = info
         self.pins: dict[str, dict[str, Any]] = {}
-        self.looks: Counter[str] = Counter()
+        self.queries: Counter[str] = Counter()
         self.lock = Lock()
 
     def serve(self, request: Any) -> None:
@@ -147,11 +145,11 @@ class PinningService(Service):
                 request.say(202, self.status(name))
             elif request.where == "/pins":
                 wanted = request.options["status"].split(",")
-                found = [self.status(name) for name in self.pins]
+                pins = [self.status(name) for name in self.pins]
                 found = [
-                    each
-                    for each in found
-                    if each["pin"]["cid"] == request.options["cid"] and each["status"] in wanted
+                    pin
+                    for pin in pins
+                    if pin["pin"]["cid"] == request.options["cid"] and pin["status"] in wanted
                 ]
                 request.say(200, {"count": len(found), "results": found})
             elif (name := request.where.removeprefix("/pins/").replace("%2F", "/")) in self.pins:
@@ -160,11 +158,11 @@ class PinningService(Service):
                 request.say(404, {"error": {"reason": "NOT_FOUND"}})
 
     def status(self, name: str) -> dict[str, Any]:
-        place = min(self.looks[name], len(self.statuses) - 1)
-        self.looks[name] += 1
+        position = min(self.queries[name], len(self.statuses) - 1)
+        self.queries[name] += 1
         return {
             "requestid": name,
-            "status": self.statuses[place],
+            "status": self.statuses[position],
             "created": "2026-01-01T00:00:00Z",
             "pin": self.pins[name],
             "delegates": ["/ip4/10.0.0.2/tcp/4001/p2p/12D3KooX"],
@@ -186,7 +184,7 @@ def drops(request: Any) -> None:
 
 
 def drips(request: Any) -> None:
-    """An answer that comes byte by byte, and never ends."""
+    """Send an endless response byte by byte."""
     request.send_response(200)
     request.send_header("Content-Length", "1000000")
     request.end_headers()
@@ -196,7 +194,7 @@ def drips(request: Any) -> None:
 
 
 def at_first(times: int, first: Behaviour) -> Behaviour:
-    """One behaviour for so many requests, and then as it should be."""
+    """Misbehave for the first requests, and respond normally after them."""
 
     def behaviour(request: Any) -> None:
         if first and len(request.service.asked) <= times:

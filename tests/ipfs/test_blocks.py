@@ -1,4 +1,4 @@
-"""Blocks on the disk: what was written is read, and nothing else."""
+"""Blocks on disk."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def read(blocks: Blocks, cid: str) -> bytes:
 
 
 def files(folder: Path) -> list[Path]:
-    return [each for each in folder.rglob("*") if each.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """What a disk that is full is like, as far as files go that are larger."""
+    """Simulate a full disk: larger files cannot be written."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -39,14 +39,14 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_content_comes_back(tmp_path: Path) -> None:
+def test_content_round_trips(tmp_path: Path) -> None:
     cid, size = Blocks(tmp_path).add(BytesIO(CONTENT))
 
     assert read(Blocks(tmp_path), str(cid)) == CONTENT
     assert size == sum(path.stat().st_size for path in files(tmp_path))
 
 
-def test_the_same_content_is_kept_once(tmp_path: Path) -> None:
+def test_adding_content_twice_writes_it_once(tmp_path: Path) -> None:
     blocks = Blocks(tmp_path)
     blocks.add(BytesIO(CONTENT))
     before = {path: path.stat().st_ino for path in files(tmp_path)}
@@ -56,16 +56,16 @@ def test_the_same_content_is_kept_once(tmp_path: Path) -> None:
     assert {path: path.stat().st_ino for path in files(tmp_path)} == before
 
 
-def test_a_block_is_found_by_each_name_that_it_has(tmp_path: Path) -> None:
+def test_a_block_is_found_by_its_cid_in_any_version_and_base(tmp_path: Path) -> None:
     blocks = Blocks(tmp_path)
     cid, _ = blocks.add(BytesIO(CONTENT))
 
-    assert cid.codec.name == "dag-pb"  # the only ones with a CIDv0
+    assert cid.codec.name == "dag-pb"  # only dag-pb blocks have a CIDv0
     assert blocks.get(cid.set(version=0, base="base58btc")) == blocks.get(cid)
     assert blocks.get(cid.set(base="base36")) == blocks.get(cid)
 
 
-def test_a_spoilt_block_is_not_given_and_mended_when_it_comes_again(tmp_path: Path) -> None:
+def test_a_corrupt_block_is_rejected_and_repaired_when_added_again(tmp_path: Path) -> None:
     blocks = Blocks(tmp_path)
     cid, _ = blocks.add(BytesIO(b"content"))
     (path,) = files(tmp_path)
@@ -78,7 +78,7 @@ def test_a_spoilt_block_is_not_given_and_mended_when_it_comes_again(tmp_path: Pa
     assert blocks.get(cid) == b"content"
 
 
-def test_a_full_disk_leaves_no_halves(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_files(tmp_path: Path) -> None:
     blocks = Blocks(tmp_path)
 
     with file_size_limit(unixfs.CHUNK - 1), pytest.raises(OSError, match="File too large"):
@@ -101,8 +101,8 @@ for seed in range(20):
 """
 
 
-def test_processes_add_the_same_content_at_once(tmp_path: Path) -> None:
-    adding = [
+def test_processes_can_add_the_same_content_concurrently(tmp_path: Path) -> None:
+    processes = [
         subprocess.Popen(
             [sys.executable, "-c", ADDING, str(tmp_path)],
             stdin=subprocess.PIPE,
@@ -112,19 +112,19 @@ def test_processes_add_the_same_content_at_once(tmp_path: Path) -> None:
         for _ in range(3)
     ]
 
-    for each in adding:
-        assert each.stdin is not None
-        each.stdin.write("\n")
-        each.stdin.flush()
-    told = [each.communicate(timeout=60)[0].split() for each in adding]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
 
-    assert told[0] == told[1] == told[2]
-    for seed, cid in enumerate(told[0]):
+    assert outputs[0] == outputs[1] == outputs[2]
+    for seed, cid in enumerate(outputs[0]):
         assert read(Blocks(tmp_path), cid) == Random(seed).randbytes(600_000)
     assert not [path for path in files(tmp_path) if path.name.startswith(".")]
 
 
-def test_a_process_that_is_killed_leaves_no_halves(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_partial_blocks(tmp_path: Path) -> None:
     for after in range(1, 4):
         adding = subprocess.Popen(
             [sys.executable, "-uc", ADDING, str(tmp_path)],
@@ -137,7 +137,7 @@ def test_a_process_that_is_killed_leaves_no_halves(tmp_path: Path) -> None:
         adding.stdin.flush()
         for _ in range(2 * after):
             adding.stdout.readline()
-        time.sleep(after / 1000)  # somewhere in the next one
+        time.sleep(after / 1000)  # kill it while it adds the next one
         adding.kill()
         adding.communicate(timeout=10)
 

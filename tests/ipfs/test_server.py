@@ -1,4 +1,4 @@
-"""The gateway of the embedded store, and its RPC API, as others see them."""
+"""The embedded store's gateway and RPC API, over HTTP."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def fetched(gateway: httpx.Client, cid: str) -> bytes:
     return fetching.fetch(cid, [str(gateway.base_url)], limit=2**26, timeout=10)
 
 
-# The gateway.
+# Gateway.
 
 
 @pytest.mark.parametrize("size", [0, 1, unixfs.CHUNK, unixfs.CHUNK + 1, 20 * unixfs.CHUNK])
-def test_what_is_added_is_fetched_and_verified(gateway: httpx.Client, size: int) -> None:
+def test_added_content_can_be_fetched_and_verified(gateway: httpx.Client, size: int) -> None:
     content = Random(size).randbytes(size)
 
     cid = added(gateway, content)
@@ -62,11 +62,11 @@ def test_what_is_added_is_fetched_and_verified(gateway: httpx.Client, size: int)
     assert gateway.get(f"/ipfs/{cid}").content == content
 
 
-@pytest.mark.parametrize("way", [{"params": {"format": "raw"}}, {"headers": RAW}])
-def test_a_block_is_served_alone(gateway: httpx.Client, way: dict[str, Any]) -> None:
+@pytest.mark.parametrize("selector", [{"params": {"format": "raw"}}, {"headers": RAW}])
+def test_a_raw_block_is_served(gateway: httpx.Client, selector: dict[str, Any]) -> None:
     cid = added(gateway)
 
-    answer = gateway.get(f"/ipfs/{cid}", **way)
+    answer = gateway.get(f"/ipfs/{cid}", **selector)
 
     assert answer.content == importer.add(CONTENT).blocks[cid]
     assert answer.headers["Content-Type"] == "application/vnd.ipld.raw"
@@ -76,7 +76,7 @@ def test_a_block_is_served_alone(gateway: httpx.Client, way: dict[str, Any]) -> 
     assert "immutable" in answer.headers["Cache-Control"]
 
 
-def test_a_format_goes_before_what_is_accepted(gateway: httpx.Client) -> None:
+def test_the_format_parameter_overrides_the_accept_header(gateway: httpx.Client) -> None:
     path = f"/ipfs/{added(gateway)}"
 
     car = {"Accept": "application/vnd.ipld.car"}
@@ -85,17 +85,17 @@ def test_a_format_goes_before_what_is_accepted(gateway: httpx.Client) -> None:
     assert gateway.get(path, params={"format": "raw"}, headers=car).status_code == 200
 
 
-@pytest.mark.parametrize("way", [{}, {"format": "raw"}])
-def test_a_head_is_all_but_the_body(gateway: httpx.Client, way: dict[str, str]) -> None:
+@pytest.mark.parametrize("params", [{}, {"format": "raw"}])
+def test_head_returns_the_headers_of_get(gateway: httpx.Client, params: dict[str, str]) -> None:
     path = f"/ipfs/{added(gateway)}"
-    whole, head = gateway.get(path, params=way), gateway.head(path, params=way)
+    get, head = gateway.get(path, params=params), gateway.head(path, params=params)
 
-    del whole.headers["Date"], head.headers["Date"]
-    assert head.headers == whole.headers
-    assert int(head.headers["Content-Length"]) == len(whole.content) > len(head.content) == 0
+    del get.headers["Date"], head.headers["Date"]
+    assert head.headers == get.headers
+    assert int(head.headers["Content-Length"]) == len(get.content) > len(head.content) == 0
 
 
-def test_what_somebody_has_is_not_sent_again(gateway: httpx.Client) -> None:
+def test_cached_content_is_not_sent_again(gateway: httpx.Client) -> None:
     path = f"/ipfs/{added(gateway)}"
     tag = gateway.head(path).headers["Etag"]
 
@@ -105,7 +105,7 @@ def test_what_somebody_has_is_not_sent_again(gateway: httpx.Client) -> None:
     assert gateway.get(path, headers={"If-None-Match": '"other"'}).content == CONTENT
 
 
-def test_a_cid_may_be_of_either_version_and_in_any_base(gateway: httpx.Client) -> None:
+def test_any_cid_version_and_base_is_accepted(gateway: httpx.Client) -> None:
     added(gateway)
 
     for text in importer.add(CONTENT).texts:
@@ -127,27 +127,25 @@ def test_a_cid_may_be_of_either_version_and_in_any_base(gateway: httpx.Client) -
         (f"/ipfs/{cid_of(b'', 'dag-cbor')}", 400),
     ],
 )
-def test_what_is_not_there(gateway: httpx.Client, path: str, status: int) -> None:
+def test_unknown_and_malformed_paths(gateway: httpx.Client, path: str, status: int) -> None:
     for answer in (gateway.get(path), gateway.get(path, headers=RAW), gateway.head(path)):
         assert answer.status_code == status
 
 
-def test_a_spoilt_block_is_not_served(gateway: httpx.Client, blocks: Blocks) -> None:
+def test_a_corrupt_block_is_not_served(gateway: httpx.Client, blocks: Blocks) -> None:
     cid = added(gateway)
-    leaf = next(each for each in blocks.folder.rglob("bafkrei*") if each.stat().st_size == 1)
+    leaf = next(path for path in blocks.folder.rglob("bafkrei*") if path.stat().st_size == 1)
     leaf.write_bytes(b"?")
 
     with pytest.raises(ContentUnavailable, match="HTTP 404"):
         fetched(gateway, cid)
-    with pytest.raises(httpx.RemoteProtocolError):  # it ends before its length
+    with pytest.raises(httpx.RemoteProtocolError):  # shorter than its Content-Length
         gateway.get(f"/ipfs/{cid}")
     assert added(gateway) == cid
     assert fetched(gateway, cid) == CONTENT
 
 
-def test_a_folder_that_fails_is_not_the_visitors_fault(
-    gateway: httpx.Client, blocks: Blocks
-) -> None:
+def test_a_disk_error_is_an_internal_server_error(gateway: httpx.Client, blocks: Blocks) -> None:
     cid = unixfs.decode(added(gateway, b"content"))
     (path,) = blocks.folder.rglob("bafkrei*")
     path.unlink()
@@ -156,32 +154,32 @@ def test_a_folder_that_fails_is_not_the_visitors_fault(
     assert gateway.get(f"/ipfs/{cid}").status_code == 500
 
 
-# The RPC API.
+# RPC API.
 
 
-def test_kubos_own_client_adds(gateway: httpx.Client) -> None:
+def test_the_kubo_javascript_client_can_add_files(gateway: httpx.Client) -> None:
     contents = {"a file": b"", "b/\N{SNOWMAN}": b"hello", "c": CONTENT}
-    asked = {
+    case = {
         "url": str(gateway.base_url).rstrip("/"),
         "options": {"cidVersion": 1, "rawLeaves": True, "pin": True},
-        "files": {name: b64encode(each).decode() for name, each in contents.items()},
+        "files": {name: b64encode(content).decode() for name, content in contents.items()},
     }
     script = Path(__file__).with_name("client.mjs")
 
-    ran = subprocess.run(
-        ["node", str(script)], input=json.dumps(asked), capture_output=True, text=True, timeout=60
+    process = subprocess.run(
+        ["node", str(script)], input=json.dumps(case), capture_output=True, text=True, timeout=60
     )
 
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout)["added"]
-    assert {each["path"]: each["cid"] for each in found} == {
+    assert process.returncode == 0, process.stderr
+    found = json.loads(process.stdout)["added"]
+    assert {file["path"]: file["cid"] for file in found} == {
         name: importer.add(content).cid for name, content in contents.items()
     }
-    for each in found:
-        assert fetched(gateway, each["cid"]) == contents[each["path"]]
+    for file in found:
+        assert fetched(gateway, file["cid"]) == contents[file["path"]]
 
 
-def test_the_leaves_have_the_size_that_is_asked_for(gateway: httpx.Client) -> None:
+def test_the_chunker_option_sets_the_leaf_size(gateway: httpx.Client) -> None:
     cid = added(gateway, CONTENT, chunker="size-50000")
 
     assert cid == importer.add(CONTENT, chunk=50_000).cid
@@ -203,7 +201,7 @@ def test_the_leaves_have_the_size_that_is_asked_for(gateway: httpx.Client) -> No
         {"max-file-links": "1024"},
     ],
 )
-def test_what_would_give_another_cid_is_refused(
+def test_options_that_would_change_the_cid_are_rejected(
     gateway: httpx.Client, blocks: Blocks, options: dict[str, str]
 ) -> None:
     answer = gateway.post("/api/v0/add", params=options, files={"file": b"content"})
@@ -227,15 +225,15 @@ PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n'
         (MULTIPART, PART + b"Content-Type: application/x-directory\r\n\r\n\r\n--x--\r\n"),
     ],
 )
-def test_what_holds_no_file_is_refused(
+def test_malformed_uploads_are_rejected(
     gateway: httpx.Client, headers: dict[str, str], body: bytes
 ) -> None:
-    for sent in (body, iter([body])):  # of a known length, and in chunks
+    for sent in (body, iter([body])):  # with a Content-Length, and chunked
         answer = gateway.post("/api/v0/add", headers=headers, content=sent)
         assert (answer.status_code, answer.json()["Type"]) == (400, "error")
 
 
-# As on a machine where the package was installed without its extra `node`.
+# Simulates an installation without the extra `node`.
 WITHOUT_EXTRA = """
 import sys
 
@@ -251,32 +249,34 @@ with server.serving(Blocks(Path(sys.argv[1]))) as url:
 """
 
 
-def test_without_the_extra_an_upload_says_what_to_install(blocks: Blocks) -> None:
+def test_an_upload_without_the_extra_names_the_extra(blocks: Blocks) -> None:
     cid, _ = blocks.add(BytesIO(CONTENT))
     command = [sys.executable, "-c", WITHOUT_EXTRA, str(blocks.folder)]
     with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ran,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process,
         httpx.Client() as client,
     ):
-        assert ran.stdin
-        assert ran.stdout
+        assert process.stdin
+        assert process.stdout
         try:
-            url = ran.stdout.readline().strip()
+            url = process.stdout.readline().strip()
 
-            # Also where all of it does not fit into the connection before the answer is read.
+            # Even if the body is larger than the connection buffers, which the server never reads.
             for content in (b"content", bytes(2**24)):
                 answer = client.post(f"{url}/api/v0/add", files={"file": content})
                 assert (answer.status_code, answer.json()["Type"]) == (501, "error")
                 assert "pip install 'ape-dtn[node]'" in answer.json()["Message"]
             with pytest.raises(StoreRefused, match=re.escape("pip install 'ape-dtn[node]'")):
-                kubo.add(client, url, b"content", timeout=10)  # and not again: it would not help
+                kubo.add(client, url, b"content", timeout=10)  # StoreRefused: retrying is useless
             assert fetching.fetch(str(cid), [url], limit=2**26, timeout=10) == CONTENT
         finally:
-            ran.stdin.close()
+            process.stdin.close()
 
 
-def test_a_file_comes_in_chunks_too(gateway: httpx.Client) -> None:
-    pieces = [PART + b"\r\n", *(bytes([each]) * each for each in range(1, 9)), b"\r\n--x--\r\n"]
+def test_a_chunked_upload_is_accepted(gateway: httpx.Client) -> None:
+    pieces = [PART + b"\r\n", *(bytes([size]) * size for size in range(1, 9)), b"\r\n--x--\r\n"]
 
     answer = gateway.post("/api/v0/add", headers=MULTIPART, content=iter(pieces))
 
@@ -293,7 +293,7 @@ def test_a_file_comes_in_chunks_too(gateway: httpx.Client) -> None:
         {"Host": "127.0.0.1.example.com:80"},
     ],
 )
-def test_web_pages_change_nothing(
+def test_requests_from_web_pages_are_rejected(
     gateway: httpx.Client, blocks: Blocks, headers: dict[str, str]
 ) -> None:
     answer = gateway.post("/api/v0/add", headers=headers, files={"file": b"content"})
@@ -302,7 +302,7 @@ def test_web_pages_change_nothing(
     assert not list(blocks.folder.iterdir())
 
 
-def test_it_listens_on_this_machine_alone(gateway: httpx.Client) -> None:
+def test_the_server_is_local_and_serves_nothing_else(gateway: httpx.Client) -> None:
     assert gateway.base_url.host == "127.0.0.1"
     assert gateway.post("/api/v0/version").json()["System"] == "ape-dtn"
     assert gateway.get("/api/v0/version").status_code == 404

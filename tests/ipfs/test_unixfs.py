@@ -1,4 +1,4 @@
-"""What is written: the same blocks, by the same names, as an independent implementation makes."""
+"""Writing files as blocks, compared with the JavaScript implementation of IPFS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK, CHILDREN = unixfs.CHUNK, unixfs.CHILDREN
 def written(
     content: bytes, chunk: int = CHUNK, children: int = CHILDREN
 ) -> tuple[str, dict[str, bytes]]:
-    """The root's CID, and all blocks by theirs."""
+    """Return the CID of the root, and all blocks by CID."""
     blocks = unixfs.write(unixfs.chunks(BytesIO(content), chunk), children)
     named = {str(cid): block for cid, block in blocks}
     return list(named)[-1], named
@@ -33,27 +33,27 @@ def imported(content: bytes, **shape: int) -> tuple[str, dict[str, bytes]]:
 @pytest.mark.parametrize(
     "size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, CHILDREN * CHUNK + 1]
 )
-def test_content_has_the_blocks_that_others_make_of_it(size: int) -> None:
+def test_blocks_match_the_reference_implementation(size: int) -> None:
     content = Random(size).randbytes(size)
 
     assert written(content) == imported(content, chunk=CHUNK, children=CHILDREN)
 
 
-def test_content_of_any_shape_has_the_blocks_that_others_make_of_it() -> None:
+def test_blocks_of_any_tree_match_the_reference_implementation() -> None:
     @settings(max_examples=100, deadline=None, database=None)
     @given(content=st.binary(max_size=200), chunk=st.integers(1, 40), children=st.integers(2, 5))
     def agrees(content: bytes, chunk: int, children: int) -> None:
-        # Where blocks are alike, the last to be named may be another than the root.
+        # With duplicate blocks, the last new key of the dictionary may not be the root.
         root = [cid for cid, _ in unixfs.write(unixfs.chunks(BytesIO(content), chunk), children)][
             -1
         ]
-        theirs = imported(content, chunk=chunk, children=children)
-        assert (str(root), written(content, chunk, children)[1]) == theirs
+        expected = imported(content, chunk=chunk, children=children)
+        assert (str(root), written(content, chunk, children)[1]) == expected
 
     agrees()
 
 
-def test_content_is_not_held_in_memory() -> None:
+def test_writing_reads_one_piece_at_a_time() -> None:
     read = 0
 
     def pieces() -> Iterator[bytes]:

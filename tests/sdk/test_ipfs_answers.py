@@ -1,4 +1,4 @@
-"""Answers that travel over IPFS: stored by the node, fetched from gateways, checked."""
+"""Answers on IPFS: added by the node, fetched from gateways, verified."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Configured = Callable[..., Any]
 
 
 class Store:
-    """Where a node puts its answers, and its gateway."""
+    """A store in memory, that its gateway serves the blocks of."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -49,12 +49,12 @@ class Store:
 
 @pytest.fixture
 def gateways(project: Any) -> Iterator[Configured]:
-    """Starts gateways, and configures them with whatever else is said."""
+    """Start gateways and configure them, together with further settings."""
     with ExitStack() as running:
 
         @contextmanager
-        def gateways(*found: Gateway, **settings: Any) -> Iterator[None]:
-            urls = [running.enter_context(each).url for each in found]
+        def gateways(*started: Gateway, **settings: Any) -> Iterator[None]:
+            urls = [running.enter_context(gateway).url for gateway in started]
             with project.temp_config(dtn={"ipfs_gateways": urls, **settings}):
                 yield
 
@@ -68,7 +68,7 @@ def node_with(network: LocalNetwork, store: Any, answer: Any = None) -> DtnNode:
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("raw_leaves", [True, False])
-def test_the_content_is_the_answer(
+def test_the_answer_is_the_fetched_content(
     network: LocalNetwork,
     funded: DtnSession,
     gateways: Configured,
@@ -88,28 +88,28 @@ def test_the_content_is_the_answer(
     assert len(store.blocks) > 10
 
 
-def test_a_node_keeps_what_is_read_from_its_gateway(
+def test_an_answer_is_fetched_from_the_embedded_store_of_the_node(
     network: LocalNetwork, funded: DtnSession, project: Any, tmp_path: Path
 ) -> None:
     long = "A long answer, in many blocks. " * 20_000
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 
-    with content_store.opened({"embedded": {"folder": tmp_path, "port": 0}}) as keep:
-        node_with(network, keep, long).answer_pending()
-        with project.temp_config(dtn={"ipfs_gateways": [keep.gateway]}):
+    with content_store.opened({"embedded": {"folder": tmp_path, "port": 0}}) as store:
+        node_with(network, store, long).answer_pending()
+        with project.temp_config(dtn={"ipfs_gateways": [store.gateway]}):
             answer = request.answer()
 
     assert answer.text == long
     assert answer.cid == importer.add(long.encode()).cid
 
 
-def test_a_node_keeps_its_answers_at_kubos(
+def test_an_answer_is_stored_on_a_kubo_node(
     network: LocalNetwork, funded: DtnSession, gateways: Configured
 ) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 
-    with Kubo() as kubo, content_store.opened(kubo.url) as keep:
-        node_with(network, keep).answer_pending()
+    with Kubo() as kubo, content_store.opened(kubo.url) as store:
+        node_with(network, store).answer_pending()
 
     with gateways(Gateway(kubo.blocks)):
         answer = request.answer()
@@ -118,25 +118,25 @@ def test_a_node_keeps_its_answers_at_kubos(
 
 
 @pytest.mark.parametrize(
-    ("does", "reason"),
+    ("behaviour", "reason"),
     [
         (says(403), "HTTP 403"),
-        (says(200, {"Name": "answer", "Hash": "Qm", "Size": "1"}), "another identifier"),
+        (says(200, {"Name": "answer", "Hash": "Qm", "Size": "1"}), "the wrong CID"),
     ],
 )
-def test_a_node_whose_store_refuses_says_so(
-    network: LocalNetwork, funded: DtnSession, does: Behaviour, reason: str
+def test_a_node_answers_with_a_failure_if_its_store_rejects_the_answer(
+    network: LocalNetwork, funded: DtnSession, behaviour: Behaviour, reason: str
 ) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
 
-    with Kubo(does) as kubo, content_store.opened(kubo.url) as keep:
-        assert node_with(network, keep).answer_pending() == [request.id]
+    with Kubo(behaviour) as kubo, content_store.opened(kubo.url) as store:
+        assert node_with(network, store).answer_pending() == [request.id]
 
-    with pytest.raises(NodeFailure, match=f"Not kept on IPFS: .*{reason}"):
+    with pytest.raises(NodeFailure, match=f"Not stored on IPFS: .*{reason}"):
         request.answer()
 
 
-def test_a_liar_is_passed_over(
+def test_a_lying_gateway_is_bypassed(
     network: LocalNetwork, funded: DtnSession, gateways: Configured
 ) -> None:
     store = Store()
@@ -147,7 +147,7 @@ def test_a_liar_is_passed_over(
         assert request.answer().text == f"You asked: {PROMPT}"
 
 
-def test_lies_are_never_returned(
+def test_wrong_content_is_never_returned(
     network: LocalNetwork, funded: DtnSession, gateways: Configured
 ) -> None:
     store = Store()
@@ -158,7 +158,7 @@ def test_lies_are_never_returned(
         request.answer()
 
 
-def test_content_that_is_not_there_may_come_later(
+def test_missing_content_can_be_fetched_later(
     network: LocalNetwork, funded: DtnSession, gateways: Configured
 ) -> None:
     store = Store()
@@ -173,7 +173,7 @@ def test_content_that_is_not_there_may_come_later(
         assert DtnRequest.load(request.id, network.ai).answer().text == f"You asked: {PROMPT}"
 
 
-def test_content_that_is_too_large(
+def test_content_above_the_configured_limit_is_rejected(
     network: LocalNetwork, funded: DtnSession, gateways: Configured
 ) -> None:
     store = Store()
@@ -184,7 +184,7 @@ def test_content_that_is_too_large(
         request.answer()
 
 
-def test_an_identifier_that_is_none(
+def test_an_answer_that_is_no_cid_is_rejected(
     funded: DtnSession, respond: Respond, gateways: Configured
 ) -> None:
     request = funded.request(PROMPT, call_type=CallType.IPFS)
@@ -194,7 +194,7 @@ def test_an_identifier_that_is_none(
         request.answer()
 
 
-def test_content_of_another_type(
+def test_content_that_is_not_of_the_output_type_is_rejected(
     network: LocalNetwork, funded: DtnSession, respond: Respond, gateways: Configured
 ) -> None:
     stored = importer.add(b"\xff\xfe")
@@ -205,14 +205,14 @@ def test_content_of_another_type(
         request.answer()
 
 
-# What can be done with an answer.
+# Using an answer.
 
 
 def an_answer(value: Any) -> Answer:
     return Answer("0x", value, b"", "0x", CallType.DIRECT)
 
 
-def test_json() -> None:
+def test_an_answer_is_parsed_as_json() -> None:
     assert an_answer('{"yes": true}').json() == {"yes": True}
     assert an_answer(b"[1, 2]").json() == [1, 2]
     with pytest.raises(ValueError, match="line 1"):
@@ -222,20 +222,20 @@ def test_json() -> None:
 
 
 @pytest.mark.parametrize(("value", "written"), [("héllo", "héllo".encode()), (b"\0\1", b"\0\1")])
-def test_saved_to_a_file(tmp_path: Any, value: Any, written: bytes) -> None:
+def test_an_answer_is_saved_to_a_file(tmp_path: Any, value: Any, written: bytes) -> None:
     path = an_answer(value).save(tmp_path / "answer")
 
     assert path.read_bytes() == written
-    assert [each.name for each in tmp_path.iterdir()] == ["answer"]
+    assert [path.name for path in tmp_path.iterdir()] == ["answer"]
 
 
-def test_what_cannot_be_saved_leaves_what_was_there(tmp_path: Any) -> None:
+def test_a_failed_save_leaves_the_target_unchanged(tmp_path: Any) -> None:
     (tmp_path / "answer").mkdir()
 
     with pytest.raises(OSError, match="directory"):
         an_answer("new").save(tmp_path / "answer")
 
-    assert [each.name for each in tmp_path.iterdir()] == ["answer"]
+    assert [path.name for path in tmp_path.iterdir()] == ["answer"]
 
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -262,7 +262,7 @@ def test_notebooks_show_text() -> None:
     assert an_answer(b"\0\1")._repr_mimebundle_() == {"text/plain": "0x0001"}
 
 
-def test_links_are_followed_and_files_are_for_all(tmp_path: Any) -> None:
+def test_saving_follows_links_and_keeps_default_permissions(tmp_path: Any) -> None:
     (tmp_path / "linked").write_text("old")
     (tmp_path / "answer").symlink_to(tmp_path / "linked")
 
@@ -274,7 +274,7 @@ def test_links_are_followed_and_files_are_for_all(tmp_path: Any) -> None:
     assert (tmp_path / "linked").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_devices_stay_what_they_are() -> None:
+def test_saving_to_a_device_writes_to_the_device() -> None:
     an_answer("new").save("/dev/null")
 
     assert Path("/dev/null").is_char_device()

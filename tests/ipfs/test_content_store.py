@@ -1,4 +1,4 @@
-"""What a node keeps, wherever it keeps it: named as it is, there to be fetched, or an error."""
+"""Content stores: the embedded folder, Kubo nodes and pinning services, and their settings."""
 
 from __future__ import annotations
 
@@ -61,117 +61,119 @@ def pinned_by(service: PinningService, **store: Any) -> dict[str, Any]:
     return {**store, "pinning": {"endpoint": service.url, "key": KEY}}
 
 
-def test_nothing_is_kept_where_nothing_is_configured() -> None:
-    with content_store.opened(None) as keep:
-        assert keep is None
+def test_no_store_is_opened_without_configuration() -> None:
+    with content_store.opened(None) as store:
+        assert store is None
 
 
 # The embedded store.
 
 
-def test_the_embedded_store_serves_what_it_keeps(embedded: dict[str, Any]) -> None:
-    with content_store.opened(embedded) as keep:
-        assert keep(CONTENT) == CID
-        assert fetched(CID, keep.gateway) == CONTENT
-    with content_store.opened(embedded) as later:
-        assert fetched(CID, later.gateway) == CONTENT
-        stopped = later.gateway
+def test_the_embedded_store_serves_its_content_until_it_is_closed(embedded: dict[str, Any]) -> None:
+    with content_store.opened(embedded) as store:
+        assert store(CONTENT) == CID
+        assert fetched(CID, store.gateway) == CONTENT
+    with content_store.opened(embedded) as reopened:
+        assert fetched(CID, reopened.gateway) == CONTENT
+        closed = reopened.gateway
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{stopped}/ipfs/{CID}")
+        httpx.get(f"{closed}/ipfs/{CID}")
 
 
-def test_it_is_in_apes_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_in_apes_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
 
-    with content_store.opened({"embedded": {"port": 0}}) as keep:
-        keep(CONTENT)
+    with content_store.opened({"embedded": {"port": 0}}) as store:
+        store(CONTENT)
 
     assert list((tmp_path / "dtn" / "ipfs").rglob(CID))
 
 
-def test_many_threads_keep_at_once(embedded: dict[str, Any]) -> None:
+def test_threads_can_add_content_concurrently(embedded: dict[str, Any]) -> None:
     contents = [Random(seed % 5).randbytes(300_000) for seed in range(15)]
 
-    with content_store.opened(embedded) as keep, ThreadPoolExecutor(10) as threads:
-        cids = list(threads.map(keep, contents))
-        assert [fetched(cid, keep.gateway) for cid in cids] == contents
+    with content_store.opened(embedded) as store, ThreadPoolExecutor(10) as threads:
+        cids = list(threads.map(store, contents))
+        assert [fetched(cid, store.gateway) for cid in cids] == contents
 
 
-def test_nodes_with_one_folder_share_a_port(embedded: dict[str, Any]) -> None:
-    with content_store.opened(embedded) as keep:
-        embedded["embedded"]["port"] = port_of(keep.gateway)
+def test_nodes_with_the_same_folder_can_share_a_port(embedded: dict[str, Any]) -> None:
+    with content_store.opened(embedded) as store:
+        embedded["embedded"]["port"] = port_of(store.gateway)
     with ExitStack() as first:
-        keep = first.enter_context(content_store.opened(embedded))
+        store = first.enter_context(content_store.opened(embedded))
         with content_store.opened(embedded) as other:
-            assert keep.gateway == other.gateway
-            cid = keep(CONTENT)
+            assert store.gateway == other.gateway
+            cid = store(CONTENT)
             first.close()
             assert fetched(cid, other.gateway) == CONTENT
 
 
-def test_a_port_of_something_else_is_told(embedded: dict[str, Any], tmp_path: Path) -> None:
+def test_a_port_of_another_program_is_rejected(embedded: dict[str, Any], tmp_path: Path) -> None:
     elsewhere = {"embedded": {"folder": str(tmp_path / "elsewhere"), "port": 0}}
     with Gateway({}) as stranger, content_store.opened(elsewhere) as other:
         for url in (stranger.url, other.gateway):
             embedded["embedded"]["port"] = port_of(url)
-            with pytest.raises(InvalidOption, match="something else listens"):
+            with pytest.raises(InvalidOption, match="another program listens on port"):
                 content_store.opened(embedded).__enter__()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_writable_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(InvalidOption, match="cannot be written, Not a directory"):
+    with pytest.raises(InvalidOption, match=r"cannot write to .*: Not a directory"):
         content_store.opened({"embedded": {"folder": tmp_path / "file" / "ipfs"}}).__enter__()
 
 
-def test_a_full_disk_may_have_room_later(embedded: dict[str, Any]) -> None:
-    with content_store.opened(embedded) as keep:
+def test_a_full_disk_is_a_temporary_error(embedded: dict[str, Any]) -> None:
+    with content_store.opened(embedded) as store:
         with file_size_limit(unixfs.CHUNK - 1), pytest.raises(StoreUnavailable) as caught:
-            keep(CONTENT)
-        assert caught.value.message == "Not kept on IPFS: File too large."
-        assert keep(CONTENT) == CID
+            store(CONTENT)
+        assert caught.value.message == "Not stored on IPFS: File too large."
+        assert store(CONTENT) == CID
 
 
-def test_a_folder_that_goes_away_is_made_again(embedded: dict[str, Any]) -> None:
+def test_a_deleted_folder_is_created_again(embedded: dict[str, Any]) -> None:
     folder = Path(embedded["embedded"]["folder"])
-    with content_store.opened(embedded) as keep:
+    with content_store.opened(embedded) as store:
         shutil.rmtree(folder)
         folder.write_text("")
         with pytest.raises(StoreUnavailable, match="Not a directory"):
-            keep(CONTENT)
+            store(CONTENT)
         folder.unlink()
-        assert fetched(keep(CONTENT), keep.gateway) == CONTENT
+        assert fetched(store(CONTENT), store.gateway) == CONTENT
 
 
 # Kubo's RPC API.
 
 
 @pytest.mark.parametrize("size", [0, 1, len(CONTENT)])
-def test_a_kubo_node_keeps_and_pins_it(size: int) -> None:
+def test_a_kubo_node_stores_and_pins_content(size: int) -> None:
     content = Random(size).randbytes(size)
-    with Kubo() as node, content_store.opened(node.url) as keep:
-        cid = keep(content)
-        assert keep.gateway is None
+    with Kubo() as node, content_store.opened(node.url) as store:
+        cid = store(content)
+        assert store.gateway is None
     assert node.pinned == [cid]
     with Gateway(node.blocks) as gateway:
         assert fetched(cid, gateway.url) == content
 
 
-def test_a_store_of_ours_is_one_of_kubos_kind(embedded: dict[str, Any]) -> None:
+def test_the_embedded_store_can_be_used_as_a_kubo_node(embedded: dict[str, Any]) -> None:
     with (
         content_store.opened(embedded) as other,
-        content_store.opened({"kubo": other.gateway}) as keep,
+        content_store.opened({"kubo": other.gateway}) as store,
     ):
-        assert fetched(keep(CONTENT), other.gateway) == CONTENT
+        assert fetched(store(CONTENT), other.gateway) == CONTENT
 
 
-def test_a_store_that_names_it_otherwise_is_refused() -> None:
+def test_a_store_that_returns_another_cid_is_rejected() -> None:
     other = importer.add(b"something else").cid
     node = Kubo(says(200, {"Name": "answer", "Hash": other, "Size": "1"}))
 
-    with node, content_store.opened(node.url) as keep, pytest.raises(WrongCid) as caught:
-        keep(CONTENT)
+    with node, content_store.opened(node.url) as store, pytest.raises(WrongCid) as caught:
+        store(CONTENT)
 
     assert (caught.value.cid, caught.value.given) == (CID, other)
 
@@ -190,7 +192,7 @@ BUSY = {"Message": "no space left on device", "Code": 0, "Type": "error"}
         (drips, StoreUnavailable, "its answer takes too long"),
         (says(403), StoreRefused, "HTTP 403"),
         (says(302), StoreRefused, "HTTP 302"),
-        (says(200), StoreRefused, "the node said nothing"),
+        (says(200), StoreRefused, "the node's response is empty"),
         (says(200, body=b"<html>"), StoreRefused, "the answer is no JSON"),
         (says(200, body=b"[1]"), StoreRefused, "the answer is no JSON"),
         (says(200, body=bytes(2**20 + 1)), StoreRefused, "its answer does not end"),
@@ -201,33 +203,36 @@ BUSY = {"Message": "no space left on device", "Code": 0, "Type": "error"}
         ),
     ],
 )
-def test_a_store_that_fails_is_told(
+def test_faults_of_a_store_are_reported(
     behaviour: Behaviour, error: type[StoreUnavailable | StoreRefused], reason: str
 ) -> None:
     with (
         Kubo(behaviour) as node,
-        content_store.opened({"kubo": node.url, "timeout": 1.0}) as keep,
+        content_store.opened({"kubo": node.url, "timeout": 1.0}) as store,
         pytest.raises(error) as caught,
     ):
-        keep(CONTENT)
+        store(CONTENT)
 
     assert (type(caught.value), caught.value.reason) == (error, reason)
     assert caught.value.where == node.url
 
 
-def test_a_store_that_is_not_there_may_come_later() -> None:
-    with Kubo() as gone:
+def test_a_store_that_is_down_is_a_temporary_error() -> None:
+    with Kubo() as stopped:
         pass
 
-    with content_store.opened(gone.url) as keep, pytest.raises(StoreUnavailable, match="refused"):
-        keep(CONTENT)
+    with (
+        content_store.opened(stopped.url) as store,
+        pytest.raises(StoreUnavailable, match="refused"),
+    ):
+        store(CONTENT)
 
 
-def test_the_secrets_of_a_store_are_not_told() -> None:
+def test_the_credentials_of_a_store_are_not_shown() -> None:
     with Kubo(says(403)) as node:
         url = node.url.replace("//", "//user:secret@") + "/path-with-token"
-        with content_store.opened(url) as keep, pytest.raises(StoreRefused) as caught:
-            keep(CONTENT)
+        with content_store.opened(url) as store, pytest.raises(StoreRefused) as caught:
+            store(CONTENT)
 
     assert node.asked == ["POST /path-with-token/api/v0/add"]
     assert not {"secret", "token"} & set(str(caught.value.as_dict()).replace("-", " ").split())
@@ -236,13 +241,13 @@ def test_the_secrets_of_a_store_are_not_told() -> None:
 # Pinning services.
 
 
-def test_it_is_pinned_from_where_it_is() -> None:
+def test_content_is_pinned_with_the_nodes_addresses_as_origins() -> None:
     with (
         Kubo() as node,
         PinningService() as service,
-        content_store.opened(pinned_by(service, kubo=node.url)) as keep,
+        content_store.opened(pinned_by(service, kubo=node.url)) as store,
     ):
-        assert keep(CONTENT) == CID
+        assert store(CONTENT) == CID
 
     (pin,) = service.pins.values()
     assert pin == {
@@ -253,73 +258,73 @@ def test_it_is_pinned_from_where_it_is() -> None:
     assert service.status("pin/0")["status"] == "pinned"
 
 
-def test_what_is_pinned_is_not_pinned_again(embedded: dict[str, Any]) -> None:
+def test_an_existing_pin_is_reused(embedded: dict[str, Any]) -> None:
     with (
         PinningService("pinned") as service,
-        content_store.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as store,
     ):
-        keep(CONTENT)
-        keep(CONTENT)
+        store(CONTENT)
+        store(CONTENT)
 
     assert len(service.pins) == 1
 
 
-def test_a_service_that_fails_for_a_moment_is_asked_again(embedded: dict[str, Any]) -> None:
+def test_a_temporary_fault_of_the_pinning_service_is_retried(embedded: dict[str, Any]) -> None:
     def fails_once(request: Any) -> None:
-        first = len(service.asked) == 3  # after the search, and the order
-        request.say(503) if first else service.serve(request)
+        is_first_poll = len(service.asked) == 3  # the search and the new pin came before it
+        request.say(503) if is_first_poll else service.serve(request)
 
     with (
         PinningService("queued", "pinned", behaviour=fails_once) as service,
-        content_store.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as store,
     ):
-        assert keep(CONTENT) == CID
+        assert store(CONTENT) == CID
 
     assert service.asked == ["GET /pins", "POST /pins", *["GET /pins/pin%2F0"] * 2]
 
 
-def test_a_pin_that_failed_is_told(embedded: dict[str, Any]) -> None:
+def test_a_failed_pin_is_reported(embedded: dict[str, Any]) -> None:
     with (
         PinningService("queued", "failed", status_details="nobody has it") as service,
-        content_store.opened(pinned_by(service, **embedded)) as keep,
-        pytest.raises(StoreRefused, match="pinning failed, nobody has it"),
+        content_store.opened(pinned_by(service, **embedded)) as store,
+        pytest.raises(StoreRefused, match="the status of the pin is failed: nobody has it"),
     ):
-        keep(CONTENT)
+        store(CONTENT)
 
 
-def test_a_pin_that_takes_too_long_may_come_later(embedded: dict[str, Any]) -> None:
+def test_a_pin_that_times_out_can_succeed_later(embedded: dict[str, Any]) -> None:
     with PinningService("queued") as service:
         settings = {**pinned_by(service, **embedded), "timeout": 1.0}
-        with content_store.opened(settings) as keep:
+        with content_store.opened(settings) as store:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="not pinned within 1 s"):
-                keep(CONTENT)
+                store(CONTENT)
             assert time.monotonic() - began < 3
             service.statuses = ("pinned",)
-            assert keep(CONTENT) == CID
+            assert store(CONTENT) == CID
 
     assert len(service.pins) == 1
 
 
-def test_a_token_that_does_not_serve_is_told(
+def test_an_invalid_access_token_is_reported_and_not_shown(
     embedded: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY, "another-token")
     with (
         PinningService() as service,
-        content_store.opened(pinned_by(service, **embedded)) as keep,
+        content_store.opened(pinned_by(service, **embedded)) as store,
         pytest.raises(StoreRefused) as caught,
     ):
-        keep(CONTENT)
+        store(CONTENT)
 
     assert caught.value.reason == "HTTP 401, Access token is missing"
     assert "another-token" not in str(caught.value.as_dict())
 
 
-def test_threads_are_not_left(embedded: dict[str, Any]) -> None:
+def test_closing_a_store_stops_its_threads(embedded: dict[str, Any]) -> None:
     before = set(threading.enumerate())
-    with content_store.opened(embedded) as keep:
-        keep(CONTENT)
+    with content_store.opened(embedded) as store:
+        store(CONTENT)
 
     assert set(threading.enumerate()) <= before
 
@@ -350,7 +355,7 @@ def test_threads_are_not_left(embedded: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_settings_that_cannot_be_so_are_told(settings: Any, name: str) -> None:
+def test_invalid_settings_are_rejected_by_name(settings: Any, name: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         content_store.opened(settings).__enter__()
 
@@ -360,26 +365,26 @@ def test_settings_that_cannot_be_so_are_told(settings: Any, name: str) -> None:
 @pytest.mark.parametrize(
     "settings", ["embedded", {"embedded": {"port": 0}}, "http://127.0.0.1:5001", None]
 )
-def test_the_configuration_has_them(project: Any, settings: Any) -> None:
+def test_settings_come_from_the_configuration(project: Any, settings: Any) -> None:
     with project.temp_config(dtn={"ipfs_store": settings}):
         assert configured().ipfs_store == (settings and content_store.checked(settings))
 
 
 @pytest.mark.parametrize("settings", [{"embedded": {"path": "/tmp"}}, {"kubo": 1}, [], "nonsense"])
-def test_the_configuration_refuses_what_cannot_be(settings: Any) -> None:
+def test_invalid_settings_in_the_configuration_are_rejected(settings: Any) -> None:
     with pytest.raises(ValidationError, match="ipfs_store"):
         DtnConfig.model_validate({"ipfs_store": settings})
 
 
 @pytest.mark.parametrize("text", ["embedded", '{"embedded": {}}'])
-def test_the_environment_has_them(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("APE_DTN_IPFS_STORE", text)
 
     assert DtnConfig().ipfs_store == content_store.checked("embedded")
 
 
 @pytest.mark.parametrize("token", ["s3cr3t\n", "s3crét", "s3 cr3t"])
-def test_a_token_that_is_no_header_is_not_told(
+def test_a_token_that_is_no_header_value_is_rejected_and_not_shown(
     token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY, token)
@@ -387,14 +392,14 @@ def test_a_token_that_is_no_header_is_not_told(
     chosen = {"embedded": {"folder": str(tmp_path), "port": 0}, "pinning": service}
 
     with (
-        pytest.raises(InvalidOption, match="holds no key") as refused,
+        pytest.raises(InvalidOption, match="holds no access token") as refused,
         content_store.opened(chosen),
     ):
         pass
     assert token not in str(refused.value)
 
 
-def test_a_token_in_the_place_of_its_variable_is_not_told() -> None:
+def test_a_token_in_place_of_its_variable_is_rejected_and_not_shown() -> None:
     service = {"endpoint": "https://a", "key": "eyJ.s3cr3t"}
 
     with pytest.raises(InvalidOption) as refused:

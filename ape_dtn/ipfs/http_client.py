@@ -1,4 +1,4 @@
-"""Calls of HTTP services that keep content: one answer in JSON, or the reason why there is none."""
+"""HTTP calls of IPFS stores and pinning services, which answer in JSON."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     import httpx
 
 
-# No answer of these services is longer, in bytes.
-LONGEST_ANSWER = 2**20
+# The most bytes that are read of a response.
+MAX_RESPONSE = 2**20
 
 
 def call(
     client: httpx.Client, method: str, url: str, timeout: float, **request: Any
 ) -> list[dict[str, Any]]:
-    """Calls a service.
+    """Send a request, and parse the response as JSON.
 
     Args:
-        client: What calls.
-        method: As in ``POST``.
-        url: Whom it calls.
-        timeout: For how many seconds the answer is waited for in all.
-        request: What httpx takes besides: ``params``, ``json``, ``files``, ``headers``.
+        client: The HTTP client.
+        method: The HTTP method.
+        url: The URL; credentials in it are not shown in errors.
+        timeout: Seconds to wait for the whole response.
+        request: Further arguments of httpx: ``params``, ``json``, ``files``, ``headers``.
 
     Returns:
-        The JSON documents of the answer, one a line.
+        The JSON documents of the response, one per line.
 
     Raises:
-        StoreUnavailable: It cannot be reached, takes too long, or is busy or broken.
-        StoreRefused: It says no, or what it says is no answer.
+        StoreUnavailable: The service is unreachable, busy or failing, or times out.
+        StoreRefused: The service rejects the request, or its response is invalid.
     """
     import httpx
 
@@ -47,18 +47,18 @@ def call(
     except httpx.TransportError as err:
         raise StoreUnavailable(where, _reason(err, timeout)) from err
     except (httpx.HTTPError, httpx.InvalidURL) as err:
-        raise StoreRefused(where, "its address is impossible") from err
+        raise StoreRefused(where, "invalid URL or redirect") from err
     if response.status_code >= 300:
-        kind = StoreUnavailable if _is_transient(response.status_code) else StoreRefused
-        raise kind(where, f"HTTP {response.status_code}{_said(body)}")
+        error = StoreUnavailable if _is_transient(response.status_code) else StoreRefused
+        raise error(where, f"HTTP {response.status_code}{_details(body)}")
     try:
         return [dict(read_json(line)) for line in _documents(body)]
     except (ValueError, TypeError) as err:
-        raise StoreRefused(where, "the answer is no JSON") from err
+        raise StoreRefused(where, "the response is not JSON") from err
 
 
 def _is_transient(status: int) -> bool:
-    """Whether the same request may succeed later. A service without the feature answers 501."""
+    """Whether a retry may succeed. 501 means that the service lacks the feature."""
     return status in (408, 425, 429) or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED)
 
 
@@ -66,15 +66,15 @@ def _body(response: httpx.Response, where: str, deadline: Deadline) -> bytes:
     body = bytearray()
     for piece in response.iter_bytes():
         body += piece
-        if len(body) > LONGEST_ANSWER:
-            raise StoreRefused(where, "its answer does not end")
+        if len(body) > MAX_RESPONSE:
+            raise StoreRefused(where, f"the response is larger than {MAX_RESPONSE} bytes")
         if deadline.is_over:
-            raise StoreUnavailable(where, "its answer takes too long")
+            raise StoreUnavailable(where, "the response takes too long")
     return bytes(body)
 
 
 def _documents(body: bytes) -> list[bytes]:
-    """One for each line; where a document has several lines, it is the only one."""
+    """Split JSON lines; a body that is not JSON lines is one document."""
     lines = [line for line in body.splitlines() if line.strip()]
     return lines if all(line.lstrip().startswith(b"{") for line in lines) else [body]
 
@@ -87,12 +87,12 @@ def _reason(err: Exception, timeout: float) -> str:
     return hide_secrets(str(err)) or "the connection was lost"
 
 
-def _said(body: bytes) -> str:
-    """What an error says of itself, by Kubo's format or that of pinning services."""
+def _details(body: bytes) -> str:
+    """Return the message of an error response, in Kubo's format or that of pinning services."""
     try:
-        found = read_json(body)
-        error = found.get("error", {})
-        said = found.get("Message") or error.get("details") or error.get("reason") or ""
+        document = read_json(body)
+        error = document.get("error", {})
+        details = document.get("Message") or error.get("details") or error.get("reason") or ""
     except (ValueError, AttributeError):
         return ""
-    return f", {' '.join(str(said).split())[:200]}" if said else ""
+    return f", {' '.join(str(details).split())[:200]}" if details else ""

@@ -309,7 +309,7 @@ def test_wrong_content_is_an_error_with_reasons_by_gateway(serve: Serve) -> None
         fetch(imported.cid, *gateways)
 
     assert caught.value.cid == imported.cid
-    reason = f"something else than {imported.cid}"
+    reason = f"content that does not match {imported.cid}"
     assert caught.value.reasons == {gateway.url: reason for gateway in gateways}
 
 
@@ -331,8 +331,8 @@ def test_every_failure_is_reported_with_its_gateway(serve: Serve) -> None:
         drops: "peer closed connection without sending complete message body "
         "(received 99 bytes, expected 100)",
         redirects(""): "more than 5 redirects",
-        endless(): f"more than {fetching.MAX_BLOCK} bytes, and no block has as many",
-        hangs: "not done within 5 s",
+        endless(): f"more than {fetching.MAX_BLOCK} bytes, the limit for a block",
+        hangs: "not finished within 5 s",
     }
     gateways = serve(imported.blocks, *behaviours)
     with Gateway({}) as gone:
@@ -462,8 +462,8 @@ def test_blocks_with_large_padding_count_towards_the_limit(serve: Serve) -> None
 
 LEAF = cid_of(b"12345", "raw")
 FORGED = [
-    (node([LEAF], file(sizes=[4])), "a part of 5 bytes is declared to have 4"),
-    (node([LEAF], file(sizes=[6])), "a part of 5 bytes is declared to have 6"),
+    (node([LEAF], file(sizes=[4])), "a part of 5 bytes is declared to have 4 bytes"),
+    (node([LEAF], file(sizes=[6])), "a part of 5 bytes is declared to have 6 bytes"),
     (node([LEAF], file(sizes=[5], size=6)), "sizes declared in a block"),
     (node([LEAF], file(sizes=[5, 5])), "sizes declared in a block"),
     (node([LEAF, LEAF], file(sizes=[5])), "sizes declared in a block"),

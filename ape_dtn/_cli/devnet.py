@@ -91,14 +91,14 @@ def devnet(
       ape dtn devnet --fork base --fund alice    and your own account has coin and tokens there
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.deployment import assemble
-    from ape_dtn.devnet.devnet import Wish, opened, serve
+    from ape_dtn.devnet.devnet import DevnetOptions, opened, serve
 
     if fork and (state or variant or test_token):
         raise click.UsageError(
             "--fork starts from what is on the live chain each time: leave out --state, "
             "--variant and --token."
         )
-    wish = Wish(
+    options = DevnetOptions(
         port,
         state,
         block_time,
@@ -109,7 +109,7 @@ def devnet(
         backend,
         fork,
     )
-    with Signals() as signals, opened(wish, say) as running:
+    with Signals() as signals, opened(options, say) as running:
         _show(running)
         with _logging_to_terminal():
             serve(running, signals.stopping)

@@ -1,1 +1,1 @@
-"""A whole network on one machine: a chain, its contracts, accounts with funds, a node, IPFS."""
+"""A local network for development: Anvil, contracts, funded accounts, a node, an IPFS store."""

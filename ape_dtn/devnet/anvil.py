@@ -1,7 +1,7 @@
-"""Anvil as a child process: started, watched and stopped, its chain kept in a file.
+"""Anvil as a child process, with its chain saved to a file on request.
 
-It is in a process group of its own, so that Ctrl-C on the terminal does not stop it before those
-who use it. Where this process is killed, Linux stops it.
+Anvil runs in its own process group: Ctrl-C in the terminal does not stop it before the programs
+that use it. If this process is killed, Linux stops Anvil.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from ape_dtn.types.waiting import POLICY, Deadline
 
 HOST = "127.0.0.1"
 
-# Ports below those that systems give to connections. One of theirs may be given to some other
-# program's before Anvil listens on it, and cannot be listened on for a minute after that.
+# Ports below the ephemeral ports. The system may assign an ephemeral port to an outgoing
+# connection of another program, and the port is then unavailable for a minute after it closes.
 PORTS = range(10_000, 32_000)
 
-# Of <linux/prctl.h>.
+# From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Anvil:
-    """An Anvil that is running.
+    """A running Anvil.
 
     Attributes:
-        url: Where it listens.
-        process: The process.
-        output: What it has said on standard error.
+        url: The URL of its RPC endpoint.
+        process: Its process.
+        output: Its standard error.
     """
 
     url: str
@@ -52,34 +52,32 @@ class Anvil:
     output: IO[bytes]
 
     def check(self) -> None:
-        """Raises what has ended it.
+        """Check that Anvil is still running.
 
         Raises:
-            AnvilFailed: It has ended.
+            AnvilFailed: Anvil has exited.
         """
         if self.process.poll() is not None:
             self.output.seek(0)
-            said = self.output.read().decode(errors="replace")
-            raise AnvilFailed(self.process.returncode, said)
+            output = self.output.read().decode(errors="replace")
+            raise AnvilFailed(self.process.returncode, output)
 
 
 @contextmanager
 def running(port: int, *options: str, state: Path | None = None) -> Iterator[Anvil]:
-    """Runs an Anvil until the context ends.
-
-    The states of old blocks, which it keeps in files and leaves there, are gone then too.
+    """Run Anvil until the context ends. Its cache of old states is deleted, too.
 
     Args:
-        port: Where it listens on this machine.
-        options: More of Anvil's own.
-        state: A file that keeps its chain: read at the start if it is there, written as time goes
-            by and at the end.
+        port: The local port to listen on.
+        options: Further options of Anvil.
+        state: The file to save the chain to, periodically and at the end. An existing file is
+            loaded.
 
     Raises:
-        AnvilMissing: There is no ``anvil`` on the path.
-        PortTaken: Something else listens on the port.
-        StateUnusable: The file cannot be read or written, or holds no chain.
-        AnvilFailed: It ended before it listened.
+        AnvilMissing: There is no ``anvil`` on the PATH.
+        PortTaken: The port is in use.
+        StateUnusable: The file cannot be read or written, or is not a chain state of Anvil.
+        AnvilFailed: Anvil exited before it listened.
     """
     program = shutil.which("anvil")
     if program is None:
@@ -91,11 +89,11 @@ def running(port: int, *options: str, state: Path | None = None) -> Iterator[Anv
         command += ["--state", str(state), "--state-interval", str(POLICY.anvil_state)]
     with (
         tempfile.TemporaryFile() as output,
-        tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True) as history,
-        _process([*command, "--cache-path", history], output) as process,
+        tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True) as cache,
+        _process([*command, "--cache-path", cache], output) as process,
     ):
         anvil = Anvil(f"http://{HOST}:{port}", process, output)
-        _wait_until_it_listens(anvil, port)
+        _wait_until_listening(anvil, port)
         yield anvil
 
 
@@ -119,13 +117,13 @@ _libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _end_with_parent() -> None:
-    """Has Linux stop this process in the same way when its parent is killed."""
+    """Make Linux send SIGTERM to this process when its parent dies."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Lets it write its state and end. Its group, since npm's launcher stands before some."""
+    """Let Anvil save its state and exit. Signal its process group: npm installs a launcher."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:
@@ -135,7 +133,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_until_it_listens(anvil: Anvil, port: int) -> None:
+def _wait_until_listening(anvil: Anvil, port: int) -> None:
     deadline = Deadline(POLICY.anvil_start)
     while True:
         anvil.check()
@@ -143,24 +141,24 @@ def _wait_until_it_listens(anvil: Anvil, port: int) -> None:
             socket.create_connection((HOST, port), timeout=POLICY.port_probe).close()
             return
         if deadline.is_over:
-            raise AnvilFailed(None, f"it does not listen within {POLICY.anvil_start:g} seconds")
+            raise AnvilFailed(None, f"it did not listen within {POLICY.anvil_start:g} seconds")
         deadline.sleep(POLICY.process_start_poll)
 
 
 def _check_free(port: int) -> None:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Anvil does
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Anvil does
         try:
-            tried.bind((HOST, port))
+            probe.bind((HOST, port))
         except OSError as err:
             reason = None if err.errno == errno.EADDRINUSE else err.strerror
             raise PortTaken(port, _listener(port), reason) from err
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """Return a free local port, chosen at random."""
     while True:
-        # Not from the generator that tests seed: processes would all choose the same.
+        # Do not use the global generator: with a fixed seed, all test processes choose one port.
         port = random.SystemRandom().choice(PORTS)
         with suppress(PortTaken):
             _check_free(port)
@@ -168,43 +166,44 @@ def free_port() -> int:
 
 
 def _listener(port: int) -> str | None:
-    """What the program on a port says that it is, if it speaks JSON-RPC."""
+    """Return the client version of the program on a port, if it speaks JSON-RPC."""
     import httpx
 
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "web3_clientVersion", "params": []}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "web3_clientVersion", "params": []}
     try:
         url, timeout = f"http://{HOST}:{port}", POLICY.port_probe
-        answered = httpx.post(url, json=asked, timeout=timeout).json()
-        return str(answered["result"])[:80]
+        response = httpx.post(url, json=request, timeout=timeout).json()
+        return str(response["result"])[:80]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None
 
 
 def _prepare(state: Path) -> None:
-    """Looks at the file before Anvil does, keeps a copy, and leaves one first block in it.
+    """Check and back up the state file, and remove additional genesis blocks from it.
 
-    Anvil writes over it, and one that is killed while it writes leaves only a part. It also writes
-    the first block that it had made before it read the file, and reads any of them as the first the
-    next time: but a chain is known by its first block.
+    Anvil overwrites the file in place, so a kill can truncate it. Anvil also saves the genesis
+    block that it made before it loaded the file, and may load that one as the genesis block next
+    time. The oldest one identifies the chain.
     """
     if not state.parent.is_dir():
-        raise StateUnusable(str(state), f"there is no folder {state.parent}")
+        raise StateUnusable(str(state), f"the folder {state.parent} does not exist")
     if not state.exists():
         return
     try:
-        kept = json.loads(state.read_bytes())
-        shutil.copyfile(state, copy_of(state))
-        firsts = [each for each in kept["blocks"] if not int(each["header"]["number"], 16)]
-        if len(firsts) > 1:
-            first = min(firsts, key=lambda each: int(each["header"]["timestamp"], 16))
-            later = [each for each in kept["blocks"] if each not in firsts]
-            write_whole(state, json.dumps({**kept, "blocks": [first, *later]}))
+        saved = json.loads(state.read_bytes())
+        shutil.copyfile(state, backup_of(state))
+        blocks = saved["blocks"]
+        genesis = [block for block in blocks if not int(block["header"]["number"], 16)]
+        if len(genesis) > 1:
+            oldest = min(genesis, key=lambda block: int(block["header"]["timestamp"], 16))
+            others = [block for block in blocks if block not in genesis]
+            write_whole(state, json.dumps({**saved, "blocks": [oldest, *others]}))
     except (OSError, ValueError, KeyError, TypeError) as err:
-        reason = err.strerror if isinstance(err, OSError) else "what it holds is no chain of Anvil"
-        copy = str(copy_of(state)) if copy_of(state).exists() else None
-        raise StateUnusable(str(state), str(reason), copy) from err
+        reason = err.strerror if isinstance(err, OSError) else "it is not a chain state of Anvil"
+        backup = str(backup_of(state)) if backup_of(state).exists() else None
+        raise StateUnusable(str(state), str(reason), backup) from err
 
 
-def copy_of(state: Path) -> Path:
-    """Where a chain's file is kept as it was when it was last started from."""
+def backup_of(state: Path) -> Path:
+    """Return the path of the copy of a state file as it was last loaded."""
     return state.with_name(f"{state.name}.before")

@@ -1,4 +1,4 @@
-"""A whole network on one machine, from its chain to its node; taken down in the other order."""
+"""Starting a whole network on one machine, and stopping it in reverse order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ape_dtn.chain import rpc
 from ape_dtn.deployment import assemble
 from ape_dtn.devnet import anvil, forking, network
 from ape_dtn.devnet.anvil import Anvil
-from ape_dtn.devnet.network import Cast
+from ape_dtn.devnet.network import Accounts
 from ape_dtn.ipfs import content_store
 from ape_dtn.node.backends.configured import Backends
 from ape_dtn.node.backends.configured import of as backends_of
@@ -28,32 +28,31 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Model
 
 
-# Where Ape looks for an Anvil, and the variable that names another place.
+# The port of Anvil in Ape's defaults, and the environment variable that overrides its URL.
 APE_PORT, APE_HOST = 8545, "APE_FOUNDRY_HOST"
 NETWORK = "ethereum:local:foundry"
 
-# On any free port: where it is, is remembered with the network.
+# Any free port: the gateway's URL is recorded with the deployment.
 IPFS = {"embedded": {"port": 0}}
 
-# Owner, worker, and somebody who asks.
-FEWEST_ACCOUNTS = 3
+# The owner, the worker and a user.
+MIN_ACCOUNTS = 3
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a devnet is to be.
+class DevnetOptions:
+    """Options of a devnet.
 
     Attributes:
-        port: Where its chain listens.
-        state: The file that keeps its chain; None to forget it.
-        block_time: Seconds between blocks; None for a block as soon as there is a transaction.
-        accounts: How many accounts of Ape's tests get funds; None for as many as there are.
-        funded: What else gets funds, by its address: what it is called.
-        variant: How the network behaves; None for the reference one, or as the kept chain has it.
-        fee_token: What it is paid in; None for USDT, or as the kept chain has it.
-        backend: What the node answers with; None for what is configured, or else the echo.
-        fork: The network, or the URL of an endpoint, that it starts from; None for a chain of its
-            own.
+        port: The port of Anvil.
+        state: The file to save the chain to; None to discard it.
+        block_time: Seconds between blocks; None to mine each transaction at once.
+        accounts: The number of Ape's test accounts to fund; None for all.
+        funded: Further accounts to fund: their names by address.
+        variant: The variant of the contracts; None for that in ``state``, or the reference one.
+        fee_token: The fee token; None for that in ``state``, or USDT.
+        backend: The backend of the node; None for the configured one, or the echo.
+        fork: A network, or the URL of an endpoint, to fork; None for a new chain.
     """
 
     port: int = APE_PORT
@@ -69,16 +68,16 @@ class Wish:
 
 @dataclass(frozen=True)
 class Devnet:
-    """A devnet that is up.
+    """A running devnet.
 
     Attributes:
-        anvil: Its chain.
-        ai: Its network.
-        node: Its node; see :func:`serve`.
+        anvil: The chain.
+        ai: The network.
+        node: The node, which answers while :func:`serve` runs.
         models: Full names of the models that the node serves.
-        health_problems: Why models would hardly be answered for, by their names.
-        token: What it is paid in.
-        cast: Its accounts.
+        health_problems: Failed health checks of backends, by model name.
+        token: The fee token.
+        accounts: The accounts.
     """
 
     anvil: Anvil
@@ -87,17 +86,17 @@ class Devnet:
     models: tuple[str, ...]
     health_problems: dict[str, str]
     token: Token
-    cast: Cast
+    accounts: Accounts
 
     @property
     def environment(self) -> dict[str, str]:
-        """What other commands need, to find it."""
+        """Environment variables that make other commands use this devnet."""
         return {"APE_DTN_NETWORK": NETWORK, APE_HOST: self.anvil.url}
 
     def as_dict(self) -> dict[str, Any]:
-        """Where all of it is, as plain data."""
+        """Return addresses, models, URLs and balances as plain data."""
         contracts = self.ai.contracts()
-        held = network.balances(self.ai, self.token, self.cast)
+        balances = network.balances(self.ai, self.token, self.accounts)
         return {
             "rpc": self.anvil.url,
             "chain_id": self.ai.provider.chain_id,
@@ -113,23 +112,23 @@ class Devnet:
             "models": list(self.models),
             "ipfs_gateways": list(self.ai.deployment.gateways),
             "accounts": [
-                {"alias": alias, "address": self.cast.funded[alias], "funds": amount.as_dict()}
-                for alias, amount in held.items()
+                {"alias": alias, "address": self.accounts.funded[alias], "funds": amount.as_dict()}
+                for alias, amount in balances.items()
             ],
             "environment": self.environment,
         }
 
 
 @contextmanager
-def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
-    """Starts all of it but the node's answering, and stops it when the context ends.
+def opened(options: DevnetOptions, say: Callable[[str], None]) -> Iterator[Devnet]:
+    """Start a devnet, and stop it when the context ends. :func:`serve` runs its node.
 
     Args:
-        wish: What it is to be.
-        say: Told what is being done.
+        options: The options.
+        say: Called with each step before it begins.
 
     Raises:
-        DtnError: Whatever of it cannot be; what was started is stopped.
+        DtnError: A part cannot be started; the parts that were started are stopped.
     """
     from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -137,38 +136,43 @@ def opened(wish: Wish, say: Callable[[str], None]) -> Iterator[Devnet]:
 
     settings = configured()
     with ExitStack() as stack:
-        backends = stack.enter_context(backends_of(settings.backends, wish.backend))
+        backends = stack.enter_context(backends_of(settings.backends, options.backend))
         store = stack.enter_context(content_store.opened(settings.ipfs_store or IPFS))
-        say(f"Starting Anvil{' on a fork' if wish.fork else ''}")
-        chain = stack.enter_context(anvil.running(wish.port, *_options(wish), state=wish.state))
-        stack.enter_context(_ape_connects_to(chain.url))
+        say(f"Starting Anvil{' on a fork' if options.fork else ''}")
+        anvil_options = _anvil_options(options)
+        chain = stack.enter_context(
+            anvil.running(options.port, *anvil_options, state=options.state)
+        )
+        stack.enter_context(_ape_connected_to(chain.url))
         provider = stack.enter_context(
             access.network_manager.ethereum.local.use_provider(
                 "foundry", provider_settings={"manage_process": False}, disconnect_after=True
             )
         )
-        cast = _cast(wish)
-        if wish.fork:
-            ai = network.of_fork(provider, cast)
+        accounts = _accounts(options)
+        if options.fork:
+            ai = network.of_fork(provider, accounts)
         else:
-            ai = network.of(provider, cast, wish.variant, wish.fee_token, say)
-        say("Giving coin and tokens to the accounts")
-        token = network.fund(ai, cast, forked=bool(wish.fork))
-        name = network.FORK_NODE if wish.fork else assemble.NODE
-        models = tuple(model.name for model in ai.models() if _answers(backends, model))
-        steps = registration_steps(ai, cast.owner, name, str(cast.worker.address), models)
-        send_steps(ai, cast.owner, steps)
+            ai = network.of(provider, accounts, options.variant, options.fee_token, say)
+        say("Funding the accounts")
+        token = network.fund(ai, accounts, forked=bool(options.fork))
+        name = network.FORK_NODE if options.fork else assemble.NODE
+        models = tuple(model.name for model in ai.models() if _can_answer(backends, model))
+        steps = registration_steps(ai, accounts.owner, name, str(accounts.worker.address), models)
+        send_steps(ai, accounts.owner, steps)
         gateways = [store.gateway] if store and store.gateway else []
         ai = network.remember(ai, name, models, gateways)
-        node = DtnNode(ai, name, cast.worker, lambda asked: backends(asked.model)(asked), store)
-        if wish.block_time:
-            rpc.result(provider, "evm_setIntervalMining", [wish.block_time])
-        yield Devnet(chain, ai, node, models, backends.health_problems(models), token, cast)
+        node = DtnNode(
+            ai, name, accounts.worker, lambda question: backends(question.model)(question), store
+        )
+        if options.block_time:
+            rpc.result(provider, "evm_setIntervalMining", [options.block_time])
+        yield Devnet(chain, ai, node, models, backends.health_problems(models), token, accounts)
 
 
 @contextmanager
-def _ape_connects_to(url: str) -> Iterator[None]:
-    """Has Ape connect to this Anvil meanwhile, whatever its configuration says."""
+def _ape_connected_to(url: str) -> Iterator[None]:
+    """Make Ape connect to this Anvil while the context is open, whatever its configuration."""
     before = os.environ.get(APE_HOST)
     os.environ[APE_HOST] = url
     try:
@@ -181,53 +185,56 @@ def _ape_connects_to(url: str) -> Iterator[None]:
 
 
 def serve(devnet: Devnet, stop: Callable[[], bool]) -> None:
-    """Lets the node answer until told to stop.
+    """Run the node until ``stop`` returns True.
 
     Raises:
-        AnvilFailed: The chain has ended.
+        AnvilFailed: Anvil has exited.
     """
 
-    def look() -> bool:
+    def check_and_stop() -> bool:
         devnet.anvil.check()
         return stop()
 
-    devnet.node.serve(look)
+    devnet.node.serve(check_and_stop)
 
 
-def _answers(backends: Backends, model: Model) -> bool:
-    """Whether there is a backend for a model; the echo answers nothing but text."""
+def _can_answer(backends: Backends, model: Model) -> bool:
+    """Whether a backend can answer for a model; the echo can only return text."""
     try:
         return backends(model.name) is not echo or model.api.output == "string"
     except NoBackend:
         return False
 
 
-def _options(wish: Wish) -> list[str]:
-    """Anvil's options: the accounts of Ape's tests, and where it is forked from."""
+def _anvil_options(options: DevnetOptions) -> list[str]:
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     accounts = access.account_manager.test_accounts
-    found = ["--mnemonic", accounts.mnemonic, "--derivation-path", accounts.hd_path]
-    found += ["--accounts", str(_number_of_accounts(wish))]
-    return [*found, "--fork-url", forking.endpoint(wish.fork)] if wish.fork else found
+    arguments = ["--mnemonic", accounts.mnemonic, "--derivation-path", accounts.hd_path]
+    arguments += ["--accounts", str(_number_of_accounts(options))]
+    if options.fork:
+        arguments += ["--fork-url", forking.endpoint(options.fork)]
+    return arguments
 
 
-def _cast(wish: Wish) -> Cast:
+def _accounts(options: DevnetOptions) -> Accounts:
     from ape.utils.basemodel import ManagerAccessMixin as access
     from ape.utils.testing import generate_dev_accounts
 
     accounts = access.account_manager.test_accounts
-    known = generate_dev_accounts(
-        accounts.mnemonic, _number_of_accounts(wish), hd_path=accounts.hd_path
+    test_accounts = generate_dev_accounts(
+        accounts.mnemonic, _number_of_accounts(options), hd_path=accounts.hd_path
     )
-    addresses = {f"TEST::{place}": str(each.address) for place, each in enumerate(known)}
-    own = {name: each for each, name in wish.funded.items() if each not in addresses.values()}
-    return Cast(accounts[0], accounts[1], addresses, own)
+    known = {f"TEST::{index}": str(account.address) for index, account in enumerate(test_accounts)}
+    own = {
+        name: address for address, name in options.funded.items() if address not in known.values()
+    }
+    return Accounts(accounts[0], accounts[1], known, own)
 
 
-def _number_of_accounts(wish: Wish) -> int:
+def _number_of_accounts(options: DevnetOptions) -> int:
     from ape.utils.basemodel import ManagerAccessMixin as access
 
-    return wish.accounts or max(
-        access.account_manager.test_accounts.number_of_accounts, FEWEST_ACCOUNTS
+    return options.accounts or max(
+        access.account_manager.test_accounts.number_of_accounts, MIN_ACCOUNTS
     )

@@ -1,4 +1,4 @@
-"""Errors of networks on this machine."""
+"""Errors of local networks."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from ape_dtn.types.errors import BAD_INPUT, NO_NETWORK, DtnError, NoNetwork
 
 
 class CannotFork(NoNetwork):
-    """The connected chain cannot be copied, to try something out on the copy."""
+    """The connected chain cannot be forked."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The chain cannot be copied: {reason}.", reason=reason)
+        super().__init__(f"The chain cannot be forked: {reason}.", reason=reason)
         self.hint = "Connect over HTTP: --network ethereum:local:foundry, or a node's http URL."
 
 
 class DevnetFailed(DtnError):
-    """A network of one's own cannot be started, or has ended by itself."""
+    """A local network cannot be started, or has stopped by itself."""
 
     exit_code = NO_NETWORK
 
 
 class AnvilMissing(DevnetFailed):
-    """There is no Anvil on this machine."""
+    """Anvil is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("There is no `anvil` on the path, and the chain is run by it.")
+        super().__init__("`anvil` was not found on the PATH; it runs the local chain.")
         self.hint = (
-            "It comes with Foundry (https://getfoundry.sh), or alone: "
+            "Install Foundry (https://getfoundry.sh), or Anvil alone: "
             "`npm install --global @foundry-rs/anvil`."
         )
 
 
 class AnvilFailed(DevnetFailed):
-    """Anvil has ended by itself, or never listened."""
+    """Anvil exited by itself, or did not start to listen in time."""
 
     exit_status: int | None
     said: str
@@ -40,19 +40,19 @@ class AnvilFailed(DevnetFailed):
         from ape_dtn.types.redact import hide_secrets
 
         said = " ".join(hide_secrets(said).split())
-        reason = said or f"its exit status is {exit_status}"
-        super().__init__(f"Anvil has ended: {reason}", exit_status=exit_status, said=said)
+        reason = said or f"exit status {exit_status}"
+        super().__init__(f"Anvil has failed: {reason}", exit_status=exit_status, said=said)
 
 
 class PortTaken(DevnetFailed):
-    """Something else listens where the chain was to."""
+    """The port for Anvil is in use."""
 
     exit_code = BAD_INPUT
     port: int
     listener: str | None
 
     def __init__(self, port: int, listener: str | None, reason: str | None = None) -> None:
-        by = f"{listener} listens there" if listener else "another program listens there"
+        by = f"{listener or 'another program'} listens there"
         super().__init__(
             f"Port {port} cannot be used: {reason or by}.", port=port, listener=listener
         )
@@ -62,16 +62,17 @@ class PortTaken(DevnetFailed):
 
 
 class StateUnusable(DevnetFailed):
-    """The file that is to keep the chain cannot be used."""
+    """The file for the chain state cannot be used."""
 
     exit_code = BAD_INPUT
     path: str
     reason: str
 
     def __init__(self, path: str, reason: str, copy: str | None = None) -> None:
-        super().__init__(f"{path} cannot keep the chain: {reason}.", path=path, reason=reason)
+        reason_text = f"The chain state file {path} cannot be used: {reason}."
+        super().__init__(reason_text, path=path, reason=reason)
         self.hint = (
-            f"As it was when it was last started from: `cp {copy} {path}`."
+            f"To restore the last state that was loaded: `cp {copy} {path}`."
             if copy
-            else "Name another file with --state."
+            else "Use another file."
         )

@@ -1,4 +1,4 @@
-"""The chain that a devnet is forked from: where Ape, or whoever names it, has an endpoint of it."""
+"""The endpoint of the chain that a devnet forks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from ape_dtn.types.errors import BadInput, NoNetwork
 
 
 def endpoint(choice: str) -> str:
-    """The URL of an endpoint. It may carry a key: it is never to be shown.
+    """Return the URL of an endpoint. It may contain a key: do not show it.
 
     Args:
-        choice: A network as Ape names it, as in ``base`` or ``base:sepolia:alchemy``, or a URL.
+        choice: A network in Ape's syntax, such as ``base`` or ``base:sepolia:alchemy``, or a URL.
 
     Raises:
-        BadInput: Ape knows no such network, or it is a local one.
-        NoNetwork: Ape has no endpoint of it that answers.
+        BadInput: Ape does not know the network, or the network is local.
+        NoNetwork: No endpoint that Ape knows for the network answers.
     """
     from ape.exceptions import ApeException, NetworkError
     from ape.logging import LogLevel, logger
@@ -23,23 +23,23 @@ def endpoint(choice: str) -> str:
         return choice
     network = choice if ":" in choice else f"{choice}:mainnet"
     try:
-        # Where none is configured, Ape tries public ones, and tells each that is not available.
+        # Without a configured endpoint, Ape tries public ones, and logs each failure.
         with logger.at_level(LogLevel.ERROR):
             provider = access.network_manager.get_provider_from_choice(network)
             local, url = provider.network.is_dev, getattr(provider, "http_uri", None)
     except NetworkError as err:
         reason = str(err).partition("\n")[0].removesuffix(" Options:")
-        raise BadInput(f"Ape knows no network '{choice}': {reason}") from err
+        raise BadInput(f"Ape does not know the network '{choice}': {reason}") from err
     except ApeException as err:
         raise _without_endpoint(network) from err
     if local:
-        raise BadInput(f"{choice} is a local network: there is nothing to fork.")
+        raise BadInput(f"Cannot fork {choice}: it is a local network.")
     if not url:
         raise _without_endpoint(network)
     return str(url)
 
 
 def _without_endpoint(network: str) -> NoNetwork:
-    error = NoNetwork(f"Ape has no endpoint of {network} that answers.")
+    error = NoNetwork(f"No endpoint that Ape knows for {network} answers.")
     error.hint = "Name one: --fork URL, or in ape-config.yaml as for every network of Ape."
     return error

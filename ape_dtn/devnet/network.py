@@ -1,4 +1,4 @@
-"""The network on a devnet's chain: deployed, found again, or forked, with funds and a node."""
+"""The network on a devnet's chain: deployed, reused or forked, then funded and recorded."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from ape_dtn.types.amount import Amount, Token
 
 
-# What each account gets, in whole tokens, and in wei, as Anvil gives it to its own.
+# The funds of each account: whole fee tokens, and wei (as Anvil gives its own accounts).
 FUNDS = "1000"
-COIN = 10_000 * 10**18
+WEI = 10_000 * 10**18
 
-# On a fork, beside the nodes that are registered there and do not know of it.
+# The node on a fork. The nodes that are registered there do not see the fork.
 FORK_NODE = "node.devnet.local"
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who is who on a devnet.
+class Accounts:
+    """The accounts of a devnet.
 
     Attributes:
-        owner: Who deploys the network, and owns the node.
-        worker: The account that the node answers from.
-        addresses: The accounts of Ape's tests, by their aliases. Everybody has their keys.
-        own: Others that get funds, by what they are called: accounts of the user's.
+        owner: Deploys the network, and owns the node.
+        worker: Sends the node's responses.
+        addresses: Ape's test accounts, by alias. Their keys are public.
+        own: The user's accounts that get funds, by name.
     """
 
     owner: AccountAPI
@@ -50,115 +50,119 @@ class Cast:
 
     @property
     def funded(self) -> dict[str, str]:
-        """All that get funds."""
+        """All accounts that get funds."""
         return {**self.addresses, **self.own}
 
 
 def of(
     provider: ProviderAPI,
-    cast: Cast,
+    accounts: Accounts,
     variant: assemble.Variant | None,
     fee_token: assemble.FeeToken | None,
     say: Callable[[str], None],
 ) -> DtnAi:
-    """The network that was deployed on this chain before, or a new one.
+    """Return the network deployed on this chain before, or deploy one.
 
     Args:
         provider: The connection.
-        cast: Who deploys it.
-        variant: How its contracts behave; by default as they do already, or the reference one.
-        fee_token: What it is paid in; by default what it is already, or USDT.
-        say: Told what is being done.
+        accounts: The accounts; the owner deploys.
+        variant: The variant; None for that of the existing network, or the reference one.
+        fee_token: The fee token; None for that of the existing network, or USDT.
+        say: Called with each step before it begins.
 
     Raises:
-        InvalidOption: The one that is there behaves otherwise, or is paid in another token.
+        InvalidOption: The existing network has another variant or fee token.
     """
     found = deployments.recall(provider)
     if found is None:
         chosen = variant or assemble.Variant.REFERENCE
         token = fee_token or assemble.FeeToken.USDT
-        return assemble.deploy(cast.owner, cast.worker, chosen, token, say).ai
-    say("Taking up the network that is there")
+        return assemble.deploy(accounts.owner, accounts.worker, chosen, token, say).ai
+    say("Reusing the network on this chain")
     ai = DtnAi(found.router, provider)
-    for option, asked, there in (
+    for option, wanted, existing in (
         ("variant", variant and variant.name, (found.variant or "").upper()),
         ("token", fee_token and fee_token.name, ai.token().symbol),
     ):
-        if asked and there and asked != there:
+        if wanted and existing and wanted != existing:
             raise InvalidOption(
-                f"--{option}", f"the network that this chain has kept is {there.lower()} already"
+                f"--{option}", f"the network on this chain already uses {existing.lower()}"
             )
     return ai
 
 
-def of_fork(provider: ProviderAPI, cast: Cast) -> DtnAi:
-    """The network that is on the chain that was forked.
+def of_fork(provider: ProviderAPI, accounts: Accounts) -> DtnAi:
+    """Return the network on a forked chain, and remove code from the test accounts.
 
-    Accounts that everybody has the keys of run code on public chains (EIP-7702), which hands on
-    what they get. Here they run none.
+    On public chains, these accounts are delegated (EIP-7702) to contracts that forward what they
+    receive, since their keys are public.
 
     Raises:
-        UnknownChain: No router of it is known.
-        NoContractAtAddress: There is none at the address.
+        UnknownChain: No router is known for the forked chain.
+        NoContractAtAddress: The forked chain has no contract at the router's address.
     """
     ai = DtnAi(None, provider)
     ai.contracts()
-    addresses = cast.addresses.values()
-    plain = rpc.ask(provider, [("anvil_setCode", [address, "0x"]) for address in addresses])
-    for answer in plain:
-        rpc.expect(answer)
+    addresses = accounts.addresses.values()
+    results = rpc.ask(provider, [("anvil_setCode", [address, "0x"]) for address in addresses])
+    for result in results:
+        rpc.expect(result)
     return ai
 
 
-def fund(ai: DtnAi, cast: Cast, *, forked: bool) -> Token:
-    """Gives coin and tokens to each account that has none, or on a fork less than it is to get.
+def fund(ai: DtnAi, accounts: Accounts, *, forked: bool) -> Token:
+    """Give native currency and fee tokens to accounts without any.
 
-    Tokens are minted, or on a fork written into the token.
+    On a fork, accounts are filled up to the full amount, and the token's storage is changed
+    directly; elsewhere its owner mints.
     """
     token, provider = ai.token(), ai.provider
     units = token.amount(FUNDS).units
-    least_coin, least_units = (COIN, units) if forked else (1, 1)
-    addresses = list(cast.funded.values())
-    coins = rpc.ask(provider, [("eth_getBalance", [each, "latest"]) for each in addresses])
-    given: list[Request] = [
-        ("anvil_setBalance", [address, hex(COIN)])
-        for address, coin in zip(addresses, coins, strict=True)
-        if as_int(rpc.expect(coin)) < least_coin
+    least_wei, least_units = (WEI, units) if forked else (1, 1)
+    addresses = list(accounts.funded.values())
+    native = rpc.ask(provider, [("eth_getBalance", [address, "latest"]) for address in addresses])
+    changes: list[Request] = [
+        ("anvil_setBalance", [address, hex(WEI)])
+        for address, balance in zip(addresses, native, strict=True)
+        if as_int(rpc.expect(balance)) < least_wei
     ]
-    held = balances(ai, token, cast)
-    poor = [cast.funded[name] for name, amount in held.items() if amount.units < least_units]
+    held = balances(ai, token, accounts)
+    unfunded = [
+        accounts.funded[name] for name, amount in held.items() if amount.units < least_units
+    ]
     if forked:
-        given += [("anvil_dealERC20", [each, token.address, hex(units)]) for each in poor]
-    for answer in rpc.ask(provider, given):
+        deal = "anvil_dealERC20"
+        changes += [(deal, [address, token.address, hex(units)]) for address in unfunded]
+    for answer in rpc.ask(provider, changes):
         rpc.expect(answer)
     if forked:
         return token
 
-    def told(_: int, outcome: Receipt | DtnError) -> None:
+    def on_result(_: int, outcome: Receipt | DtnError) -> None:
         if isinstance(outcome, DtnError):
             raise outcome
 
     mint = Function("mint(address,uint256)")
-    minted = [contract_call(token.address, mint, address, units) for address in poor]
-    transactions.send_each(provider, cast.owner, minted, reverts.NO_CONTEXT, told)
+    mints = [contract_call(token.address, mint, address, units) for address in unfunded]
+    transactions.send_each(provider, accounts.owner, mints, reverts.NO_CONTEXT, on_result)
     return token
 
 
-def balances(ai: DtnAi, token: Token, cast: Cast) -> dict[str, Amount]:
-    """What the accounts hold of the fee token, by what they are called."""
-    calls = [Call(token.address, ERC20.balance_of, (each,)) for each in cast.funded.values()]
-    held = ai.read(*calls)
-    return {alias: token.units(units) for alias, units in zip(cast.funded, held, strict=True)}
+def balances(ai: DtnAi, token: Token, accounts: Accounts) -> dict[str, Amount]:
+    """Return the fee token balances of the funded accounts, by name."""
+    funded = accounts.funded
+    held = ai.read(*(Call(token.address, ERC20.balance_of, (each,)) for each in funded.values()))
+    return {name: token.units(units) for name, units in zip(funded, held, strict=True)}
 
 
 def remember(ai: DtnAi, name: str, models: Sequence[str], gateways: Sequence[str]) -> DtnAi:
-    """Lets commands elsewhere find node and models by their names, and what is on IPFS."""
-    known = ai.deployment
-    known = replace(
-        known,
-        nodes=tuple(dict.fromkeys((*known.nodes, name))),
-        models=tuple(dict.fromkeys((*known.models, *models))),
+    """Record the node, its models and the IPFS gateways, so that other commands find them."""
+    deployment = ai.deployment
+    deployment = replace(
+        deployment,
+        nodes=tuple(dict.fromkeys((*deployment.nodes, name))),
+        models=tuple(dict.fromkeys((*deployment.models, *models))),
         gateways=tuple(gateways),
     )
-    deployments.remember(ai.provider, known)
-    return DtnAi(known.router, ai.provider)
+    deployments.remember(ai.provider, deployment)
+    return DtnAi(deployment.router, ai.provider)

@@ -1,1 +1,1 @@
-"""What an account has anywhere on the network, found from the chain alone, and brought home."""
+"""Finding and recovering what an account has on the network, from the chain alone."""

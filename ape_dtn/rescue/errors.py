@@ -1,4 +1,4 @@
-"""Errors of bringing money home."""
+"""Errors of a rescue."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from ape_dtn.types.errors import Refused
 
 
 class ConsentMissing(Refused):
-    """A session was to be started with what waits, which may be somebody else's."""
+    """A waiting deposit was to be claimed without consent to take deposits of others, too."""
 
     def __init__(self) -> None:
         super().__init__(
-            "A session started now takes all that waits at the fee target, and the chain does not "
-            "say whose that is: some of it may be somebody else's."
+            "A session started now takes all deposits that wait at the fee target. The chain does "
+            "not show who owns them: some may belong to others."
         )
-        self.hint = "Take it all the same: claim=True, or --claim."
+        self.hint = "To take them anyway: claim=True, or --claim."
 
 
 class NoRemedy(Refused):
-    """Nothing can be done about it from here."""
+    """There is no remedy for a finding."""
 
     about: str
 
     def __init__(self, about: str) -> None:
-        super().__init__(f"Nothing can be done about {about} from here.", about=about)
-        self.hint = "What it is, and who could help: `ape dtn rescue`."
+        super().__init__(f"There is no remedy for {about}.", about=about)
+        self.hint = "To see what it is, and who can help: `ape dtn rescue`."

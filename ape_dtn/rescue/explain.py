@@ -1,4 +1,4 @@
-"""What was seen of an account, told one thing at a time: what it is, and what can be done."""
+"""Findings from an account snapshot, each explained in words."""
 
 from __future__ import annotations
 
@@ -12,81 +12,85 @@ from ape_dtn.network.requests import Record
 from ape_dtn.requests.gas import COIN_ADDRESS
 from ape_dtn.requests.routing import REDUNDANCY, Aggregation
 from ape_dtn.rescue.finding import Finding, Kind, Remedy
-from ape_dtn.rescue.scan import AccountSnapshot, Asked, Deposit
+from ape_dtn.rescue.scan import AccountSnapshot, Deposit, SessionRequest
 from ape_dtn.types.answer import Status
 from ape_dtn.types.ids import as_hex
 
-_PLACES = {kind: place for place, kind in enumerate(Kind)}
+_ORDER = {kind: index for index, kind in enumerate(Kind)}
 
 
-def explain(seen: AccountSnapshot) -> list[Finding]:
-    """All that was found, money first."""
-    found = [
-        *_sessions(seen),
-        *_uncertain(seen),
-        *_deposits(seen),
-        *_in_client(seen),
-        *_unknown_tokens(seen),
-        *_requests(seen),
-        *_allowance(seen),
+def explain(snapshot: AccountSnapshot) -> list[Finding]:
+    """Return all findings, in the order of :class:`~ape_dtn.rescue.finding.Kind`."""
+    findings = [
+        *_sessions(snapshot),
+        *_uncertain_sessions(snapshot),
+        *_deposits(snapshot),
+        *_client_balances(snapshot),
+        *_unknown_tokens(snapshot),
+        *_requests(snapshot),
+        *_allowance(snapshot),
     ]
-    return sorted(found, key=lambda each: _PLACES[each.kind])
+    return sorted(findings, key=lambda finding: _ORDER[finding.kind])
 
 
-def _sessions(seen: AccountSnapshot) -> Iterator[Finding]:
-    for life in seen.lives:
-        if life.closed is None:
-            yield _open(seen, life) if _is_current(seen, life) else _stranded(seen, life)
+def _sessions(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    for session in snapshot.sessions:
+        if session.closed is None:
+            is_current = _is_current(snapshot, session)
+            yield (_open_session if is_current else _stranded_session)(snapshot, session)
 
 
-def _open(seen: AccountSnapshot, life: SessionLifecycle) -> Finding:
-    pending = tuple(dict.fromkeys(as_hex(each.id) for each in _pending_on(seen, life)))
-    refund = "Closing it refunds that."
+def _open_session(snapshot: AccountSnapshot, session: SessionLifecycle) -> Finding:
+    pending = tuple(dict.fromkeys(as_hex(each.id) for each in _pending_on(snapshot, session)))
+    next_step = "Close it for a refund."
     if pending:
-        refund = (
-            f"Requests of it without an answer: {len(pending)}. Once it is closed, which takes "
-            "--force, they never get one."
+        next_step = (
+            f"Requests without an answer: {len(pending)}. If you close the session by force, they "
+            "are never answered."
         )
-    balance = seen.balances[life.manager, life.id]
+    balance = snapshot.balances[session.manager, session.id]
     return Finding(
         Kind.OPEN_SESSION,
-        f"It belongs to {_whose(seen, life.owner)} and has {balance}. {refund}",
+        f"It belongs to {_owner(snapshot, session.owner)} and has {balance}. {next_step}",
         amount=balance,
         remedy=Remedy.CLOSE,
-        holder=life.owner,
-        session_id=life.id,
-        contract=life.manager,
-        transaction=life.started.transaction,
+        holder=session.owner,
+        session_id=session.id,
+        contract=session.manager,
+        transaction=session.started.transaction,
         requests=pending,
     )
 
 
-def _stranded(seen: AccountSnapshot, life: SessionLifecycle) -> Finding:
-    owner = f", {seen.network_owner}," if seen.network_owner else ""
-    balance = seen.balances[life.manager, life.id]
+def _stranded_session(snapshot: AccountSnapshot, session: SessionLifecycle) -> Finding:
+    balance = snapshot.balances[session.manager, session.id]
     return Finding(
         Kind.STRANDED_SESSION,
-        f"It belongs to {_whose(seen, life.owner)} and has {balance}, on the session manager "
-        f"{life.manager}, which the router does not have any more. Only the router may close it "
-        "there, and it closes none but those of its present one. Nothing but the owner of the "
-        f"network{owner} can change that, by putting the former session manager back: ask there.",
+        f"It belongs to {_owner(snapshot, session.owner)} and has {balance}, but it is on the "
+        f"former session manager {session.manager}. Only the router can close it, and the router "
+        f"uses another session manager now. {_ask_network_owner(snapshot)}",
         amount=balance,
-        holder=life.owner,
-        session_id=life.id,
-        contract=life.manager,
-        transaction=life.started.transaction,
+        holder=session.owner,
+        session_id=session.id,
+        contract=session.manager,
+        transaction=session.started.transaction,
     )
 
 
-def _uncertain(seen: AccountSnapshot) -> Iterator[Finding]:
-    for log in seen.uncertain:
+def _ask_network_owner(snapshot: AccountSnapshot) -> str:
+    owner = f", {snapshot.network_owner}," if snapshot.network_owner else ""
+    return f"Ask the owner of the network{owner} to put the former session manager back."
+
+
+def _uncertain_sessions(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    for log in snapshot.uncertain:
         fields = SessionManager.session_started.decode(log)
         yield Finding(
             Kind.UNCERTAIN_SESSION,
-            f"The contract {log.address} says that it started this session of "
-            f"{_whose(seen, fields['owner'])}. Anybody can say so, and the endpoint has forgotten "
-            "whether the router had that session manager then. Look again with one that keeps the "
-            "state of old blocks (an archive node).",
+            f"The contract {log.address} reports that it started this session of "
+            f"{_owner(snapshot, fields['owner'])}. Any contract can report that. The endpoint no "
+            "longer has the state that shows whether the contract was the session manager then. "
+            "Check again with an archive node.",
             holder=fields["owner"],
             session_id=fields["sessionId"],
             contract=log.address,
@@ -94,218 +98,221 @@ def _uncertain(seen: AccountSnapshot) -> Iterator[Finding]:
         )
 
 
-def _deposits(seen: AccountSnapshot) -> Iterator[Finding]:
-    current = seen.now.contracts.session_manager
-    not_started = [each for each in seen.deposits if each.next_start is None]
-    yield from _waiting(seen, [each for each in not_started if each.manager == current])
-    for deposit in not_started:
+def _deposits(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    current = snapshot.now.contracts.session_manager
+    unclaimed = [deposit for deposit in snapshot.deposits if deposit.next_start is None]
+    yield from _waiting_deposit(snapshot, [each for each in unclaimed if each.manager == current])
+    for deposit in unclaimed:
         if deposit.manager != current:
-            yield _left_behind(seen, deposit)
-    for deposit in seen.deposits:
-        if deposit.next_start and deposit.moved.block_number >= seen.since:
-            taken = SessionManager.session_started.decode(deposit.next_start)
-            if taken["owner"] not in (seen.account, seen.client):
+            yield _stranded_deposit(snapshot, deposit)
+    for deposit in snapshot.deposits:
+        if deposit.next_start and deposit.transfer.block_number >= snapshot.since:
+            start = SessionManager.session_started.decode(deposit.next_start)
+            if start["owner"] not in (snapshot.account, snapshot.client):
                 yield Finding(
                     Kind.TAKEN_DEPOSIT,
-                    f"It was sent without a start in the same transaction, and {taken['owner']} "
-                    f"started session {taken['sessionId']} with it in transaction "
-                    f"{deposit.next_start.transaction}. It cannot be taken back.",
+                    "It was sent without starting a session in the same transaction, and "
+                    f"{start['owner']} started session {start['sessionId']} with it in "
+                    f"transaction {deposit.next_start.transaction}. It cannot be recovered.",
                     amount=deposit.amount,
                     holder=deposit.holder,
                     contract=deposit.manager,
-                    transaction=deposit.moved.transaction,
+                    transaction=deposit.transfer.transaction,
                 )
 
 
-def _waiting(seen: AccountSnapshot, own: list[Deposit]) -> Iterator[Finding]:
-    """What waits at the fee target, of which some may be the account's own."""
-    sent = sum(each.amount.units for each in own)
-    if seen.waiting == seen.allowance.token.units(0) or not (own or seen.waiting):
+def _waiting_deposit(snapshot: AccountSnapshot, own: list[Deposit]) -> Iterator[Finding]:
+    """Explain the balance of the fee target, of which the account may own a part."""
+    token, waiting = snapshot.allowance.token, snapshot.waiting
+    sent = sum(deposit.amount.units for deposit in own)
+    if waiting == token.units(0) or not (own or waiting):
         return
-    waits = str(seen.waiting) if seen.waiting is not None else "An unknown amount"
-    told = f"{waits} waits at the fee target, and no session was started with it. "
+    amount = "An unknown amount" if waiting is None else str(waiting)
+    explanation = f"{amount} is at the fee target, and no session has been started with it. "
     if not own:
-        told += (
-            "None of it was sent by your account or your client. Should it be yours all the same, "
-            "as when an exchange has sent it for you: `ape dtn session start --claim`."
+        explanation += (
+            "Neither your account nor your client sent any of it. If it is yours, for example sent "
+            "by an exchange, claim it with a new session."
         )
     else:
-        told += (
-            f"You sent {seen.allowance.token.units(sent)}. Whoever starts a session next owns all "
-            "of it: start one at once. "
+        explanation += (
+            f"You sent {token.units(sent)}. The next session that anyone starts gets all of it: "
+            "start one now. "
         )
-        if seen.waiting is None or seen.waiting.units > sent:
-            told += "What is there besides is somebody else's, and would be taken along."
+        if waiting is None or waiting.units > sent:
+            explanation += "The session would also take what others have sent."
         else:
-            told += "What somebody else sends there meanwhile would be taken along."
+            explanation += "The session would also take what others send before it starts."
     yield Finding(
         Kind.WAITING_DEPOSIT,
-        told,
-        amount=seen.waiting,
+        explanation,
+        amount=waiting,
         remedy=Remedy.CLAIM if own else None,
         holder=own[0].holder if own else None,
-        contract=seen.now.contracts.fee_target,
-        transaction=own[-1].moved.transaction if own else None,
+        contract=snapshot.now.contracts.fee_target,
+        transaction=own[-1].transfer.transaction if own else None,
     )
 
 
-def _left_behind(seen: AccountSnapshot, deposit: Deposit) -> Finding:
-    owner = f", {seen.network_owner}," if seen.network_owner else ""
+def _stranded_deposit(snapshot: AccountSnapshot, deposit: Deposit) -> Finding:
     return Finding(
         Kind.WAITING_DEPOSIT,
-        f"It was sent to the session manager {deposit.manager}, which the router does not have any "
-        "more, and no session was started with it. None can be as long as that is so; only the "
-        f"owner of the network{owner} can put the former session manager back: ask there.",
+        f"It was sent to the former session manager {deposit.manager}, and no session was started "
+        "with it. None can be, because the router uses another session manager now. "
+        f"{_ask_network_owner(snapshot)}",
         amount=deposit.amount,
         holder=deposit.holder,
         contract=deposit.manager,
-        transaction=deposit.moved.transaction,
+        transaction=deposit.transfer.transaction,
     )
 
 
-def _in_client(seen: AccountSnapshot) -> Iterator[Finding]:
-    for amount in seen.held:
+def _client_balances(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    for amount in snapshot.client_balances:
         if amount:
-            is_coin = amount.token.address == COIN_ADDRESS
+            is_native = amount.token.address == COIN_ADDRESS
             yield Finding(
-                Kind.CLIENT_COIN if is_coin else Kind.CLIENT_TOKENS,
-                f"Your client contract {seen.client} holds it, and nobody but you can move it. "
-                "Sweeping sends it to your account.",
+                Kind.CLIENT_NATIVE if is_native else Kind.CLIENT_TOKENS,
+                f"Your client contract {snapshot.client} holds it, and only you can move it. "
+                "Sweep it to your account.",
                 amount=amount,
                 remedy=Remedy.SWEEP,
-                holder=seen.client,
+                holder=snapshot.client,
                 contract=amount.token.address,
             )
 
 
-def _unknown_tokens(seen: AccountSnapshot) -> Iterator[Finding]:
-    for token in seen.unknown_tokens:
+def _unknown_tokens(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    for token in snapshot.unknown_tokens:
         yield Finding(
             Kind.UNKNOWN_TOKENS,
-            f"Your client contract {seen.client} holds some of the token {token}. If you know that "
-            f"it is worth something: `ape dtn rescue --token {token}` tells how much, and sweeps "
-            "it. Anybody can make a token and send it, and what it does when it is moved is up to "
-            "them.",
-            holder=seen.client,
+            f"Your client contract {snapshot.client} holds the token {token}. If you know that the "
+            "token has value, name it in the next rescue to see the amount and to sweep it. Anyone "
+            "can create a token and send it, and its code runs when it is transferred.",
+            holder=snapshot.client,
             contract=token,
         )
 
 
-def _allowance(seen: AccountSnapshot) -> Iterator[Finding]:
-    if seen.allowance:
+def _allowance(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    if snapshot.allowance:
         yield Finding(
             Kind.ALLOWANCE,
-            f"Your client contract {seen.client} may take as much of your account's, and does so "
-            "only when you start a session. Nothing is lost.",
-            amount=seen.allowance,
-            holder=seen.client,
-            contract=seen.allowance.token.address,
+            f"Your client contract {snapshot.client} may spend this much of your account's tokens, "
+            "and does so only when you start a session. Nothing is lost.",
+            amount=snapshot.allowance,
+            holder=snapshot.client,
+            contract=snapshot.allowance.token.address,
         )
 
 
-def _requests(seen: AccountSnapshot) -> Iterator[Finding]:
-    for asked in seen.asked:
-        if asked.record is None or asked.is_pending:
-            yield _unanswered(seen, asked)
+def _requests(snapshot: AccountSnapshot) -> Iterator[Finding]:
+    for request in snapshot.requests:
+        if request.record is None or request.is_pending:
+            yield _without_answer(snapshot, request)
         else:
-            yield _answered(asked, asked.record)
+            yield _with_answer(request, request.record)
 
 
-def _unanswered(seen: AccountSnapshot, asked: Asked) -> Finding:
-    why_not = _why_never(seen, asked)
+def _without_answer(snapshot: AccountSnapshot, request: SessionRequest) -> Finding:
+    cause = _why_unanswerable(snapshot, request)
     explanation = (
-        f"No answer to it can come: {why_not}."
-        if why_not
-        else f"It may still be answered. Wait for it: `ape dtn answer {as_hex(asked.id)}`."
+        f"It cannot be answered: {cause}."
+        if cause
+        else f"It may still be answered. Wait for it: `ape dtn answer {as_hex(request.id)}`."
     )
-    return _of_request(
-        Kind.HOPELESS_REQUEST if why_not else Kind.PENDING_REQUEST, asked, explanation
-    )
+    kind = Kind.UNANSWERABLE_REQUEST if cause else Kind.PENDING_REQUEST
+    return _request_finding(kind, request, explanation)
 
 
-def _answered(asked: Asked, record: Record) -> Finding:
+def _with_answer(request: SessionRequest, record: Record) -> Finding:
+    request_id = as_hex(request.id)
     failed = record.status is Status.FAILURE
-    told = (
-        f"The node answered that it failed: {record.message or 'it gave no reason'}."
+    explanation = (
+        f"The node answered with a failure: {record.message or 'no reason given'}."
         if failed
-        else f"Its answer is there, whether you have read it or not: "
-        f"`ape dtn answer {as_hex(asked.id)}`."
+        else f"It has been answered. Read the answer: `ape dtn answer {request_id}`."
     )
     remedy = None if failed else Remedy.READ
-    if asked.callback_failure is None:
-        return _of_request(Kind.ANSWER, asked, told, remedy)
+    if request.callback_failure is None:
+        return _request_finding(Kind.ANSWER, request, explanation, remedy)
     target = record.callback_target
-    error = callbacks.callback_failed(as_hex(asked.id), target, asked.callback_failure)
+    error = callbacks.callback_failed(request_id, target, request.callback_failure)
     reverted = f"Its callback to {target} reverted: {error.reason}. "
-    return _of_request(Kind.FAILED_CALLBACK, asked, reverted + told, remedy)
+    return _request_finding(Kind.FAILED_CALLBACK, request, reverted + explanation, remedy)
 
 
-def _of_request(
-    kind: Kind, asked: Asked, explanation: str, remedy: Remedy | None = None
+def _request_finding(
+    kind: Kind, request: SessionRequest, explanation: str, remedy: Remedy | None = None
 ) -> Finding:
     return Finding(
         kind,
         explanation,
         remedy=remedy,
-        holder=asked.life.owner,
-        session_id=asked.life.id,
-        request_id=as_hex(asked.id),
-        contract=asked.life.manager,
-        transaction=asked.created.transaction,
+        holder=request.session.owner,
+        session_id=request.session.id,
+        request_id=as_hex(request.id),
+        contract=request.session.manager,
+        transaction=request.created.transaction,
     )
 
 
-def _why_never(seen: AccountSnapshot, asked: Asked) -> str | None:
-    """Why no answer can come, as things are; None where one may."""
-    record, life = asked.record, asked.life
+def _why_unanswerable(snapshot: AccountSnapshot, request: SessionRequest) -> str | None:
+    """Return why no answer can come in the current state of the chain; None if one can."""
+    record, session = request.record, request.session
     if record is None:
-        return "a later request of the same block has taken its id, and the network forgot this one"
-    is_taken = life.id in seen.taken_ids and not _is_current(seen, life)
-    if life.closed is not None and not is_taken:
+        return "a later request in the same block took over its id, and the router keeps only that"
+    pays_by_reused_id = session.id in snapshot.reused_ids and not _is_current(snapshot, session)
+    if session.closed is not None and not pays_by_reused_id:
         return (
-            f"session {life.id}, which was to pay for it, was closed in transaction "
-            f"{life.closed.transaction}"
+            f"session {session.id}, which would pay for it, was closed in transaction "
+            f"{session.closed.transaction}"
         )
-    if not (_is_current(seen, life) or is_taken):
+    if not (_is_current(snapshot, session) or pays_by_reused_id):
         return (
-            f"session {life.id}, which was to pay for it, is on a session manager that the router "
-            "does not have any more"
+            f"session {session.id}, which would pay for it, is on a session manager that the "
+            "router no longer uses"
         )
     if record.redundancy != REDUNDANCY:
-        return f"the router completes a redundancy of {REDUNDANCY}, not of {record.redundancy}"
+        return f"the router supports only redundancy {REDUNDANCY}, not {record.redundancy}"
     if record.aggregation != Aggregation.ANY:
-        return f"the router has no aggregation {Aggregation(record.aggregation).name}, only ANY"
-    return _why_nobody(seen, record)
+        return (
+            f"the router supports only aggregation ANY, not {Aggregation(record.aggregation).name}"
+        )
+    return _why_no_node_can_answer(snapshot, record)
 
 
-def _why_nobody(seen: AccountSnapshot, record: Record) -> str | None:
-    trusted = seen.candidates.trusted(record, seen.now)
-    reasons = {each: _why_not(node, record) for each, node in trusted.items()}
-    if any(why is None for why in reasons.values()) or not seen.candidates.are_all(record):
+def _why_no_node_can_answer(snapshot: AccountSnapshot, record: Record) -> str | None:
+    trusted = snapshot.candidates.trusted(record, snapshot.now)
+    obstacles = {name: _obstacle(node, record) for name, node in trusted.items()}
+    if None in obstacles.values() or not snapshot.candidates.are_all(record):
         return None
-    if not reasons:
+    if not obstacles:
         return "no node that serves the model is trusted by its routing"
-    names = seen.ai.names()
-    told = ", ".join(f"{names.of(each)} {why}" for each, why in reasons.items())
-    return f"nobody that it trusts can answer it now: {told}"
+    names = snapshot.ai.names()
+    details = ", ".join(f"{names.of(name)} {obstacle}" for name, obstacle in obstacles.items())
+    return f"no node that it trusts can answer now: {details}"
 
 
-def _why_not(node: Node | None, record: Record) -> str | None:
-    """Why a node that is trusted cannot answer; None where it can."""
+def _obstacle(node: Node | None, record: Record) -> str | None:
     if node is None:
         return "is not registered"
     if not node.is_active:
-        return "is switched off"
+        return "is inactive"
     return None if record.model_id in node.models else "does not serve the model"
 
 
-def _pending_on(seen: AccountSnapshot, life: SessionLifecycle) -> Iterable[Asked]:
-    return (each for each in seen.asked if each.life is life and each.is_pending)
+def _pending_on(snapshot: AccountSnapshot, session: SessionLifecycle) -> Iterable[SessionRequest]:
+    return (
+        request
+        for request in snapshot.requests
+        if request.session is session and request.is_pending
+    )
 
 
-def _is_current(seen: AccountSnapshot, life: SessionLifecycle) -> bool:
-    return life.manager == seen.now.contracts.session_manager
+def _is_current(snapshot: AccountSnapshot, session: SessionLifecycle) -> bool:
+    return session.manager == snapshot.now.contracts.session_manager
 
 
-def _whose(seen: AccountSnapshot, holder: str) -> str:
-    return "your account" if holder == seen.account else f"your client contract {holder}"
+def _owner(snapshot: AccountSnapshot, holder: str) -> str:
+    return "your account" if holder == snapshot.account else f"your client contract {holder}"

@@ -1,4 +1,4 @@
-"""Something that an account has on the network, as data: what it is, and what can be done."""
+"""What an account has on the network, one finding each."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from ape_dtn.types.amount import Amount
 
 
 class Kind(Enum):
-    """What it is; in this order findings are told."""
+    """The kind of a finding. Findings are listed in this order."""
 
     OPEN_SESSION = "open session"
     STRANDED_SESSION = "stranded session"
-    """It is on a session manager that the router does not have any more."""
+    """Its session manager is no longer used by the router."""
     UNCERTAIN_SESSION = "uncertain session"
-    """Whether it is one cannot be told: the endpoint has forgotten the state of its block."""
+    """The endpoint lacks the old state that would show whether it is a session of the network."""
     WAITING_DEPOSIT = "waiting deposit"
-    """Tokens at the fee target that no session was started with."""
+    """Tokens at the fee target without a session."""
     TAKEN_DEPOSIT = "taken deposit"
-    """Somebody else started a session with it."""
+    """Another account started a session with it."""
     CLIENT_TOKENS = "tokens in client"
-    CLIENT_COIN = "coin in client"
+    CLIENT_NATIVE = "native currency in client"
     UNKNOWN_TOKENS = "unknown tokens in client"
-    """Anybody can send some that they have made themselves."""
+    """Tokens that sessions are not paid in, and that anyone may have created and sent."""
     PENDING_REQUEST = "pending request"
-    HOPELESS_REQUEST = "hopeless request"
-    """No answer to it can come, as things are."""
+    UNANSWERABLE_REQUEST = "unanswerable request"
+    """No answer can come in the current state of the chain."""
     FAILED_CALLBACK = "failed callback"
     ANSWER = "answer to fetch"
-    """An answer that has come. The chain does not know whether anybody has read it."""
+    """A request with an answer, which may have been read before."""
     ALLOWANCE = "allowance"
-    """What the client may take of the account's tokens, when the account tells it to."""
+    """The allowance of the client for the account's tokens."""
 
     def __str__(self) -> str:
         return self.value
 
 
 class Remedy(Enum):
-    """What can be done about it; see :meth:`ape_dtn.rescue.rescue.DtnRescue.apply`."""
+    """What can be done about a finding; see :meth:`ape_dtn.rescue.rescue.DtnRescue.apply`."""
 
     CLOSE = "close"
-    """Close the session, and be refunded."""
+    """Close the session for a refund."""
     CLAIM = "claim"
-    """Start a session with what waits."""
+    """Start a session with the waiting deposit."""
     SWEEP = "sweep"
-    """Send what is in the client to the account."""
+    """Send the client's balance to the account."""
     READ = "read"
     """Read the answer."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that an account, or its client contract, has on the network.
+    """One thing that an account, or its client contract, has on the network.
 
     Attributes:
         kind: What it is.
-        explanation: What that means, and what can be done about it, in plain words.
-        amount: The money that it is about; None where there is none, or nobody can tell how much.
-        remedy: What can be done about it here; None for nothing.
-        holder: Whose it is on the chain: the account's or its client's.
+        explanation: Its situation and what can be done, in sentences for the user.
+        amount: The money concerned; None if there is none, or the amount is unknown.
+        remedy: What :meth:`ape_dtn.rescue.rescue.DtnRescue.apply` can do; None for nothing.
+        holder: The account or the client, whichever owns it on the chain.
         session_id: The session.
         request_id: The request.
-        contract: The session manager or the token, where it matters.
-        transaction: The transaction that it comes from.
-        requests: Of a session, its requests without an answer, which closing would strand.
+        contract: The session manager, fee target or token.
+        transaction: The transaction that created it.
+        requests: Pending requests of a session, which can no longer be answered once it is closed.
     """
 
     kind: Kind
@@ -81,7 +81,7 @@ class Finding:
 
     @property
     def about(self) -> str:
-        """What it is about, in as few words as name it."""
+        """A short name of what the finding concerns."""
         if self.request_id is not None:
             return self.request_id
         if self.session_id is not None:
@@ -89,7 +89,7 @@ class Finding:
         return self.transaction or self.contract or self.holder or ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as plain data."""
+        """Return the finding as plain data."""
         return {
             "kind": self.kind.name.lower(),
             "amount": None if self.amount is None else self.amount.as_dict(),

@@ -1,4 +1,4 @@
-"""Finds what an account has anywhere on the network, and brings it home."""
+"""Recovering what an account has on the network."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from ape_dtn.types.answer import Answer
 
 
-# For how many blocks what is over is told: a week, where they are two seconds apart.
-LATELY = 302_400
+# Closed sessions and taken deposits are reported for this many blocks: a week of 2-second blocks.
+RECENT_BLOCKS = 302_400
 
 Rescued: TypeAlias = Union["Amount", "Answer", "DtnSession"]
 
 
 class DtnRescue:
-    """All that an account, and its client contract, have on the network.
+    """Finds and recovers what an account and its client contract have on the network.
 
-    It is found from the chain alone: no journal and no file is needed, and any machine finds it.
+    Everything is read from the chain: no journal and no file is needed.
 
     Args:
-        account: The account, which then signs; or an address, to look only.
+        account: The account, which signs; or an address, to find only.
         ai: The network; by default that of the connected chain.
 
     Raises:
-        InvalidAddress: The address is none.
+        InvalidAddress: The address is malformed.
     """
 
     def __init__(self, account: AccountAPI | str, ai: DtnAi | None = None) -> None:
@@ -56,49 +56,49 @@ class DtnRescue:
 
     @property
     def client(self) -> str:
-        """The address of the account's client, whether it was created or not."""
+        """The address of the account's client contract, which may not exist yet."""
         return client_contract.client_of(self.owner)
 
     def findings(self, *, since: int | None = None, tokens: Sequence[str] = ()) -> list[Finding]:
-        """All that there is, money first; see :class:`~ape_dtn.rescue.finding.Kind`.
+        """Find everything, money first; see :class:`~ape_dtn.rescue.finding.Kind` for the order.
 
-        What is open is told, however old it is. What is over, as the requests of a closed session,
-        is told of the latest blocks. It takes 16 HTTP requests at most, however much there is,
-        unless the endpoint limits ranges of blocks and batches.
+        Open sessions and waiting deposits are found however old they are. Requests of closed
+        sessions and taken deposits are found in recent blocks only. This takes at most 16 HTTP
+        requests, unless the endpoint limits block ranges or batches.
 
         Args:
-            since: The block from which on what is over is told; by default :data:`LATELY` ago.
-            tokens: Addresses of tokens to be swept from the client, besides those that sessions
-                are paid with. Others that it has are told, and not swept.
+            since: The first recent block; by default :data:`RECENT_BLOCKS` before the latest.
+            tokens: Addresses of further tokens to sweep from the client, besides those that
+                sessions are paid in. Other tokens in the client are only reported.
 
         Raises:
-            InvalidAddress: A token's address is none.
-            NoContractAtAddress: There is no token at one.
+            InvalidAddress: The address of a token is malformed.
+            NoContractAtAddress: There is no token at an address.
             RpcRefused: The endpoint does not serve the events.
         """
-        given = [to_address(each) for each in tokens]
-        return explain(scan(self.ai, self.owner, since, LATELY, given))
+        addresses = [to_address(token) for token in tokens]
+        return explain(scan(self.ai, self.owner, since, RECENT_BLOCKS, addresses))
 
     def apply(self, finding: Finding, *, force: bool = False, claim: bool = False) -> Rescued:
-        """Does what can be done about a finding.
+        """Apply the remedy of a finding.
 
         Args:
-            finding: One of :meth:`findings`, with a remedy.
-            force: Close a session also while requests of it have no answer.
-            claim: Start a session with all that waits at the fee target, although some of it may be
-                somebody else's.
+            finding: A finding from :meth:`findings` that has a remedy.
+            force: Close a session even if requests of it have no answer.
+            claim: Start a session with everything at the fee target, even if some of it belongs to
+                others.
 
         Returns:
-            What came back: of a session the refund, of the client what was swept; the session that
-            was started with what waited, which stays open; or the answer.
+            The refund of a closed session; the amount swept from the client; the session started
+            with a waiting deposit, which stays open; or the answer.
 
         Raises:
-            NoRemedy: Nothing can be done about it.
-            ConsentMissing: What waits may be somebody else's, and ``claim`` was not given.
-            RequestsPending: Requests of the session have no answer, and ``force`` was not given.
-            NothingDeposited: What waited was taken meanwhile.
-            NoAccount: It has to be signed, and only an address is known.
-            DtnError: What reading the answer raises; see ``DtnRequest.answer``.
+            NoRemedy: The finding has no remedy.
+            ConsentMissing: The remedy is a claim, and ``claim`` is not set.
+            RequestsPending: Requests of the session have no answer, and ``force`` is not set.
+            NothingDeposited: The deposit was taken in the meantime.
+            NoAccount: A transaction must be signed, and only an address was given.
+            DtnError: The answer cannot be read; see ``DtnRequest.answer``.
         """
         from ape_dtn.client.request import DtnRequest
         from ape_dtn.client.session import DtnSession
@@ -120,7 +120,7 @@ class DtnRescue:
         return DtnSession(self.ai, finding.session_id, self.account).close(force=force)
 
     def _sweep(self, account: AccountAPI, finding: Finding) -> Amount:
-        """Sends all that the client has of a token, or of the coin, to the account."""
+        """Send the client's whole balance of a token, or of native currency, to the account."""
         assert finding.amount is not None
         provider, token = self.ai.provider, finding.amount.token
         if missing := self._missing():
@@ -131,26 +131,28 @@ class DtnRescue:
             contract_call(self.client, Client.sweep, token.address),
             reverts.NO_CONTEXT,
         )
-        if finding.kind is Kind.CLIENT_COIN:  # which leaves no event
+        if finding.kind is Kind.CLIENT_NATIVE:  # its transfer emits no event
             before = [self.client, hex(receipt.block_number - 1)]
             return token.units(as_int(rpc.result(provider, "eth_getBalance", before)))
-        moved = ERC20.transferred.find(receipt.logs, token.address)
+        transfers = ERC20.transferred.find(receipt.logs, token.address)
         return token.units(
             sum(
-                each["value"]
-                for each in moved
-                if (each["from"], each["to"]) == (self.client, self.owner)
+                transfer["value"]
+                for transfer in transfers
+                if (transfer["from"], transfer["to"]) == (self.client, self.owner)
             )
         )
 
     def _missing(self) -> list[Transaction]:
-        """What creates the client, where somebody has sent to it before it was there.
+        """Return the transactions that create the client, if it received funds before it existed.
 
         Raises:
-            NoContractAtAddress: The chain lacks the deployment proxy, which alone can create it.
+            NoContractAtAddress: The chain lacks the deployment proxy, which must create it.
         """
-        places = client_contract.DEPLOYER, client_contract.implementation(), self.client
-        codes = rpc.ask(self.ai.provider, [("eth_getCode", [each, "latest"]) for each in places])
+        addresses = client_contract.DEPLOYER, client_contract.implementation(), self.client
+        codes = rpc.ask(
+            self.ai.provider, [("eth_getCode", [address, "latest"]) for address in addresses]
+        )
         has_deployer, has_implementation, has_client = (
             bool(as_bytes(rpc.expect(code))) for code in codes
         )

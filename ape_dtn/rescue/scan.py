@@ -1,7 +1,7 @@
-"""All that the chain tells of an account and its client, as of one block.
+"""A snapshot of what an account and its client have on the network, as of one block.
 
-However many sessions and requests there are, it takes 16 HTTP requests at most; more only as the
-endpoint limits ranges of blocks and batches, and by one for each hundred tokens that others sent.
+It takes at most 16 HTTP requests. Limits of the endpoint on block ranges and batches add to them,
+and every 100 unknown tokens that were sent to the client add one.
 """
 
 from __future__ import annotations
@@ -32,62 +32,62 @@ from ape_dtn.types.ids import as_hex
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 from ape_dtn.types.transactions import contract_call
 
-# How many topics the transfer of an ERC-20 has, where that of an ERC-721 has one more.
+# Topics of an ERC-20 transfer. An ERC-721 transfer has one more.
 ERC20_TOPICS = 3
 
-# Of how many tokens, the latest that were sent to a client, it is looked whether it has some; of
-# how many in one HTTP request; and what gas each may use for it.
+# Unknown tokens in the client: how many are checked (the latest), how many in one HTTP request,
+# and the gas for each balance call.
 MAX_UNKNOWN_TOKENS = 500
 UNKNOWN_TOKENS_TOGETHER = 100
 BALANCE_GAS = 100_000
 BALANCE_BYTES = 32
 
-# As OpenZeppelin's contracts have it.
+# OpenZeppelin's Ownable.
 OWNER = Function("owner()", "address")
 
 _CALLBACKS = (Router.success_callback_failed, Router.failure_callback_failed)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request of one of the sessions.
+class SessionRequest:
+    """A request on one of the sessions.
 
     Attributes:
-        created: ``RequestCreated``.
-        life: The session that it was made on.
-        record: What the router keeps of it; None where a later request has taken its id.
-        callback_failure: What its callback reverted with; None where it did not.
+        created: Its ``RequestCreated`` event.
+        session: The session that it was made on.
+        record: The router's record; None if a later request took over its id.
+        callback_failure: The revert data of its callback; None if the callback did not revert.
     """
 
     created: Log
-    life: SessionLifecycle
+    session: SessionLifecycle
     record: Record | None
     callback_failure: bytes | None = None
 
     @property
     def id(self) -> bytes:
-        """The request's id."""
+        """The request id."""
         return self.created.topics[1]
 
     @property
     def is_pending(self) -> bool:
-        """Whether the router has it, and no answer to it."""
+        """Whether the router has a record of it without an answer."""
         return self.record is not None and self.record.status is Status.PENDING
 
 
 @dataclass(frozen=True)
 class Deposit:
-    """A bare transfer to a fee target: no session was started in its transaction.
+    """A bare transfer to a fee target: its transaction started no session.
 
     Attributes:
-        moved: ``Transfer``.
-        amount: How much.
-        holder: Who sent it, the account or its client.
-        manager: The session manager whose fee target it went to.
-        next_start: The next session that anybody started there, which it became part of.
+        transfer: The ``Transfer`` event.
+        amount: The amount.
+        holder: The sender: the account or its client.
+        manager: The session manager of the fee target.
+        next_start: The next session start there by anyone, which took the deposit.
     """
 
-    moved: Log
+    transfer: Log
     amount: Amount
     holder: str
     manager: str
@@ -96,29 +96,28 @@ class Deposit:
 
 @dataclass(frozen=True)
 class AccountSnapshot:
-    """All that matters, as of one block.
+    """The state of an account and its client, as of one block.
 
     Attributes:
         ai: The network.
         account: The account.
-        client: Its client, whether it was created or not.
-        now: The block, and what is behind the router.
-        since: The block from which on what is over is told.
-        lives: All sessions that the account and its client ever had, under any session manager.
-        balances: What is left of those that are open.
-        taken_ids: Those of the ids of sessions on former session managers that an open session
-            has at the router's present one, which would pay for their requests.
-        uncertain: Events of contracts of which the endpoint cannot tell any more whether they were
-            session managers.
-        network_owner: Who can put another session manager behind the router, where it tells.
-        asked: The requests of open sessions, and of those closed lately.
-        candidates: The nodes that could answer what is pending.
+        client: The address of its client, which may not exist yet.
+        now: The block, and the contracts behind the router.
+        since: The first block of which closed sessions and taken deposits are reported.
+        sessions: All sessions of the account and its client, on every session manager.
+        balances: The balances of open sessions, by session manager and id.
+        reused_ids: Ids of sessions on former session managers that also belong to an open session
+            on the current one, which would pay for their requests.
+        uncertain: Session starts of contracts that the endpoint cannot confirm as session managers.
+        network_owner: The owner of the router, if it has one.
+        requests: Requests on open sessions, and on those closed since ``since``.
+        candidates: The nodes that could answer pending requests.
         deposits: Bare deposits of the account and its client.
-        waiting: What waits at the fee target; None where something does and the endpoint does not
-            tell how much.
-        held: What the client has of each token, and of the chain's coin.
-        unknown_tokens: Other tokens that it has some of.
-        allowance: What the client may take of the account's.
+        waiting: The balance of the fee target that no session has; None if the endpoint cannot
+            simulate the start that shows it.
+        client_balances: What the client has of each known token, and of native currency.
+        unknown_tokens: Other tokens that the client has.
+        allowance: The client's allowance for the account's fee tokens.
     """
 
     ai: DtnAi
@@ -126,34 +125,34 @@ class AccountSnapshot:
     client: str
     now: BlockContext
     since: int
-    lives: Sequence[SessionLifecycle]
+    sessions: Sequence[SessionLifecycle]
     balances: Mapping[tuple[str, int], Amount]
-    taken_ids: frozenset[int]
+    reused_ids: frozenset[int]
     uncertain: Sequence[Log]
     network_owner: str | None
-    asked: Sequence[Asked]
+    requests: Sequence[SessionRequest]
     candidates: Candidates
     deposits: Sequence[Deposit]
     waiting: Amount | None
-    held: Sequence[Amount]
+    client_balances: Sequence[Amount]
     unknown_tokens: Sequence[str]
     allowance: Amount
 
 
 def scan(
-    ai: DtnAi, account: str, since: int | None, lately: int, tokens: Sequence[str]
+    ai: DtnAi, account: str, since: int | None, recent_blocks: int, tokens: Sequence[str]
 ) -> AccountSnapshot:
-    """Reads all that the chain tells of an account.
+    """Read the state of an account and its client.
 
     Args:
         ai: The network.
-        account: Its checksummed address.
-        since: The block from which on what is over is told; None for the latest blocks.
-        lately: How many those are.
-        tokens: Tokens that may be in the client, beside those of session managers.
+        account: The checksummed address.
+        since: The first block of which closed sessions and taken deposits are reported.
+        recent_blocks: The number of blocks to report if ``since`` is None.
+        tokens: Further tokens to look for in the client.
 
     Raises:
-        NoContractAtAddress: One of the tokens is none.
+        NoContractAtAddress: There is no token at an address.
         RpcRefused: The endpoint does not serve the events.
     """
     contracts = ai.contracts()
@@ -163,62 +162,66 @@ def scan(
     started = reads.logs(
         ai.provider,
         None,
-        [SessionManager.session_started.topic, None, [_topic(each) for each in holders]],
+        [SessionManager.session_started.topic, None, [_topic(holder) for holder in holders]],
         ai.deployment.first_block,
         now.block,
     )
     ids = list(dict.fromkeys(int.from_bytes(log.topics[1], "big") for log in started))
-    # With those of others, who may have had the same ids under other session managers.
-    found, doubtful = session_index.find(
+    # This includes sessions of other owners with the same ids, on other session managers.
+    with_ids, unconfirmed = session_index.find(
         ai, ids, contracts.session_manager, now.block, charges=False
     )
-    mine = [each for each in found if each.owner in holders]
-    targets = _fee_targets(ai, now, mine)
-    state = _read_state(ai, now, holders, mine, [*targets, *tokens])
-    first = max(now.block - lately, 0) if since is None else since
-    told = [each for each in mine if each.closed is None or each.closed.block_number >= first]
-    asked = _asked(ai, now, told, found)
-    pending = [each.record for each in asked if each.record and each.is_pending]
+    sessions = [session for session in with_ids if session.owner in holders]
+    targets = _fee_targets(ai, now, sessions)
+    state = _read_state(ai, now, holders, sessions, [*targets, *tokens])
+    first = max(now.block - recent_blocks, 0) if since is None else since
+    reported = [
+        session
+        for session in sessions
+        if session.closed is None or session.closed.block_number >= first
+    ]
+    requests = _requests(ai, now, reported, with_ids)
+    pending = [request.record for request in requests if request.record and request.is_pending]
     return AccountSnapshot(
         ai=ai,
         account=account,
         client=holders[1],
         now=now,
         since=first,
-        lives=mine,
+        sessions=sessions,
         balances=state.balances,
-        taken_ids=state.taken_ids,
-        uncertain=[log for log in started if log.address in doubtful],
+        reused_ids=state.reused_ids,
+        uncertain=[log for log in started if log.address in unconfirmed],
         network_owner=state.network_owner,
-        asked=asked,
+        requests=requests,
         candidates=candidates(ai, now, pending),
-        deposits=_deposits(ai, now, mine, holders, targets, state.tokens),
+        deposits=_deposits(ai, now, sessions, holders, targets, state.tokens),
         waiting=state.waiting,
-        held=state.held,
+        client_balances=state.client_balances,
         unknown_tokens=_unknown_tokens(ai, now, holders[1], state.tokens),
         allowance=state.allowance,
     )
 
 
-# The session managers and their fee targets, by their tokens.
+# Session managers by fee target, by fee token.
 _Targets = Mapping[str, Mapping[str, str]]
 
 
-def _fee_targets(ai: DtnAi, now: BlockContext, mine: Sequence[SessionLifecycle]) -> _Targets:
-    """Where deposits can have gone: for each token, the session managers by their fee targets."""
+def _fee_targets(ai: DtnAi, now: BlockContext, sessions: Sequence[SessionLifecycle]) -> _Targets:
+    """Read the fee targets of the current and the former session managers."""
     current = now.contracts.session_manager
-    managers = (*ai.deployment.session_managers, *(each.manager for each in mine))
-    former = [each for each in dict.fromkeys(managers) if each != current]
+    managers = (*ai.deployment.session_managers, *(session.manager for session in sessions))
+    former = [manager for manager in dict.fromkeys(managers) if manager != current]
     calls = [
-        Call(each, function, contract="session manager", block=now.block)
-        for each in former
+        Call(manager, function, contract="session manager", block=now.block)
+        for manager in former
         for function in (SessionManager.get_fee_token, SessionManager.get_fee_target)
     ]
     answers = iter(ai.try_read(*calls))
     targets = {now.contracts.fee_token: {now.contracts.fee_target: current}}
     for manager in former:
         token, target = next(answers), next(answers)
-        # One of the packaged ones may not be there, as on a fork of an old block.
+        # A packaged session manager may not exist, for example on a fork of an old block.
         if isinstance(token, str) and isinstance(target, str):
             targets.setdefault(token, {})[target] = manager
     return targets
@@ -226,14 +229,14 @@ def _fee_targets(ai: DtnAi, now: BlockContext, mine: Sequence[SessionLifecycle])
 
 @dataclass(frozen=True)
 class _State:
-    """What views tell, in one HTTP request; see :class:`AccountSnapshot`."""
+    """What views return, in one HTTP request; see :class:`AccountSnapshot`."""
 
     tokens: Mapping[str, Token]
     balances: Mapping[tuple[str, int], Amount]
-    taken_ids: frozenset[int]
+    reused_ids: frozenset[int]
     network_owner: str | None
     waiting: Amount | None
-    held: Sequence[Amount]
+    client_balances: Sequence[Amount]
     allowance: Amount
 
 
@@ -241,62 +244,65 @@ def _read_state(
     ai: DtnAi,
     now: BlockContext,
     holders: tuple[str, str],
-    mine: Sequence[SessionLifecycle],
+    sessions: Sequence[SessionLifecycle],
     tokens: Sequence[str],
 ) -> _State:
     contracts, (account, client) = now.contracts, holders
     current, fee_token = contracts.session_manager, contracts.fee_token
-    tokens = list(dict.fromkeys([*tokens, *(each.token for each in mine)]))
-    still_open = [each for each in mine if each.closed is None]
-    former_ids = list(dict.fromkeys(each.id for each in mine if each.manager != current))
+    tokens = list(dict.fromkeys([*tokens, *(session.token for session in sessions)]))
+    still_open = [session for session in sessions if session.closed is None]
+    former_ids = list(
+        dict.fromkeys(session.id for session in sessions if session.manager != current)
+    )
     start = Call(ai.router, Router.start_user_session, (), "router", account)
     calls = [
-        # First, for its error: what was given may be no token.
+        # The balances come first: their error names an address without a token.
         *(Call(token, ERC20.balance_of, (client,), "token") for token in tokens),
         *(call for token in tokens for call in token_calls(token)),
         Call(fee_token, ERC20.allowance, (account, client), "fee token"),
-        *(session_call(each.manager, each.id) for each in still_open),
-        *(session_call(current, each) for each in former_ids),
+        *(session_call(session.manager, session.id) for session in still_open),
+        *(session_call(current, session_id) for session_id in former_ids),
         start,
         Call(ai.router, OWNER),
     ]
-    # A start is simulated where it stands: on what is waiting by then.
-    calls = [each if each is start else replace(each, block=now.block) for each in calls]
-    coin_held, simulated, *answers = rpc.ask(
+    # Only the start is called on the latest block, where a session would be started.
+    calls = [call if call is start else replace(call, block=now.block) for call in calls]
+    native_balance, simulated, *answers = rpc.ask(
         ai.provider,
         [
             ("eth_getBalance", [client, hex(now.block)]),
             simulation(account, {"start": contract_call(ai.router, Router.start_user_session)}, {}),
-            *(each.request for each in calls),
+            *(call.request for call in calls),
         ],
     )
-    seen = iter(reads.decode_all(calls, answers, reverts.NO_CONTEXT))
-    units = {each: sure(next(seen)) for each in tokens}
-    described = {each: Token(each, sure(next(seen)), sure(next(seen))) for each in tokens}
-    held = [described[each].units(units[each]) for each in tokens]
-    allowance = described[fee_token].units(sure(next(seen)))
+    values = iter(reads.decode_all(calls, answers, reverts.NO_CONTEXT))
+    units = {token: sure(next(values)) for token in tokens}
+    described = {token: Token(token, sure(next(values)), sure(next(values))) for token in tokens}
+    client_balances = [described[token].units(units[token]) for token in tokens]
+    allowance = described[fee_token].units(sure(next(values)))
     balances = {
-        (each.manager, each.id): described[each.token].units(sure(next(seen))[1])
-        for each in still_open
+        (session.manager, session.id): described[session.token].units(sure(next(values))[1])
+        for session in still_open
     }
-    taken_ids = frozenset(each for each in former_ids if exists(sure(next(seen))[0]))
-    started, network_owner = next(seen), next(seen)
+    reused_ids = frozenset(session_id for session_id in former_ids if exists(sure(next(values))[0]))
+    started, network_owner = next(values), next(values)
+    native = native_currency(ai.provider).units(as_int(rpc.expect(native_balance)))
     return _State(
         tokens=described,
         balances=balances,
-        taken_ids=taken_ids,
+        reused_ids=reused_ids,
         network_owner=network_owner if isinstance(network_owner, str) else None,
         waiting=_waiting(described[fee_token], current, started, simulated),
-        held=[*held, native_currency(ai.provider).units(as_int(rpc.expect(coin_held)))],
+        client_balances=[*client_balances, native],
         allowance=allowance,
     )
 
 
 def _waiting(token: Token, manager: str, started: Any, simulated: Any) -> Amount | None:
-    """What a session would be opened with that were started now; None where nobody tells.
+    """Return the balance that a session started now would have; None if it is unknown.
 
-    The contracts have no view of it. A call of the start tells whether anything waits, and a
-    simulation, which not all endpoints serve, how much.
+    The contracts have no view of it. A call of the start shows whether it is zero. A simulation
+    shows the amount, but not all endpoints support it.
     """
     if isinstance(started, NothingDeposited):
         return token.units(0)
@@ -310,151 +316,155 @@ def _waiting(token: Token, manager: str, started: Any, simulated: Any) -> Amount
 def _unknown_tokens(
     ai: DtnAi, now: BlockContext, client: str, known: Mapping[str, Token]
 ) -> list[str]:
-    """Tokens that the client has besides those that are known, of all that were ever sent to it.
+    """Return the other tokens that the client has.
 
-    They are contracts of anybody: nothing that they say, or do not say, may hinder a rescue.
+    They are untrusted contracts: ignore any failure.
     """
     try:
         return _find_unknown_tokens(ai, now, client, known)
-    except NoNetwork:  # somebody has made more of them than an endpoint tells of
+    except NoNetwork:  # an attacker can create more transfers than an endpoint returns
         return []
 
 
 def _find_unknown_tokens(
     ai: DtnAi, now: BlockContext, client: str, known: Mapping[str, Token]
 ) -> list[str]:
-    moved = reads.logs(
+    transfers = reads.logs(
         ai.provider,
         None,
         [ERC20.transferred.topic, None, _topic(client)],
         ai.deployment.first_block,
         now.block,
     )
-    sent = dict.fromkeys(log.address for log in moved if len(log.topics) == ERC20_TOPICS)
-    others = [each for each in sent if each not in known][-MAX_UNKNOWN_TOKENS:]
+    received = dict.fromkeys(log.address for log in transfers if len(log.topics) == ERC20_TOPICS)
+    unknown = [token for token in received if token not in known][-MAX_UNKNOWN_TOKENS:]
     found = []
-    for start in range(0, len(others), UNKNOWN_TOKENS_TOGETHER):
-        some = others[start : start + UNKNOWN_TOKENS_TOGETHER]
-        held = rpc.ask(ai.provider, [_balance_of(each, client, now) for each in some])
-        found += [each for each, answer in zip(some, held, strict=True) if _is_some(answer)]
+    for start in range(0, len(unknown), UNKNOWN_TOKENS_TOGETHER):
+        batch = unknown[start : start + UNKNOWN_TOKENS_TOGETHER]
+        balances = rpc.ask(ai.provider, [_balance_request(token, client, now) for token in batch])
+        found += [
+            token for token, balance in zip(batch, balances, strict=True) if _is_nonzero(balance)
+        ]
     return found
 
 
-def _balance_of(token: str, client: str, now: BlockContext) -> Request:
+def _balance_request(token: str, client: str, now: BlockContext) -> Request:
     method, (call, block) = Call(token, ERC20.balance_of, (client,), block=now.block).request
     return method, [{**call, "gas": hex(BALANCE_GAS)}, block]
 
 
-def _is_some(balance: Any) -> bool:
-    """Whether what a contract says to be a balance is one, and not zero."""
+def _is_nonzero(balance: Any) -> bool:
+    """Whether the result of an untrusted contract is a balance other than zero."""
     if isinstance(balance, Failure):
         return False
     data = as_bytes(balance)
     return len(data) == BALANCE_BYTES and any(data)
 
 
-def _asked(
+def _requests(
     ai: DtnAi,
     now: BlockContext,
-    told: Sequence[SessionLifecycle],
-    found: Sequence[SessionLifecycle],
-) -> list[Asked]:
-    """The requests of some sessions, in the order of the chain.
+    sessions: Sequence[SessionLifecycle],
+    with_ids: Sequence[SessionLifecycle],
+) -> list[SessionRequest]:
+    """Read the requests on sessions, in the order of the chain.
 
     Args:
         ai: The network.
-        now: The block as of which they are read.
-        told: The sessions.
-        found: All sessions that have their ids, under any session manager.
+        now: The block to read at.
+        sessions: The sessions.
+        with_ids: All sessions with their ids, on every session manager.
     """
-    ids = list(dict.fromkeys(topic(each.id) for each in told))
-    first = min((each.started.block_number for each in told), default=now.block)
+    ids = list(dict.fromkeys(topic(session.id) for session in sessions))
+    first = min((session.started.block_number for session in sessions), default=now.block)
     created = _logs(ai, now, ai.router, [Router.request_created.topic, None], ids, first)
-    doubtful = session_index.unclear(created, found)
+    ambiguous = session_index.unclear(created, with_ids)
     calls = {
         log.topics[1]: replace(record_call(ai, log.topics[1]), block=now.block) for log in created
     }
     answers = iter(
         ai.try_read(
             *calls.values(),
-            *(session_index.asked_then(ai, log) for log in doubtful),
+            *(session_index.asked_then(ai, log) for log in ambiguous),
         )
     )
-    records = {each: to_record(sure(next(answers))) for each in calls}
-    then = dict(zip(doubtful, answers, strict=True))
+    records = {request_id: to_record(sure(next(answers))) for request_id in calls}
+    managers = dict(zip(ambiguous, answers, strict=True))
     latest = {log.topics[1]: log for log in created}
-    keys = {(each.manager, each.id) for each in told}
-    asked = []
+    keys = {(session.manager, session.id) for session in sessions}
+    requests = []
     for log in created:
-        life = session_index.payer(log, found, then.get(log))
-        if life and (life.manager, life.id) in keys:
+        session = session_index.payer(log, with_ids, managers.get(log))
+        if session and (session.manager, session.id) in keys:
             record = records[log.topics[1]] if latest[log.topics[1]] is log else None
-            asked.append(Asked(log, life, record))
-    return _with_callback_failures(ai, now, asked)
+            requests.append(SessionRequest(log, session, record))
+    return _with_callback_failures(ai, now, requests)
 
 
-def _with_callback_failures(ai: DtnAi, now: BlockContext, asked: Sequence[Asked]) -> list[Asked]:
+def _with_callback_failures(
+    ai: DtnAi, now: BlockContext, requests: Sequence[SessionRequest]
+) -> list[SessionRequest]:
     called_back = {
-        as_hex(each.id): each.created.block_number
-        for each in asked
-        if each.record and each.record.has_callback and not each.is_pending
+        as_hex(request.id): request.created.block_number
+        for request in requests
+        if request.record and request.record.has_callback and not request.is_pending
     }
     first = min(called_back.values(), default=now.block)
-    kinds = [[each.topic for each in _CALLBACKS]]
-    failed = {
+    topics = [[event.topic for event in _CALLBACKS]]
+    failures = {
         log.topics[1]: event.decode(log)["data"]
-        for log in _logs(ai, now, ai.router, kinds, list(called_back), first)
+        for log in _logs(ai, now, ai.router, topics, list(called_back), first)
         for event in _CALLBACKS
         if event.matches(log)
     }
-    return [replace(each, callback_failure=failed.get(each.id)) for each in asked]
+    return [replace(request, callback_failure=failures.get(request.id)) for request in requests]
 
 
 def _deposits(
     ai: DtnAi,
     now: BlockContext,
-    mine: Sequence[SessionLifecycle],
+    sessions: Sequence[SessionLifecycle],
     holders: tuple[str, str],
     targets: _Targets,
     tokens: Mapping[str, Token],
 ) -> list[Deposit]:
-    """The bare deposits, in the order of the chain."""
-    moved = reads.logs(
+    """Read the bare deposits, in the order of the chain."""
+    transfers = reads.logs(
         ai.provider,
         list(targets),
         [
             ERC20.transferred.topic,
-            [_topic(each) for each in holders],
-            [_topic(each) for some in targets.values() for each in some],
+            [_topic(holder) for holder in holders],
+            [_topic(target) for by_target in targets.values() for target in by_target],
         ],
         ai.deployment.first_block,
         now.block,
     )
-    started_with = {(each.started.transaction, each.manager) for each in mine}
-    bare = []
-    for log in moved:
+    started_with = {(session.started.transaction, session.manager) for session in sessions}
+    deposits = []
+    for log in transfers:
         fields = ERC20.transferred.decode(log)
         manager = targets[log.address].get(fields["to"])
         if manager and fields["value"] and (log.transaction, manager) not in started_with:
             amount = tokens[log.address].units(fields["value"])
-            bare.append(Deposit(log, amount, fields["from"], manager, None))
-    if not bare:
+            deposits.append(Deposit(log, amount, fields["from"], manager, None))
+    if not deposits:
         return []
     starts = reads.logs(
         ai.provider,
-        list(dict.fromkeys(each.manager for each in bare)),
+        list(dict.fromkeys(deposit.manager for deposit in deposits)),
         [SessionManager.session_started.topic],
-        bare[0].moved.block_number,
+        deposits[0].transfer.block_number,
         now.block,
     )
-    return [replace(each, next_start=_next(each, starts)) for each in bare]
+    return [replace(deposit, next_start=_next_start(deposit, starts)) for deposit in deposits]
 
 
-def _next(deposit: Deposit, starts: Sequence[Log]) -> Log | None:
+def _next_start(deposit: Deposit, starts: Sequence[Log]) -> Log | None:
     later = (
         log
         for log in starts
-        if log.address == deposit.manager and order(log) > order(deposit.moved)
+        if log.address == deposit.manager and order(log) > order(deposit.transfer)
     )
     return next(later, None)
 
@@ -464,18 +474,18 @@ def _logs(
     now: BlockContext,
     address: str,
     topics: Sequence[Any],
-    alternatives: Sequence[str],
+    last_topics: Sequence[str],
     first: int,
 ) -> list[Log]:
-    """The logs whose last topic is one of several, in the order of the chain."""
+    """Read logs with any of the last topics, in the order of the chain."""
     found = (
         log
-        for some in chunks(alternatives)
-        for log in reads.logs(ai.provider, address, [*topics, some], first, now.block)
+        for batch in chunks(last_topics)
+        for log in reads.logs(ai.provider, address, [*topics, batch], first, now.block)
     )
     return sorted(found, key=order)
 
 
 def _topic(address: str) -> str:
-    """An indexed address, as a log's topic has it."""
+    """Encode an address as a topic."""
     return "0x" + address[2:].lower().rjust(64, "0")

@@ -159,7 +159,7 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_pat
     refused = shell.dtn("devnet", *other)
 
     assert refused.code == 2
-    assert "the network that this chain has kept is reference already" in refused.error["message"]
+    assert "the network on this chain already uses reference" in refused.error["message"]
     check_nothing_is_left(int(port))
 
 
@@ -232,7 +232,7 @@ def test_its_summary_shows_whose_account_got_funds_too_and_it_ends_with_its_anvi
 
     assert "1000.00 USDT" in line
     assert code == AnvilFailed.exit_code
-    assert "Anvil has ended: its exit status is -9" in running.err
+    assert "Anvil has failed: exit status -9" in running.err
     assert "Traceback" not in running.err
 
 
@@ -307,8 +307,8 @@ def test_half_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StateUnusable) as broken, child.running(free_port(), state=state):
         pass
 
-    assert f"cp {child.copy_of(state)} {state}" in str(broken.value.hint)
-    assert child.copy_of(state).read_bytes() == whole
+    assert f"cp {child.backup_of(state)} {state}" in str(broken.value.hint)
+    assert child.backup_of(state).read_bytes() == whole
 
 
 def test_a_chain_keeps_its_first_block_however_often_it_is_started(tmp_path: Path) -> None:
@@ -339,16 +339,19 @@ def test_of_a_long_chain_no_old_states_are_left(
 
 def test_a_chain_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
     state = tmp_path / "none" / "chain.json"
-    with pytest.raises(StateUnusable, match="no folder"), child.running(free_port(), state=state):
+    with (
+        pytest.raises(StateUnusable, match="does not exist"),
+        child.running(free_port(), state=state),
+    ):
         pass
 
 
 @pytest.mark.parametrize(
     ("choice", "reason"),
     [
-        ("nowhere", "Ape knows no network 'nowhere'"),
-        ("base:nowhere", "Ape knows no network 'base:nowhere'"),
-        ("ethereum:local", "is a local network"),
+        ("nowhere", "Ape does not know the network 'nowhere'"),
+        ("base:nowhere", "Ape does not know the network 'base:nowhere'"),
+        ("ethereum:local", "it is a local network"),
     ],
 )
 def test_what_cannot_be_forked(choice: str, reason: str) -> None:

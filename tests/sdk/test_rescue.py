@@ -1,4 +1,4 @@
-"""What an account has anywhere is found from the chain alone, and comes home to the unit."""
+"""Rescue: findings from the chain alone, and their remedies."""
 
 from __future__ import annotations
 
@@ -62,30 +62,30 @@ from .test_session import deposit
 PROMPT = "Hello?"
 YES = encode(["string"], ["Yes."])
 
-# A revert with a reason that everybody knows.
+# Revert data that anyone can decode.
 NOT_NOW = Function("Error(string)").encode("not now")
 
 
 @pytest.fixture
 def rescuing(network: LocalNetwork, cast: Cast) -> DtnRescue:
-    """For the customer."""
+    """The rescue of the customer."""
     return DtnRescue(cast.customer, network.ai)
 
 
 @pytest.fixture
 def of_client(network: LocalNetwork, cast: Cast) -> DtnSession:
-    """An open session of the customer's client."""
+    """An open session that the customer's client owns."""
     return DtnSession.start("7.00", cast.customer, network.ai, method="allowance")
 
 
-def only(found: Sequence[Finding], kind: Kind) -> Finding:
-    """The only finding of a kind."""
-    (finding,) = [each for each in found if each.kind is kind]
+def only(findings: Sequence[Finding], kind: Kind) -> Finding:
+    """Return the only finding of a kind."""
+    (finding,) = [finding for finding in findings if finding.kind is kind]
     return finding
 
 
-def kinds(found: Sequence[Finding]) -> list[Kind]:
-    return [each.kind for each in found]
+def kinds(findings: Sequence[Finding]) -> list[Kind]:
+    return [finding.kind for finding in findings]
 
 
 def send(network: LocalNetwork, account: Any, *call: Any, value: int = 0) -> None:
@@ -95,28 +95,27 @@ def send(network: LocalNetwork, account: Any, *call: Any, value: int = 0) -> Non
 
 
 def give(network: LocalNetwork, account: Any, to: str, wei: int) -> None:
-    """Sends coin."""
     transactions.send(network.ai.provider, account, Transaction(to, b"", wei), reverts.NO_CONTEXT)
 
 
-def coin_of(network: LocalNetwork, address: str) -> int:
+def wei_of(network: LocalNetwork, address: str) -> int:
     return as_int(rpc.result(network.ai.provider, "eth_getBalance", [address, "latest"]))
 
 
-# Nothing, and who is asked for.
+# Accounts without findings.
 
 
-def test_who_has_nothing_has_nothing(network: LocalNetwork, cast: Cast) -> None:
+def test_an_account_without_anything_has_no_findings(network: LocalNetwork, cast: Cast) -> None:
     assert DtnRescue(str(cast.worker.address), network.ai).findings() == []
 
 
-def test_closed_sessions_without_requests_are_nothing(
+def test_closed_sessions_without_requests_are_not_reported(
     closed: DtnSession, rescuing: DtnRescue
 ) -> None:
     assert rescuing.findings() == []
 
 
-def test_what_others_have_is_not_told(
+def test_sessions_of_others_are_not_reported(
     network: LocalNetwork, cast: Cast, funded: DtnSession
 ) -> None:
     funded.request(PROMPT)
@@ -124,7 +123,7 @@ def test_what_others_have_is_not_told(
     assert DtnRescue(cast.stranger, network.ai).findings() == []
 
 
-def test_an_address_is_looked_at_and_signs_nothing(
+def test_an_address_without_account_can_find_but_not_sign(
     funded: DtnSession, network: LocalNetwork, cast: Cast, nothing_moves: None
 ) -> None:
     rescuing = DtnRescue(str(cast.customer.address).lower(), network.ai)
@@ -135,7 +134,7 @@ def test_an_address_is_looked_at_and_signs_nothing(
         rescuing.apply(finding)
 
 
-def test_no_address(network: LocalNetwork) -> None:
+def test_a_malformed_address_is_rejected(network: LocalNetwork) -> None:
     with pytest.raises(InvalidAddress):
         DtnRescue("0x12", network.ai)
 
@@ -143,7 +142,7 @@ def test_no_address(network: LocalNetwork) -> None:
 # Open sessions.
 
 
-def test_an_open_session_comes_home(
+def test_an_open_session_is_closed_for_a_refund(
     funded: DtnSession, rescuing: DtnRescue, cast: Cast, balances: Balances, token: Token
 ) -> None:
     before = balances.of(cast.customer)
@@ -161,7 +160,7 @@ def test_an_open_session_comes_home(
         rescuing.apply(finding)
 
 
-def test_a_session_of_the_client_comes_home(
+def test_a_session_of_the_client_is_refunded_to_the_account(
     of_client: DtnSession, rescuing: DtnRescue, cast: Cast, balances: Balances, token: Token
 ) -> None:
     before = balances.of(cast.customer)
@@ -175,7 +174,7 @@ def test_a_session_of_the_client_comes_home(
     assert balances.of(rescuing.client).units == 0
 
 
-def test_a_session_with_a_request_pending_is_closed_by_force_alone(
+def test_a_session_with_a_pending_request_is_closed_by_force_only(
     funded: DtnSession, rescuing: DtnRescue, cast: Cast, balances: Balances, token: Token
 ) -> None:
     request = funded.request(PROMPT)
@@ -195,14 +194,14 @@ def test_a_session_with_a_request_pending_is_closed_by_force_alone(
     assert rescuing.apply(finding, force=True) == token.amount("25")
     assert balances.of(cast.customer) == before + token.amount("25")
     (stranded,) = rescuing.findings()
-    assert (stranded.kind, stranded.request_id) == (Kind.HOPELESS_REQUEST, request.id)
-    assert f"session {funded.id}, which was to pay for it, was closed" in stranded.explanation
+    assert (stranded.kind, stranded.request_id) == (Kind.UNANSWERABLE_REQUEST, request.id)
+    assert f"session {funded.id}, which would pay for it, was closed" in stranded.explanation
 
 
 # Deposits.
 
 
-def test_a_deposit_that_no_start_followed_is_claimed_with_consent(
+def test_a_waiting_deposit_is_claimed_with_consent(
     network: LocalNetwork, rescuing: DtnRescue, cast: Cast, balances: Balances, token: Token
 ) -> None:
     before = balances.of(cast.customer)
@@ -224,7 +223,7 @@ def test_a_deposit_that_no_start_followed_is_claimed_with_consent(
         rescuing.apply(finding, claim=True)
 
 
-def test_what_somebody_else_sent_besides_is_told(
+def test_deposits_of_others_beside_ones_own_are_reported(
     network: LocalNetwork, rescuing: DtnRescue, cast: Cast, token: Token
 ) -> None:
     deposit(network, cast.customer, 3)
@@ -233,12 +232,12 @@ def test_what_somebody_else_sent_besides_is_told(
     (finding,) = rescuing.findings()
 
     assert finding.amount == token.units(7)
-    assert "0.000007 USDT waits" in finding.explanation
+    assert "0.000007 USDT is at the fee target" in finding.explanation
     assert "You sent 0.000003 USDT." in finding.explanation
-    assert "What is there besides is somebody else's" in finding.explanation
+    assert "would also take what others have sent" in finding.explanation
 
 
-def test_what_somebody_else_sent_is_not_taken(
+def test_a_deposit_of_others_is_not_claimed(
     network: LocalNetwork, rescuing: DtnRescue, cast: Cast, token: Token
 ) -> None:
     deposit(network, cast.stranger, 4)
@@ -250,12 +249,12 @@ def test_what_somebody_else_sent_is_not_taken(
         token.units(4),
         None,
     )
-    assert "None of it was sent by your account" in finding.explanation
+    assert "Neither your account nor your client sent any of it" in finding.explanation
     with pytest.raises(NoRemedy):
         rescuing.apply(finding, claim=True)
 
 
-def test_a_deposit_that_was_taken_is_told_with_the_thief(
+def test_a_taken_deposit_is_reported_with_the_thief(
     network: LocalNetwork, rescuing: DtnRescue, cast: Cast, token: Token
 ) -> None:
     deposit(network, cast.customer, 3_000_000)
@@ -271,7 +270,7 @@ def test_a_deposit_that_was_taken_is_told_with_the_thief(
     assert DtnRescue(cast.stranger, network.ai).findings()[0].session_id == taken.id
 
 
-def test_what_was_taken_before_is_not_told(
+def test_a_deposit_taken_before_since_is_not_reported(
     network: LocalNetwork, rescuing: DtnRescue, cast: Cast
 ) -> None:
     deposit(network, cast.customer, 3)
@@ -282,9 +281,7 @@ def test_what_was_taken_before_is_not_told(
     assert kinds(rescuing.findings(since=0)) == [Kind.TAKEN_DEPOSIT]
 
 
-def test_a_deposit_is_found_where_nothing_can_be_simulated(
-    network: LocalNetwork, cast: Cast
-) -> None:
+def test_a_waiting_deposit_is_found_without_simulation(network: LocalNetwork, cast: Cast) -> None:
     deposit(network, cast.customer, 3)
 
     counter = RpcCounter(str(network.ai.provider.http_uri), refuse=("eth_simulateV1",))
@@ -292,7 +289,7 @@ def test_a_deposit_is_found_where_nothing_can_be_simulated(
         (finding,) = DtnRescue(cast.customer, DtnAi(network.ai.router, provider)).findings()
 
     assert (finding.kind, finding.amount) == (Kind.WAITING_DEPOSIT, None)
-    assert "An unknown amount waits" in finding.explanation
+    assert "An unknown amount is at the fee target" in finding.explanation
     assert "You sent 0.000003 USDT." in finding.explanation
 
 
@@ -301,29 +298,29 @@ def test_a_deposit_is_found_where_nothing_can_be_simulated(
 
 @pytest.fixture
 def reverting(network: LocalNetwork, cast: Cast) -> Callback:
-    """A callback to a contract that reverts, whatever is called."""
+    """A callback to a contract that always reverts."""
     code = bytecode.deploying(bytecode.reverting(NOT_NOW))
     target = transactions.create(network.ai.provider, cast.customer, code)
     return Callback(target, "onAnswer(bytes32)", "onFailure(bytes32)", 100_000)
 
 
-def test_answers_are_fetched(
+def test_answers_are_found_and_read(
     funded: DtnSession, of_client: DtnSession, rescuing: DtnRescue, network: LocalNetwork
 ) -> None:
-    asked = [session.request(PROMPT) for session in (funded, of_client)]
+    requests = [session.request(PROMPT) for session in (funded, of_client)]
     network.node.answer_pending()
     of_client.close()
 
-    found = [each for each in rescuing.findings() if each.kind is Kind.ANSWER]
+    findings = [finding for finding in rescuing.findings() if finding.kind is Kind.ANSWER]
 
-    assert [each.request_id for each in found] == [each.id for each in asked]
-    assert {each.remedy for each in found} == {Remedy.READ}
-    by_address = DtnRescue(rescuing.owner, network.ai)  # reading takes no account
-    answers = [by_address.apply(each) for each in found]
-    assert [str(each) for each in answers] == ["You asked: Hello?"] * 2
+    assert [finding.request_id for finding in findings] == [request.id for request in requests]
+    assert {finding.remedy for finding in findings} == {Remedy.READ}
+    by_address = DtnRescue(rescuing.owner, network.ai)  # reading needs no account
+    answers = [by_address.apply(finding) for finding in findings]
+    assert [str(answer) for answer in answers] == ["You asked: Hello?"] * 2
 
 
-def test_answers_of_sessions_that_were_closed_before_are_not_told(
+def test_answers_of_sessions_closed_before_since_are_not_reported(
     funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork
 ) -> None:
     funded.request(PROMPT)
@@ -335,7 +332,7 @@ def test_answers_of_sessions_that_were_closed_before_are_not_told(
     assert kinds(rescuing.findings(since=funded.receipt.block_number)) == [Kind.ANSWER]
 
 
-def test_a_failure_of_the_node_is_an_answer(
+def test_a_failure_of_the_node_is_reported_as_an_answer(
     funded: DtnSession, rescuing: DtnRescue, respond: Respond
 ) -> None:
     respond(funded.request(PROMPT), status=Status.FAILURE, message="out of paper")
@@ -343,27 +340,27 @@ def test_a_failure_of_the_node_is_an_answer(
     finding = only(rescuing.findings(), Kind.ANSWER)
 
     assert (finding.explanation, finding.remedy) == (
-        "The node answered that it failed: out of paper.",
+        "The node answered with a failure: out of paper.",
         None,
     )
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILURE])
-def test_a_failed_callback_is_explained_and_the_answer_fetched(
+def test_a_failed_callback_is_explained_and_its_answer_can_be_read(
     funded: DtnSession,
     rescuing: DtnRescue,
     respond: Respond,
     reverting: Callback,
     status: Status,
 ) -> None:
-    fine = funded.request(PROMPT)
+    without_callback = funded.request(PROMPT)
     request = funded.request(PROMPT, callback=reverting)
-    for each in (fine, request):
-        respond(each, YES, status)
+    for pending in (without_callback, request):
+        respond(pending, YES, status)
 
     found = rescuing.findings()
 
-    assert only(found, Kind.ANSWER).request_id == fine.id
+    assert only(found, Kind.ANSWER).request_id == without_callback.id
     finding = only(found, Kind.FAILED_CALLBACK)
     assert finding.request_id == request.id
     assert f"callback to {reverting.target} reverted: not now." in finding.explanation
@@ -375,14 +372,14 @@ def test_a_failed_callback_is_explained_and_the_answer_fetched(
         assert finding.remedy is None
 
 
-# What the live router takes, and never completes.
-NEVER = [
-    ({"redundancy": 2}, "the router completes a redundancy of 1, not of 2"),
-    ({"redundancy": 0}, "the router completes a redundancy of 1, not of 0"),
-    ({"aggregation": 3}, "the router has no aggregation VOTE, only ANY"),
+# Options that the live router accepts and never completes.
+NEVER_COMPLETED = [
+    ({"redundancy": 2}, "the router supports only redundancy 1, not 2"),
+    ({"redundancy": 0}, "the router supports only redundancy 1, not 0"),
+    ({"aggregation": 3}, "the router supports only aggregation ANY, not VOTE"),
 ]
-# What both take, and nobody can answer.
-BY_NOBODY = [
+# Options that both routers accept, and that no node can fulfil.
+WITHOUT_NODE = [
     ({"nodes": ["node.no.body"]}, "is not registered"),
     ({"namespaces": ["namespace.no.body"]}, "no node that serves the model is trusted"),
 ]
@@ -391,17 +388,17 @@ BY_NOBODY = [
 @pytest.mark.parametrize(
     ("variant", "options", "why"),
     [
-        *((Variant.LIVE, *each) for each in NEVER),
-        *((variant, *each) for variant in Variant for each in BY_NOBODY),
+        *((Variant.LIVE, *case) for case in NEVER_COMPLETED),
+        *((variant, *case) for variant in Variant for case in WITHOUT_NODE),
     ],
     indirect=["variant"],
 )
-def test_a_request_that_cannot_complete_is_hopeless(
+def test_a_request_that_cannot_complete_is_unanswerable(
     funded: DtnSession, rescuing: DtnRescue, options: Any, why: str
 ) -> None:
     request = funded.request(PROMPT, may_never_complete=True, **options)
 
-    finding = only(rescuing.findings(), Kind.HOPELESS_REQUEST)
+    finding = only(rescuing.findings(), Kind.UNANSWERABLE_REQUEST)
 
     assert (finding.request_id, finding.remedy) == (request.id, None)
     assert why in finding.explanation
@@ -410,7 +407,7 @@ def test_a_request_that_cannot_complete_is_hopeless(
 @pytest.mark.parametrize(
     ("function", "argument", "why"),
     [
-        (NodeManager.set_node_status, False, f"{NODE} is switched off"),
+        (NodeManager.set_node_status, False, f"{NODE} is inactive"),
         (
             NodeManager.remove_models_from_node,
             [id_of(model, "model") for model in NODE_MODELS],
@@ -418,7 +415,7 @@ def test_a_request_that_cannot_complete_is_hopeless(
         ),
     ],
 )
-def test_a_request_that_nobody_can_answer_any_more_is_hopeless(
+def test_a_request_becomes_unanswerable_when_its_nodes_cannot_answer(
     funded: DtnSession,
     rescuing: DtnRescue,
     network: LocalNetwork,
@@ -432,14 +429,14 @@ def test_a_request_that_nobody_can_answer_any_more_is_hopeless(
     manager = network.ai.contracts().node_manager
     send(network, cast.owner, manager, function, id_of(NODE, "node"), argument)
 
-    assert why in only(rescuing.findings(), Kind.HOPELESS_REQUEST).explanation
+    assert why in only(rescuing.findings(), Kind.UNANSWERABLE_REQUEST).explanation
 
 
 @pytest.mark.usefixtures("crowded")
-def test_where_nodes_are_too_many_to_be_listed_a_request_is_not_hopeless(
+def test_a_request_is_pending_if_there_are_too_many_nodes_to_check(
     funded: DtnSession, rescuing: DtnRescue, token: Token
 ) -> None:
-    """Anybody can register nodes, and so has no say in what others get back."""
+    """An attacker who registers many nodes cannot prevent a rescue."""
     namespaces = ["namespace.nobody.in"]
     request = funded.request(PROMPT, namespaces=namespaces, may_never_complete=True)
 
@@ -449,7 +446,7 @@ def test_where_nodes_are_too_many_to_be_listed_a_request_is_not_hopeless(
     assert rescuing.apply(only(found, Kind.OPEN_SESSION), force=True) == token.amount("25")
 
 
-def test_a_request_whose_id_another_took_is_hopeless(
+def test_a_request_with_a_reused_id_is_unanswerable(
     local_networks: dict[Variant, LocalNetwork], cast: Cast
 ) -> None:
     network = local_networks[Variant.LIVE]
@@ -459,18 +456,19 @@ def test_a_request_whose_id_another_took_is_hopeless(
 
     found = DtnRescue(cast.customer, network.ai).findings()
 
-    hopeless, pending = only(found, Kind.HOPELESS_REQUEST), only(found, Kind.PENDING_REQUEST)
-    assert hopeless.request_id == pending.request_id
-    assert hopeless.transaction != pending.transaction
-    assert "a later request of the same block has taken its id" in hopeless.explanation
+    unanswerable = only(found, Kind.UNANSWERABLE_REQUEST)
+    pending = only(found, Kind.PENDING_REQUEST)
+    assert unanswerable.request_id == pending.request_id
+    assert unanswerable.transaction != pending.transaction
+    assert "a later request in the same block took over its id" in unanswerable.explanation
     assert only(found, Kind.OPEN_SESSION).requests == (pending.request_id,)
 
 
-# Session managers that came and went.
+# Former session managers.
 
 
 @on_live
-def test_sessions_on_a_replaced_manager_are_found_and_told(
+def test_sessions_on_a_former_manager_are_reported(
     funded: DtnSession,
     of_client: DtnSession,
     rescuing: DtnRescue,
@@ -482,7 +480,7 @@ def test_sessions_on_a_replaced_manager_are_found_and_told(
     request = of_client.request(PROMPT)
     deposit(network, cast.customer, 5)
     replace_manager(network, cast)
-    DtnSession.start("1", cast.customer, network.ai)  # which is no start of that deposit
+    DtnSession.start("1", cast.customer, network.ai)  # does not take that deposit
 
     found = rescuing.findings()
 
@@ -495,15 +493,15 @@ def test_sessions_on_a_replaced_manager_are_found_and_told(
     assert all(
         f"owner of the network, {cast.owner.address}," in each.explanation for each in stranded
     )
-    hopeless = only(found, Kind.HOPELESS_REQUEST)
-    assert hopeless.request_id == request.id
-    assert "is on a session manager that the router does not have any more" in hopeless.explanation
+    unanswerable = only(found, Kind.UNANSWERABLE_REQUEST)
+    assert unanswerable.request_id == request.id
+    assert "is on a session manager that the router no longer uses" in unanswerable.explanation
     left = only(found, Kind.WAITING_DEPOSIT)
     assert (left.amount, left.contract, left.remedy) == (token.units(5), before, None)
 
 
 @on_live
-def test_what_is_told_of_a_replaced_manager_is_true(
+def test_a_session_on_a_former_manager_can_be_closed_once_the_manager_is_back(
     funded: DtnSession,
     rescuing: DtnRescue,
     network: LocalNetwork,
@@ -511,17 +509,17 @@ def test_what_is_told_of_a_replaced_manager_is_true(
     balances: Balances,
     token: Token,
 ) -> None:
-    """Nobody but the router closes there, and putting the manager back mends it."""
+    """Until then only the router can close it, and the router does not."""
     before = network.ai.contracts().session_manager
     held = balances.of(cast.customer)
     replace_manager(network, cast)
     close = Function("closeUserSession(uint256,address)")
-    for anybody in (cast.customer, cast.stranger, cast.owner):
+    for sender in (cast.customer, cast.stranger, cast.owner):
         with pytest.raises(SessionNotFound) as raised:
-            send(network, anybody, before, close, funded.id, str(cast.customer.address))
+            send(network, sender, before, close, funded.id, str(cast.customer.address))
         assert raised.value.revert is not None
         assert raised.value.revert.fields == {
-            "caller": anybody.address,
+            "caller": sender.address,
             "owner": network.ai.router,
         }
 
@@ -532,7 +530,7 @@ def test_what_is_told_of_a_replaced_manager_is_true(
 
 
 @on_live
-def test_requests_of_somebody_who_has_the_id_now_are_not_told(
+def test_requests_of_another_session_with_the_same_id_are_not_reported(
     funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork, cast: Cast
 ) -> None:
     own = funded.request(PROMPT)
@@ -542,20 +540,20 @@ def test_requests_of_somebody_who_has_the_id_now_are_not_told(
     found = rescuing.findings()
     theirs = DtnRescue(cast.stranger, network.ai).findings()
 
-    # The session that has the id now would pay for it.
+    # The current session with this id would pay for it.
     assert only(found, Kind.PENDING_REQUEST).request_id == own.id
     assert only(found, Kind.STRANDED_SESSION).session_id == funded.id
     assert only(theirs, Kind.PENDING_REQUEST).request_id == other.id
 
 
-def test_a_forged_session_is_none(funded: DtnSession, network: LocalNetwork, cast: Cast) -> None:
+def test_a_forged_session_is_ignored(funded: DtnSession, network: LocalNetwork, cast: Cast) -> None:
     forge(network, cast, 998)
 
     assert DtnRescue(cast.stranger, network.ai).findings() == []
 
 
 @on_live
-def test_without_old_state_what_cannot_be_told_is_uncertain(
+def test_without_old_state_a_session_on_a_former_manager_is_uncertain(
     funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     before = network.ai.contracts().session_manager
@@ -572,19 +570,19 @@ def test_without_old_state_what_cannot_be_told_is_uncertain(
     assert (known.kind, str(known.amount)) == (Kind.STRANDED_SESSION, "25.00 USDT")
 
 
-# The client.
+# Client contracts.
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_what_is_in_the_client_comes_home(
+@pytest.mark.parametrize("is_created", [True, False])
+def test_balances_of_the_client_are_swept(
     rescuing: DtnRescue,
     network: LocalNetwork,
     cast: Cast,
     balances: Balances,
     token: Token,
-    is_there: bool,
+    is_created: bool,
 ) -> None:
-    if is_there:
+    if is_created:
         DtnSession.start("1", cast.customer, network.ai, method="allowance").close()
     provider, before = network.ai.provider, balances.of(cast.customer)
     send(network, cast.customer, token.address, ERC20.transfer, rescuing.client, 12)
@@ -594,37 +592,36 @@ def test_what_is_in_the_client_comes_home(
 
     found = rescuing.findings(tokens=[other.lower()])
 
-    assert kinds(found) == [Kind.CLIENT_TOKENS, Kind.CLIENT_TOKENS, Kind.CLIENT_COIN]
-    assert {each.remedy for each in found} == {Remedy.SWEEP}
-    assert [str(each.amount) for each in found] == [
+    assert kinds(found) == [Kind.CLIENT_TOKENS, Kind.CLIENT_TOKENS, Kind.CLIENT_NATIVE]
+    assert {finding.remedy for finding in found} == {Remedy.SWEEP}
+    assert [str(finding.amount) for finding in found] == [
         "0.000012 USDT",
         "0.000005 USDC",
         "1.000000000000000001 ETH",
     ]
-    unnamed = rescuing.findings()
-    assert kinds(unnamed) == [Kind.CLIENT_TOKENS, Kind.CLIENT_COIN, Kind.UNKNOWN_TOKENS]
-    stray = unnamed[-1]
-    assert (stray.contract, stray.amount, stray.remedy) == (other, None, None)
-    assert f"--token {other}" in stray.explanation
-    coin_before = coin_of(network, rescuing.owner)
-    assert [rescuing.apply(each) for each in found] == [each.amount for each in found]
+    without_token = rescuing.findings()
+    assert kinds(without_token) == [Kind.CLIENT_TOKENS, Kind.CLIENT_NATIVE, Kind.UNKNOWN_TOKENS]
+    unknown = without_token[-1]
+    assert (unknown.contract, unknown.amount, unknown.remedy) == (other, None, None)
+    assert f"holds the token {other}" in unknown.explanation
+    wei_before = wei_of(network, rescuing.owner)
+    assert [rescuing.apply(finding) for finding in found] == [finding.amount for finding in found]
     assert balances.of(cast.customer) == before
-    assert coin_before + 10**18 - coin_of(network, rescuing.owner) < 10**17  # less gas
-    assert coin_of(network, rescuing.client) == 0
+    assert wei_before + 10**18 - wei_of(network, rescuing.owner) < 10**17  # less gas
+    assert wei_of(network, rescuing.client) == 0
     assert rescuing.findings(tokens=[other]) == []
 
 
-def test_what_others_made_to_look_like_tokens_hinders_nothing(
+def test_forged_transfers_and_hostile_tokens_are_ignored(
     rescuing: DtnRescue, network: LocalNetwork, cast: Cast, funded: DtnSession
 ) -> None:
-    """A transfer to the client that no token has made, and a token that is no ERC-20."""
     endless = Function("Error(string)").selector + encode(["uint256"] * 2, [32, 2**255])
     parties = (bytes(12) + bytes.fromhex(each[2:]) for each in (rescuing.owner, rescuing.client))
     topics = [ERC20.transferred.topic, *(topic(each) for each in parties)]
     for forged in (
         bytecode.emitting(topics, encode(["uint256"], [7])),
         bytecode.emitting([*topics, topic(7)], b""),
-        # Reverts with a reason that is said to be longer than anything can be; uses up all gas.
+        # One reverts with a reason of impossible length, the other uses all its gas.
         *(
             bytecode.emitting(topics, encode(["uint256"], [1]), leaving=code)
             for code in (bytecode.reverting(endless), bytes.fromhex("5b5f56"))
@@ -637,12 +634,12 @@ def test_what_others_made_to_look_like_tokens_hinders_nothing(
     assert (finding.kind, finding.session_id) == (Kind.OPEN_SESSION, funded.id)
 
 
-def test_what_is_no_token_is_refused(rescuing: DtnRescue, cast: Cast) -> None:
+def test_an_address_without_token_is_rejected(rescuing: DtnRescue, cast: Cast) -> None:
     with pytest.raises(NoContractAtAddress):
         rescuing.findings(tokens=[str(cast.worker.address)])
 
 
-def test_an_allowance_is_told_and_is_no_loss(
+def test_an_allowance_is_reported(
     rescuing: DtnRescue, network: LocalNetwork, cast: Cast, token: Token
 ) -> None:
     send(network, cast.customer, token.address, ERC20.approve, rescuing.client, 9)
@@ -654,10 +651,10 @@ def test_an_allowance_is_told_and_is_no_loss(
     assert finding.remedy is None
 
 
-# All of it.
+# Everything together.
 
 
-def test_all_of_it_comes_home_to_the_unit(
+def test_everything_is_recovered_to_the_unit(
     rescuing: DtnRescue,
     network: LocalNetwork,
     cast: Cast,
@@ -667,9 +664,9 @@ def test_all_of_it_comes_home_to_the_unit(
     before = balances.of(cast.customer)
     own = DtnSession.start("25", cast.customer, network.ai)
     by_client = DtnSession.start("7", cast.customer, network.ai, method="allowance")
-    asked = [own.request(PROMPT), by_client.request(PROMPT)]
+    requests = [own.request(PROMPT), by_client.request(PROMPT)]
     network.node.answer_pending()
-    spent = asked[0].cost() + asked[1].cost()
+    spent = requests[0].cost() + requests[1].cost()
     own.request(PROMPT, nodes=["node.no.body"], may_never_complete=True)
     send(network, cast.customer, token.address, ERC20.transfer, rescuing.client, 12)
     deposit(network, cast.customer, 3_000_000)
@@ -682,10 +679,11 @@ def test_all_of_it_comes_home_to_the_unit(
 
     assert balances.of(cast.customer) == before - spent
     assert balances.of(rescuing.client).units == 0
-    assert {each.kind for each in rescuing.findings()} == {Kind.ANSWER, Kind.HOPELESS_REQUEST}
+    found = {finding.kind for finding in rescuing.findings()}
+    assert found == {Kind.ANSWER, Kind.UNANSWERABLE_REQUEST}
 
 
-def test_findings_are_plain_data(
+def test_findings_convert_to_plain_data(
     funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork, cast: Cast
 ) -> None:
     request = funded.request(PROMPT)
@@ -700,7 +698,7 @@ def test_findings_are_plain_data(
     assert (pending["amount"], pending["remedy"]) == (None, None)
 
 
-def test_where_endpoints_take_little_at_once_it_is_the_same(
+def test_findings_are_the_same_with_endpoint_limits(
     rescuing: DtnRescue,
     network: LocalNetwork,
     cast: Cast,
@@ -710,24 +708,24 @@ def test_where_endpoints_take_little_at_once_it_is_the_same(
     for _ in range(3):
         DtnSession.start("1", cast.customer, network.ai).request(PROMPT)
     deposit(network, cast.customer, 5)
-    at_once = rescuing.findings()
+    expected = rescuing.findings()
 
     monkeypatch.setattr(session_index, "MOST_ALTERNATIVES", 2)
     with through(blocks_at_most(5)) as ai:
-        ai.deployment = network.ai.deployment  # which knows where to begin
-        assert DtnRescue(cast.customer, ai).findings() == at_once
-    assert len(at_once) == 3 + 1 + 3
+        ai.deployment = network.ai.deployment  # it has the first block
+        assert DtnRescue(cast.customer, ai).findings() == expected
+    assert len(expected) == 3 + 1 + 3
 
 
-@pytest.mark.parametrize("how_many", [1, 100])
-def test_a_hundred_sessions_take_as_many_http_requests_as_one(
-    network: LocalNetwork, cast: Cast, how_many: int
+@pytest.mark.parametrize("sessions_open", [1, 100])
+def test_the_number_of_http_requests_does_not_depend_on_the_number_of_sessions(
+    network: LocalNetwork, cast: Cast, sessions_open: int
 ) -> None:
     provider = network.ai.provider
-    open_sessions(network.ai, cast.customer, how_many, units=300_000)
+    open_sessions(network.ai, cast.customer, sessions_open, units=300_000)
     sessions = DtnSession.list(cast.customer, network.ai)
-    asking = [session.draft(PROMPT, account=cast.customer) for session, _ in sessions]
-    mine_together(provider, [(cast.customer, each.transaction()) for each in asking])
+    drafts = [session.draft(PROMPT, account=cast.customer) for session, _ in sessions]
+    mine_together(provider, [(cast.customer, draft.transaction()) for draft in drafts])
     give(network, cast.stranger, client_of(str(cast.customer.address)), 1)
 
     counter = RpcCounter(str(provider.http_uri), refuse=TRACES)
@@ -738,8 +736,8 @@ def test_a_hundred_sessions_take_as_many_http_requests_as_one(
 
     assert count.http == 12
     assert count.methods["eth_getLogs"] == 6
-    open_ones = [each for each in found if each.kind is Kind.OPEN_SESSION]
-    assert [each.session_id for each in open_ones] == [session.id for session, _ in sessions]
-    assert {len(each.requests) for each in open_ones} == {1}
-    assert kinds(found).count(Kind.PENDING_REQUEST) == how_many
-    assert len(found) == 2 * how_many + 1
+    open_found = [finding for finding in found if finding.kind is Kind.OPEN_SESSION]
+    assert [finding.session_id for finding in open_found] == [session.id for session, _ in sessions]
+    assert {len(finding.requests) for finding in open_found} == {1}
+    assert kinds(found).count(Kind.PENDING_REQUEST) == sessions_open
+    assert len(found) == 2 * sessions_open + 1

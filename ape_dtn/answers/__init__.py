@@ -1,1 +1,1 @@
-"""After a request is sent: waiting for its answer, and reading it wherever it is."""
+"""Answers: waits for them, and reads them from the chain and from IPFS."""

@@ -1,4 +1,4 @@
-"""Why a callback reverted. The router goes on when one does, and leaves an event of it."""
+"""Finds out why a callback reverted. The router emits an event then, and keeps the answer."""
 
 from __future__ import annotations
 
@@ -29,44 +29,44 @@ if TYPE_CHECKING:
 
 _FAILED = (Router.success_callback_failed, Router.failure_callback_failed)
 
-# How many blocks may share one time: chains that are that quick have a few in each second.
-BLOCKS_OF_A_TIME = 32
+# The most blocks that share one timestamp: fast chains have several a second.
+BLOCKS_PER_TIMESTAMP = 32
 
 
 def failure(
     ai: Network, request_id: bytes, record: Record, block: int | None = None
 ) -> CallbackFailed | None:
-    """Why the callback of an answered request reverted; None where it did not, or there is none.
+    """Why the callback of an answered request reverted; None if it did not, or if it has none.
 
     Args:
         ai: The network.
         request_id: The request.
-        record: What the chain keeps of it.
-        block: The block that holds the answer. Without it, that is searched for by its time, which
-            takes some 25 RPC calls.
+        record: Its record on the chain.
+        block: The block of the answer. Without it, a search by the answer's time takes about 25 RPC
+            calls.
     """
     if not record.has_callback:
         return None
     try:
-        first, last = (block, block) if block is not None else blocks_of(ai, record.answered_at)
+        first, last = (block, block) if block is not None else blocks_at(ai, record.answered_at)
         topics = [[event.topic for event in _FAILED], as_hex(request_id)]
         logs = reads.logs(ai.provider, ai.router, topics, first, last)
     except RpcRefused as err:
         from ape.logging import logger
 
-        logger.warning(f"Whether the callback of {as_hex(request_id)} reverted is not known: {err}")
+        logger.warning(f"The callback of {as_hex(request_id)} may have reverted: {err}")
         return None
     if not logs:
         return None
-    (event,) = (each for each in _FAILED if each.matches(logs[-1]))
+    (event,) = (event for event in _FAILED if event.matches(logs[-1]))
     return callback_failed(
         as_hex(request_id), record.callback_target, event.decode(logs[-1])["data"]
     )
 
 
 def callback_failed(request_id: str, target: str, data: bytes) -> CallbackFailed:
-    """The error of what a callback reverted with, named as far as its target's errors are known."""
-    revert = reverts.decode(data, "it gave no reason, and may have run out of its gas")
+    """The error of a reverted callback, decoded with its target's ABI if Ape knows that."""
+    revert = reverts.decode(data, "it gave no reason, and may have run out of gas")
     if data and not revert.name:
         revert = _by_abi(data, target) or revert
     error = CallbackFailed(request_id, target, str(revert))
@@ -78,14 +78,14 @@ def _by_abi(data: bytes, target: str) -> Revert | None:
     for abi in _known_errors(target):
         if keccak(text=abi.selector)[:4] == data[:4]:
             with contextlib.suppress(DecodingError, ValueError):
-                values = decode([each.canonical_type for each in abi.inputs], data[4:])
-                names = [each.name or str(place) for place, each in enumerate(abi.inputs)]
+                values = decode([field.canonical_type for field in abi.inputs], data[4:])
+                names = [field.name or str(place) for place, field in enumerate(abi.inputs)]
                 return Revert(abi.name, dict(zip(names, values, strict=True)), data)
     return None
 
 
 def _known_errors(target: str) -> Iterator[ErrorABI]:
-    """The errors of the target, and of the project's contracts, that Ape knows without asking."""
+    """The errors of the target and of the local project, as far as Ape has their ABIs at hand."""
     from ape.exceptions import ApeException
     from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -99,20 +99,20 @@ def _known_errors(target: str) -> Iterator[ErrorABI]:
             yield from contract_type.errors
 
 
-def blocks_of(ai: Network, time: int) -> tuple[int, int]:
-    """The blocks that a time could be the time of.
+def blocks_at(ai: Network, time: int) -> tuple[int, int]:
+    """The first and the last block that can have a timestamp.
 
     Raises:
-        RpcRefused: The endpoint does not have one of the blocks that it should have.
+        RpcRefused: The endpoint lacks a block, as one that lags does.
     """
     head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
 
     def time_of(block: int) -> int:
         found = rpc.result(ai.provider, "eth_getBlockByNumber", [hex(block), False])
-        if found is None:  # of a node that is behind
+        if found is None:
             raise RpcRefused("eth_getBlockByNumber", f"it does not have block {block}")
         return as_int(found["timestamp"])
 
     blocks = range(ai.deployment.first_block, head + 1)
     first = blocks[min(bisect_left(blocks, time, key=time_of), len(blocks) - 1)]
-    return first, min(first + BLOCKS_OF_A_TIME - 1, head)
+    return first, min(first + BLOCKS_PER_TIMESTAMP - 1, head)

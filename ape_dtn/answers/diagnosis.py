@@ -1,4 +1,4 @@
-"""Why there is no answer yet, as far as the chain tells: read once, when a wait is over."""
+"""Diagnoses why requests have no answer, from the chain, once a wait has timed out."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.ids import as_hex, id_of
 from ape_dtn.types.rpc import Failure, as_int
 
-# In how many of the latest blocks the nodes' answers are looked for. Some endpoints take no more.
+# How many of the latest blocks are searched for answers of the nodes. Some endpoints allow no more.
 RECENT_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
 class BlockContext:
-    """The chain as of its latest block, which all is read at.
+    """The latest block, which everything is read at.
 
     Attributes:
-        block: The block's number.
-        time: Its time, in seconds.
-        contracts: What is behind the router.
+        block: Its number.
+        time: Its timestamp, in seconds.
+        contracts: The contracts behind the router.
     """
 
     block: int
@@ -47,30 +47,35 @@ class BlockContext:
 
 
 def diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
-    """What befell requests that were not answered in this time, in eight HTTP requests at most.
-
-    Returns:
-        For each, in its place: `RequestStranded` where its session is closed, `RequestNotFound`
-        where the chain does not have it, else `RequestPending` with all that is known.
-    """
-    try:
-        return _why(ai, ids, waited)
-    except NoNetwork:  # that they are pending is all that is known
-        return [RequestPending(as_hex(each), waited) for each in ids]
-
-
-def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, int]) -> list[str]:
-    """The requests of an open session that have no answer.
+    """Diagnoses requests that were not answered in time, in at most eight HTTP requests.
 
     Args:
         ai: The network.
-        manager: Its session manager. Another one may have had a session of the same id before.
+        ids: The requests.
+        waited: How long they were waited for, in seconds.
+
+    Returns:
+        An error for each, in their order: `RequestStranded` if its session is closed,
+        `RequestNotFound` if the chain does not have it, else `RequestPending` with the nodes that
+        may answer.
+    """
+    try:
+        return _diagnose(ai, ids, waited)
+    except NoNetwork:  # the wait timed out all the same
+        return [RequestPending(as_hex(request_id), waited) for request_id in ids]
+
+
+def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, int]) -> list[str]:
+    """The ids of an open session's requests without an answer.
+
+    Args:
+        ai: The network.
+        manager: Its session manager. An earlier manager may have had a session of the same id.
         session_id: The session.
-        known: Requests that were sent, and the blocks they are in, also where the endpoint does not
-            have them yet.
+        known: Requests that the journal has, with their blocks. The endpoint may lag behind them.
 
     Raises:
-        RpcRefused: The endpoint does not serve the events that tell of them.
+        RpcRefused: The endpoint does not serve the events.
     """
     created = reads.logs(
         ai.provider,
@@ -78,11 +83,12 @@ def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, i
         [Router.request_created.topic, None, reads.topic(session_id)],
         from_block=ai.deployment.first_block,
     )
-    asked = {log.topics[1]: log.block_number for log in created}
-    asked |= {id_of(each, "request"): block for each, block in known.items()}
-    raw = ai.read(*(record_call(ai, each) for each in asked))
-    records = zip(asked, (to_record(each) for each in raw), strict=True)
-    pending = [each for each, record in records if is_pending(record)]
+    blocks = {log.topics[1]: log.block_number for log in created}
+    blocks |= {id_of(request, "request"): block for request, block in known.items()}
+    records = map(to_record, ai.read(*(record_call(ai, request_id) for request_id in blocks)))
+    pending = [
+        request_id for request_id, record in zip(blocks, records, strict=True) if is_pending(record)
+    ]
     if not pending:
         return []
     started = reads.events(
@@ -93,124 +99,132 @@ def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, i
         from_block=ai.deployment.first_block,
     )
     since = max((log.block_number for log, _ in started), default=0)
-    return [as_hex(each) for each in pending if asked[each] >= since]
+    return [as_hex(request_id) for request_id in pending if blocks[request_id] >= since]
 
 
 def is_pending(record: Record | None) -> bool:
-    """Whether a request has no answer; one that the endpoint does not have yet has none either."""
+    """Whether a request has no answer, or is unknown to the endpoint, as a new one can be."""
     return record is None or record.status is Status.PENDING
 
 
-def _why(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
+def _diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
     now = BlockContext(as_int(latest["number"]), as_int(latest["timestamp"]), ai.contracts())
     symbol, decimals, *raw = ai.read(
         *token_calls(now.contracts.fee_token),
-        *(replace(record_call(ai, each), block=now.block) for each in ids),
+        *(replace(record_call(ai, request_id), block=now.block) for request_id in ids),
     )
     token = Token(now.contracts.fee_token, symbol, decimals)
-    records = [to_record(each) for each in raw]
+    records = [to_record(values) for values in raw]
     known = [record for record in records if record]
-    closed = _closed(ai, now, {record.session_id for record in known})
+    closed = _closed_sessions(ai, now, {record.session_id for record in known})
     found = candidates(ai, now, known)
     activity = _activity(ai, now, list(found.nodes))
 
-    def of(request_id: str, record: Record | None) -> DtnError:
+    def error_of(request_id: str, record: Record | None) -> DtnError:
         if record is None:
             return RequestNotFound(request_id)
         if record.status is Status.PENDING and record.session_id in closed:
             return RequestStranded(request_id, record.session_id)
         states = [
-            _state(ai, each, node, record.model_id, activity)
-            for each, node in found.trusted(record, now).items()
+            _node_state(ai, node_id, node, record.model_id, activity)
+            for node_id, node in found.trusted(record, now).items()
         ]
-        told = states if states or found.are_all(record) else None
-        error = RequestPending(request_id, waited, told, _offer(record, token))
+        listed = states if states or found.are_all(record) else None
+        error = RequestPending(request_id, waited, listed, _offer(record, token))
         if record.status is not Status.PENDING:
-            error.hint = f"An answer has landed, and is not confirmed yet. {error.hint}"
+            error.hint = f"An answer is on the chain, but not confirmed yet. {error.hint}"
         return error
 
-    return [of(as_hex(each), record) for each, record in zip(ids, records, strict=True)]
+    return [
+        error_of(as_hex(request_id), record)
+        for request_id, record in zip(ids, records, strict=True)
+    ]
 
 
-def _closed(ai: Network, now: BlockContext, sessions: Iterable[int]) -> set[int]:
-    """Those of the sessions that the router's session manager does not have (any more)."""
-    sessions = list(sessions)
+def _closed_sessions(ai: Network, now: BlockContext, sessions: Iterable[int]) -> set[int]:
+    """The sessions that the router's session manager does not have, or not any more."""
+    ids = list(sessions)
     manager = now.contracts.session_manager
-    calls = [replace(session_call(manager, each), block=now.block) for each in sessions]
+    calls = [replace(session_call(manager, session), block=now.block) for session in ids]
     owners = [owner for owner, _ in ai.read(*calls)]
-    return {each for each, owner in zip(sessions, owners, strict=True) if not exists(owner)}
+    return {session for session, owner in zip(ids, owners, strict=True) if not exists(owner)}
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The nodes that could be meant by some requests.
+    """The nodes that may answer some requests.
 
     Attributes:
-        nodes: The nodes by their ids; None for one that is not registered.
-        unlisted: Models that more nodes serve than can be listed: anybody can register some. Of
-            those, ``nodes`` has the ones that are named.
+        nodes: The nodes by id; None for an id that is not registered.
+        unlisted: Models with too many nodes to list, which any account can register. ``nodes`` has
+            only those of their nodes that a request names.
     """
 
     nodes: Mapping[bytes, Node | None]
     unlisted: frozenset[bytes]
 
     def trusted(self, record: Record, now: BlockContext) -> dict[bytes, Node | None]:
-        """Those that a request's routing trusts (``Router._isTrusted``)."""
+        """The nodes that a request's routing trusts (``Router._isTrusted``)."""
         return {
-            each: node for each, node in self.nodes.items() if may_answer(each, node, record, now)
+            node_id: node
+            for node_id, node in self.nodes.items()
+            if may_answer(node_id, node, record, now)
         }
 
     def are_all(self, record: Record) -> bool:
-        """Whether no other nodes could be meant by a request."""
+        """Whether no other nodes may answer a request."""
         return not record.namespaces or record.model_id not in self.unlisted
 
 
 def candidates(ai: Network, now: BlockContext, records: Iterable[Record]) -> Candidates:
-    """Reads the nodes that could be meant by the requests, in two HTTP requests."""
+    """Reads the nodes that may answer requests, in two HTTP requests."""
     manager = now.contracts.node_manager
     records = list(records)
     models = list({record.model_id for record in records if record.namespaces})
-    results = ai.try_read(*(serving_call(now.contracts, each) for each in models))
-    serving = {each: to_serving(result) for each, result in zip(models, results, strict=True)}
+    results = ai.try_read(*(serving_call(now.contracts, model) for model in models))
+    serving = {model: to_serving(result) for model, result in zip(models, results, strict=True)}
     named = [node_id for record in records for node_id in record.nodes]
-    listed = [node_id for ids in serving.values() for node_id in ids or ()]
+    listed = [node_id for served_by in serving.values() for node_id in served_by or ()]
     ids = list(dict.fromkeys([*named, *listed]))
     calls = [call for node_id in ids for call in node_calls(manager, node_id)]
     answers = iter(ai.read(*calls))
     return Candidates(
-        nodes={each: to_node(as_hex(each), next(answers), next(answers)) for each in ids},
-        unlisted=frozenset(each for each, ids in serving.items() if ids is None),
+        nodes={node_id: to_node(as_hex(node_id), next(answers), next(answers)) for node_id in ids},
+        unlisted=frozenset(model for model, served_by in serving.items() if served_by is None),
     )
 
 
 def may_answer(node_id: bytes, node: Node | None, record: Record, now: BlockContext) -> bool:
-    """Whether the request's routing trusts the node (``Router._isTrusted``)."""
+    """Whether a request's routing trusts a node (``Router._isTrusted``)."""
     until = node.namespaces if node else {}
     return node_id in record.nodes or any(
-        until.get(each, 0) >= now.time for each in record.namespaces
+        until.get(namespace, 0) >= now.time for namespace in record.namespaces
     )
 
 
 def _activity(
     ai: Network, now: BlockContext, ids: list[bytes]
 ) -> Mapping[bytes, tuple[int, int]] | None:
-    """For each node that answered lately, how often, and how many seconds ago the last time."""
+    """How often nodes have answered lately, and how many seconds ago they did last.
+
+    None if the endpoint refuses the search.
+    """
     if not ids:
         return {}
     query = {
         "address": ai.router,
-        "topics": [Router.response_received.topic, None, [as_hex(each) for each in ids]],
+        "topics": [Router.response_received.topic, None, [as_hex(node_id) for node_id in ids]],
         "fromBlock": hex(max(now.block - RECENT_BLOCKS, 0)),
         "toBlock": hex(now.block),
     }
     (found,) = rpc.ask(ai.provider, [("eth_getLogs", [query])])
-    if isinstance(found, Failure):  # not worth more queries
+    if isinstance(found, Failure):  # not worth a search in parts
         return None
     logs = [reads.to_log(raw) for raw in found]
     last = {log.topics[2]: log.block_number for log in logs}
     blocks = rpc.ask(
-        ai.provider, [("eth_getBlockByNumber", [hex(each), False]) for each in last.values()]
+        ai.provider, [("eth_getBlockByNumber", [hex(block), False]) for block in last.values()]
     )
     times = [as_int(rpc.expect(block)["timestamp"]) for block in blocks]
     return {
@@ -219,7 +233,7 @@ def _activity(
     }
 
 
-def _state(
+def _node_state(
     ai: Network,
     node_id: bytes,
     node: Node | None,

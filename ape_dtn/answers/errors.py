@@ -1,4 +1,4 @@
-"""Errors of reading answers."""
+"""Errors of waiting for answers and reading them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class InvalidCursor(BadInput):
-    """A saved cursor that is none, or that of another network."""
+    """The cursor is malformed, or from another network, session or owner."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The cursor cannot be resumed from: {reason}.", reason=reason)
-        self.hint = "Begin anew without it; what was seen before will come again."
+        super().__init__(f"The watch cannot resume from this cursor: {reason}.", reason=reason)
+        self.hint = "Watch again without it: outcomes delivered before are delivered again."
 
 
 class RequestStranded(RequestPending):
-    """The request will never be answered: its session was closed before a node could be paid."""
+    """The request will never be answered: its session was closed."""
 
     exit_code = REFUSED
     session_id: int
@@ -28,8 +28,7 @@ class RequestStranded(RequestPending):
     def __init__(self, request_id: str, session_id: int) -> None:
         super().__init__(request_id)
         self.message = (
-            f"Request {request_id} will never be answered: session {session_id}, which was to pay "
-            "for it, is closed."
+            f"Request {request_id} will never be answered: its session {session_id} is closed."
         )
         self.args = (self.message,)
         self.fields = {"request_id": request_id, "session_id": session_id}
@@ -38,9 +37,9 @@ class RequestStranded(RequestPending):
 
 
 class NodeFailure(DtnError):
-    """The node answered that it failed. ``reason`` holds its own message.
+    """The node reported a failure. ``reason`` is its message.
 
-    ``callback_error`` says why the request's callback, which was to be told of it, reverted.
+    ``callback_error`` says why the request's failure callback reverted, if it did.
     """
 
     exit_code = NODE_FAILED

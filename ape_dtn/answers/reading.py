@@ -1,4 +1,4 @@
-"""Reads the answer that a record on the chain holds, and what it was charged."""
+"""Reads an answer from its record on the chain, and what was charged for it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ape_dtn.types.answer import Answer, CallType, Status
 from ape_dtn.types.ids import as_hex
 from ape_dtn.types.model import Api
 
-# Over IPFS, whatever the model's API gives, what comes is the identifier of the content.
+# An answer over IPFS is the identifier of its content, whatever the output type of the model.
 CID_API = Api("cid", "-> string", "The identifier of the content.")
 
 
 class Reader:
-    """Reads what came of one request. ``api`` is that of its model, once it was read.
+    """Reads the answer of one request.
 
     Args:
         ai: The network.
         request_id: The request.
-        api: The API of its model, where that is known.
+        api: The API of its model; read once when needed, if it is None.
     """
 
     def __init__(self, ai: Network, request_id: bytes, api: Api | None = None) -> None:
@@ -34,21 +34,21 @@ class Reader:
 
     @property
     def id(self) -> str:
-        """The request's id, as ``0x…`` text."""
+        """The request's id as ``0x…``."""
         return as_hex(self.request_id)
 
     def answer(self, record: Record, block: int | None = None) -> Answer:
-        """The answer that a record of the request holds.
+        """Decodes the answer, and fetches its content if it is on IPFS.
 
         Args:
-            record: What the chain keeps of the request.
-            block: The block that holds the answer, where that is known.
+            record: The request's record on the chain.
+            block: The block of the answer, if known.
 
         Raises:
-            RequestPending: There is none yet.
-            NodeFailure: The node answered that it failed.
-            UndecodableAnswer: The node sent something else than the API's output type.
-            ContentUnavailable: No gateway gives its content; another time one may.
+            RequestPending: The request has no answer yet.
+            NodeFailure: The node reported a failure.
+            UndecodableAnswer: The answer is not of the model's output type.
+            ContentUnavailable: No gateway served its content. A later attempt may succeed.
             WrongContent, ContentTooLarge, InvalidCid: Its content cannot be used.
         """
         if record.status is Status.PENDING:
@@ -74,10 +74,10 @@ class Reader:
         )
 
     def charged(self, first: int, last: int | None) -> Amount:
-        """What the answer was charged, to the unit, from the events in a range of blocks.
+        """What was charged for the answer, to the unit, from the events of a range of blocks.
 
         Raises:
-            RequestPending: There is no answer in them.
+            RequestPending: The range has no answer.
         """
         completed = reads.logs(
             self.ai.provider,
@@ -88,31 +88,31 @@ class Reader:
         )
         if not completed:
             raise RequestPending(self.id)
-        left = reads.transaction_logs(self.ai.provider, completed[-1].transaction)
+        logs = reads.transaction_logs(self.ai.provider, completed[-1].transaction)
         charges = (
-            SessionManager.session_charged.decode(answered.charge)["amount"]
-            for answered in charged_responses(left, self.ai.router)
-            if answered.request_id == self.request_id and answered.charge
+            SessionManager.session_charged.decode(response.charge)["amount"]
+            for response in charged_responses(logs, self.ai.router)
+            if response.request_id == self.request_id and response.charge
         )
         return self.ai.token().units(next(charges, 0))
 
     def answered_in(self, record: Record) -> tuple[int, int]:
-        """The blocks that its answer can be in, by its time: endpoints refuse to search all.
+        """The range of blocks that can have the answer, by the answer's time.
 
         Raises:
-            RequestPending: There is no answer yet.
+            RequestPending: The request has no answer yet.
         """
         if record.status is Status.PENDING:
             raise RequestPending(self.id)
-        return callbacks.blocks_of(self.ai, record.answered_at)
+        return callbacks.blocks_at(self.ai, record.answered_at)
 
     def api_of(self, record: Record) -> Api:
-        """The API of the model that was asked, which is read once."""
+        """The API of the request's model."""
         if self.api is None:
             manager = self.ai.contracts().model_manager
             answers = self.ai.read(*model_calls(manager, record.model_id))
             model = to_model(as_hex(record.model_id), *answers)
-            assert model is not None, "the router lets no request name a model that is not there"
+            assert model is not None, "the router rejects requests to unregistered models"
             self.api = model.api
         return self.api
 

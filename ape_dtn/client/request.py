@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from ape_dtn.answers.diagnosis import diagnose
-from ape_dtn.answers.poller import PASSING_ERRORS, Poller
+from ape_dtn.answers.poller import TRANSIENT_ERRORS, Poller
 from ape_dtn.answers.reading import Reader
 from ape_dtn.network.context import Network
 from ape_dtn.network.requests import Record, read_records
@@ -180,7 +180,7 @@ def wait_all(
     try:
         for delivery in _poll_all(requests, timeout, confirmations):
             found[as_hex(delivery.request_id)] = delivery.result
-    except PASSING_ERRORS as err:
+    except TRANSIENT_ERRORS as err:
         failure = err
     return _in_place(requests, found, failure, timeout)
 
@@ -198,7 +198,7 @@ async def wait_all_async(
     try:
         async for delivery in _poll_all(requests, timeout, confirmations):
             found[as_hex(delivery.request_id)] = delivery.result
-    except PASSING_ERRORS as err:
+    except TRANSIENT_ERRORS as err:
         failure = err
     return await asyncio.to_thread(_in_place, requests, found, failure, timeout)
 

@@ -1,1 +1,1 @@
-"""How a deposit becomes a session, so that nobody can take it in between."""
+"""Funding: turns a deposit into a session without exposing it to other accounts."""

@@ -1,4 +1,7 @@
-"""What became of a bare deposit whose session could not be started with it."""
+"""Bare deposits: transfers that still wait for their start, and who claimed them.
+
+A deposit is not tied to its sender: the next account that starts a session gets it.
+"""
 
 from __future__ import annotations
 
@@ -25,27 +28,27 @@ if TYPE_CHECKING:
 
 
 def deposit_among(logs: Sequence[Log], entry: Entry) -> Log | None:
-    """The bare deposit of a start, if it is among these logs."""
-    return _deposit(logs, entry.payload["token"], entry.account, entry.details["fee_target"])
+    """The log of a start's bare deposit, if it is among these."""
+    return _transfer(logs, entry.payload["token"], entry.account, entry.details["fee_target"])
 
 
 def deposit_of(entry: Entry) -> Amount:
-    """The deposit of a start, without asking the chain what its token is."""
+    """The amount that a start deposits, from the journal alone."""
     symbol, decimals = entry.details["symbol"], int(entry.details["decimals"])
     return Token(entry.payload["token"], symbol, decimals).units(int(entry.payload["deposit"]))
 
 
 def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
-    """What a failure means for a bare deposit, as the chain has it now; else the failure itself."""
+    """The error that a failed start means for its bare deposit; else the failure itself."""
     if entry.payload.get("deposit") is None or isinstance(failed, DepositTaken):
         return failed
     deposit = deposit_of(entry)
     if isinstance(failed, PartlySent):
         is_bare = entry.details["method"] == Method.TWO_STEP.value
-        # Where it is not mined, it may not even have been taken.
-        is_there = is_bare and _is_mined(ai, failed.sent[0])
-        return DepositWaiting(deposit, failed.sent[0]) if is_there else failed
-    logs = [log for each in (*receipts, *failed.before) for log in each.logs]
+        # Until it is mined, the endpoint may not even have accepted it.
+        is_waiting = is_bare and _is_mined(ai, failed.sent[0])
+        return DepositWaiting(deposit, failed.sent[0]) if is_waiting else failed
+    logs = [log for receipt in (*receipts, *failed.before) for log in receipt.logs]
     deposited = deposit_among(logs, entry)
     if deposited is None:
         return failed
@@ -57,7 +60,7 @@ def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Re
     if not isinstance(failed, Refused):
         return failed
     try:
-        # A node behind the one that told of the deposit may not have it yet.
+        # The node that answers may lag behind the one that had the deposit.
         head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
         block = max(head, deposited.block_number)
         start = Call(ai.router, Router.start_user_session, (), "router", entry.account, block)
@@ -81,23 +84,23 @@ def _is_mined(ai: Network, transaction: str) -> bool:
 def short(
     ai: Network, planned: Plan, receipts: Sequence[Receipt], session_id: int, opened_with: Amount
 ) -> DepositTaken:
-    """What became of a deposit that is not in the session that was started with it."""
-    logs = [log for each in receipts for log in each.logs]
+    """The error of a session that was opened with less than its deposit."""
+    logs = [log for receipt in receipts for log in receipt.logs]
     fee_target = planned.contracts.fee_target
-    deposited = _deposit(logs, planned.deposit.token.address, planned.holder.account, fee_target)
+    deposited = _transfer(logs, planned.deposit.token.address, planned.holder.account, fee_target)
     assert deposited is not None
     manager = planned.contracts.session_manager
-    found = taken(ai, manager, planned.deposit, deposited, session_id)
-    found.hint = f"What was left is in session {session_id}: {opened_with}."
-    return found
+    error = taken(ai, manager, planned.deposit, deposited, session_id)
+    error.hint = f"The rest is in session {session_id}: {opened_with}."
+    return error
 
 
 def taken(
     ai: Network, manager: str, deposit: Amount, deposited: Log, session_id: int | None = None
 ) -> DepositTaken:
-    """Who took a deposit: whoever was the next to start a session after it."""
+    """The error of a deposit that another account has claimed, with the account if known."""
     thief, theft = None, None
-    with suppress(NoNetwork):  # that it is gone is known all the same
+    with suppress(NoNetwork):  # the error is certain without them
         if found := next_start(ai, manager, deposited):
             log, fields = found
             thief, theft = fields["owner"], log.transaction
@@ -105,7 +108,7 @@ def taken(
 
 
 def next_start(ai: Network, manager: str, deposited: Log) -> tuple[Log, dict[str, Any]] | None:
-    """The session that a deposit went to: the next one that anybody started."""
+    """The first session that was started after a deposit: the one that got it."""
     started = reads.events(
         ai.provider, manager, SessionManager.session_started, from_block=deposited.block_number
     )
@@ -117,7 +120,7 @@ def next_start(ai: Network, manager: str, deposited: Log) -> tuple[Log, dict[str
     return next(later, None)
 
 
-def _deposit(logs: Sequence[Log], token: str, sender: str, fee_target: str) -> Log | None:
+def _transfer(logs: Sequence[Log], token: str, sender: str, fee_target: str) -> Log | None:
     for log in logs:
         if log.address == token and ERC20.transferred.matches(log):
             moved = ERC20.transferred.decode(log)

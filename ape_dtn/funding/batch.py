@@ -1,6 +1,6 @@
-"""Deposit and start in one transaction of an account that can make several calls in one.
+"""Batches the deposit and the start into one transaction of a smart account.
 
-That is a Safe, and a plain account that runs a contract which batches calls for it (EIP-7702).
+It can be a Safe, or an account that delegates to a contract with ERC-7821 (EIP-7702).
 """
 
 from __future__ import annotations
@@ -20,40 +20,39 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# As ERC-7821 has them, and as accounts of ERC-7579 do.
+# Of ERC-7821; accounts of ERC-7579 have the same.
 EXECUTE = Function("execute(bytes32,bytes)")
 SUPPORTS_EXECUTION_MODE = Function("supportsExecutionMode(bytes32)", "bool")
 
-# Several calls, all or none.
+# The execution mode of a batch that reverts as a whole.
 ALL_OR_NONE = b"\1" + b"\0" * 31
 
 
 def can_batch(account: AccountAPI) -> bool:
     """Whether an account can make several calls in one transaction, all or none.
 
-    It is asked of the chain: whether that has what Safes make several calls with, or whether the
-    account's own code says that it takes a batch from the account itself (ERC-7821).
+    A Safe needs the MultiSend contract on the chain. Other accounts have to support ERC-7821.
     """
     if safe.is_safe(account):
         return safe.can_batch(account.provider)
     if not signers.signs_raw(account):
         return False
     address = str(account.address)
-    takes = Call(address, SUPPORTS_EXECUTION_MODE, (ALL_OR_NONE,), sender=address)
-    return reads.try_read(account.provider, takes) == [True]
+    supports = Call(address, SUPPORTS_EXECUTION_MODE, (ALL_OR_NONE,), sender=address)
+    return reads.try_read(account.provider, supports) == [True]
 
 
 def batch(
     provider: ProviderAPI, account: AccountAPI, transactions: Sequence[Transaction]
 ) -> Transaction:
-    """The one transaction that, sent by the account, makes all of them, or none.
+    """One transaction of the account that makes the calls of all transactions, or none.
 
     Raises:
-        NoContractAtAddress: The chain lacks what a Safe makes several calls with.
+        NoContractAtAddress: The account is a Safe, and the chain lacks MultiSend.
     """
     if safe.is_safe(account):
         return safe.together(provider, transactions)
-    calls = [(each.to, each.value, each.data) for each in transactions]
+    calls = [(txn.to, txn.value, txn.data) for txn in transactions]
     data = EXECUTE.encode(ALL_OR_NONE, encode(["(address,uint256,bytes)[]"], [calls]))
-    extra_gas = sum(each.extra_gas for each in transactions)
+    extra_gas = sum(txn.extra_gas for txn in transactions)
     return Transaction(str(account.address), data, extra_gas=extra_gas)

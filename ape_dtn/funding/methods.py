@@ -1,7 +1,7 @@
-"""Which way a deposit becomes a session: what the account, the chain and the token allow.
+"""Methods to fund a session, and which of them the account, the chain and the token support.
 
-Between a bare transfer and a bare start anybody can take the deposit, so that all ways but the last
-make both in one transaction. What comes before that transaction moves no money.
+Any account can claim a deposit before its start, so all methods but ``two-step`` do both in one
+transaction. The preparations before that transaction move no money.
 """
 
 from __future__ import annotations
@@ -34,44 +34,44 @@ if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
 
-# What starting may use at most where it cannot be estimated, as what it runs on is not there yet.
+# Gas limit of a start that cannot be estimated, because its deposit or delegation is not mined yet.
 # The live network uses 182,004; with a delegation, 210,657.
 START_GAS = 400_000
 
-# What an approval may use at most. Tokens behind a proxy use up to 60,000.
+# Gas limit of an approval. Tokens behind a proxy use up to 60,000.
 APPROVE_GAS = 100_000
 
 
 class Method(Enum):
-    """How a deposit becomes a session; the value is what users type.
+    """How a session is funded. The values are the names that users pass.
 
-    All but the last do it in one transaction.
+    All but the last take one transaction.
     """
 
     BATCH = "batch"
-    """A smart account, such as a Safe, makes the transfer and the start together."""
+    """A smart account, such as a Safe, batches the transfer and the start."""
     DELEGATE = "delegate"
-    """The account runs ``DtnDelegate`` as its own code (EIP-7702), and stays the owner itself."""
+    """The account delegates to ``DtnDelegate`` (EIP-7702), and owns the session itself."""
     AUTHORIZATION = "authorization"
-    """The account's client collects a signed payment (EIP-3009)."""
+    """The client contract collects a signed payment (EIP-3009)."""
     PERMIT = "permit"
-    """The account's client is permitted the amount by a signature (EIP-2612)."""
+    """The client contract collects the amount by a signed permit (EIP-2612)."""
     ALLOWANCE = "allowance"
-    """The account's client is approved the amount by a transaction, and then takes it."""
+    """The client contract collects an amount that a transaction has approved."""
     TWO_STEP = "two-step"
-    """A transfer and a start, between which anybody can take the deposit."""
+    """A transfer and a start, between which any account can claim the deposit."""
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def by_client(self) -> bool:
-        """Whether the session belongs to the account's client on the chain."""
+        """Whether the session's owner on the chain is the account's client contract."""
         return self in (Method.AUTHORIZATION, Method.PERMIT, Method.ALLOWANCE)
 
     @property
     def description(self) -> str:
-        """What it does, in a few words."""
+        """A short description."""
         return _DESCRIPTIONS[self]
 
 
@@ -83,12 +83,12 @@ _DESCRIPTIONS = {
     Method.PERMIT: "deposit and start in one transaction, by a permit for your client contract",
     Method.ALLOWANCE: "approval, then deposit and start in one transaction, by your client "
     "contract",
-    Method.TWO_STEP: "deposit and start in two transactions, between which anybody can take the "
-    "deposit",
+    Method.TWO_STEP: "deposit and start in two transactions, between which any account can claim "
+    "the deposit",
 }
 
-# Which one is chosen, the first that can be. An account's code is changed only for who asks for it:
-# the delegate is chosen where it is already there.
+# The order of preference. ``delegate`` is chosen only if the account has the delegation already:
+# an account's code is changed on request alone.
 _ORDER = (
     Method.BATCH,
     Method.DELEGATE,
@@ -100,19 +100,18 @@ _ORDER = (
 
 @dataclass(frozen=True)
 class Plan:
-    """How a session is going to be started. Nothing of it has been signed yet.
+    """How a session will be started. Nothing is signed yet.
 
     Attributes:
-        deposit: What is paid into it.
-        method: How.
-        holder: Whose it will be.
-        preparations: What has to be sent before, by what it does. None of it moves money, and what
-            is there already is left out.
-        contracts: What is behind the router.
-        delegates: Whether the account's code is changed (EIP-7702).
-        signable: What the token takes signed.
+        deposit: The deposit.
+        method: The method.
+        holder: The session's future owner.
+        preparations: Transactions to send first, by description. None of them moves money.
+        contracts: The contracts behind the router.
+        delegates: Whether the start sets the account's delegation (EIP-7702).
+        signable: The token's domain for signatures.
         now: The chain's time, in seconds.
-        made_at: When it was made, by the clock of this process.
+        made_at: When the plan was made, by the monotonic clock.
     """
 
     deposit: Amount
@@ -127,12 +126,12 @@ class Plan:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the chain may be otherwise by now, as after a question to the user."""
+        """Whether the plan is too old to be signed, as after a confirmation prompt."""
         return time.monotonic() - self.made_at > POLICY.stale_plan
 
     @property
     def details(self) -> dict[str, str]:
-        """What the journal keeps of it."""
+        """What the journal stores of the plan."""
         return {
             "method": self.method.value,
             "holder": self.holder.address,
@@ -144,16 +143,16 @@ class Plan:
 
     @property
     def token(self) -> Token:
-        """The token that it is paid in."""
+        """The token of the deposit."""
         return self.deposit.token
 
     @property
     def is_atomic(self) -> bool:
-        """Whether nobody can come between the deposit and the start."""
+        """Whether the deposit and the start are one transaction."""
         return self.method is not Method.TWO_STEP
 
     def transactions(self, ai: Network, account: AccountAPI) -> Sequence[Transaction]:
-        """The transaction that deposits and starts; two where it is not atomic.
+        """The transaction that deposits and starts; two for ``two-step``.
 
         Raises:
             SigningDeclined: The account signed no permit or authorization.
@@ -170,19 +169,20 @@ class Plan:
             )
         if self.method.by_client:
             assert self.signable is not None
-            given = (account, self.signable, at, units, self.now)
+            arguments = (account, self.signable, at, units, self.now)
             if self.method is Method.PERMIT:
-                signed = signatures.permit(*given)
+                signed = signatures.permit(*arguments)
                 return (contract_call(at, Client.start_with_permit, router, units, *signed),)
-            signed = signatures.authorization(*given)
+            signed = signatures.authorization(*arguments)
             return (contract_call(at, Client.start_with_authorization, router, units, *signed),)
         bare = two_steps(router, self.contracts, self.deposit)
         return (batch.batch(ai.provider, account, bare),) if self.is_atomic else bare
 
     def rehearsal(self, ai: Network) -> tuple[Mapping[str, Transaction], Mapping[str, bytes]]:
-        """What can be simulated without a signature, by names, and the code that it needs.
+        """The transactions to simulate, by name, and the code to assume at addresses.
 
-        A permit or an authorization uses less gas than the approval that stands in for it here.
+        Nothing is signed for a simulation: an approval, which costs more gas, stands in for a
+        permit or an authorization.
         """
         router, units, at = ai.router, self.deposit.units, self.holder.address
         if self.method is Method.DELEGATE:
@@ -197,10 +197,10 @@ class Plan:
         if not self.method.by_client:
             transfer, start = two_steps(router, self.contracts, self.deposit)
             return {"transfer": transfer, "start": start}, {}
-        approval = {"approve": _approve(self.deposit.token.address, at, units)}
+        stand_in = {"approve": _approve(self.deposit.token.address, at, units)}
         start = contract_call(at, Client.start, router, units)
-        before = {} if self.method is Method.ALLOWANCE else approval
-        return {**self.preparations, **before, "start": start}, {}
+        approval = {} if self.method is Method.ALLOWANCE else stand_in
+        return {**self.preparations, **approval, "start": start}, {}
 
 
 def two_steps(router: str, contracts: Contracts, deposit: Amount) -> Sequence[Transaction]:
@@ -219,36 +219,36 @@ def plan(
     unsafe_two_step: bool = False,
     contracts: Contracts | None = None,
 ) -> Plan:
-    """Finds the best way to start a session, in two HTTP requests. Nothing is signed.
+    """Plans how to start a session, in two HTTP requests. Nothing is signed.
 
-    On a local chain, which nobody else sends to, the bare way is as good as any, and the account
-    itself owns its sessions. A fork is treated as the chain that it was taken of.
+    On a local chain, where no other account sends, the default is ``two-step``. A fork counts as
+    the network that it was forked from.
 
     Args:
         ai: The network.
-        account: Who pays.
+        account: The account that pays.
         amount: The deposit.
-        method: The way to take; by default the configured one, or else the best.
-        unsafe_two_step: Take the bare way, also on a public network.
-        contracts: What is behind the router, where that was just read.
+        method: The method; by default the configured one, or else the first that is available.
+        unsafe_two_step: Use ``two-step``, also on a public network.
+        contracts: The contracts behind the router, if they were just read.
 
     Raises:
-        InvalidAmount: It is no amount of the fee token.
+        InvalidAmount: The amount is not one of the fee token.
         InsufficientFunds: The account has less.
-        MethodUnavailable: The way that was asked for cannot be taken, or none can.
-        UnsafeDeposit: The bare way was asked for on a public network, and the risk not accepted.
+        MethodUnavailable: The requested method is not available, or none is.
+        UnsafeDeposit: ``two-step`` was requested on a public network without accepting the risk.
     """
     contracts = contracts or ai.contracts()
-    wanted = _wanted(ai, method, unsafe_two_step)
-    seen = _see(ai, account, contracts, wanted)
+    requested = _requested(ai, method, unsafe_two_step)
+    seen = _read_state(ai, account, contracts, requested)
     deposit = seen.token.amount(amount)
     if deposit.units > seen.balance:
         raise InsufficientFunds(seen.account, deposit, seen.token.units(seen.balance))
-    if wanted is Method.TWO_STEP:
+    if requested is Method.TWO_STEP:
         if not (is_local(ai.provider) or unsafe_two_step):
             raise UnsafeDeposit
-        return Plan(deposit, wanted, SessionOwner(seen.account, seen.account), {}, contracts)
-    chosen = _choose(ai, account, seen, wanted)
+        return Plan(deposit, requested, SessionOwner(seen.account, seen.account), {}, contracts)
+    chosen = _choose(account, seen, requested)
     if chosen is Method.TWO_STEP:
         return Plan(deposit, chosen, SessionOwner(seen.account, seen.account), {}, contracts)
     return Plan(
@@ -264,8 +264,8 @@ def plan(
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the choice depends on, as the chain has it."""
+class _State:
+    """State of the chain that the choice of a method depends on."""
 
     account: str
     client: str
@@ -283,59 +283,63 @@ class _Seen:
 
     @property
     def is_delegated(self) -> bool:
-        """Whether the account runs our delegate."""
+        """Whether the account delegates to ``DtnDelegate``."""
         return client_contract.delegated_to(self.code) == client_contract.delegate()
 
 
-def _wanted(ai: Network, method: Method | str | None, unsafe_two_step: bool) -> Method | None:
-    """The way that somebody asked for, or that needs no choice."""
+def _requested(ai: Network, method: Method | str | None, unsafe_two_step: bool) -> Method | None:
+    """The method that the caller or the configuration names; None to choose one."""
     if unsafe_two_step:
         if method is not None and Method(method) is not Method.TWO_STEP:
-            raise InvalidOption("unsafe_two_step", "another method is asked for besides")
+            raise InvalidOption("unsafe_two_step", f"it contradicts method {method}")
         return Method.TWO_STEP
-    asked = method or ai.config.method
-    if asked is not None:
-        return Method(asked)
+    if (named := method or ai.config.method) is not None:
+        return Method(named)
     is_own = is_local(ai.provider) and not is_fork(ai.provider)
     return Method.TWO_STEP if is_own else None
 
 
-def _see(ai: Network, account: AccountAPI, contracts: Contracts, wanted: Method | None) -> _Seen:
+def _read_state(
+    ai: Network, account: AccountAPI, contracts: Contracts, requested: Method | None
+) -> _State:
     owner, token = str(account.address), contracts.fee_token
-    theirs = client_contract.client_of(owner)
-    held = (*token_calls(token), Call(token, ERC20.balance_of, (owner,), contract="fee token"))
-    if wanted is Method.TWO_STEP:
-        symbol, decimals, balance = ai.read(*held)
-        return _Seen(owner, theirs, Token(token, symbol, decimals), balance)
-    places = (
+    client = client_contract.client_of(owner)
+    balance_calls = (
+        *token_calls(token),
+        Call(token, ERC20.balance_of, (owner,), contract="fee token"),
+    )
+    if requested is Method.TWO_STEP:
+        symbol, decimals, balance = ai.read(*balance_calls)
+        return _State(owner, client, Token(token, symbol, decimals), balance)
+    addresses = (
         owner,
-        theirs,
+        client,
         client_contract.implementation(),
         client_contract.delegate(),
         client_contract.DEPLOYER,
     )
     views = (
-        *held,
-        Call(token, ERC20.allowance, (owner, theirs), contract="fee token"),
+        *balance_calls,
+        Call(token, ERC20.allowance, (owner, client), contract="fee token"),
         *signatures.calls(token, owner),
     )
     block, *answers = rpc.ask(
         ai.provider,
         [
             ("eth_getBlockByNumber", ["latest", False]),
-            *(("eth_getCode", [place, "latest"]) for place in places),
+            *(("eth_getCode", [address, "latest"]) for address in addresses),
             *(view.request for view in views),
         ],
     )
-    codes = [as_bytes(rpc.expect(code)) for code in answers[: len(places)]]
-    decoded = reads.decode_all(views, answers[len(places) :], reverts.NO_CONTEXT)
-    for needed in decoded[:4]:
-        if isinstance(needed, DtnError):
-            raise needed
+    codes = [as_bytes(rpc.expect(code)) for code in answers[: len(addresses)]]
+    decoded = reads.decode_all(views, answers[len(addresses) :], reverts.NO_CONTEXT)
+    for answer in decoded[:4]:  # the others are optional functions of tokens
+        if isinstance(answer, DtnError):
+            raise answer
     symbol, decimals, balance, allowance, *signing = decoded
-    return _Seen(
+    return _State(
         account=owner,
-        client=theirs,
+        client=client,
         token=Token(token, symbol, decimals),
         balance=balance,
         now=as_int(rpc.expect(block)["timestamp"]),
@@ -346,75 +350,77 @@ def _see(ai: Network, account: AccountAPI, contracts: Contracts, wanted: Method 
         has_implementation=bool(codes[2]),
         has_delegate=bool(codes[3]),
         has_deployer=bool(codes[4]),
-        # The fork that brought EIP-7702 brought this field of a block's header too (EIP-7685).
+        # EIP-7685 added this field of the block header in the same upgrade as EIP-7702.
         has_delegations="requestsHash" in block,
     )
 
 
-def _choose(ai: Network, account: AccountAPI, seen: _Seen, wanted: Method | None) -> Method:
+def _choose(account: AccountAPI, seen: _State, requested: Method | None) -> Method:
     reasons: dict[Method, str] = {}
-    for method in (wanted,) if wanted else _ORDER:
-        why_not = _why_not(method, account, seen)
-        if why_not is None and method is Method.DELEGATE and not (wanted or seen.is_delegated):
-            why_not = "it would change the account's code, which is done only on demand"
-        if why_not is None:
+    for method in (requested,) if requested else _ORDER:
+        reason = _why_unavailable(method, account, seen)
+        if reason is None and method is Method.DELEGATE and not (requested or seen.is_delegated):
+            reason = "it would change the account's code, which is done only on request"
+        if reason is None:
             return method
-        reasons[method] = why_not
-    raise MethodUnavailable({method.value: why for method, why in reasons.items()})
+        reasons[method] = reason
+    raise MethodUnavailable({method.value: reason for method, reason in reasons.items()})
 
 
-def _why_not(method: Method, account: AccountAPI, seen: _Seen) -> str | None:
-    """Why a way cannot be taken; None where it can."""
+def _why_unavailable(method: Method, account: AccountAPI, seen: _State) -> str | None:
+    """Why a method is not available; None if it is."""
     if method is Method.BATCH:
         if not seen.code:
-            return "the account is no smart account"
-        return None if batch.can_batch(account) else "the account cannot make several calls in one"
+            return "the account is not a smart account"
+        return None if batch.can_batch(account) else "the account cannot batch calls"
     if method is Method.DELEGATE:
-        return _why_no_delegate(account, seen)
+        return _why_not_delegate(account, seen)
     if not (seen.has_deployer or (seen.has_client and seen.has_implementation)):
         return "the chain lacks the deployment proxy that creates client contracts"
     if method is Method.ALLOWANCE:
         return None
     if not signers.signs_raw(account):
-        return "the account signs no messages"
+        return "the account cannot sign messages"
     if seen.code and not seen.is_delegated:
-        return "the account runs code of its own, which decides what its signatures are good for"
-    takes = seen.signable and (
+        return "the account is a contract, whose signatures the token may reject"
+    is_supported = seen.signable and (
         seen.signable.takes_authorizations
         if method is Method.AUTHORIZATION
         else seen.signable.nonce is not None
     )
-    return None if takes else f"{seen.token.symbol} does not take it"
+    return None if is_supported else f"{seen.token.symbol} does not support it"
 
 
-def _why_no_delegate(account: AccountAPI, seen: _Seen) -> str | None:
+def _why_not_delegate(account: AccountAPI, seen: _State) -> str | None:
     if not signers.signs_delegations(account):
-        return "the account signs no delegations"
+        return "the account cannot sign delegations"
     if seen.is_delegated:
         return None
     if seen.code:
-        return "the account runs other code already, which would be replaced"
+        return "it would replace the account's present code"
     if not seen.has_delegations:
-        return "the chain has no EIP-7702 yet"
+        return "the chain does not support EIP-7702"
     if not (seen.has_delegate or seen.has_deployer):
         return "the chain lacks the deployment proxy that creates the delegate"
     return None
 
 
 def _preparations(
-    method: Method, seen: _Seen, deposit: Amount
+    method: Method, seen: _State, deposit: Amount
 ) -> Iterator[tuple[str, Transaction]]:
-    """What has to be there first, and is not."""
+    """The missing contracts and the allowance that a method needs, with descriptions."""
     if method is Method.DELEGATE and not seen.has_delegate:
         yield (
-            "create the delegate, once for everybody on this chain",
+            "create the delegate contract, which all accounts of this chain share",
             client_contract.create_delegate(),
         )
     if not method.by_client:
         return
     if not seen.has_implementation:
-        what = "create the code of all clients, once for everybody on this chain"
-        yield what, client_contract.create_implementation()
+        yield (
+            "create the code of client contracts, which all accounts of this chain share",
+            client_contract.create_implementation(),
+        )
     if not seen.has_client:
         yield (
             f"create your client contract {seen.client}",
@@ -422,8 +428,8 @@ def _preparations(
         )
     if method is not Method.ALLOWANCE or seen.allowance >= deposit.units:
         return
-    if seen.allowance:  # some tokens, as USDT, change an allowance only from zero
-        yield "take back the former approval", _approve(seen.token.address, seen.client, 0)
+    if seen.allowance:  # tokens such as USDT change an allowance only from zero
+        yield "revoke the earlier approval", _approve(seen.token.address, seen.client, 0)
     approve = _approve(seen.token.address, seen.client, deposit.units)
     yield f"approve your client contract {deposit}", approve
 

@@ -1,7 +1,7 @@
-"""What a token's holder signs so that a client may take the deposit: EIP-2612 and EIP-3009.
+"""Signatures that let a client contract collect the deposit: EIP-2612 and EIP-3009.
 
-A token says by its own domain separator what has to be signed, and is believed only where what
-would be signed comes to the same: no signature is ever asked for that the token would refuse.
+A token's domain is derived from its own functions, and used only if its hash equals the token's
+domain separator: otherwise the token would reject the signature.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _RECEIVE = (
     "uint256 validBefore,bytes32 nonce)"
 )
 
-# What tokens say that do not say which version of themselves they are.
+# Versions to try for tokens without `version()`.
 _USUAL_VERSIONS = ("1", "2")
 
 
 @dataclass(frozen=True)
 class Signable:
-    """What a token takes signed.
+    """The EIP-712 domain of a token, and the signatures that the token supports.
 
     Attributes:
-        token: Its address.
+        token: The token's address.
         chain_id: The chain's id.
-        name: The token's name, as it is signed.
-        version: The token's version, as it is signed.
-        nonce: The holder's next permit; None where the token takes no permits.
-        takes_authorizations: Whether it takes payments that the payee alone may collect.
+        name: The token's name in its domain.
+        version: The token's version in its domain.
+        nonce: The holder's nonce for permits (EIP-2612); None if the token has no permits.
+        takes_authorizations: Whether it supports ``receiveWithAuthorization`` (EIP-3009).
     """
 
     token: str
@@ -64,26 +64,26 @@ class Signable:
 
 
 def calls(token: str, holder: str) -> tuple[Call, ...]:
-    """What :func:`to_signable` reads. Most tokens have not all of it."""
+    """The calls that :func:`to_signable` needs. Most tokens revert some of them."""
     functions = (DOMAIN_SEPARATOR, NAME, VERSION, PERMIT_TYPEHASH, RECEIVE_TYPEHASH)
-    return (*(Call(token, each) for each in functions), Call(token, NONCES, (holder,)))
+    return (*(Call(token, function) for function in functions), Call(token, NONCES, (holder,)))
 
 
 def to_signable(token: str, chain_id: int, answers: Sequence[Any]) -> Signable | None:
-    """What the token takes signed, of the answers to :func:`calls`; None where that is nothing."""
+    """The domain of a token, from the results of :func:`calls`; None if it has no known one."""
     separator, name, version, permit, receive, nonce = (
-        None if isinstance(each, DtnError) else each for each in answers
+        None if isinstance(answer, DtnError) else answer for answer in answers
     )
     if separator is None or name is None:
         return None
-    for known in (version,) if version else _USUAL_VERSIONS:
-        if _separator(name, known, chain_id, token) == separator:
+    for candidate in (version,) if version else _USUAL_VERSIONS:
+        if _separator(name, candidate, chain_id, token) == separator:
             takes_permits = nonce is not None and permit in (None, keccak(text=_PERMIT))
             return Signable(
                 token=token,
                 chain_id=chain_id,
                 name=name,
-                version=known,
+                version=candidate,
                 nonce=nonce if takes_permits else None,
                 takes_authorizations=receive == keccak(text=_RECEIVE),
             )
@@ -91,15 +91,15 @@ def to_signable(token: str, chain_id: int, answers: Sequence[Any]) -> Signable |
 
 
 def permit(
-    account: AccountAPI, by: Signable, spender: str, units: int, now: int
+    account: AccountAPI, domain: Signable, spender: str, units: int, now: int
 ) -> tuple[Any, ...]:
-    """Signs that a spender may take tokens (EIP-2612).
+    """Signs a permit for a spender (EIP-2612).
 
     Args:
-        account: Whose tokens.
-        by: What the token takes.
-        spender: Who may take them.
-        units: How many, in the token's smallest units.
+        account: The holder.
+        domain: The token's domain.
+        spender: The spender's address.
+        units: The amount, in the token's smallest units.
         now: The chain's time, in seconds.
 
     Returns:
@@ -109,14 +109,14 @@ def permit(
         SigningDeclined: The account did not sign.
     """
     deadline = now + POLICY.signature_validity
-    values = (str(account.address), spender, units, by.nonce, deadline)
-    return (deadline, *_sign(account, by, _PERMIT, values))
+    values = (str(account.address), spender, units, domain.nonce, deadline)
+    return (deadline, *_sign(account, domain, _PERMIT, values))
 
 
 def authorization(
-    account: AccountAPI, by: Signable, payee: str, units: int, now: int
+    account: AccountAPI, domain: Signable, payee: str, units: int, now: int
 ) -> tuple[Any, ...]:
-    """Signs that a payee may collect tokens, and nobody else for it (EIP-3009).
+    """Signs a payment that only the payee can collect (EIP-3009).
 
     Returns:
         ``validAfter, validBefore, nonce, v, r, s``, as ``DtnClient.startWithAuthorization`` takes
@@ -125,31 +125,31 @@ def authorization(
     Raises:
         SigningDeclined: The account did not sign.
     """
-    terms = (0, now + POLICY.signature_validity, secrets.token_bytes(32))
-    values = (str(account.address), payee, units, *terms)
-    return (*terms, *_sign(account, by, _RECEIVE, values))
+    validity = (0, now + POLICY.signature_validity, secrets.token_bytes(32))
+    values = (str(account.address), payee, units, *validity)
+    return (*validity, *_sign(account, domain, _RECEIVE, values))
 
 
 def _separator(name: str, version: str, chain_id: int, token: str) -> bytes:
-    texts = (keccak(text=each) for each in (_DOMAIN, name, version))
-    kinds = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
-    return keccak(encode(kinds, [*texts, chain_id, token]))
+    hashes = (keccak(text=text) for text in (_DOMAIN, name, version))
+    types = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
+    return keccak(encode(types, [*hashes, chain_id, token]))
 
 
 def _sign(
-    account: AccountAPI, by: Signable, declared: str, values: Sequence[Any]
+    account: AccountAPI, domain: Signable, declared: str, values: Sequence[Any]
 ) -> tuple[int, bytes, bytes]:
     from eth_account.messages import encode_typed_data
 
-    domain = {
-        "name": by.name,
-        "version": by.version,
-        "chainId": by.chain_id,
-        "verifyingContract": by.token,
+    domain_fields = {
+        "name": domain.name,
+        "version": domain.version,
+        "chainId": domain.chain_id,
+        "verifyingContract": domain.token,
     }
-    kind, fields = declared.partition("(")[0], list(_fields(declared))
-    message = dict(zip((each["name"] for each in fields), values, strict=True))
-    signed = account.sign_message(encode_typed_data(domain, {kind: fields}, message))
+    type_name, fields = declared.partition("(")[0], list(_fields(declared))
+    message = dict(zip((field["name"] for field in fields), values, strict=True))
+    signed = account.sign_message(encode_typed_data(domain_fields, {type_name: fields}, message))
     if signed is None:
         raise SigningDeclined(str(account.address))
     r, s = (bytes(part).rjust(32, b"\0") for part in (signed.r, signed.s))
@@ -157,6 +157,7 @@ def _sign(
 
 
 def _fields(declared: str) -> Iterator[dict[str, str]]:
+    """The fields of a struct, as :func:`encode_typed_data` takes them."""
     for field in declared.partition("(")[2].rstrip(")").split(","):
-        kind, name = field.split()
-        yield {"type": kind, "name": name}
+        type_name, name = field.split()
+        yield {"type": type_name, "name": name}

@@ -102,8 +102,8 @@ class OperationResult:
 def journal_of(ai: Network, account: AccountAPI | str) -> Journal:
     """The journal of an account on the connected network.
 
-    Chains are told apart by the hash of their first block. The journal of Ape's in-process chain is
-    kept in memory, as the chain is.
+    Chains are distinguished by the hash of their first block. The journal of Ape's in-process chain
+    is kept in memory, as the chain is.
     """
     address = account if isinstance(account, str) else str(account.address)
     path = data_folder(ai.provider) / "journal.sqlite3" if ai.provider.http_uri else None

@@ -1,7 +1,7 @@
 """The journal on disk: one SQLite file per user, which all processes share.
 
 It holds the intent of each operation that moves money, the transactions that were signed for it,
-and its outcome. It never holds a private key; but whoever can read it can broadcast what it holds.
+and its outcome. It never holds a private key, but anyone who reads it can broadcast what is signed.
 """
 
 from __future__ import annotations

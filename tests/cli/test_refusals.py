@@ -68,7 +68,7 @@ CASES = [
         start("1", "--method", "permit"),
         REFUSED,
         "method_unavailable",
-        "USDT does not take it",
+        "USDT does not support it",
     ),
     Case("neither-amount-nor-claim", start(), BAD_INPUT, "bad_input", "AMOUNT or --claim"),
     Case(

@@ -115,7 +115,7 @@ def test_somebody_else_leaves_less_than_the_deposit(
 
     ((left, balance),) = DtnSession.list(cast.customer, network.ai)
     assert balance.units == 5
-    assert raised.value.hint == f"What was left is in session {left.id}: 0.000005 USDT."
+    assert raised.value.hint == f"The rest is in session {left.id}: 0.000005 USDT."
 
 
 def test_a_deposit_whose_start_cannot_be_sent_is_claimed_later(
@@ -164,9 +164,9 @@ def test_a_public_network_needs_the_risk_accepted(
     with pytest.raises(UnsafeDeposit) as raised:
         DtnSession.start(DEPOSIT, cast.customer, network.ai, method="two-step")
 
-    assert "anybody can take it" in raised.value.message
+    assert "another account can claim the deposit" in raised.value.message
     assert raised.value.hint is not None
-    assert "--unsafe-two-step" in raised.value.hint
+    assert "unsafe_two_step=True" in raised.value.hint
 
 
 def test_a_public_network_with_the_risk_accepted(

@@ -1,1 +1,1 @@
-"""What was paid for: a session's history, audited and shown."""
+"""Billing: the history of a session, its audit, and the formats of its bill."""

@@ -1,7 +1,7 @@
-"""Whether a bill is fair: each charge recomputed from the real bytes and the fees offered.
+"""Audits a bill: recomputes each charge from the actual sizes and the request's fees.
 
-The node itself states the sizes that it is paid for, and the contracts believe it. They only hold
-it to ``totalFeePerRes``, and to what the session has left.
+A node reports the sizes that it is paid for, and the contracts do not check them. They only limit
+a charge to ``totalFeePerRes`` and to the session's balance.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from ape_dtn.network.requests import Record
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import CallType, Status
 
-# `Router.FAILURE_FEE_PER_BYTE`: what a byte costs in a failure, in units of the fee token.
+# `Router.FAILURE_FEE_PER_BYTE`: the price of a byte in a failure, in units of the fee token.
 FAILURE_FEE_PER_BYTE = 1
 
 
 # Why a request has no answer.
 UNANSWERED = {
     State.PENDING: "it may still be answered",
-    State.STRANDED: "no session is left that could pay for it",
-    State.REPLACED: "another request took its id",
+    State.STRANDED: "its session is closed or replaced",
+    State.REPLACED: "another request has replaced it under the same id",
 }
 
 LEFT_OUT = (
-    "The chain's endpoint does not know any more whether these contracts were the session manager "
-    "once. What they say of this session is left out:"
+    "The endpoint no longer has the blocks that tell whether these contracts were the router's "
+    "session manager. Their events about this session are left out:"
 )
 
 
 class Verdict(Enum):
-    """What a charge is, compared with the fair one."""
+    """How a charge compares with the fair one."""
 
     FAIR = "fair"
     OVERCHARGED = "overcharged"
     CHARGED_LESS = "charged less"
     BALANCE_SHORT = "balance was short"
-    """It would have been more: the session had no more left."""
+    """It is below the fair charge, since the session's balance was."""
     NOT_JUDGED = "not judged"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the audit says of one response.
+    """The audit of one response.
 
     Attributes:
         request: The request.
         response: The response.
         verdict: How its charge compares.
-        fair: What it may have cost; None where nobody can tell.
-        why_not: Why it cannot be judged, where it cannot.
+        fair: The fair charge; None if it is not known.
+        why_not: Why the response is not judged; empty if it is.
     """
 
     request: RequestHistory
@@ -65,7 +65,7 @@ class Finding:
 
     @property
     def overcharge(self) -> Amount | None:
-        """What was charged beyond the fair; None where nobody can tell."""
+        """What was charged above the fair charge; None if that is not known."""
         charge = self.response.charge
         if self.fair is None or charge is None:
             return None
@@ -74,7 +74,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Remark:
-    """A sentence about a bill, and whether it tells of something that is wrong."""
+    """A sentence about a bill, and whether it is a problem."""
 
     text: str
     is_wrong: bool = False
@@ -82,14 +82,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class NodeBill:
-    """What one node did for a session, and took for it.
+    """What one node was paid by a session.
 
     Attributes:
-        node: Its name, or its id where the name is not known.
-        responses: How often it responded.
+        node: Its name, or its id if the name is not known.
+        responses: How many responses it sent.
         charged: What it was paid.
-        overcharged: How much of that is beyond the fair.
-        not_judged: How many of its responses cannot be judged.
+        overcharged: How much of that is above the fair charges.
+        not_judged: How many of its responses are not judged.
     """
 
     node: str
@@ -111,15 +111,15 @@ class NodeBill:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit says of a session.
+    """The audit of a session.
 
     Attributes:
         session: The session.
         findings: One for each response.
         nodes: One for each node that responded.
-        overcharged: What all nodes together took beyond the fair.
-        difference: What was deposited, less what was charged, less what is left or came back. It
-            is zero, unless the chain's endpoint withholds events or the contracts lose money.
+        overcharged: What all nodes charged above the fair charges.
+        difference: The deposit, less all charges, less the balance or refund. It is zero unless the
+            endpoint withholds events, or the contracts lose money.
     """
 
     session: SessionHistory
@@ -130,12 +130,12 @@ class Audit:
 
     @property
     def not_judged(self) -> int:
-        """How many responses cannot be judged."""
-        return sum(each.verdict is Verdict.NOT_JUDGED for each in self.findings)
+        """How many responses are not judged."""
+        return sum(finding.verdict is Verdict.NOT_JUDGED for finding in self.findings)
 
 
 def audits(history: Statement) -> list[Audit]:
-    """Audits each session of a history, for all the responses that it paid."""
+    """Audits each session of a history, with all responses that it paid for."""
     paid: dict[str, list[Finding]] = {session.manager: [] for session in history.sessions}
     for request, manager in history.requests:
         for response in request.responses:
@@ -154,41 +154,47 @@ def _audit(session: SessionHistory, findings: list[Finding]) -> Audit:
         session=session,
         findings=tuple(findings),
         nodes=tuple(_node_bill(node, found, session) for node, found in by_node.items()),
-        overcharged=_total(session, (each.overcharge for each in findings)),
+        overcharged=_total(session, (finding.overcharge for finding in findings)),
         difference=session.opened_with - session.charged - kept,
     )
 
 
-def remarks(audited: Audit) -> list[Remark]:
-    """What is to be said of a session, the money first."""
-    session, requests = audited.session, audited.session.requests
+def remarks(audit: Audit) -> list[Remark]:
+    """Sentences about a session: first about its money, then about its requests."""
+    session, requests = audit.session, audit.session.requests
     kept = ("left", session.balance) if session.refund is None else ("refunded", session.refund)
     sums = f"opened with {session.opened_with}, charged {session.charged}, {kept[0]} {kept[1]}"
-    elsewhere = session.token.units(sum(each.amount.units for each in session.other_charges))
-    verdicts = Counter(finding.verdict for finding in audited.findings)
+    elsewhere = session.token.units(sum(charge.amount.units for charge in session.other_charges))
+    verdicts = Counter(finding.verdict for finding in audit.findings)
     short, less = verdicts[Verdict.BALANCE_SHORT], verdicts[Verdict.CHARGED_LESS]
-    why_not = Counter(finding.why_not for finding in audited.findings if finding.why_not)
+    why_not = Counter(finding.why_not for finding in audit.findings if finding.why_not)
     states = Counter(request.state for request in requests)
     stranded, replaced = states[State.STRANDED], states[State.REPLACED]
-    reverted = sum(bool(each.callback_error) for request in requests for each in request.responses)
-    told: list[tuple[object, str, bool]] = [
-        (audited.difference, f"{audited.difference} is not accounted for: {sums}.", True),
-        (not audited.difference, f"It adds up: {sums}.", False),
+    reverted = sum(
+        bool(response.callback_error) for request in requests for response in request.responses
+    )
+    candidates: list[tuple[object, str, bool]] = [
+        (audit.difference, f"{audit.difference} is not accounted for: {sums}.", True),
+        (not audit.difference, f"It adds up: {sums}.", False),
         *(
             (
                 node.overcharged,
-                f"{node.node} took {node.overcharged} more than its answers may cost.",
+                f"{node.node} charged {node.overcharged} more than its answers may cost.",
                 True,
             )
-            for node in audited.nodes
+            for node in audit.nodes
         ),
-        (elsewhere, f"{elsewhere} was charged for requests that were not made on it.", True),
+        (elsewhere, f"{elsewhere} was charged for requests of other sessions.", True),
         (
             session.balance and not session.is_current,
-            "The router has another session manager now: what is left cannot be refunded.",
+            "The router has replaced the session manager: the balance cannot be refunded.",
             True,
         ),
-        (short, f"Paid less, since the session had no more: {_count(short, 'answer')}.", False),
+        (
+            short,
+            f"Paid less than they may cost, for want of balance: {_count(short, 'answer')}.",
+            False,
+        ),
         (less, f"Charged less than they may cost: {_count(less, 'answer')}.", False),
         *(
             (count, f"Not judged: {_count(count, 'answer')}; {why}.", False)
@@ -202,13 +208,13 @@ def remarks(audited: Audit) -> list[Remark]:
         ),
         (
             stranded,
-            f"Never to be answered: {_count(stranded, 'request')}; {UNANSWERED[State.STRANDED]}.",
+            f"Will never be answered: {_count(stranded, 'request')}; {UNANSWERED[State.STRANDED]}.",
             True,
         ),
         (replaced, f"Lost: {_count(replaced, 'request')}; {UNANSWERED[State.REPLACED]}.", True),
-        (reverted, f"Reverted: {_count(reverted, 'callback')}; the answers are there.", True),
+        (reverted, f"Reverted: {_count(reverted, 'callback')}; the answers are recorded.", True),
     ]
-    return [Remark(text, is_wrong) for applies, text, is_wrong in told if applies]
+    return [Remark(text, is_wrong) for applies, text, is_wrong in candidates if applies]
 
 
 def _count(number: int, what: str) -> str:
@@ -216,7 +222,7 @@ def _count(number: int, what: str) -> str:
 
 
 def judge(request: RequestHistory, response: Response) -> Finding:
-    """Compares what a response was charged with what it may have cost."""
+    """Compares the charge of a response with the fair charge."""
     why_not = _why_not(request, response)
     if why_not:
         return Finding(request, response, Verdict.NOT_JUDGED, why_not=why_not)
@@ -236,7 +242,7 @@ def judge(request: RequestHistory, response: Response) -> Finding:
 
 
 def fair_units(record: Record, status: Status, bytes_answered: int) -> int:
-    """What a response may cost, in units of the fee token (``Router._charge``)."""
+    """The fair charge of a response, in units of the fee token (``Router._charge``)."""
     if status is Status.SUCCESS:
         asked = record.bytes_asked * record.fee_per_byte_asked
         fee = asked + bytes_answered * record.fee_per_byte_answered
@@ -248,24 +254,24 @@ def fair_units(record: Record, status: Status, bytes_answered: int) -> int:
 def _why_not(request: RequestHistory, response: Response) -> str:
     record = request.record
     if record is None:
-        return "another request took its id, and the network forgot what it was"
+        return "another request has replaced it, and the router no longer has its fees"
     if response.charge is None:
-        return "the chain's endpoint shows no charge for it"
+        return "the endpoint has no charge for it"
     if response.bytes_answered is not None:
         return ""
     if record.call_type is CallType.IPFS and record.response:
-        return "over IPFS, the chain does not know its size"
-    return "the network did not keep what it said"
+        return "it is on IPFS, and the chain does not have its size"
+    return "the router did not keep the response"
 
 
 def _node_bill(node: str, findings: list[Finding], session: SessionHistory) -> NodeBill:
-    charges = (each.response.charge for each in findings)
+    charges = (finding.response.charge for finding in findings)
     return NodeBill(
         node=node,
         responses=len(findings),
         charged=_total(session, (charge.amount for charge in charges if charge)),
-        overcharged=_total(session, (each.overcharge for each in findings)),
-        not_judged=sum(each.verdict is Verdict.NOT_JUDGED for each in findings),
+        overcharged=_total(session, (finding.overcharge for finding in findings)),
+        not_judged=sum(finding.verdict is Verdict.NOT_JUDGED for finding in findings),
     )
 
 

@@ -1,7 +1,7 @@
-"""What became of a session's money, read from the chain's events as of one block.
+"""Reads the history of a session from the chain's events, as of one block.
 
-The router's owner can replace the session manager, and the new one may count sessions from 1 again:
-then one id names several sessions, each of which is told by itself.
+The router's owner can replace the session manager, and the new one may count sessions from 1 again.
+Then one id belongs to several sessions, which are listed separately.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.billing.session_index import (
     SessionLifecycle,
-    asked_then,
+    ambiguous_requests,
     find,
+    manager_call,
     order,
     payer,
-    sure,
-    unclear,
+    value_of,
 )
 from ape_dtn.billing.statement import (
     Charge,
@@ -60,22 +60,22 @@ _STATES = {
 
 
 def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None = None) -> History:
-    """Everything that happened on a session, open or closed, from the chain's events.
+    """Reads all that happened on a session, open or closed, in seven HTTP requests.
 
-    In seven HTTP requests, and more only as the endpoint limits ranges of blocks and batches.
+    More are sent only as the endpoint limits ranges of blocks and batches.
 
     Args:
         ai: The network.
         session_id: The session's id.
-        contents: The contents of answers that travelled over IPFS, by their requests' ids. Their
-            size is not on the chain: without them such answers are not judged.
+        contents: Contents of answers over IPFS, by request id. The chain does not have their size,
+            so answers without content are not judged.
 
     Raises:
         SessionNotFound: There never was such a session.
         RpcRefused: The endpoint does not serve the events.
     """
     current = ai.contracts().session_manager
-    session_call(current, session_id)  # refuses what cannot be an id
+    session_call(current, session_id)  # rejects a number that cannot be an id
     head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
     found, left_out = find(ai, [session_id], current, head)
     if not (found or left_out):
@@ -84,30 +84,30 @@ def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None =
         ai.provider,
         ai.router,
         [Router.request_created.topic, None, topic(session_id)],
-        min((each.started.block_number for each in found), default=ai.deployment.first_block),
+        min((session.started.block_number for session in found), default=ai.deployment.first_block),
         head,
     )
-    chain = _look_up(ai, session_id, found, created, head)
-    can_pay = any(each.manager == current and not each.closed for each in found)
-    charges = {each.manager: _charges(each, chain) for each in found}
-    paid = {log: charge for each in charges.values() for log, charge in each.items()}
-    made: dict[str | None, list[RequestHistory]] = {}
-    for log, later in _with_the_later(created):
-        asked_by = payer(log, found, chain.managers.get(log))
+    chain = _read_state(ai, session_id, found, created, head)
+    can_pay = any(session.manager == current and not session.closed for session in found)
+    charges = {session.manager: _charges(session, chain) for session in found}
+    charge_of = {log: charge for by_log in charges.values() for log, charge in by_log.items()}
+    requests: dict[str | None, list[RequestHistory]] = {}
+    for log, successor in _with_successors(created):
+        sender = payer(log, found, chain.managers.get(log))
         content = (contents or {}).get(as_hex(log.topics[1]))
-        request = _request(log, later, chain, paid, content)
+        request = _request(log, successor, chain, charge_of, content)
         if request.state is State.PENDING and not can_pay:
             request = replace(request, state=State.STRANDED)
-        made.setdefault(asked_by.manager if asked_by else None, []).append(request)
+        requests.setdefault(sender.manager if sender else None, []).append(request)
     sessions = (
         _session(
-            each,
-            charges=tuple(charges[each.manager].values()),
-            requests=tuple(made.get(each.manager, ())),
+            session,
+            charges=tuple(charges[session.manager].values()),
+            requests=tuple(requests.get(session.manager, ())),
             chain=chain,
-            is_current=each.manager == current,
+            is_current=session.manager == current,
         )
-        for each in found
+        for session in found
     )
     return History(
         network=ai.network,
@@ -116,16 +116,22 @@ def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None =
         as_of=Moment(chain.times[head], head),
         sessions=tuple(sessions),
         left_out=left_out,
-        unplaced=tuple(made.get(None, ())),
+        unplaced=tuple(requests.get(None, ())),
     )
 
 
 @dataclass(frozen=True)
-class _Chain:
-    """What was looked up besides, as of one block.
+class _State:
+    """What the events of a session do not tell, as of one block.
 
-    ``tokens`` and ``balances`` are by session manager, ``records`` and ``answered`` by request,
-    ``managers`` by the event of a request, and ``times`` by block.
+    Attributes:
+        names: Names of models and nodes.
+        tokens: The sessions' tokens, by session manager.
+        balances: The sessions' balances, by session manager.
+        records: The router's records, by request id.
+        managers: The router's session manager at a request, by the event of the request.
+        responses: Responses that were charged, by request id.
+        times: Timestamps, by block.
     """
 
     names: Names
@@ -133,39 +139,42 @@ class _Chain:
     balances: dict[str, int]
     records: dict[bytes, Record | None]
     managers: dict[Log, Any]
-    answered: dict[bytes, list[ChargedResponse]]
+    responses: dict[bytes, list[ChargedResponse]]
     times: dict[int, datetime]
 
     def moment(self, log: Log) -> Moment:
         return Moment(self.times[log.block_number], log.block_number, log.index, log.transaction)
 
 
-def _look_up(
+def _read_state(
     ai: Network, session_id: int, found: list[SessionLifecycle], created: list[Log], head: int
-) -> _Chain:
-    """All that the events do not say, in two HTTP requests."""
-    tokens = list(dict.fromkeys(each.token for each in found))
+) -> _State:
+    """Reads what the events do not tell, in two HTTP requests."""
+    addresses = list(dict.fromkeys(session.token for session in found))
     ids = list(dict.fromkeys(log.topics[1] for log in created))
-    doubtful = unclear(created, found)
-    views = [
-        *(call for token in tokens for call in token_calls(token)),
-        *(replace(session_call(each.manager, session_id), block=head) for each in found),
-        *(replace(record_call(ai, each), block=head) for each in ids),
+    ambiguous = ambiguous_requests(created, found)
+    calls = [
+        *(call for address in addresses for call in token_calls(address)),
+        *(replace(session_call(session.manager, session_id), block=head) for session in found),
+        *(replace(record_call(ai, request_id), block=head) for request_id in ids),
+        *(manager_call(ai, log) for log in ambiguous),
     ]
-    then = [asked_then(ai, log) for log in doubtful]
-    seen = iter(ai.try_read(*views, *then))
-    described = {each: Token(each, sure(next(seen)), sure(next(seen))) for each in tokens}
-    balances = {each.manager: sure(next(seen))[1] for each in found}
-    records = {each: to_record(sure(next(seen))) for each in ids}
-    managers = dict(zip(doubtful, seen, strict=True))
-    answered, times = _receipts_and_times(ai, found, created, head)
-    return _Chain(
+    answers = iter(ai.try_read(*calls))
+    tokens = {
+        address: Token(address, value_of(next(answers)), value_of(next(answers)))
+        for address in addresses
+    }
+    balances = {session.manager: value_of(next(answers))[1] for session in found}
+    records = {request_id: to_record(value_of(next(answers))) for request_id in ids}
+    managers = dict(zip(ambiguous, answers, strict=True))
+    responses, times = _receipts_and_times(ai, found, created, head)
+    return _State(
         names=ai.names(),
-        tokens={each.manager: described[each.token] for each in found},
+        tokens={session.manager: tokens[session.token] for session in found},
         balances=balances,
         records=records,
         managers=managers,
-        answered=answered,
+        responses=responses,
         times=times,
     )
 
@@ -173,31 +182,40 @@ def _look_up(
 def _receipts_and_times(
     ai: Network, found: list[SessionLifecycle], created: list[Log], head: int
 ) -> tuple[dict[bytes, list[ChargedResponse]], dict[int, datetime]]:
-    """The responses by request, and the times of all blocks that matter.
+    """The responses by request id, and the timestamps of the blocks of all events.
 
-    Responses do not name their session. Each stands in the transaction of its charge, which does.
+    A response does not name its session, but is in the transaction of its charge, which does.
     """
-    own = [log for each in found for log in (each.started, *each.charges, each.closed) if log]
+    own = [
+        log
+        for session in found
+        for log in (session.started, *session.charges, session.closed)
+        if log
+    ]
     blocks = sorted({head, *(log.block_number for log in (*own, *created))})
-    paying = list(dict.fromkeys(log.transaction for each in found for log in each.charges))
-    receipts = [("eth_getTransactionReceipt", [each]) for each in paying]
-    headers = [("eth_getBlockByNumber", [hex(each), False]) for each in blocks]
+    paying = list(dict.fromkeys(log.transaction for session in found for log in session.charges))
+    receipts = [("eth_getTransactionReceipt", [hash_]) for hash_ in paying]
+    headers = [("eth_getBlockByNumber", [hex(block), False]) for block in blocks]
     answers = iter(rpc.ask(ai.provider, [*receipts, *headers]))
-    answered: dict[bytes, list[ChargedResponse]] = {}
+    responses: dict[bytes, list[ChargedResponse]] = {}
     for _ in paying:
         logs = [reads.to_log(raw) for raw in _known(next(answers), "a receipt")["logs"]]
-        for answer in charged_responses(logs, ai.router):
-            answered.setdefault(answer.request_id, []).append(answer)
-    headers_found = (_known(next(answers), f"block {each}") for each in blocks)
+        for response in charged_responses(logs, ai.router):
+            responses.setdefault(response.request_id, []).append(response)
+    headers_found = (_known(next(answers), f"block {block}") for block in blocks)
     times = (_time(as_int(header["timestamp"])) for header in headers_found)
-    return answered, dict(zip(blocks, times, strict=True))
+    return responses, dict(zip(blocks, times, strict=True))
 
 
 def _known(answer: Any, what: str) -> Any:
-    """What an endpoint that has just told of it must know, unless a block was reorganised away."""
+    """A receipt or header of an event that was just read.
+
+    Raises:
+        RpcRefused: The endpoint does not have it, as after a reorganisation.
+    """
     found = rpc.expect(answer)
     if found is None:
-        raise RpcRefused("the events", f"it does not know {what} of them any more")
+        raise RpcRefused("the events", f"it does not have {what} of them any more")
     return found
 
 
@@ -205,7 +223,7 @@ def _session(
     found: SessionLifecycle,
     charges: tuple[Charge, ...],
     requests: tuple[RequestHistory, ...],
-    chain: _Chain,
+    chain: _State,
     is_current: bool,
 ) -> SessionHistory:
     started = SessionManager.session_started.decode(found.started)
@@ -226,57 +244,61 @@ def _session(
     )
 
 
-def _charges(found: SessionLifecycle, chain: _Chain) -> dict[Log, Charge]:
-    paid_for = {each.charge: each for answers in chain.answered.values() for each in answers}
+def _charges(found: SessionLifecycle, chain: _State) -> dict[Log, Charge]:
+    response_of = {
+        response.charge: response
+        for responses in chain.responses.values()
+        for response in responses
+    }
     token = chain.tokens[found.manager]
     left = SessionManager.session_started.decode(found.started)["balance"]
     charges = {}
     for log in found.charges:
         fields = SessionManager.session_charged.decode(log)
         left -= fields["amount"]
-        answer = paid_for.get(log)
+        response = response_of.get(log)
         charges[log] = Charge(
             amount=token.units(fields["amount"]),
             to=fields["to"],
             left=token.units(left),
             at=chain.moment(log),
             manager=found.manager,
-            request_id=as_hex(answer.request_id) if answer else None,
+            request_id=as_hex(response.request_id) if response else None,
         )
     return charges
 
 
-def _with_the_later(created: list[Log]) -> list[tuple[Log, Log | None]]:
-    """Each request with the next that took its id, if any did."""
-    later: dict[bytes, Log] = {}
+def _with_successors(created: list[Log]) -> list[tuple[Log, Log | None]]:
+    """Each request with the next one of the same id, if there is one."""
+    successors: dict[bytes, Log] = {}
     pairs = []
     for log in reversed(created):
-        pairs.append((log, later.get(log.topics[1])))
-        later[log.topics[1]] = log
+        pairs.append((log, successors.get(log.topics[1])))
+        successors[log.topics[1]] = log
     return pairs[::-1]
 
 
 def _request(
     created: Log,
-    later: Log | None,
-    chain: _Chain,
-    paid: Mapping[Log, Charge],
+    successor: Log | None,
+    chain: _State,
+    charge_of: Mapping[Log, Charge],
     content: bytes | None,
 ) -> RequestHistory:
     fields = Router.request_created.decode(created)
-    # The router keeps one request for each id: the latest.
-    record = None if later else chain.records[fields["requestId"]]
-    answered = [
-        answer
-        for answer in chain.answered.get(fields["requestId"], [])
-        if order(created) < order(answer.response)
-        and (later is None or order(answer.response) < order(later))
+    # The router keeps one record for each id: that of the latest request.
+    record = None if successor else chain.records[fields["requestId"]]
+    charged = [
+        response
+        for response in chain.responses.get(fields["requestId"], [])
+        if order(created) < order(response.response)
+        and (successor is None or order(response.response) < order(successor))
     ]
-    responses = [_response(answer, record, chain, paid, content) for answer in answered]
-    if record and record.status and not any(answer.is_last for answer in answered):
-        # The endpoint shows no charge that would lead to it; the router has it all the same.
+    responses = [_response(response, record, chain, charge_of, content) for response in charged]
+    if record and record.status and not any(response.is_last for response in charged):
+        # The endpoint has no charge for the answer, but the router has its record.
         at = Moment(_time(record.answered_at))
-        responses.append(_kept(record, chain, content, at))
+        responses.append(_recorded(record, chain, content, at))
     return RequestHistory(
         id=as_hex(fields["requestId"]),
         user=fields["user"],
@@ -289,21 +311,21 @@ def _request(
 
 
 def _response(
-    answer: ChargedResponse,
+    charged: ChargedResponse,
     record: Record | None,
-    chain: _Chain,
-    paid: Mapping[Log, Charge],
+    chain: _State,
+    charge_of: Mapping[Log, Charge],
     content: bytes | None,
 ) -> Response:
-    at = chain.moment(answer.response)
-    charge = paid.get(answer.charge) if answer.charge else None
-    failure = answer.callback_failure
+    at = chain.moment(charged.response)
+    charge = charge_of.get(charged.charge) if charged.charge else None
+    failure = charged.callback_failure
     callback_error = None if failure is None else str(reverts.decode(failure))
-    # Of several responses the router keeps the last, which completes the request.
-    if record and answer.is_last:
-        kept = _kept(record, chain, content, at)
-        return replace(kept, charge=charge, callback_error=callback_error)
-    fields = Router.response_received.decode(answer.response)
+    # Of several responses the router records the last, which completes the request.
+    if record and charged.is_last:
+        recorded = _recorded(record, chain, content, at)
+        return replace(recorded, charge=charge, callback_error=callback_error)
+    fields = Router.response_received.decode(charged.response)
     status = Status.SUCCESS if fields["status"] == Status.SUCCESS else Status.FAILURE
     node_id = fields["nodeId"]
     return Response(
@@ -311,8 +333,8 @@ def _response(
     )
 
 
-def _kept(record: Record, chain: _Chain, content: bytes | None, at: Moment) -> Response:
-    """The response that the router keeps, without what its transaction tells."""
+def _recorded(record: Record, chain: _State, content: bytes | None, at: Moment) -> Response:
+    """The response in the router's record, without its charge and callback."""
     return Response(
         node=chain.names.of(record.node),
         node_id=as_hex(record.node),
@@ -325,7 +347,7 @@ def _kept(record: Record, chain: _Chain, content: bytes | None, at: Moment) -> R
 
 
 def _bytes_answered(record: Record, content: bytes | None) -> int | None:
-    """Over IPFS the response is an identifier, and the chain does not know of how much."""
+    """The size of an answer; None for one on IPFS, where only its content tells."""
     if record.call_type is CallType.DIRECT or not record.response:
         return len(record.response)
     return None if content is None else len(content)
@@ -336,7 +358,7 @@ def _time(seconds: int) -> datetime:
 
 
 class History(Statement):
-    """All that a session id ever stood for, and the ways to print it."""
+    """All sessions that ever had one id, and the formats of their bill."""
 
     def as_dict(self) -> dict[str, Any]:
         """The history and its audit as plain data, ready for JSON."""
@@ -345,19 +367,19 @@ class History(Statement):
         return as_dict(self)
 
     def csv(self) -> str:
-        """What happened, a line each, as CSV that is safe to open in a spreadsheet."""
+        """One line for each event, as CSV that is safe to open in a spreadsheet."""
         from ape_dtn.billing.report import csv_text
 
         return csv_text(self)
 
     def dataframe(self) -> DataFrame:
-        """What happened, a row each, as a pandas DataFrame whose amounts are exact decimals."""
+        """One row for each event, as a pandas DataFrame. Amounts are exact decimals."""
         from ape_dtn.billing.report import dataframe
 
         return dataframe(self)
 
     def html(self) -> str:
-        """The audited bill as one page that needs nothing else, neither file nor network."""
+        """The audited bill as one self-contained HTML page, which loads nothing."""
         from ape_dtn.billing.page import html
 
         return html(self)

@@ -1,7 +1,7 @@
-"""A bill as one web page that needs nothing else: no script, no font, no network.
+"""Renders a bill as one self-contained web page, without scripts, fonts or requests.
 
-The chart is drawn here. It is stretched to the page's width while its lines keep theirs, and its
-labels are text of the page: so it is sharp and readable at any size, and follows light and dark.
+``page.html.template`` is its frame, ``page.css`` its style. The chart is an SVG image that is
+stretched to the page's width, with labels outside it, so that lines and text keep their size.
 """
 
 from __future__ import annotations
@@ -9,188 +9,97 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
+from importlib.resources import files
+from string import Template
 
 from ape_dtn.billing.audit import LEFT_OUT, UNANSWERED, Audit, Verdict, audits, judge, remarks
 from ape_dtn.billing.report import plain, rows
 from ape_dtn.billing.statement import Moment, RequestHistory, Statement
 from ape_dtn.types.amount import Amount
 
-# The chart's own units, before it is stretched.
+# The chart's view box.
 _WIDTH, _HEIGHT = 1000, 1000
-
-# Nothing may be loaded and nothing may run, whatever a node's message holds.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 _TIME = "%Y-%m-%d %H:%M:%S"
 
-# The columns of the table of everything.
+# The columns of the table of all events.
 _SHOWN = (
     *("time", "event", "request", "account", "node", "status", "deposited", "charged", "refunded"),
     *("balance", "fair", "verdict", "block", "transaction", "manager", "note"),
 )
 
-_STYLE = """
-:root {
-  color-scheme: light dark;
-  --page: #f6f7f9; --card: #fff; --ink: #16191d; --quiet: #5d6673; --line: #e1e5ea;
-  --accent: #2563eb; --wash: #2563eb26; --bad: #c62828; --bad-wash: #c6282829;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #0f1216; --card: #181c22; --ink: #e7eaee; --quiet: #98a2b0; --line: #2a3038;
-    --accent: #6ea0ff; --wash: #6ea0ff2e; --bad: #ff7b72; --bad-wash: #ff7b7238;
-  }
-}
-* { box-sizing: border-box; }
-body {
-  margin: 0; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-}
-main { max-width: 1200px; margin: 0 auto; padding: 40px 20px 64px; }
-h1 { margin: 0; font-size: 30px; line-height: 1.2; letter-spacing: -.01em; }
-h2 { margin: 40px 0 12px; font-size: 18px; }
-p { margin: 6px 0; }
-.quiet, dt, figcaption, th { color: var(--quiet); }
-code { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-dl {
-  display: grid; gap: 12px; margin: 24px 0 0;
-  grid-template-columns: repeat(auto-fit, minmax(170px, 1fr));
-}
-dl > div, figure, .card {
-  background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px;
-}
-dt { font-size: 13px; }
-dd { margin: 2px 0 0; font-size: 19px; font-weight: 600; font-variant-numeric: tabular-nums; }
-.note { margin: 12px 0 0; padding: 10px 16px; border-left: 4px solid var(--line); }
-.note.bad { border-color: var(--bad); background: var(--bad-wash); }
-.bad { color: var(--bad); }
-.note.bad { color: inherit; }
-figure { margin: 24px 0 0; }
-figcaption { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-bottom: 12px; }
-figcaption b { color: var(--ink); margin-right: auto; }
-.key::before {
-  content: ""; display: inline-block; width: 10px; height: 10px; margin-right: 7px;
-  border-radius: 3px; background: var(--accent);
-}
-.key.over::before { background: var(--bad); }
-.plot { display: grid; grid-template-columns: auto 1fr; gap: 6px 10px; font-size: 12px; }
-.plot svg {
-  width: 100%; height: 240px; overflow: visible; border-bottom: 1px solid var(--line);
-}
-.scale, .span { display: flex; justify-content: space-between; color: var(--quiet); }
-.scale { flex-direction: column; text-align: right; font-variant-numeric: tabular-nums; }
-.scale span { line-height: 0; }
-.span { grid-column: 2; gap: 16px; }
-.span time:last-child { text-align: right; }
-path, line { fill: none; vector-effect: non-scaling-stroke; }
-.grid { stroke: var(--line); }
-.area { fill: var(--wash); }
-.area.over { fill: var(--bad-wash); }
-.steps { stroke: var(--accent); stroke-width: 2; }
-.dot { stroke: var(--accent); stroke-width: 8; stroke-linecap: round; }
-.dot.over { stroke: var(--bad); }
-.card { padding: 0; overflow-x: auto; }
-table { width: 100%; border-collapse: collapse; font-size: 13.5px; }
-.number { font-variant-numeric: tabular-nums; }
-th { font-size: 12px; font-weight: 500; text-align: left; white-space: nowrap; }
-th, td { padding: 9px 10px; border-bottom: 1px solid var(--line); vertical-align: top; }
-tr:last-child td { border-bottom: 0; }
-.number { text-align: right; white-space: nowrap; }
-.cards code, .cards time { white-space: nowrap; }
-details { margin-top: 40px; }
-summary { cursor: pointer; font-size: 18px; font-weight: 600; margin-bottom: 12px; }
-details td { white-space: nowrap; font-size: 13px; }
-td:last-child { overflow-wrap: anywhere; min-width: 110px; }
-details td:last-child { white-space: normal; min-width: 220px; }
-@media (max-width: 640px) {
-  main { padding-top: 24px; }
-  dl { grid-template-columns: 1fr 1fr; }
-  dd { font-size: 16px; }
-  .cards thead { display: none; }
-  .cards tr { display: block; padding: 10px 14px; border-bottom: 1px solid var(--line); }
-  .cards tr:last-child { border-bottom: 0; }
-  .cards td { display: flex; gap: 16px; padding: 3px 0; border: 0; text-align: right; }
-  .cards td::before { content: attr(data-name); margin-right: auto; color: var(--quiet); }
-  .cards td:empty { display: none; }
-}
-"""
-
 
 def html(history: Statement) -> str:
-    """The page: for each session its figures, what is wrong, a chart, and what happened, in UTC."""
-    title = f"Session {history.session_id}"
-    sections = "".join(_section(each, history) for each in audits(history))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{title}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p class="quiet">{_text(history.network)}, as of block {history.as_of.block},
-{_time(history.as_of.time)} UTC</p>
-<p class="quiet">Router <code>{_text(history.router)}</code></p>
-{sections}
-{_left_out(history)}
-{_everything(history)}
-</main>
-</body>
-</html>
-"""
+    """The page: for each session its figures, remarks, a chart and tables. Times are in UTC.
+
+    Every text of the chain is escaped, and the page's policy forbids scripts and requests.
+    """
+    folder = files("ape_dtn.billing")
+    header = (
+        f'<p class="quiet">{_text(history.network)}, as of block {history.as_of.block},\n'
+        f"{_time(history.as_of.time)} UTC</p>\n"
+        f'<p class="quiet">Router <code>{_text(history.router)}</code></p>'
+    )
+    sections = [
+        header,
+        *(_section(audit, history) for audit in audits(history)),
+        _left_out(history),
+        _events(history),
+    ]
+    return Template((folder / "page.html.template").read_text("utf-8")).substitute(
+        title=f"Session {history.session_id}",
+        style=(folder / "page.css").read_text("utf-8"),
+        sections="\n".join(sections),
+    )
 
 
-def _section(audited: Audit, history: Statement) -> str:
-    session = audited.session
-    which = (
+def _section(audit: Audit, history: Statement) -> str:
+    session = audit.session
+    heading = (
         f"<h2>Session manager <code>{_text(session.manager)}</code></h2>"
         if len(history.sessions) > 1
         else ""
     )
     return f"""<section>
-{which}
+{heading}
 <p class="quiet">Owner <code>{_text(session.owner)}</code></p>
-{_figures(audited)}
-{_remarks(audited)}
-{_chart(audited, history.as_of)}
-{_nodes(audited)}
+{_figures(audit)}
+{_remarks(audit)}
+{_chart(audit, history.as_of)}
+{_nodes(audit)}
 {_requests(session.requests, f"Requests, in {_text(session.token.symbol)}")}
 </section>"""
 
 
-def _figures(audited: Audit) -> str:
-    session = audited.session
+def _figures(audit: Audit) -> str:
+    session = audit.session
     kept = ("Left", session.balance) if session.refund is None else ("Refunded", session.refund)
     figures = [("Opened with", session.opened_with), ("Charged", session.charged), kept]
     shown = "".join(
         f"<div><dt>{name}</dt><dd>{_text(amount)}</dd></div>" for name, amount in figures
     )
-    bad = ' class="bad"' if audited.overcharged else ""
+    bad = ' class="bad"' if audit.overcharged else ""
     return (
-        f"<dl>{shown}<div><dt>Overcharged</dt><dd{bad}>{_text(audited.overcharged)}</dd></div>"
+        f"<dl>{shown}<div><dt>Overcharged</dt><dd{bad}>{_text(audit.overcharged)}</dd></div>"
         f"<div><dt>Requests</dt><dd>{len(session.requests)}</dd></div></dl>"
     )
 
 
-def _remarks(audited: Audit) -> str:
+def _remarks(audit: Audit) -> str:
     return "".join(
         f'<p class="note{" bad" if remark.is_wrong else ""}">{_text(remark.text)}</p>'
-        for remark in remarks(audited)
+        for remark in remarks(audit)
     )
 
 
-def _chart(audited: Audit, as_of: Moment) -> str:
-    """What was charged so far, over time, and how much of it is beyond the fair."""
-    session = audited.session
+def _chart(audit: Audit, as_of: Moment) -> str:
+    """The sum of charges over time, and how much of it is above the fair charges."""
+    session = audit.session
     if not session.charges:
         return ""
     over = {
         finding.response.charge: finding.overcharge.units
-        for finding in audited.findings
+        for finding in audit.findings
         if finding.overcharge
     }
     start, end = session.opened.time, (session.closed or as_of).time
@@ -202,14 +111,16 @@ def _chart(audited: Audit, as_of: Moment) -> str:
         excess = over.get(charge, 0)
         charged.append((x, charged[-1][1] + charge.amount.units))
         fair.append((x, fair[-1][1] + charge.amount.units - excess))
-        told = f"{charge.at.time:{_TIME}}: {charge.amount}" + (", overcharged" if excess else "")
-        kind = "dot over" if excess else "dot"
+        label = f"{charge.at.time:{_TIME}}: {charge.amount}" + (", overcharged" if excess else "")
+        css_class = "dot over" if excess else "dot"
         y = _height(charged[-1][1], top)
-        dots.append(f'<path class="{kind}" d="M{x} {y}h0"><title>{_text(told)}</title></path>')
+        dots.append(
+            f'<path class="{css_class}" d="M{x} {y}h0"><title>{_text(label)}</title></path>'
+        )
     ticks = (4, 3, 2, 1, 0)
     scale = "".join(f"<span>{_text(session.token.units(top * tick // 4))}</span>" for tick in ticks)
     grid = "".join(f"M0 {_height(tick, 4)}H{_WIDTH}" for tick in ticks)
-    under_fair, under_all = (f"{_steps(each, top)}V{_HEIGHT}H0Z" for each in (fair, charged))
+    under_fair, under_all = (f"{_steps(line, top)}V{_HEIGHT}H0Z" for line in (fair, charged))
     return f"""<figure>
 <figcaption><b>Spending over time</b><span class="key">Charged</span>
 {'<span class="key over">Overcharged</span>' if over else ""}</figcaption>
@@ -229,7 +140,7 @@ aria-label="{_text(session.charged)} charged from {start:{_TIME}} to {end:{_TIME
 
 
 def _steps(points: Sequence[tuple[int, int]], top: int) -> str:
-    """A line that rises at each point, and goes on to the right edge."""
+    """A path that rises at each point and continues to the right edge."""
     return f"M0 {_HEIGHT}" + "".join(f"H{x}V{_height(y, top)}" for x, y in points) + f"H{_WIDTH}"
 
 
@@ -237,9 +148,9 @@ def _height(units: int, top: int) -> int:
     return _HEIGHT - units * _HEIGHT // top
 
 
-def _nodes(audited: Audit) -> str:
+def _nodes(audit: Audit) -> str:
     return _table(
-        f"Nodes, in {_text(audited.session.token.symbol)}",
+        f"Nodes, in {_text(audit.session.token.symbol)}",
         ["Node", "#Responses", "#Charged", "#Overcharged", "#Not judged"],
         [
             [
@@ -249,7 +160,7 @@ def _nodes(audited: Audit) -> str:
                 f'<b class="bad">{_number(node.overcharged)}</b>' if node.overcharged else "",
                 str(node.not_judged or ""),
             ]
-            for node in audited.nodes
+            for node in audit.nodes
         ],
     )
 
@@ -263,7 +174,7 @@ def _requests(requests: Sequence[RequestHistory], title: str) -> str:
 
 
 def _request_rows(request: RequestHistory) -> list[list[str]]:
-    """One for each response, or one without any."""
+    """A row for each response; one row for a request without any."""
     status = _text(request.state.value)
     asked = [_time(request.at.time), _id(request.id), _text(request.model)]
     if not request.responses:
@@ -275,7 +186,7 @@ def _request_rows(request: RequestHistory) -> list[list[str]]:
         finding = judge(request, response)
         charged = _number(response.charge.amount if response.charge else None)
         is_over = finding.verdict is Verdict.OVERCHARGED
-        said = [
+        notes = [
             response.message,
             finding.why_not,
             finding.verdict.value if finding.fair and finding.verdict is not Verdict.FAIR else "",
@@ -289,7 +200,7 @@ def _request_rows(request: RequestHistory) -> list[list[str]]:
                 _bytes(request, response.bytes_answered),
                 f'<b class="bad">{charged}</b>' if is_over else charged,
                 _number(finding.fair),
-                "; ".join(_text(each) for each in said if each),
+                "; ".join(_text(note) for note in notes if note),
             ]
         )
     return found
@@ -301,15 +212,15 @@ def _bytes(request: RequestHistory, answered: int | None) -> str:
 
 
 def _left_out(history: Statement) -> str:
-    """What could not be told apart from a lie, and what therefore is nobody's."""
+    """Contracts that may be impostors, and requests that belong to no known session."""
     if not (history.left_out or history.unplaced):
         return ""
-    names = ", ".join(f"<code>{_text(each)}</code>" for each in history.left_out)
-    told = f'<p class="note bad">{LEFT_OUT} {names}</p>' if history.left_out else ""
-    return told + _requests(history.unplaced, "Requests of sessions that are left out")
+    addresses = ", ".join(f"<code>{_text(address)}</code>" for address in history.left_out)
+    note = f'<p class="note bad">{LEFT_OUT} {addresses}</p>' if history.left_out else ""
+    return note + _requests(history.unplaced, "Requests of sessions that are left out")
 
 
-def _everything(history: Statement) -> str:
+def _events(history: Statement) -> str:
     cells = [[_cell(row[name]) for name in _SHOWN] for row in rows(history)]
     table = _table("", _SHOWN, cells, is_wide=True)
     return f"<details><summary>Everything that happened</summary>{table}</details>"
@@ -324,11 +235,14 @@ def _cell(value: object) -> str:
 def _table(
     title: str, columns: Sequence[str], cells: Iterable[Sequence[str]], is_wide: bool = False
 ) -> str:
-    """A table, which on a phone is a card for each row unless it is wide; # marks numbers."""
+    """A table; narrow screens show each row as a card, unless it is wide.
+
+    A column whose name starts with # has numbers.
+    """
 
     def attributes(column: str) -> str:
-        kind = ' class="number"' if column.startswith("#") else ""
-        return f'{kind} data-name="{column.lstrip("#")}"'
+        css_class = ' class="number"' if column.startswith("#") else ""
+        return f'{css_class} data-name="{column.lstrip("#")}"'
 
     body = "".join(
         "<tr>"
@@ -343,22 +257,22 @@ def _table(
         return ""
     head = "".join(f"<th{attributes(column)}>{column.lstrip('#')}</th>" for column in columns)
     heading = f"<h2>{title}</h2>" if title else ""
-    kind = "card" if is_wide else "card cards"
+    css_class = "card" if is_wide else "card cards"
     return (
-        f'{heading}<div class="{kind}"><table><thead><tr>{head}</tr></thead>'
+        f'{heading}<div class="{css_class}"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def _id(value: str) -> str:
-    """An id cut short, with all of it to be seen and copied from its title; a name as it is."""
+    """A shortened id with the whole id in its title; a name as it is."""
     if not value.startswith("0x"):
         return _text(value)
     return f'<code title="{_text(value)}">{_text(value[:8])}…{_text(value[-4:])}</code>'
 
 
 def _number(amount: Amount | None) -> str:
-    """An amount where the unit is said in the heading."""
+    """An amount without its unit, which the heading has."""
     return _text(str(amount).removesuffix(f" {amount.token.symbol}")) if amount is not None else ""
 
 

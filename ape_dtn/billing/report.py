@@ -1,4 +1,4 @@
-"""A bill in the forms that others read: plain data, CSV, a pandas DataFrame."""
+"""Exports a bill as plain data, CSV and a pandas DataFrame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from ape_dtn.billing.audit import Audit, audits, judge
+from ape_dtn.billing.audit import UNANSWERED, Audit, audits, judge
 from ape_dtn.billing.statement import (
     Moment,
     RequestHistory,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # has none
 
 
-# What a row says, in the order of its columns.
+# The columns of a row, in order.
 COLUMNS = (
     "time",
     "block",
@@ -33,7 +33,7 @@ COLUMNS = (
     "manager",
     "event",  # opened, request, answer, callback, charge or closed
     "request",
-    "account",  # the owner, the request's user, or whoever was paid
+    "account",  # the session's owner, the request's user, or the account that was paid
     "model",
     "node",
     "status",
@@ -45,22 +45,22 @@ COLUMNS = (
     "fair",
     "overcharged",
     "verdict",
-    "balance",  # after it
+    "balance",  # after the event
     "token",
     "note",
 )
 _WHOLE_NUMBERS = ("block", "bytes_asked", "bytes_answered")
 
-# What makes a spreadsheet take a cell for a formula.
+# First characters of a cell that a spreadsheet runs as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 _MOST_SHOWN = 200
 
 
 def rows(history: Statement) -> list[dict[str, Any]]:
-    """What happened, in the order of the chain: times, texts, whole numbers, amounts and None.
+    """One row for each event, in the order of the chain, with the columns of ``COLUMNS``.
 
-    Texts are made :func:`plain`.
+    Values are times, texts that are :func:`plain`, integers, amounts or None.
     """
     known = {request.id for request, _ in history.requests}
     found = [row for session in history.sessions for row in _session_rows(session, known)]
@@ -74,25 +74,28 @@ def rows(history: Statement) -> list[dict[str, Any]]:
             "block": at.block,
             "transaction": at.transaction,
             "session": str(history.session_id),
-            **{name: plain(it) if isinstance(it, str) else it for name, it in fields.items()},
+            **{
+                name: plain(value) if isinstance(value, str) else value
+                for name, value in fields.items()
+            },
         }
         for at, fields in found
     ]
 
 
 def plain(text: str) -> str:
-    """A text of strangers as one line that can do nothing to a terminal, a page or a table."""
-    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    """Untrusted text as one printable line of at most 200 characters."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 1] + "…"
 
 
 def csv_text(history: Statement) -> str:
-    """The :func:`rows` as CSV, amounts as decimals, each cell quoted.
+    """The :func:`rows` as CSV, with amounts as decimals.
 
-    Nodes can say anything: what a spreadsheet would run as a formula gets an apostrophe in front.
+    A text of a node that a spreadsheet would run as a formula gets an apostrophe in front.
     """
     text = io.StringIO()
-    # Quoted also against programs that part cells at semicolons.
+    # Every cell is quoted, for programs that split at semicolons too.
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([_cell(value) for value in row.values()] for row in rows(history))
@@ -100,14 +103,14 @@ def csv_text(history: Statement) -> str:
 
 
 def dataframe(history: Statement) -> DataFrame:
-    """The :func:`rows` as a DataFrame, amounts as exact decimals in the token's whole units."""
+    """The :func:`rows` as a DataFrame, with amounts as exact decimals in whole tokens."""
     import pandas
 
     exact = [
-        [each.decimal if isinstance(each, Amount) else each for each in row.values()]
+        [value.decimal if isinstance(value, Amount) else value for value in row.values()]
         for row in rows(history)
     ]
-    # Left alone, pandas would make floats of whole numbers where some are missing.
+    # By default pandas turns integers into floats in columns with missing values.
     frame = pandas.DataFrame(exact, columns=list(COLUMNS), dtype=object)
     frame["time"] = pandas.to_datetime(frame["time"], utc=True)
     return frame.astype(dict.fromkeys(_WHOLE_NUMBERS, "Int64"))
@@ -126,7 +129,7 @@ def as_dict(history: Statement) -> dict[str, Any]:
     }
 
 
-# Each row comes with its moment, to be sorted by.
+# Rows with their moments, to sort by.
 _Rows = Iterator[tuple[Moment, dict[str, Any]]]
 
 
@@ -148,7 +151,7 @@ def _session_rows(session: SessionHistory, known: set[str]) -> _Rows:
                 "account": charge.to,
                 "charged": charge.amount,
                 "balance": charge.left,
-                "note": "for no request that the chain's endpoint shows",
+                "note": "the endpoint has no request for it",
             }
             found.append((charge.at, charged))
     if session.closed:
@@ -173,7 +176,7 @@ def _request_rows(request: RequestHistory) -> _Rows:
         "model": request.model or None,
         "status": request.state.value,
         "bytes_asked": record.bytes_asked if record else None,
-        "note": "another request took its id" if request.state is State.REPLACED else None,
+        "note": UNANSWERED[State.REPLACED] if request.state is State.REPLACED else None,
     }
     yield request.at, asked
     for response in request.responses:
@@ -195,7 +198,7 @@ def _request_rows(request: RequestHistory) -> _Rows:
 
 def _answer_row(request: RequestHistory, response: Response) -> dict[str, Any]:
     finding, charge = judge(request, response), response.charge
-    # At the expense of this session, which need not be the one that it was asked on.
+    # The session that paid, which need not be the one that sent the request.
     payer = {"manager": charge.manager, "token": charge.amount.token.symbol} if charge else {}
     return {
         **payer,

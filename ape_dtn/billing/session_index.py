@@ -1,7 +1,7 @@
-"""Sessions as their own events tell them, under each session manager that the router has or had.
+"""Finds sessions by their events, under every session manager that the router ever had.
 
-The router does not say which session managers it had, so that sessions are looked for anywhere,
-where anybody can pretend to be one.
+The router does not list its earlier session managers. So events of all contracts are searched, and
+then those of impostors are sorted out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ape_dtn.network.context import Network
 from ape_dtn.types.abi import Log
 from ape_dtn.types.errors import DtnError
 
-# How many alternatives a topic may have: some endpoints take no more.
+# How many alternatives a topic may have: some endpoints allow no more.
 MOST_ALTERNATIVES = 500
 
 _Item = TypeVar("_Item")
@@ -26,13 +26,13 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class SessionLifecycle:
-    """A session as its own events tell it.
+    """The events of a session.
 
     Attributes:
         started: ``SessionStarted``.
-        charges: ``SessionCharged``, as far as they were asked for.
+        charges: ``SessionCharged``; empty if charges were not requested.
         closed: ``SessionClosed``; None while it is open.
-        token: The address of what it pays with.
+        token: The address of its token.
     """
 
     started: Log
@@ -42,7 +42,7 @@ class SessionLifecycle:
 
     @property
     def id(self) -> int:
-        """Its id, which is its session manager's own."""
+        """Its id, which is unique within its session manager."""
         return int.from_bytes(self.started.topics[1], "big")
 
     @property
@@ -52,12 +52,12 @@ class SessionLifecycle:
 
     @property
     def owner(self) -> str:
-        """Whose it is."""
+        """The address that owns it on the chain."""
         owner: str = SessionManager.session_started.decode(self.started)["owner"]
         return owner
 
     def could_ask(self, created: Log) -> bool:
-        """Whether it has the id that a request names, and was open when that was made."""
+        """Whether it has the session id of a ``RequestCreated``, and was open then."""
         return (
             created.topics[2] == self.started.topics[1]
             and order(self.started) < order(created)
@@ -68,27 +68,30 @@ class SessionLifecycle:
 def find(
     ai: Network, session_ids: Sequence[int], current: str, head: int, *, charges: bool = True
 ) -> tuple[list[SessionLifecycle], tuple[str, ...]]:
-    """The sessions of some ids, and the contracts that nobody can tell any more to be impostors.
+    """Finds the sessions of some ids, in two HTTP requests.
 
-    It takes two HTTP requests, and more only as the endpoint limits ranges of blocks and batches.
+    More are sent only as the endpoint limits ranges of blocks and batches.
 
     Args:
         ai: The network.
-        session_ids: The ids; each may be that of several sessions.
-        current: The router's session manager now.
-        head: The last block that counts.
-        charges: Whether their charges are wanted.
+        session_ids: The ids, each of one or several sessions.
+        current: The router's present session manager.
+        head: The last block to read.
+        charges: Whether to read their charges.
+
+    Returns:
+        The sessions, and the contracts that may be impostors.
     """
-    kinds = [SessionManager.session_started, SessionManager.session_closed]
-    kinds += [SessionManager.session_charged] if charges else []
+    events = [SessionManager.session_started, SessionManager.session_closed]
+    events += [SessionManager.session_charged] if charges else []
     logs = sorted(
         (
             log
-            for some in chunks(list(map(topic, session_ids)))
+            for chunk in chunks(list(map(topic, session_ids)))
             for log in reads.logs(
                 ai.provider,
                 None,
-                [[kind.topic for kind in kinds], some],
+                [[event.topic for event in events], chunk],
                 ai.deployment.first_block,
                 head,
             )
@@ -114,40 +117,40 @@ def find(
     return found, left_out
 
 
-def unclear(created: Iterable[Log], found: Sequence[SessionLifecycle]) -> list[Log]:
-    """The requests that several sessions could have asked for: :func:`asked_then` finds out."""
-    return [log for log in created if sum(each.could_ask(log) for each in found) > 1]
+def ambiguous_requests(created: Iterable[Log], found: Sequence[SessionLifecycle]) -> list[Log]:
+    """The requests that several sessions could have sent: :func:`manager_call` decides."""
+    return [log for log in created if sum(session.could_ask(log) for session in found) > 1]
 
 
-def asked_then(ai: Network, created: Log) -> Call:
-    """The router's session manager when a request was made."""
+def manager_call(ai: Network, created: Log) -> Call:
+    """Reads the router's session manager at the block of a request."""
     return Call(ai.router, Router.session_manager, contract="router", block=created.block_number)
 
 
 def payer(
-    created: Log, found: Sequence[SessionLifecycle], then: Any = None
+    created: Log, found: Sequence[SessionLifecycle], manager: Any = None
 ) -> SessionLifecycle | None:
-    """The session that a request was made on, if it is one of these.
+    """The session that sent a request, if it is one of these.
 
     Args:
         created: ``RequestCreated``.
         found: The sessions.
-        then: The answer to :func:`asked_then`, where that was asked.
+        manager: The result of :func:`manager_call`, if it was read.
     """
-    possible = [each for each in found if each.could_ask(created)]
-    sure = next((each for each in possible if each.manager == then), None)
-    # Where the endpoint does not know any more, the latest: owners replace, and do not go back.
-    return sure or (possible[-1] if possible else None)
+    possible = [session for session in found if session.could_ask(created)]
+    certain = next((session for session in possible if session.manager == manager), None)
+    # Without old blocks, the latest: a replaced session manager is hardly ever restored.
+    return certain or (possible[-1] if possible else None)
 
 
 def chunks(alternatives: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    """Alternatives of a topic, as many at once as endpoints take."""
+    """Splits the alternatives of a topic by what endpoints allow."""
     for first in range(0, len(alternatives), MOST_ALTERNATIVES):
         yield alternatives[first : first + MOST_ALTERNATIVES]
 
 
 def order(log: Log) -> tuple[int, int]:
-    """A log's place on the chain."""
+    """A sort key for the order of the chain."""
     return log.block_number, log.index
 
 
@@ -158,45 +161,43 @@ def _key(log: Log) -> tuple[str, bytes]:
 def _authenticate(
     ai: Network, started: list[Log], current: str, head: int
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The session managers among whoever started a session, with their tokens, and the doubtful.
+    """Tells the router's session managers from impostors.
 
-    One is the router's now, or known to have been, or was so at the session's start. Endpoints
-    forget the state of old blocks, and cannot tell then.
+    A genuine one is the router's now, is listed by the deployment, or was the router's at the start
+    of a session. Where the endpoint no longer has that block, the contract is doubtful.
+
+    Returns:
+        The tokens of the genuine ones, by address, and the doubtful ones.
     """
     genuine, doubtful = {current, *ai.deployment.session_managers}, set()
     addresses = list(dict.fromkeys(log.address for log in started))
     unknown = [log for log in started if log.address not in genuine]
-    # A block's state is that of its end: the session manager may have been replaced in it.
-    then = [
+    # The state of a block is that of its end, and the manager may have been replaced in it.
+    manager_calls = [
         Call(ai.router, Router.session_manager, contract="router", block=block)
         for log in unknown
         for block in (max(log.block_number - 1, 0), log.block_number)
     ]
-    tokens = [
+    token_calls = [
         Call(address, SessionManager.get_fee_token, contract="session manager", block=head)
         for address in addresses
     ]
-    answers = ai.try_read(*then, *tokens)
-    managers = iter(answers)
+    answers = iter(ai.try_read(*manager_calls, *token_calls))
     for log in unknown:
-        asked = (next(managers), next(managers))
-        if log.address in asked:
+        managers = (next(answers), next(answers))
+        if log.address in managers:
             genuine.add(log.address)
-        elif any(isinstance(answer, RpcRefused) for answer in asked):
+        elif any(isinstance(manager, RpcRefused) for manager in managers):
             doubtful.add(log.address)
-    token_of = dict(zip(addresses, managers, strict=True))
+    tokens = dict(zip(addresses, answers, strict=True))
     return (
-        {each: sure(token) for each, token in token_of.items() if each in genuine},
-        tuple(each for each in addresses if each in doubtful - genuine),
+        {manager: value_of(token) for manager, token in tokens.items() if manager in genuine},
+        tuple(address for address in addresses if address in doubtful - genuine),
     )
 
 
-def sure(answer: Any) -> Any:
-    """What was read, where it cannot do without.
-
-    Raises:
-        DtnError: It could not be read.
-    """
+def value_of(answer: Any) -> Any:
+    """Returns a value that was read, or raises the error in its place."""
     if isinstance(answer, DtnError):
         raise answer
     return answer

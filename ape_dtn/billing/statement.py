@@ -1,4 +1,4 @@
-"""A session's bill, as data: what was asked, answered, charged, called back and refunded."""
+"""A session's bill as data: requests, responses, charges and refund."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ape_dtn.types.answer import Status
 
 
 class State(Enum):
-    """What became of a request."""
+    """Status of a request."""
 
     ANSWERED = "answered"
     FAILED = "failed"
     PENDING = "pending"
     STRANDED = "stranded"
-    """It will never be answered: no session is left that could pay for it."""
+    """It will never be answered: its session is closed or replaced."""
     REPLACED = "replaced"
-    """Another request of the same block got its id, and the network forgot this one."""
+    """Another request of the same block has the same id, and the router kept only that one."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When something happened.
+    """A time and place on the chain.
 
     Attributes:
         time: The block's time.
-        block: The block; None where only the time is known.
-        index: Its place among all logs of the block; None where it left none.
-        transaction: The transaction's hash; None where it is not known.
+        block: The block; None if only the time is known.
+        index: The index of the log in the block; None without one.
+        transaction: The transaction's hash; None if it is not known.
     """
 
     time: datetime
@@ -43,7 +43,7 @@ class Moment:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """What puts moments in the order of the chain."""
+        """A sort key for the order of the chain."""
         return self.time, self.block is None, self.block or 0, self.index or 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,12 +60,12 @@ class Charge:
     """What a session paid for a response (``SessionCharged``).
 
     Attributes:
-        amount: How much.
+        amount: The amount.
         to: The account that was paid.
-        left: What the session had left after it.
-        at: When.
+        left: The session's balance after it.
+        at: When it was paid.
         manager: The session manager that paid.
-        request_id: The request whose response was paid; None where the chain names none.
+        request_id: The request of the response; None if it is not known.
     """
 
     amount: Amount
@@ -81,15 +81,15 @@ class Response:
     """A node's response to a request (``ResponseReceived``).
 
     Attributes:
-        node: The node's name, or its id where the name is not known.
+        node: The node's name, or its id if the name is not known.
         node_id: The node's id.
-        status: Whether it answered or failed.
-        message: What it says about a failure.
-        bytes_answered: How many bytes it answered with; None where nobody can tell: over IPFS
-            unless the content was given, and where the router did not keep the response.
-        charge: What it was paid; None where the chain's endpoint shows no charge.
-        at: When.
-        callback_error: Why the request's callback reverted; None where it did not.
+        status: Success or failure.
+        message: The node's message about a failure.
+        bytes_answered: The size of the answer in bytes; None if it is on IPFS and its content was
+            not given, or if the router did not keep it.
+        charge: What the node was paid; None if the endpoint has no charge.
+        at: When it was mined.
+        callback_error: Why the request's callback reverted; None if it did not.
     """
 
     node: str
@@ -104,16 +104,16 @@ class Response:
 
 @dataclass(frozen=True)
 class RequestHistory:
-    """A request and what became of it.
+    """A request and its responses.
 
     Attributes:
         id: Its id.
-        user: On whose behalf it was asked.
-        at: When it was made.
-        state: What became of it.
-        model: The model's name, or its id where the name is not known; empty when replaced.
-        record: What the router keeps of it; None for a request that was replaced.
-        responses: What the nodes responded, in their order.
+        user: The address that the request names as its user.
+        at: When it was sent.
+        state: Its status.
+        model: The model's name, or its id if the name is not known; empty if it was replaced.
+        record: The router's record; None if it was replaced.
+        responses: The responses, oldest first.
     """
 
     id: str
@@ -126,15 +126,15 @@ class RequestHistory:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has no answer, and may yet get one."""
+        """Whether it has no answer, but may get one."""
         return self.state is State.PENDING
 
     @property
     def units_open(self) -> int:
-        """What its responses to come may cost at most, in units of the fee token."""
+        """The most that its missing responses can cost, in units of the fee token."""
         if self.record is None or not self.is_open:
             return 0
-        wanted = max(self.record.redundancy, 1)  # there is one response where none is wanted
+        wanted = max(self.record.redundancy, 1)  # 0 and 1 both mean one response
         return self.record.max_cost * max(wanted - len(self.responses), 0)
 
 
@@ -143,18 +143,18 @@ class SessionHistory:
     """A session from its start to its close, or until now.
 
     Attributes:
-        id: Its id, which sessions of other session managers may have too.
-        manager: The session manager that keeps it.
-        is_current: Whether the router still uses that manager. Where it does not, the session can
-            neither be used nor be closed.
-        owner: Who opened it.
-        opened: When.
+        id: Its id. A session of another session manager may have the same.
+        manager: Its session manager.
+        is_current: Whether the router still uses that manager. Otherwise the session can neither
+            be used nor closed.
+        owner: The address that started it.
+        opened: When it was started.
         opened_with: The deposit.
-        charges: All that it paid, in order.
-        requests: All that was asked at its expense, in order.
-        balance: What is in it.
-        closed: When it was closed, if it was.
-        refund: What came back to the owner, if it was closed.
+        charges: Its charges, oldest first.
+        requests: Its requests, oldest first.
+        balance: Its balance.
+        closed: When it was closed; None while it is open.
+        refund: What its owner got back; None while it is open.
     """
 
     id: int
@@ -171,7 +171,7 @@ class SessionHistory:
 
     @property
     def token(self) -> Token:
-        """What it pays with."""
+        """The token of its deposit."""
         return self.opened_with.token
 
     @property
@@ -181,21 +181,21 @@ class SessionHistory:
 
     @property
     def charged(self) -> Amount:
-        """All that it paid."""
+        """The sum of its charges."""
         return self.token.units(sum(charge.amount.units for charge in self.charges))
 
     @property
     def may_still_cost(self) -> Amount:
-        """What its own open requests may still cost together."""
+        """The most that its own open requests can still cost together."""
         open_units = sum(request.units_open for request in self.requests)
         return self.token.units(min(open_units, self.balance.units))
 
     @property
     def other_charges(self) -> list[Charge]:
-        """Charges for requests that are not its own.
+        """Charges for requests of other sessions.
 
-        A request that was pending when its session manager was replaced is paid by the session
-        that has its id now, whosever that is.
+        After the router replaced its session manager, a pending request is paid by the session
+        that has the same id under the new one, of any owner.
         """
         own = {request.id for request in self.requests}
         return [charge for charge in self.charges if charge.request_id not in own]
@@ -203,17 +203,17 @@ class SessionHistory:
 
 @dataclass(frozen=True)
 class Statement:
-    """All that a session id ever stood for, as of one block.
+    """All sessions that ever had one id, as of one block.
 
     Attributes:
-        network: The network's name, as Ape has it.
+        network: The network's name in Ape.
         router: The router's address.
         session_id: The id.
-        as_of: The block up to which it was read.
+        as_of: The last block that was read.
         sessions: The sessions of this id, oldest first; nearly always one.
-        left_out: Contracts that say to have started such a session, and of which the chain's
-            endpoint does not know any more whether they were the session manager then.
-        unplaced: Requests of this id that none of the sessions made: those of one left out.
+        left_out: Contracts with events of such a session that may be impostors: the endpoint no
+            longer has the blocks that tell whether they were the router's session manager.
+        unplaced: Requests of this id that belong to none of the sessions.
     """
 
     network: str
@@ -226,31 +226,33 @@ class Statement:
 
     @property
     def session(self) -> SessionHistory:
-        """The session that the id means now, or meant last.
+        """The session that has the id now, or had it last.
 
         Raises:
-            SessionNotFound: All that say to have started one are left out.
+            SessionNotFound: All sessions of the id are left out.
         """
         if not self.sessions:
             raise SessionNotFound(self.session_id)
-        return max(self.sessions, key=lambda each: (each.is_current, each.opened.order))
+        return max(self.sessions, key=lambda session: (session.is_current, session.opened.order))
 
     @property
     def requests(self) -> list[tuple[RequestHistory, str | None]]:
-        """All requests of the id, each with the session manager that it was made under."""
-        placed = [(request, each.manager) for each in self.sessions for request in each.requests]
+        """All requests of the id, each with the session manager of its session."""
+        placed = [
+            (request, session.manager) for session in self.sessions for request in session.requests
+        ]
         return [*placed, *((request, None) for request in self.unplaced)]
 
     @property
     def charged(self) -> Amount:
-        """All that :attr:`session` paid."""
+        """The sum of the charges of :attr:`session`."""
         return self.session.charged
 
     @property
     def may_still_cost(self) -> Amount:
-        """What the open requests of the id may still cost :attr:`session`.
+        """The most that open requests of the id can still cost :attr:`session`.
 
-        Those of a replaced session manager are paid by whichever session has the id now.
+        It pays for those of an earlier session of its id, too.
         """
         session = self.session
         open_units = sum(request.units_open for request, _ in self.requests)

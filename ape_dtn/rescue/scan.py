@@ -12,7 +12,7 @@ from typing import Any
 
 from ape_dtn.answers.diagnosis import BlockContext, Candidates, candidates
 from ape_dtn.billing import session_index
-from ape_dtn.billing.session_index import SessionLifecycle, chunks, order, sure
+from ape_dtn.billing.session_index import SessionLifecycle, chunks, order, value_of
 from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.client.ai import DtnAi
@@ -276,15 +276,19 @@ def _read_state(
         ],
     )
     values = iter(reads.decode_all(calls, answers, reverts.NO_CONTEXT))
-    units = {token: sure(next(values)) for token in tokens}
-    described = {token: Token(token, sure(next(values)), sure(next(values))) for token in tokens}
+    units = {token: value_of(next(values)) for token in tokens}
+    described = {
+        token: Token(token, value_of(next(values)), value_of(next(values))) for token in tokens
+    }
     client_balances = [described[token].units(units[token]) for token in tokens]
-    allowance = described[fee_token].units(sure(next(values)))
+    allowance = described[fee_token].units(value_of(next(values)))
     balances = {
-        (session.manager, session.id): described[session.token].units(sure(next(values))[1])
+        (session.manager, session.id): described[session.token].units(value_of(next(values))[1])
         for session in still_open
     }
-    reused_ids = frozenset(session_id for session_id in former_ids if exists(sure(next(values))[0]))
+    reused_ids = frozenset(
+        session_id for session_id in former_ids if exists(value_of(next(values))[0])
+    )
     started, network_owner = next(values), next(values)
     native = native_currency(ai.provider).units(as_int(rpc.expect(native_balance)))
     return _State(
@@ -378,17 +382,17 @@ def _requests(
     ids = list(dict.fromkeys(topic(session.id) for session in sessions))
     first = min((session.started.block_number for session in sessions), default=now.block)
     created = _logs(ai, now, ai.router, [Router.request_created.topic, None], ids, first)
-    ambiguous = session_index.unclear(created, with_ids)
+    ambiguous = session_index.ambiguous_requests(created, with_ids)
     calls = {
         log.topics[1]: replace(record_call(ai, log.topics[1]), block=now.block) for log in created
     }
     answers = iter(
         ai.try_read(
             *calls.values(),
-            *(session_index.asked_then(ai, log) for log in ambiguous),
+            *(session_index.manager_call(ai, log) for log in ambiguous),
         )
     )
-    records = {request_id: to_record(sure(next(answers))) for request_id in calls}
+    records = {request_id: to_record(value_of(next(answers))) for request_id in calls}
     managers = dict(zip(ambiguous, answers, strict=True))
     latest = {log.topics[1]: log for log in created}
     keys = {(session.manager, session.id) for session in sessions}

@@ -313,7 +313,7 @@ def test_an_answer_over_ipfs_is_judged_by_its_content(funded: DtnSession, respon
     (judged,) = audits(with_content)[0].findings
 
     assert (alone.verdict, alone.fair, alone.overcharge) == (Verdict.NOT_JUDGED, None, None)
-    assert "over IPFS" in alone.why_not
+    assert "on IPFS" in alone.why_not
     assert (judged.verdict, judged.response.bytes_answered) == (Verdict.OVERCHARGED, 900)
     assert judged.overcharge is not None
     assert judged.overcharge.units == 100 * 10
@@ -341,7 +341,7 @@ def test_responses_that_complete_nothing_are_charged_and_not_judged(
     (finding,) = audits(found)[0].findings
     assert (asked.state, len(asked.responses)) == (State.PENDING, 1)
     assert finding.verdict is Verdict.NOT_JUDGED
-    assert finding.why_not == "the network did not keep what it said"
+    assert finding.why_not == "the router did not keep the response"
     assert found.charged.units > 0
     assert found.may_still_cost == token.amount(MOST)
 

@@ -175,8 +175,8 @@ def test_remarks_tell_what_is_wrong(spent: History) -> None:
     found = remarks(audited)
 
     assert [remark.text for remark in found if remark.is_wrong] == [
-        f"{NODE} took {audited.overcharged} more than its answers may cost.",
-        "Reverted: 1 callback; the answers are there.",
+        f"{NODE} charged {audited.overcharged} more than its answers may cost.",
+        "Reverted: 1 callback; the answers are recorded.",
     ]
     assert found[0].text.startswith("It adds up: opened with 25.00 USDT, charged ")
     assert found[-2].text == "Open: 1 request, which may still cost 0.25 USDT."

@@ -1,1 +1,1 @@
-"""Plain values and their rules: they know no chain and no network."""
+"""Values without a connection: amounts, ids, ABI values, prompts, answers, base errors."""

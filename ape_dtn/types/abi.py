@@ -1,4 +1,4 @@
-"""Functions, events and errors of contracts, and the values that they carry."""
+"""Functions, events and errors of contracts, and the coding of their values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eth_utils import keccak, to_checksum_address
 
 
 def _lenient_decoder() -> ABIDecoder:
-    """A decoder that reads any text: nodes cut their messages at a byte, not at a character."""
+    """A decoder that accepts invalid UTF-8: nodes truncate messages at a byte."""
     lenient = registry.copy()  # type: ignore[no-untyped-call]  # eth_abi does not type it
     lenient.unregister_decoder("string")
     replacing = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
@@ -30,14 +30,14 @@ _DECODER = _lenient_decoder()
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """The values in data.
+    """Decodes values.
 
     Raises:
-        eth_abi.exceptions.DecodingError: It does not hold them.
+        eth_abi.exceptions.DecodingError: The data is not of these types.
     """
     try:
         return tuple(_DECODER.decode(types, data))
-    except OverflowError as err:  # it says to be longer than anything can be
+    except OverflowError as err:  # for an impossible length
         raise DecodingError(str(err)) from err
 
 
@@ -50,7 +50,7 @@ class Function:
 
     @cached_property
     def selector(self) -> bytes:
-        """What call data begins with."""
+        """The first four bytes of call data."""
         return keccak(text=self.signature)[:4]
 
     @cached_property
@@ -60,18 +60,18 @@ class Function:
 
     @cached_property
     def outputs(self) -> list[str]:
-        """The types of what it returns."""
+        """The types of its return values."""
         return _types(f"({self.output})")
 
     def encode(self, *args: Any) -> bytes:
-        """Call data."""
+        """Encodes call data."""
         return self.selector + encode(self.inputs, args)
 
     def decode(self, data: bytes) -> Any:
-        """What the function returned: a value, or a tuple where there are several.
+        """Decodes return data: one value, or a tuple of several.
 
         Raises:
-            eth_abi.exceptions.DecodingError: The data is of other types.
+            eth_abi.exceptions.DecodingError: The data is not of these types.
         """
         values = _checksummed(self.outputs, decode(self.outputs, data))
         return values[0] if len(values) == 1 else values
@@ -79,25 +79,25 @@ class Function:
 
 @dataclass(frozen=True)
 class Fields:
-    """Named and typed values, as an event or an error declares them."""
+    """The declaration of an event or an error, with named and typed fields."""
 
     declaration: str
 
     @cached_property
     def name(self) -> str:
-        """The name alone."""
+        """The name without the fields."""
         return self.declaration.partition("(")[0]
 
     @cached_property
     def fields(self) -> list[tuple[str, str, bool]]:
-        """Each field's type, name and whether it is indexed."""
+        """Type, name and whether it is indexed, of each field."""
         inner = self.declaration.partition("(")[2].rstrip(")")
         found = [field.split() for field in re.split(r",\s*", inner) if field]
         return [(words[0], words[-1], "indexed" in words) for words in found]
 
     @cached_property
     def signature(self) -> str:
-        """The name and the types, as they are hashed."""
+        """The canonical signature, whose hash is the topic or the selector."""
         return f"{self.name}({','.join(kind for kind, _, _ in self.fields)})"
 
 
@@ -111,7 +111,7 @@ class Event(Fields):
         return "0x" + keccak(text=self.signature).hex()
 
     def decode(self, log: Log) -> dict[str, Any]:
-        """The event's fields by name."""
+        """Decodes the fields, by name."""
         indexed = [kind for kind, _, is_indexed in self.fields if is_indexed]
         plain = [kind for kind, _, is_indexed in self.fields if not is_indexed]
         from_topics = iter(
@@ -125,11 +125,11 @@ class Event(Fields):
         }
 
     def find(self, logs: Iterable[Log], address: str | None = None) -> list[dict[str, Any]]:
-        """All events of this kind among the logs, in their order."""
+        """Decodes the logs of this event, in their order."""
         return [self.decode(log) for log in logs if self.matches(log, address)]
 
     def matches(self, log: Log, address: str | None = None) -> bool:
-        """Whether a log is of this kind, and of this contract if one is named."""
+        """Whether a log is of this event, and of a contract if one is given."""
         return bool(
             log.topics
             and "0x" + log.topics[0].hex() == self.topic
@@ -143,11 +143,11 @@ class Error(Fields):
 
     @cached_property
     def selector(self) -> bytes:
-        """What revert data begins with."""
+        """The first four bytes of revert data."""
         return keccak(text=self.signature)[:4]
 
     def decode(self, data: bytes) -> dict[str, Any]:
-        """The error's fields by name, from the data after the selector."""
+        """Decodes the fields, by name, from revert data without the selector."""
         kinds = [kind for kind, _, _ in self.fields]
         values = _checksummed(kinds, decode(kinds, data))
         return {name: value for (_, name, _), value in zip(self.fields, values, strict=True)}
@@ -155,15 +155,15 @@ class Error(Fields):
 
 @dataclass(frozen=True)
 class Log:
-    """A log of a contract, as the chain keeps it.
+    """A log of a contract.
 
     Attributes:
         address: The contract's checksummed address.
         topics: The event's topic and its indexed fields.
         data: The other fields, encoded.
-        block_number: The block that holds it.
-        transaction: Hash of the transaction that left it.
-        index: Its place among all logs of the block.
+        block_number: Its block.
+        transaction: The hash of its transaction.
+        index: Its index in the block.
     """
 
     address: str
@@ -183,7 +183,7 @@ def _types(text: str) -> list[str]:
 
 
 def _checksummed(kinds: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
-    """Addresses as Ape writes them, also inside arrays and tuples."""
+    """Values with checksummed addresses, also inside arrays and tuples."""
     return tuple(_checksummed_value(kind, value) for kind, value in zip(kinds, values, strict=True))
 
 
@@ -192,7 +192,7 @@ def _checksummed_value(kind: str, value: Any) -> Any:
         return to_checksum_address(value)
     if kind.endswith("]"):
         item = kind[: kind.rindex("[")]
-        return tuple(_checksummed_value(item, each) for each in value)
+        return tuple(_checksummed_value(item, element) for element in value)
     if kind.startswith("("):
         return _checksummed(_types(kind), value)
     return value

@@ -1,4 +1,4 @@
-"""Money: exact integers inside, decimal text with a unit at the edge."""
+"""Amounts of tokens: exact integers, read from and written as decimal text with a unit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ape_dtn.types.errors import InvalidAmount, TooManyDecimals, WrongToken
 
 _TEXT = re.compile(
     r"(?P<number>-?[0-9][0-9_]*(\.[0-9]+)?|-?\.[0-9]+)"
-    r"(?![eE][+-]?[0-9])"  # "1e3" is neither a number that people write nor an amount of "e3"
+    r"(?![eE][+-]?[0-9])"  # "1e3" is not read as 1 of a token "e3"
     r"(\s*(?P<unit>\S.*?))?\s*"
 )
 
@@ -20,11 +20,11 @@ MOST_UNITS = 2**256 - 1
 
 @dataclass(frozen=True)
 class Token:
-    """An ERC-20 token, as the chain describes it.
+    """An ERC-20 token.
 
     Attributes:
         address: Its checksummed address.
-        symbol: Its symbol, the unit of amounts.
+        symbol: Its symbol, which is the unit of its amounts.
         decimals: How many digits follow the decimal point.
     """
 
@@ -33,16 +33,16 @@ class Token:
     decimals: int
 
     def amount(self, value: AmountLike, *, zero: bool = False) -> Amount:
-        """Reads an amount of this token.
+        """Converts a value to an amount of this token.
 
         Args:
             value: ``"2.50 USDC"``, ``"2.50"``, ``Decimal("2.50")`` or an :class:`Amount`.
             zero: Whether zero is allowed.
 
         Raises:
-            InvalidAmount: It is no number, zero, negative, or a ``float`` or ``int``.
-            TooManyDecimals: It has more digits than the token.
-            WrongToken: Its unit is another token.
+            InvalidAmount: The value is not a number, zero, negative, or a ``float`` or ``int``.
+            TooManyDecimals: It has more decimals than the token.
+            WrongToken: It is in another token.
         """
         if isinstance(value, Amount):
             if value.token != self:
@@ -55,7 +55,7 @@ class Token:
         return Amount(units, self)
 
     def units(self, units: int) -> Amount:
-        """The amount of so many of the token's smallest units."""
+        """The amount of a number of the token's smallest units."""
         return Amount(units, self)
 
     def _units(self, value: Decimal | str) -> int:
@@ -64,7 +64,7 @@ class Token:
         elif isinstance(value, str):
             number = self._number(value)
         else:
-            # An int may mean tokens or units, and a float is never what was typed.
+            # An int could mean tokens or units, and a float is not exact.
             raise InvalidAmount(value, f'write "25 {self.symbol}" or Decimal("25")')
         if not number.is_finite():
             raise InvalidAmount(value, "it is not a number")
@@ -73,8 +73,8 @@ class Token:
         if not any(digits):
             return 0
         if number.adjusted() + self.decimals > len(str(MOST_UNITS)):
-            raise InvalidAmount(value, "it is more than any token can hold")
-        # Text, cut and filled up: a Decimal context would round what exceeds its precision.
+            raise InvalidAmount(value, "it exceeds the range of uint256")
+        # By its digits: the precision of a Decimal context would round large amounts.
         text, shift = "".join(map(str, digits)), exponent + self.decimals
         if shift < 0:
             text, rest = text[:shift], text[shift:]
@@ -82,7 +82,7 @@ class Token:
                 raise TooManyDecimals(value, self.symbol, self.decimals)
         units = int(text + "0" * shift)
         if units > MOST_UNITS:
-            raise InvalidAmount(value, "it is more than any token can hold")
+            raise InvalidAmount(value, "it exceeds the range of uint256")
         return -units if sign else units
 
     def _number(self, text: str) -> Decimal:
@@ -100,7 +100,7 @@ class Amount:
     """An exact amount of a token.
 
     Attributes:
-        units: The amount in the token's smallest units, which is what contracts take.
+        units: The amount in the token's smallest units, as contracts take it.
         token: The token.
     """
 
@@ -117,7 +117,7 @@ class Amount:
         sign = "-" if self.units < 0 else ""
         whole, fraction = divmod(abs(self.units), 10**self.token.decimals)
         digits = f"{fraction:0{self.token.decimals}d}" if self.token.decimals else ""
-        # Two digits at least, as money is written, and never fewer than there are.
+        # At least two decimals, and all that are not zero.
         digits = digits.rstrip("0").ljust(min(2, self.token.decimals), "0")
         return f"{sign}{whole}{'.' if digits else ''}{digits} {self.token.symbol}"
 
@@ -153,7 +153,7 @@ class Amount:
 
     def _of_same_token(self, other: Amount) -> int:
         if not isinstance(other, Amount):
-            raise TypeError(f"An Amount of {self.token.symbol} goes with an Amount, not {other!r}")
+            raise TypeError(f"An Amount of {self.token.symbol} cannot be combined with {other!r}")
         if other.token != self.token:
             raise WrongToken(other, self.token.symbol)
         return other.units

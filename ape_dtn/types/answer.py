@@ -1,4 +1,4 @@
-"""What came back: a node's answer, as text, bytes, JSON, a file, or a picture in a notebook."""
+"""A node's answer, and its conversion to text, bytes, JSON, a file or a notebook's image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ape_dtn.types.errors import CallbackFailed
 from ape_dtn.types.files import write_whole
 from ape_dtn.types.ids import as_hex
 
-# How files of each kind begin, where a notebook can show them.
+# First bytes of the image formats that notebooks show.
 _IMAGES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -21,14 +21,14 @@ _IMAGES = (
 
 
 class CallType(IntEnum):
-    """How the answer travels (``IDtnAi.CallType``)."""
+    """How an answer is delivered (``IDtnAi.CallType``)."""
 
     IPFS = 0
     DIRECT = 1
 
 
 class Status(IntEnum):
-    """What became of a request (``IDtnAi.ResponseStatus``)."""
+    """Status of a request (``IDtnAi.ResponseStatus``)."""
 
     PENDING = 0
     SUCCESS = 1
@@ -40,14 +40,14 @@ class Answer:
     """A node's answer.
 
     Attributes:
-        request_id: The request that it answers.
+        request_id: The request's id.
         value: The answer, decoded by the model's API: text for ``string``, bytes for ``bytes``.
-        data: The response as the chain has it, ABI-encoded.
-        node: Id of the node that answered.
-        call_type: How it travelled.
-        cid: Over IPFS, the content identifier; the content was checked against it.
-        callback_error: Why the request's callback reverted, if it did. The answer is there, and
-            paid, all the same.
+        data: The response on the chain, ABI-encoded.
+        node: The id of the node.
+        call_type: How it was delivered.
+        cid: Over IPFS, the content identifier, which the content was verified against.
+        callback_error: Why the request's callback reverted, if it did. The answer is valid, and
+            charged, all the same.
     """
 
     request_id: str
@@ -65,7 +65,7 @@ class Answer:
 
     @property
     def image_type(self) -> str | None:
-        """The media type, where the answer is an image, as in ``image/png``."""
+        """The media type of an image, as in ``image/png``; None for other answers."""
         if not isinstance(self.value, bytes):
             return None
         if self.value[:4] == b"RIFF" and self.value[8:12] == b"WEBP":
@@ -73,25 +73,25 @@ class Answer:
         return next((kind for start, kind in _IMAGES if self.value.startswith(start)), None)
 
     def json(self) -> Any:
-        """The answer as the JSON document that it holds.
+        """Parses the answer as JSON.
 
         Raises:
-            ValueError: It holds none.
+            ValueError: It is not JSON.
         """
         from ape_dtn.types.values import read_json
 
         return read_json(bytes(self))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the answer to a file, text as UTF-8, all of it or nothing.
+        """Writes the answer to a file, text as UTF-8. The file is replaced as a whole.
 
-        Links are followed, and a device or a pipe is written to.
+        Links are followed. A device or a pipe is written to.
 
         Returns:
             The file's path.
 
         Raises:
-            OSError: The file cannot be written. What was there before stays.
+            OSError: The file cannot be written. An existing file is unchanged.
         """
         path = Path(path).resolve()
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -117,7 +117,7 @@ class Answer:
         return self.value if isinstance(self.value, bytes) else self.text.encode()
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        """What notebooks show: the image itself where it is one, else the text."""
+        """What notebooks show: the image, or else the text."""
         from base64 import b64encode
 
         shown: dict[str, Any] = {"text/plain": self.text if not self.image_type else repr(self)}

@@ -1,7 +1,7 @@
-"""ABI-encoded data that strangers have made: as in no honest one, parts of it can be shared.
+"""Decodes untrusted ABI data within a limit on memory.
 
-Where a list holds the same place many times, and so does what is there, some kilobytes stand for
-more than any memory holds.
+Offsets of ABI data can point to the same bytes many times, so that nested lists of a few kilobytes
+decode to more than fits in memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.exceptions import DecodingError
 from eth_abi.registry import registry
 
-# How often each byte may be read, taken all together. eth_abi reads pointers twice, and all else
-# once.
+# How many bytes may be read, as a multiple of the data. eth_abi reads offsets twice, and everything
+# else once.
 MOST_READS = 4
 
 
 class _Stream(ContextFramesBytesIO):
-    """Data that does not stand for more than itself."""
+    """A stream with a limit on the bytes that are read from it, in all."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)  # type: ignore[no-untyped-call]  # of eth_abi
@@ -30,7 +30,7 @@ class _Stream(ContextFramesBytesIO):
         found = super().read(size)
         self._left -= len(found)
         if self._left < 0:
-            raise DecodingError("the same data is pointed at again and again")
+            raise DecodingError("its offsets point to the same bytes too often")
         return found
 
 
@@ -39,9 +39,9 @@ class _Decoder(ABIDecoder):
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """The values in data, as `eth_abi.decode` gives them.
+    """Decodes values, as `eth_abi.decode` does.
 
     Raises:
-        DecodingError: It does not hold them, or the same data many times.
+        DecodingError: The data is not of these types, or exceeds the limit.
     """
     return tuple(_Decoder(registry).decode(types, data))

@@ -1,4 +1,4 @@
-"""Files that others find whole or not at all, whenever the process that writes them ends."""
+"""Writes files atomically: a reader finds the old or the new content, never a part."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from secrets import token_hex
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file, text as UTF-8. It is on the disk when this returns.
+    """Writes a file, text as UTF-8, and returns once it is on the disk.
 
-    It is made beside its place under a name of its own, so that several processes can write the
-    same file: the last one's is there.
+    Several processes can write the same file: the last one wins.
 
     Raises:
-        OSError: It cannot be written. What was there before stays.
+        OSError: The file cannot be written. An existing file is unchanged.
     """
     draft = path.with_name(f".{token_hex(8)}.draft")
     try:

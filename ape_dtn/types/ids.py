@@ -1,4 +1,4 @@
-"""Full names, the ids that the contracts know them by, and addresses."""
+"""Names of models and nodes, their ids, and addresses."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _EXAMPLES: dict[Kind, str] = {
 
 
 def id_of(name: str | bytes, kind: Kind) -> bytes:
-    """The id of a model or node: keccak-256 of its packed full name, or the id itself.
+    """The id of a model, node or request: keccak-256 of its full name, or the id itself.
 
     Raises:
-        InvalidName: It is neither a full name of this kind nor 32 bytes.
+        InvalidName: The argument is neither a full name of this kind nor 32 bytes.
     """
     if isinstance(name, bytes) and len(name) == 32:
         return name
@@ -42,15 +42,15 @@ def id_of(name: str | bytes, kind: Kind) -> bytes:
 
 
 def is_name(text: str, kind: Kind) -> bool:
-    """Whether a text is a full name of this kind; requests have none."""
+    """Whether a text is a full name of this kind. Requests have no names."""
     return kind != "request" and bool(re.fullmatch(rf"{kind}(\.[^\s.]+){{2,}}", text))
 
 
 def to_address(value: str) -> str:
-    """An address, in the capitals of its checksum.
+    """Returns a checksummed address.
 
     Raises:
-        InvalidAddress: It is none, or its capitals say that it was mistyped.
+        InvalidAddress: The text is not an address, or its checksum is wrong.
     """
     if not is_address(value):
         raise InvalidAddress(value)
@@ -58,23 +58,23 @@ def to_address(value: str) -> str:
 
 
 def is_address(value: str) -> bool:
-    """Whether a text is an address, with the right letters in capitals where some are."""
+    """Whether a text is an address, in one case or with a valid checksum."""
     return is_hex_address(value) and (
         is_checksum_address(value) or not is_checksum_formatted_address(value)
     )
 
 
 def as_hex(value: bytes) -> str:
-    """An id as text."""
+    """Bytes as ``0x…``."""
     return "0x" + value.hex()
 
 
 class Names:
-    """Turns ids back into the names that are known, as a hash cannot be undone."""
+    """Looks up known names by their ids."""
 
     def __init__(self, *names: str) -> None:
         self._names = {keccak(text=name): name for name in names}
 
     def of(self, value: bytes) -> str:
-        """The name of an id, or the id as text."""
+        """The name of an id, or the id as ``0x…``."""
         return self._names.get(value, as_hex(value))

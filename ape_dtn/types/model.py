@@ -1,4 +1,4 @@
-"""A model, and the API that says what goes in and what comes out."""
+"""A model and its API: the types of its inputs and its output."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ape_dtn.types.errors import InvalidCall, UndecodableAnswer
 
 TEXT_SPECS = "string[] -> string"
 
-# An API's docs may name its inputs, as in "prompt: the lines; width, height: in pixels", or simply
-# "prompt, width, height", or as NatSpec does.
+# The docs of an API may name its inputs, as in "prompt: the lines; width, height: in pixels", as in
+# "prompt, width, height", or with NatSpec's @param.
 _PARTS = re.compile(r"[;\n]")
 _NAMES = re.compile(r"(?:@param\s+(?P<natspec>\w+)\b.*|(?P<names>\w+(?:\s*,\s*\w+)*)\s*(?::.*)?)")
 
 
 @dataclass(frozen=True)
 class Api:
-    """How a model is called (``ModelManager.getModelAPI``).
+    """The API of a model (``ModelManager.getModelAPI``).
 
     Attributes:
         name: Its name within its namespace, as in ``llm-simpletext``.
         specs: ``"<input types, comma separated> -> <output type>"``.
-        docs: What the inputs mean.
+        docs: A description of the inputs.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Api:
         try:
             return [part.to_type_str() for part in parse(f"({text})").components]
         except ParseError as err:
-            raise InvalidCall(self.specs, "the API's own types cannot be read") from err
+            raise InvalidCall(self.specs, "its input types are not valid ABI types") from err
 
     @property
     def names(self) -> list[str]:
-        """The names of the inputs; empty where ``docs`` does not name each of them."""
+        """The names of the inputs; empty if ``docs`` does not name each of them."""
         names: list[str] = []
         for part in _PARTS.split(self.docs.strip().rstrip(";.")):
             found = _NAMES.fullmatch(part.strip())
@@ -66,16 +66,16 @@ class Api:
         return _without_spaces(self.specs.partition("->")[2])
 
     def bind(self, values: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        """Puts inputs in their order: the first ones by position, the others by their names.
+        """Merges positional and named inputs into the order of the specs.
 
-        One line of text stands for a list of one, where lines are wanted.
+        A text becomes a list of one for an input of type ``string[]``.
 
         Raises:
-            InvalidCall: An input is missing, given twice or not known.
+            InvalidCall: An input is missing, given twice or unknown.
         """
         kinds, names = self.inputs, self.names
         if named and not names:
-            raise InvalidCall(self.specs, "its inputs have no names: give them in their order")
+            raise InvalidCall(self.specs, "its inputs have no names, so pass them in their order")
         given = dict(zip(names, values, strict=False)) if names else {}
         for name in named:
             if name not in names:
@@ -85,12 +85,12 @@ class Api:
         if named and len(values) <= len(names):
             given |= named
             if missing := [name for name in names if name not in given]:
-                raise InvalidCall(self.specs, f"{', '.join(missing)}: not given")
+                raise InvalidCall(self.specs, f"missing {', '.join(missing)}")
             values = [given[name] for name in names]
         if len(values) != len(kinds):
             listed = f" ({', '.join(names)})" if names else ""
             raise InvalidCall(
-                self.specs, f"{len(kinds)} are needed{listed}, and {len(values)} are given"
+                self.specs, f"it takes {len(kinds)}{listed}, and {len(values)} are given"
             )
         return [
             [value] if kind == "string[]" and isinstance(value, str) else value
@@ -98,7 +98,7 @@ class Api:
         ]
 
     def encode(self, *values: Any) -> bytes:
-        """``DtnRequest.call``: the inputs, encoded by their types.
+        """Encodes the inputs for the contract (``DtnRequest.call``).
 
         Raises:
             InvalidCall: Their number or types differ from those of the API.
@@ -109,14 +109,14 @@ class Api:
             try:
                 encode([kind], [value])
             except (EncodingError, TypeError, ValueError, AttributeError) as err:
-                raise InvalidCall(self.specs, f"{name} is no {kind}: {err}") from err
+                raise InvalidCall(self.specs, f"{name} is not of type {kind}: {err}") from err
         return encode(kinds, values)
 
     def decode(self, data: bytes, request_id: str) -> Any:
-        """An answer: text for ``string``, bytes for ``bytes``, and so on.
+        """Decodes an answer on the chain: to text for ``string``, bytes for ``bytes``, and so on.
 
         Raises:
-            UndecodableAnswer: The node sent something of another type.
+            UndecodableAnswer: The data is not of the output type.
         """
         try:
             return decode([self.output], data)[0]
@@ -124,18 +124,19 @@ class Api:
             raise UndecodableAnswer(request_id, self.output, "0x" + data.hex()) from err
 
     def encode_content(self, value: Any) -> bytes:
-        """An answer as it is stored in a file; see :meth:`decode_content`."""
+        """Encodes an answer as the content of a file; the inverse of :meth:`decode_content`."""
         if self.output == "bytes":
             return bytes(value)
         return str(value).encode() if self.output == "string" else encode([self.output], [value])
 
     def decode_content(self, content: bytes, request_id: str) -> Any:
-        """An answer that travelled as a file: text for ``string``, as it is for ``bytes``.
+        """Decodes an answer over IPFS from its file.
 
-        All else is ABI-encoded in the file, as it would be on the chain.
+        The file is UTF-8 for ``string``, the answer itself for ``bytes``, and ABI-encoded for all
+        other types.
 
         Raises:
-            UndecodableAnswer: The node stored something of another type.
+            UndecodableAnswer: The content is not of the output type.
         """
         if self.output == "bytes":
             return content
@@ -152,9 +153,9 @@ class Model:
     """A registered model (``ModelManager.getModelConfig``).
 
     Attributes:
-        name: Its full name, or its id where the name is not known.
+        name: Its full name, or its id if the name is not known.
         id: keccak-256 of the full name.
-        api: How it is called.
+        api: Its API.
     """
 
     name: str
@@ -163,5 +164,5 @@ class Model:
 
 
 def _without_spaces(types: str) -> str:
-    """Types as eth_abi reads them: "string[], uint64" has a space that it does not know."""
+    """Removes the spaces of "string[], uint64", which eth_abi rejects."""
     return re.sub(r"\s*([,()])\s*", r"\1", types).strip()

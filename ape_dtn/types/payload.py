@@ -1,4 +1,4 @@
-"""What a signed transaction does, and what it offers for its gas."""
+"""The payload and the fees of signed transactions, decoded from their raw bytes."""
 
 from __future__ import annotations
 
@@ -10,49 +10,48 @@ from eth_utils import to_checksum_address
 
 from ape_dtn.types.rpc import as_bytes
 
-# The types of transactions that are signed here (EIP-2718).
+# The transaction types that this package signs (EIP-2718).
 DYNAMIC_FEE, SET_CODE = 2, 4
 
 
 @dataclass(frozen=True)
 class Fees:
-    """The fees of a transaction (EIP-1559), in wei for each unit of gas.
+    """The fees of a transaction, in wei per unit of gas (EIP-1559).
 
     Attributes:
-        max_fee: The most that is paid.
-        tip: What of it goes to whoever builds the block.
+        max_fee: The maximum fee.
+        tip: The maximum priority fee, which goes to the builder of the block.
     """
 
     max_fee: int
     tip: int
 
     def outbidding(self, others: Iterable[Fees]) -> Fees:
-        """These fees, raised as far as a pool wants it of what replaces the others."""
-        raised = [Fees(_raised(each.max_fee), _raised(each.tip)) for each in others]
+        """These fees, or more where a mempool requires it to replace the others."""
+        raised = [Fees(_raised(fees.max_fee), _raised(fees.tip)) for fees in others]
         return Fees(
-            max(self.max_fee, *(each.max_fee for each in raised), 0),
-            max(self.tip, *(each.tip for each in raised), 0),
+            max(self.max_fee, *(fees.max_fee for fees in raised), 0),
+            max(self.tip, *(fees.tip for fees in raised), 0),
         )
 
 
 def _raised(fee: int) -> int:
-    """An eighth more, and never the same: pools want 10 or 12.5 percent on each of the two fees."""
+    """An eighth more, and at least 1 wei: mempools require 10 or 12.5 percent on both fees."""
     return max(-(-fee * 9 // 8), fee + 1)
 
 
 @dataclass(frozen=True)
 class Payload:
-    """What a signed transaction does, apart from its nonce and its signature.
+    """A transaction without its nonce and signature.
 
     Attributes:
         kind: Its type (EIP-2718).
-        fees: What it offers for its gas.
-        gas_limit: The gas that it may use.
-        to: The contract; None to create one.
-        value: The native currency that goes with it, in wei.
+        fees: Its fees.
+        gas_limit: Its gas limit.
+        to: The called contract; None to create one.
+        value: The native currency that it transfers, in wei.
         data: The call data.
-        authorizations: Those of a transaction that changes an account's code (EIP-7702), by the
-            names that Ape has for their fields.
+        authorizations: Its EIP-7702 authorizations, with Ape's names for their fields.
     """
 
     kind: int
@@ -65,13 +64,13 @@ class Payload:
 
 
 def payload_of(raw: str) -> Payload:
-    """The payload of a transaction that was signed here: one of type 2 or 4."""
+    """Decodes the payload of a raw transaction of type 2 or 4."""
     import rlp  # type: ignore[import-untyped]  # has none
 
     encoded = as_bytes(raw)
     fields: list[Any] = rlp.decode(encoded[1:])
     _, _, tip, max_fee, gas_limit, to, value, data, _, *rest = fields
-    signed = rest[0] if encoded[0] == SET_CODE else []  # what is left is the signature
+    authorizations = rest[0] if encoded[0] == SET_CODE else []  # the rest is the signature
     return Payload(
         kind=encoded[0],
         fees=Fees(_int(max_fee), _int(tip)),
@@ -79,7 +78,7 @@ def payload_of(raw: str) -> Payload:
         to=to_checksum_address(to) if to else None,
         value=_int(value),
         data=bytes(data),
-        authorizations=tuple(_authorization(each) for each in signed),
+        authorizations=tuple(_authorization(fields) for fields in authorizations),
     )
 
 

@@ -1,7 +1,7 @@
-"""Prompts with placeholders: checked here, filled in by the node.
+"""Prompts with placeholders, which are validated here and filled in by the node.
 
-``{0}`` stands for text and ``{1:uint8}`` for a value of any ABI type. The values travel beside the
-prompt, ABI-encoded by index, and the node puts each in wherever its index appears.
+``{0}`` stands for a text, and ``{1:uint8}`` for a value of any ABI type. The values are sent beside
+the prompt, ABI-encoded in the order of their indices. An index can appear several times.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from ape_dtn.types.errors import EmptyPrompt, InvalidPrompt
 _PLACEHOLDER = re.compile(r"\{(?P<index>\d+)(:(?P<type>[^{}]*))?\}")
 _Nested = TypeVar("_Nested")
 
-# What an index that no placeholder uses is taken for.
+# The type of an index below the highest one that no placeholder uses.
 _UNUSED = "string"
 
-# A value takes room for each index below its own, and whoever reads a prompt has to make it.
+# Decoding a prompt takes memory for each index up to the highest.
 HIGHEST_INDEX = 999
 
-# Types may be nested, and longer text takes long to be read: the time grows by its square.
+# The time to parse a nested type grows with the square of its length.
 LONGEST_TYPE = 500
 
 
 @dataclass(frozen=True, init=False)
 class Prompt:
-    """Lines of text with placeholders, and the values that they stand for.
+    """Lines of text with placeholders, and the values of these.
 
     ``Prompt("Is {0:address} older than {1:uint8}?", owner, 26)``
 
     Attributes:
         lines: The text, with its placeholders.
-        values: What the placeholders stand for, by index; None for an index that is not used.
+        values: The values of the placeholders, by index; None for an index that is not used.
     """
 
     lines: tuple[str, ...]
@@ -50,9 +50,9 @@ class Prompt:
         """Checks the placeholders against the values.
 
         Raises:
-            EmptyPrompt: There is nothing but white space in it.
+            EmptyPrompt: The text is only white space.
             InvalidPrompt: An index has no value or two types, a value has no placeholder or is not
-                of its type, a type is no ABI type, or a value's text looks like a placeholder.
+                of its type, a type is not an ABI type, or a value contains a placeholder.
         """
         object.__setattr__(self, "lines", (text,) if isinstance(text, str) else tuple(text))
         object.__setattr__(self, "values", values)
@@ -60,19 +60,19 @@ class Prompt:
 
     @property
     def extra_params(self) -> bytes:
-        """``DtnRequest.extraParams``: the values, encoded as a node decodes them."""
+        """The encoded values (``DtnRequest.extraParams``)."""
         return encode_values(self.lines, self.values)
 
     def render(self) -> list[str]:
-        """The lines as the node will read them."""
+        """The lines with the values filled in, as the node reads them."""
         return fill_in(list(self.lines), self.extra_params)
 
 
 def check(texts: Iterable[str], values: Sequence[Any]) -> None:
-    """Checks placeholders against the values that they stand for.
+    """Checks placeholders against their values.
 
     Raises:
-        EmptyPrompt: There is nothing but white space in the texts.
+        EmptyPrompt: The texts are only white space.
         InvalidPrompt: See :class:`Prompt`.
     """
     texts = list(texts)
@@ -93,27 +93,27 @@ def check(texts: Iterable[str], values: Sequence[Any]) -> None:
         except (EncodingError, TypeError, ValueError) as err:
             raise InvalidPrompt(f"{value!r} is not of type {types[index]}: {err}") from err
         if _PLACEHOLDER.search(as_text(types[index], value)):
-            # A node that fills in one index after the other would fill in this text too.
-            raise InvalidPrompt(f"the text of value {index} looks like a placeholder itself")
+            # A node that fills in the indices one after the other would replace it.
+            raise InvalidPrompt(f"value {index} contains a placeholder")
 
 
 def indices(texts: Iterable[str]) -> list[int]:
-    """The indices that placeholders of the texts use, in their order."""
+    """The indices of the placeholders in texts, in ascending order."""
     return sorted({_index(found) for text in texts for found in _PLACEHOLDER.finditer(text)})
 
 
 def encode_values(texts: Iterable[str], values: Sequence[Any]) -> bytes:
-    """``DtnRequest.extraParams``: the values of the texts' placeholders, encoded by index."""
+    """Encodes the values of placeholders (``DtnRequest.extraParams``)."""
     if not values:
         return b""
     return encode(placeholder_types(texts), ["" if value is None else value for value in values])
 
 
 def placeholder_types(texts: Iterable[str]) -> list[str]:
-    """The types of all indices up to the highest one used, as nodes read them from the text.
+    """The types of all indices up to the highest one in the texts.
 
     Raises:
-        InvalidPrompt: A type is no ABI type, or an index has two, or is too high.
+        InvalidPrompt: A type is not an ABI type, or an index has two types or is too high.
     """
     types: dict[int, str] = {}
     for text in texts:
@@ -121,56 +121,58 @@ def placeholder_types(texts: Iterable[str]) -> list[str]:
             index = _index(found)
             kind = _abi_type(found["type"]) if found["type"] is not None else "string"
             if types.setdefault(index, kind) != kind:
-                raise InvalidPrompt(f"placeholder {{{index}}} is {types[index]} here, {kind} there")
+                raise InvalidPrompt(
+                    f"placeholder {{{index}}} has two types, {types[index]} and {kind}"
+                )
     return [types.get(index, _UNUSED) for index in range(max(types, default=-1) + 1)]
 
 
 def fill_in(value: _Nested, extra_params: bytes) -> _Nested:
-    """What a node makes of the inputs of a call and its ``extraParams``.
+    """Fills in placeholders, as nodes do with the inputs of a call and its ``extraParams``.
 
     Args:
-        value: Text, or anything with text inside: lists and tuples at any depth.
-        extra_params: The values, encoded by index.
+        value: A text, or lists and tuples that contain texts at any depth.
+        extra_params: The encoded values.
 
     Raises:
-        InvalidPrompt: A type is no ABI type, or an index has two.
-        eth_abi.exceptions.DecodingError: ``extra_params`` does not hold the values.
+        InvalidPrompt: A type is not an ABI type, or an index has two.
+        eth_abi.exceptions.DecodingError: ``extra_params`` is not of the placeholders' types.
     """
     types = placeholder_types(texts_of(value))
     if not types:
         return value
     values = decode(types, extra_params)
-    texts = [as_text(kind, each) for kind, each in zip(types, values, strict=True)]
+    texts = [as_text(kind, item) for kind, item in zip(types, values, strict=True)]
     return cast(_Nested, _filled(value, texts))
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """All texts of a value, at any depth, in their order."""
+    """All texts inside a value, at any depth, in their order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from texts_of(each)
+        for item in value:
+            yield from texts_of(item)
 
 
 def _filled(value: Any, texts: Sequence[str]) -> Any:
     if isinstance(value, str):
         return _PLACEHOLDER.sub(lambda found: texts[int(found["index"])], value)
     if isinstance(value, list | tuple):
-        return type(value)(_filled(each, texts) for each in value)
+        return type(value)(_filled(item, texts) for item in value)
     return value
 
 
 def as_text(kind: str, value: Any) -> str:
-    """A value as it stands in the text: bytes as ``0x…``, lists by commas."""
+    """A value as text: bytes as ``0x…``, the elements of a list separated by commas."""
     if kind.endswith("]"):
-        item = kind[: kind.rindex("[")]
-        return ",".join(as_text(item, each) for each in value)
+        element_kind = kind[: kind.rindex("[")]
+        return ",".join(as_text(element_kind, element) for element in value)
     if kind.startswith("("):
         components = parse(kind).components
         return ",".join(
-            as_text(component.to_type_str(), each)
-            for component, each in zip(components, value, strict=True)
+            as_text(component.to_type_str(), element)
+            for component, element in zip(components, value, strict=True)
         )
     if kind == "address":
         return to_checksum_address(value)
@@ -185,7 +187,7 @@ def as_text(kind: str, value: Any) -> str:
 
 def _index(found: re.Match[str]) -> int:
     text = found["index"]
-    if len(text) > len(str(HIGHEST_INDEX)):  # longer ones may be too long to be read at all
+    if len(text) > len(str(HIGHEST_INDEX)):  # int() rejects very long numbers
         raise InvalidPrompt(f"placeholder {{{text[:20]}}} is above {{{HIGHEST_INDEX}}}")
     return int(text)
 
@@ -194,13 +196,13 @@ def _abi_type(text: str) -> str:
     if len(text) > LONGEST_TYPE:
         raise InvalidPrompt(f"the type '{text[:20]}…' is longer than {LONGEST_TYPE} characters")
     try:
-        # "uint" stands for "uint256". The function is not typed.
+        # It expands "uint" to "uint256", and is not typed.
         kind = str(normalize(text))  # type: ignore[no-untyped-call]
         if is_encodable_type(kind):
             return kind
     except (ABITypeError, ParseError, ValueError):
         pass
-    raise InvalidPrompt(f"'{text}' is no ABI type")
+    raise InvalidPrompt(f"'{text}' is not an ABI type")
 
 
 PromptLike: TypeAlias = "Prompt | str | Sequence[str]"

@@ -1,4 +1,4 @@
-"""Keeps keys out of messages."""
+"""Removes API keys from messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import re
 
 
 def hide_secrets(text: str) -> str:
-    """The text with only scheme and host of its URLs: what follows carries keys."""
+    """Reduces the URLs in a text to scheme and host: credentials and paths may contain API keys."""
     text = re.sub(r"(with )?url: \S+", "", text)
     return re.sub(r"(\w+://)(?:[^/\s@]*@)?([^/\s?#'\"]+)[^\s'\"]*", r"\1\2", text)

@@ -1,4 +1,4 @@
-"""What a contract reverted with."""
+"""The decoded revert of a contract."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Revert:
-    """What a contract reverted with.
+    """The revert of a contract.
 
     Attributes:
-        name: The error's name, ``Error`` for a plain reason, empty when it is not known.
+        name: The error's name; ``Error`` for a plain reason, empty if it is not known.
         fields: The error's fields by name.
-        data: The raw data, selector first.
-        message: What the chain's endpoint said besides.
+        data: The raw data, with the selector.
+        message: The endpoint's message.
         transaction: The transaction that failed, if it was mined.
     """
 

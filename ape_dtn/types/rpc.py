@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-# A method and its parameters, as JSON-RPC has them.
+# A method and its parameters.
 Request: TypeAlias = "tuple[str, list[Any]]"
 
-# Sends a transaction that is signed.
+# The method that broadcasts a signed transaction.
 SEND = "eth_sendRawTransaction"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What the endpoint answered in place of a result.
+    """The error of a request.
 
     Attributes:
         method: The method that failed.
-        message: What the endpoint says.
-        data: What the contract reverted with; None when no contract was concerned.
+        message: The endpoint's message.
+        data: The revert data of a contract; None for other errors.
     """
 
     method: str
@@ -28,10 +28,10 @@ class Failure:
 
 
 def as_int(value: Any) -> int:
-    """A quantity: hexadecimal text over HTTP, an integer from the in-process chain."""
+    """Converts a quantity: hexadecimal text over HTTP, an integer from the in-process chain."""
     return int(value, 16) if isinstance(value, str) else int(value)
 
 
 def as_bytes(value: Any) -> bytes:
-    """Data: hexadecimal text over HTTP, sometimes bytes from the in-process chain."""
+    """Converts data: hexadecimal text over HTTP, or bytes from the in-process chain."""
     return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)

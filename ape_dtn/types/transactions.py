@@ -1,4 +1,4 @@
-"""Transactions: to be sent, signed, and mined."""
+"""Transactions before and after signing, and their receipts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from ape_dtn.types.abi import Function, Log
 from ape_dtn.types.payload import payload_of
 from ape_dtn.types.rpc import SEND, Request
 
-# What a transaction may use beyond its estimate: a response that was given exactly what was
-# estimated for it can run out of gas.
+# The gas limit in percent of the estimate: a response with exactly its estimate can run out of gas.
 GAS_MARGIN_PERCENT = 120
 
 
@@ -20,13 +19,13 @@ class Transaction:
     """A transaction to be sent.
 
     Attributes:
-        to: The contract; None to create one.
-        data: The call data, or the code to create.
-        value: The chain's coin that goes with it, in wei.
-        gas_limit: The gas it may use; None to estimate it, which also finds out if it would revert.
-        extra_gas: Gas beyond the estimate, for what may fail without reverting the transaction.
-        delegate: The contract whose code the sender runs as its own from this transaction on
-            (EIP-7702); None to leave it as it is.
+        to: The called contract; None to create one.
+        data: The call data, or the code of the new contract.
+        value: The native currency that it transfers, in wei.
+        gas_limit: Its gas limit; None to estimate it, which also detects a revert.
+        extra_gas: Gas beyond the estimate, for inner calls that may fail without a revert.
+        delegate: The contract that the sender delegates to from this transaction on (EIP-7702);
+            None to leave its delegation unchanged.
     """
 
     to: str | None
@@ -37,12 +36,12 @@ class Transaction:
     delegate: str | None = None
 
     def as_call(self, sender: str) -> dict[str, str]:
-        """The transaction as it is estimated, simulated and called, in JSON-RPC's fields."""
+        """The fields of a JSON-RPC call, to estimate or simulate it."""
         fields = {"from": sender, "data": "0x" + self.data.hex(), "value": hex(self.value)}
         return {**fields, "to": self.to} if self.to else fields
 
     def limit_for(self, used: int) -> int:
-        """The gas limit that is signed, where so much would be used."""
+        """The gas limit to sign, for an estimate of the gas used."""
         if self.gas_limit is not None:
             return self.gas_limit
         return used * GAS_MARGIN_PERCENT // 100 + self.extra_gas
@@ -54,11 +53,11 @@ class Receipt:
 
     Attributes:
         transaction: Its hash.
-        block_number: The block that holds it.
-        gas_used: The gas it used.
-        gas_price: What each unit of gas cost, in wei.
-        logs: What it left, in order.
-        contract: The address of the contract that it created.
+        block_number: Its block.
+        gas_used: The gas that it used.
+        gas_price: The price of a unit of gas, in wei.
+        logs: Its logs, in order.
+        contract: The address of the contract that it created, if any.
     """
 
     transaction: str
@@ -71,13 +70,13 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Signed:
-    """A signed transaction: nothing can change it any more, and sent twice it runs once.
+    """A signed transaction. It runs at most once, however often it is broadcast.
 
     Attributes:
         hash: Its hash.
-        sender: Who signed it.
+        sender: The account that signed it.
         nonce: Its nonce.
-        raw: What is sent.
+        raw: Its bytes as ``0x…``; empty if the account sent it itself.
     """
 
     hash: str
@@ -87,19 +86,19 @@ class Signed:
 
     @property
     def sending(self) -> Request:
-        """What sends it."""
+        """The request that broadcasts it."""
         return SEND, [self.raw]
 
     @property
     def is_empty(self) -> bool:
-        """Whether it does nothing but use up its nonce."""
+        """Whether its only effect is to use its nonce."""
         if not self.raw:
             return False
         payload = payload_of(self.raw)
         return payload.to == self.sender and not payload.data and not payload.value
 
 
-# Told of what was signed, by its place among all, before any of it is sent.
+# Receives signed transactions, by position, before any of them is broadcast.
 OnSigned = Callable[[Mapping[int, Signed]], None]
 
 

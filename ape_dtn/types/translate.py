@@ -1,4 +1,4 @@
-"""What turns reverts into errors: handed to the chain by whoever knows the contracts."""
+"""The interface by which callers of ``chain/`` translate reverts into errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 class Translate(Protocol):
-    """Turns what a contract reverted with into the error that users catch."""
+    """Translates a revert into the error that users catch."""
 
     def __call__(self, data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
         """The error, with the revert in its ``revert``.
 
         Args:
-            data: What the contract reverted with, selector first.
-            message: What the chain's endpoint said besides.
+            data: The revert data, with the selector.
+            message: The endpoint's message.
             transaction: The transaction that failed, if it was mined.
         """

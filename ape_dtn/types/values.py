@@ -1,4 +1,4 @@
-"""Values of ABI types as text and as JSON."""
+"""Conversion of ABI values from and to text and JSON."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _TRUTH = {"true": True, "false": False}
 
 
 def parse(kind: str, text: str) -> Any:
-    """A value of an ABI type, as it is typed.
+    """Parses a value of an ABI type from text.
 
-    Strings are as they are, numbers decimal or ``0x…``, bytes ``0x…``, truth is ``true`` or
-    ``false``, and arrays and tuples are JSON. A single line stands for a list of lines.
+    Integers are decimal or ``0x…``, bytes are ``0x…``, booleans ``true`` or ``false``, arrays and
+    tuples are JSON. Text that is not a JSON list becomes a ``string[]`` of one element.
 
     Raises:
-        ValueError: It is no such value.
+        ValueError: The text is not a value of this type.
     """
     if not kind.endswith(("]", ")")):
         return _single(kind, text)
@@ -29,46 +29,46 @@ def parse(kind: str, text: str) -> Any:
     if kind == "string[]" and not _are_lines(given):
         return [text]
     if given is None:
-        raise ValueError(f"'{text}' is no JSON")
+        raise ValueError(f"'{text}' is not JSON")
     return from_json(kind, given)
 
 
 def from_json(kind: str, given: Any) -> Any:
-    """A value of an ABI type, from what JSON has for it.
+    """Converts a JSON value to an ABI type.
 
-    Integers may be JSON's numbers or text, bytes are ``0x…``, and tuples are lists.
+    Integers are numbers or text, bytes are ``0x…``, and tuples are lists.
 
     Raises:
-        ValueError: It is no such value.
+        ValueError: The value is not of this type.
     """
     from eth_abi.grammar import parse as parse_type
 
     if kind.endswith("]"):
-        item = kind[: kind.rindex("[")]
-        return [from_json(item, each) for each in _list(given)]
+        element_kind = kind[: kind.rindex("[")]
+        return [from_json(element_kind, element) for element in _list(given)]
     if kind.endswith(")"):
         kinds = [component.to_type_str() for component in parse_type(kind).components]
         given = _list(given)
         if len(given) != len(kinds):
-            raise ValueError(f"{len(kinds)} values make a {kind}, and {len(given)} are given")
-        return tuple(from_json(*each) for each in zip(kinds, given, strict=True))
+            raise ValueError(f"a {kind} has {len(kinds)} values, and {len(given)} are given")
+        return tuple(from_json(*pair) for pair in zip(kinds, given, strict=True))
     if isinstance(given, str):
         return _single(kind, given)
     if isinstance(given, bool) and kind == "bool":
         return given
     if type(given) in (int, Decimal) and kind.startswith(("int", "uint", "fixed", "ufixed")):
         return _single(kind, str(given))
-    raise ValueError(f"{json.dumps(given, default=str)} is no {kind}")
+    raise ValueError(f"{json.dumps(given, default=str)} is not of type {kind}")
 
 
 def read_json(text: str | bytes) -> Any:
-    """JSON that comes from elsewhere.
+    """Parses untrusted JSON.
 
-    Python's own reader takes the process with it where lists are nested without end, since
-    libraries that Ape brings lift the limit of recursion.
+    Deeply nested JSON crashes the process in Python's own parser, since dependencies of Ape raise
+    the recursion limit.
 
     Raises:
-        ValueError: It is no JSON, or nested too deep.
+        ValueError: The text is not JSON, or nested too deeply.
     """
     from pydantic_core import from_json as read
 
@@ -76,23 +76,23 @@ def read_json(text: str | bytes) -> Any:
 
 
 def to_json(value: Any) -> Any:
-    """A decoded value for JSON: numbers as text, which loses no digit, and bytes as ``0x…``."""
+    """Converts a decoded value to JSON: numbers to exact text, bytes to ``0x…``."""
     if isinstance(value, str | bool):
         return value
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, list | tuple):
-        return [to_json(each) for each in value]
+        return [to_json(element) for element in value]
     return str(value)
 
 
 def _are_lines(given: Any) -> bool:
-    return isinstance(given, list) and all(isinstance(each, str) for each in given)
+    return isinstance(given, list) and all(isinstance(line, str) for line in given)
 
 
 def _list(given: Any) -> list[Any]:
     if not isinstance(given, list):
-        raise ValueError(f"{json.dumps(given, default=str)} is no JSON list")
+        raise ValueError(f"{json.dumps(given, default=str)} is not a JSON list")
     return given
 
 

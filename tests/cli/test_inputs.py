@@ -109,7 +109,7 @@ def test_inputs_without_names_go_by_their_places() -> None:
     [
         (IMAGE, {"width": "wide", "height": "1"}, "width is no uint64: 'wide'."),
         (IMAGE, {"width": "1", "depth": "1"}, "there is no 'depth' among prompt, width, height."),
-        (IMAGE, {"width": "1"}, "height: not given."),
+        (IMAGE, {"width": "1"}, "missing height."),
         (IMAGE, {"prompt": "A dog", "width": "1", "height": "1"}, "'prompt' is given twice."),
         (TEXT, {"width": "1"}, "there is no 'width' among prompt."),
         (NAMELESS, {"2": "1"}, "there is no '2' among 0, 1."),
@@ -147,7 +147,7 @@ def test_without_a_prompt_there_is_none() -> None:
         (["{0:uint8}"], ["256"], "256 is not of type uint8"),
         (["{0} {1}"], ["one"], r"placeholder \{1\} has no value"),
         (["Hello"], ["one"], "it has 0 placeholders, and 1 values are given"),
-        (["{0:number}"], ["1"], "'number' is no ABI type"),
+        (["{0:number}"], ["1"], "'number' is not an ABI type"),
         ([], ["1"], "it has 0 placeholders"),
     ],
 )

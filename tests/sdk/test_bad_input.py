@@ -293,7 +293,7 @@ def test_a_model_that_takes_more_than_a_prompt(
         InvalidCall,
         lambda: funded.request("A cat", model=IMAGE),
         "The inputs do not fit 'string[], uint64, uint64 -> bytes': "
-        "3 are needed (prompt, width, height), and 1 are given.",
+        "it takes 3 (prompt, width, height), and 1 are given.",
     )
 
 

@@ -505,7 +505,7 @@ def test_an_old_request_is_paid_by_whoever_has_the_id_now(
 
     assert open_before.sessions[0].requests[0].state is State.PENDING
     assert str(open_before.may_still_cost) == "0.25 USDT"
-    assert any("requests that were not made on it" in each.text for each in remarks(new))
+    assert any("requests of other sessions" in each.text for each in remarks(new))
     ((asked,), (charge,)) = old.session.requests, new.session.charges
     assert (asked.id, asked.state) == (request.id, State.ANSWERED)
     assert (asked.responses[0].charge, charge.request_id) == (charge, request.id)

@@ -127,7 +127,7 @@ def test_where_nothing_is_safe_nothing_is_done(
         DtnSession.start("1", cast.customer, network.ai)
 
     assert set(raised.value.reasons) == {method.value for method in Method} - {"two-step"}
-    assert "--unsafe-two-step" in (raised.value.hint or "")
+    assert "unsafe_two_step=True" in (raised.value.hint or "")
 
 
 @pytest.mark.parametrize("method", [Method.AUTHORIZATION, Method.PERMIT, Method.BATCH])
@@ -143,7 +143,7 @@ def test_a_way_that_cannot_be_taken_says_why(
 def test_an_account_that_runs_other_code_keeps_it(network: LocalNetwork, cast: Cast) -> None:
     cast.customer.set_delegate(network.ai.router)
 
-    with pytest.raises(MethodUnavailable, match="runs other code"):
+    with pytest.raises(MethodUnavailable, match="would replace the account"):
         DtnSession.start("1", cast.customer, network.ai, method="delegate")
 
     session = DtnSession.start("1", cast.customer, network.ai, method="allowance")

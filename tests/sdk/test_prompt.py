@@ -96,13 +96,13 @@ def test_braces_that_are_no_placeholder_stay() -> None:
         ("Hello {0:uint8}", (256,), "256 is not of type uint8"),
         ("Hello {0:uint8}", ("a",), "'a' is not of type uint8"),
         ("Hello {0:address}", ("0x12",), "'0x12' is not of type address"),
-        ("Hello {0:name}", ("Ann",), "'name' is no ABI type"),
-        ("Hello {0:uint9}", (1,), "'uint9' is no ABI type"),
-        ("Hello {0:}", ("Ann",), "'' is no ABI type"),
-        ("{0} is {0:uint8}", ("1",), "placeholder {0} is string here, uint8 there"),
+        ("Hello {0:name}", ("Ann",), "'name' is not an ABI type"),
+        ("Hello {0:uint9}", (1,), "'uint9' is not an ABI type"),
+        ("Hello {0:}", ("Ann",), "'' is not an ABI type"),
+        ("{0} is {0:uint8}", ("1",), "placeholder {0} has two types, string and uint8"),
         ("Hello {1000}", ("Ann",), "placeholder {1000} is above {999}"),
         ("Hello {" + "9" * 5000 + "}", ("Ann",), "is above {999}"),
-        ("Hello {0}", ("{1}",), "the text of value 0 looks like a placeholder itself"),
+        ("Hello {0}", ("{1}",), "value 0 contains a placeholder"),
     ],
 )
 def test_what_a_node_could_not_read(text: str, values: tuple[Any, ...], complaint: str) -> None:

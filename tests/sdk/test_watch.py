@@ -497,7 +497,7 @@ def test_a_cursor_is_of_what_it_was_made_for(
         with pytest.raises(InvalidCursor):
             landed(network.ai, session=funded, since=cursor)
     for what in ({"session": other}, {"owner": cast.customer}):
-        with pytest.raises(InvalidCursor, match=f"that of session {funded.id}"):
+        with pytest.raises(InvalidCursor, match=f"belongs to session {funded.id}"):
             landed(network.ai, since=watch.cursor, **what)
     assert landed(network.ai, session=funded, since=watch.cursor) == []
 

@@ -61,7 +61,7 @@ CASES = [
         start("1", "--method", "permit", "--unsafe-two-step"),
         BAD_INPUT,
         "invalid_option",
-        "another method",
+        "contradicts method permit",
     ),
     Case(
         "no-permits",

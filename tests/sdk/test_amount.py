@@ -168,7 +168,7 @@ def test_digits_beyond_the_precision_of_decimals_are_kept() -> None:
     "value", ["9" * 5000, "1" + "0" * 72, Decimal("1E+80"), Decimal("1E+999999")]
 )
 def test_more_than_any_token_can_hold_is_no_amount(value: Any) -> None:
-    with pytest.raises(InvalidAmount, match="more than any token"):
+    with pytest.raises(InvalidAmount, match="exceeds the range"):
         USDC.amount(value)
 
 
@@ -202,7 +202,7 @@ def test_amounts_of_different_tokens_do_not_mix() -> None:
 
 @pytest.mark.parametrize("other", [1, 1.0, Decimal(1), "1"])
 def test_amounts_and_numbers_do_not_mix(other: Any) -> None:
-    with pytest.raises(TypeError, match="goes with an Amount"):
+    with pytest.raises(TypeError, match="cannot be combined with"):
         _ = USDC.units(1) + other
 
 

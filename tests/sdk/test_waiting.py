@@ -622,7 +622,7 @@ CUSTOM = Function("TooLate(uint256)").encode(7)
         (Function("Panic(uint256)").encode(0x11), "Panic(code=17)"),
         (Function("InvalidSession(uint256)").encode(9), "InvalidSession(sessionId=9)"),
         (CUSTOM, "0x" + CUSTOM.hex()),
-        (b"", "it gave no reason, and may have run out of its gas"),
+        (b"", "it gave no reason, and may have run out of gas"),
     ],
 )
 def test_a_callback_that_reverts_is_explained_and_the_answer_given(

@@ -318,7 +318,7 @@ def test_a_callback_that_gets_too_little_gas(consumer: Consumer, dtn_node: DtnTe
 
     dtn_node.answer()
 
-    dtn_node.assert_callback_failed(request, reason="may have run out of its gas")
+    dtn_node.assert_callback_failed(request, reason="may have run out of gas")
     assert (consumer.answer(request), consumer.contract.answer()) == ("", "starved")
     with pytest.raises(AssertionError, match="The callback of request"):
         dtn_node.assert_answered(request)

@@ -57,6 +57,6 @@ def test_the_python_session(tmp_path: Path) -> None:
 
 def test_the_example_test_passes(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_session.py").write_text(block("A test of what uses AI", "python"))
+    (tmp_path / "tests" / "test_session.py").write_text(block("Test code that uses AI", "python"))
 
     assert "1 passed" in run("ape", "test", cwd=tmp_path)

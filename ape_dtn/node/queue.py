@@ -1,4 +1,4 @@
-"""What a node is asked: found on the chain, in its order, each request once."""
+"""The requests that a node may answer, read from the chain in order."""
 
 from __future__ import annotations
 
@@ -31,32 +31,31 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Model
 
 
-# How many requests are read at a time, and known without being taken.
+# How many requests are read at once, and at most held open without being claimed.
 PAGE_SIZE = 500
 
-# For how many seconds, by the chain's time, a response is watched: reorganisations are not deeper.
+# How long a response is watched for a reorganisation, in seconds of the chain's time.
 WATCH_SECONDS = 60
 
-# The most gas that a callback may want. Whoever asks pays a wei for a unit of it, if anything, and
-# the node pays its price.
+# The node pays the gas price for a callback's gas; the requester pays one wei per unit, or nothing.
 MAX_CALLBACK_GAS = 5_000_000
 
 
 @dataclass(frozen=True)
 class AcceptanceTerms:
-    """What a node takes, in its private configuration.
+    """The requests that a node accepts. Private: they are not on the chain.
 
     Attributes:
-        minimum_fee: What has to be offered for each byte, asked and answered, in units of the fee
-            token. The most that a response may cost has to pay for the bytes asked.
-        max_callback_gas: The most gas that a callback may want.
+        minimum_fee: Lowest fee for each byte, asked and answered, in units of the fee token. The
+            request's maximum cost must cover it for the bytes asked.
+        max_callback_gas: The most gas that a request may reserve for its callback.
     """
 
     minimum_fee: int = 0
     max_callback_gas: int = MAX_CALLBACK_GAS
 
     def accepts(self, record: Record) -> bool:
-        """Whether a request offers enough, and wants no more than is given."""
+        """Whether a request offers the minimum fee and stays within the callback gas."""
         offered = min(record.fee_per_byte_asked, record.fee_per_byte_answered)
         pays = offered >= self.minimum_fee
         pays &= record.max_cost >= self.minimum_fee * record.bytes_asked
@@ -65,12 +64,12 @@ class AcceptanceTerms:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A request that a node may answer.
+    """An open request that the node may answer.
 
     Attributes:
-        request_id: Its id.
-        record: What the chain keeps of it.
-        model: The model that it asks.
+        request_id: The request's id.
+        record: The request as the chain stores it.
+        model: The requested model.
     """
 
     request_id: bytes
@@ -79,9 +78,9 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """What is asked, in short: an id alone can come to stand for another question.
+        """Hash of the question, because one id can come to stand for another question.
 
-        On the live variant it counts nothing, and a reorganisation can give it away again.
+        The live variant's ids do not include a counter, and a reorganisation can reassign an id.
         """
         record = self.record
         parts = (record.model_id, bytes([record.call_type]), record.call, record.extra_params)
@@ -90,12 +89,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Registration:
-    """What a node is registered with at this moment.
+    """A node's current registration.
 
     Attributes:
         node: The node.
-        models: The models that it serves, by their ids.
-        contracts: What is behind the router.
+        models: The models that it serves, by id.
+        contracts: The network's contracts.
     """
 
     node: Node
@@ -103,7 +102,7 @@ class Registration:
     contracts: Contracts
 
     def may_answer(self, record: Record) -> bool:
-        """Whether a request asks a model that it serves, and trusts it; none while inactive."""
+        """Whether a request trusts the node and names a model it serves. Never while inactive."""
         trusted = self.node.id in record.nodes or not self.node.namespaces.keys().isdisjoint(
             record.namespaces
         )
@@ -112,7 +111,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class _Head:
-    """The chain's latest block, at some time."""
+    """The latest block when the chain was last read."""
 
     number: int
     hash: bytes
@@ -120,18 +119,18 @@ class _Head:
 
 
 class RequestQueue:
-    """What a node is asked, as far as it has been read.
+    """The open requests of a node, as far as the chain has been read.
 
     Attributes:
-        open: What it may answer and nobody has, as far as is known, in the order of the chain.
-        session_manager: The session manager, when something was read last.
+        open: The requests that nobody has answered, in the chain's order.
+        session_manager: The session manager's address at the last read.
 
     Args:
         ai: The network.
         name: The node's full name.
-        node_id: Its id.
-        ledger: Where the cursor is kept.
-        terms: What it takes.
+        node_id: The node's id.
+        ledger: Stores the cursor.
+        terms: The requests that the node accepts.
     """
 
     def __init__(
@@ -146,22 +145,22 @@ class RequestQueue:
         self.session_manager = ""
         self._models: dict[bytes, Model] = {}
         self._head: _Head | None = None
-        # The latest response that was mined since the head was looked at. Those before it are not
-        # lost where it is there: their nonces are lower.
+        # The last response mined since the head was read. If it is still on the chain, so are the
+        # earlier ones, because their nonces are lower.
         self._last_transaction: str | None = None
         self._total = 0
-        # When it is to be looked again at what the node is registered with, where nothing is asked.
+        # When to read the registration again, even if there are no new requests.
         self._next_registration_read = time.monotonic() + POLICY.node_registration_check
         self._restart_at(ledger.cursor())
 
     @property
     def block(self) -> int:
-        """The chain's latest block, when it was looked at last."""
+        """Number of the chain's latest block at the last scan."""
         return self._head.number if self._head else 0
 
     @property
     def time(self) -> int:
-        """That block's time, in seconds since 1970."""
+        """Unix time of that block."""
         return self._head.time if self._head else 0
 
     @property
@@ -170,14 +169,15 @@ class RequestQueue:
         return self._cursor.position + len(self._read_ids) < self._total
 
     def scan(self) -> bool:
-        """Reads what has been asked since the last time, in pages.
+        """Read the requests made since the last scan, in pages.
 
         Returns:
-            Whether the chain has lost blocks since then. What was answered in them is open again.
+            Whether the chain was reorganised since then. Requests answered in dropped blocks are
+            open again.
 
         Raises:
-            DtnError: The chain cannot be read, or the node is not registered. What was read until
-                then counts.
+            DtnError: The chain cannot be read, or the node is not registered. Pages read before the
+                error are kept.
         """
         before = self._head
         head, is_reorganised = self._read_head()
@@ -192,13 +192,13 @@ class RequestQueue:
         return is_reorganised and before is not None
 
     def mark_responded(self, request_id: bytes, when: int, transaction: str | None = None) -> None:
-        """Notes that a request was responded to.
+        """Record that a response to a request was mined.
 
         Args:
             request_id: The request.
-            when: The time of that, in seconds.
-            transaction: The response, where it is this process's own. Of several, the one with the
-                highest nonce comes last.
+            when: Unix time of the block.
+            transaction: The transaction's hash, if this process sent it. When several are recorded,
+                the one with the highest nonce must come last.
         """
         self._last_transaction = transaction or self._last_transaction
         self.open.pop(request_id, None)
@@ -206,29 +206,29 @@ class RequestQueue:
             self._unsettled[request_id] = when
 
     def drop_answered(self) -> None:
-        """Notes which of the open requests others have responded to, as the chain has it now."""
+        """Remove the open requests that others have answered. Reads the chain."""
         ids = list(self.open)
         for request_id, record in zip(ids, read_records(self.ai, ids), strict=True):
             if record.status is not Status.PENDING:
                 self.mark_responded(request_id, record.answered_at)
 
     def abandon(self, request_id: bytes) -> None:
-        """Notes that a request is not to be answered by this node, as it is registered now."""
+        """Remove a request that this node cannot answer as it is registered now."""
         self.open.pop(request_id, None)
         self._unsettled.pop(request_id, None)
-        self._next_registration_read = 0.0  # perhaps since it is not active any more
+        self._next_registration_read = 0.0  # the node may have been deactivated
 
     def forget(self) -> None:
-        """Reads everything again the next time."""
+        """Discard everything read, so that the next scan starts at the first request."""
         self.ledger.clear()
         self._head, self._total = None, 0
         self._restart_at(Cursor())
 
     def registration(self) -> Registration:
-        """What the node is registered with now.
+        """Read the node's registration.
 
         Raises:
-            NodeNotFound: It is not registered.
+            NodeNotFound: The node is not registered.
         """
         contracts = self.ai.contracts()
         calls = node_calls(contracts.node_manager, self.node_id)
@@ -241,44 +241,44 @@ class RequestQueue:
         return Registration(node, models, contracts)
 
     def terms_fingerprint(self, registration: Registration) -> bytes:
-        """What the node takes now, in short."""
+        """Hash of what the node accepts: its terms, models, namespaces and status."""
         ids = [*sorted(registration.models), b"", *sorted(registration.node.namespaces)]
         terms = (self.terms, registration.node.is_active)
         return sha256(repr(terms).encode() + b"".join(ids)).digest()
 
     def _restart_at(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        # The ids that were read from there on, and which of them are not settled: open ones, and
-        # those that were responded to lately, with the time of that.
+        # The ids read after the cursor, and those of them that are not settled: open requests
+        # (None), and recently answered ones with the time of the response.
         self._read_ids: list[bytes] = []
         self._unsettled: dict[bytes, int | None] = {}
         self.open.clear()
 
     def _read_head(self) -> tuple[_Head, bool]:
-        """The chain's latest block, and whether what was known before is not there any more."""
-        place = self._cursor.position + len(self._read_ids)
+        """Read the latest block, and whether the chain was reorganised since the last one."""
+        position = self._cursor.position + len(self._read_ids)
         length = Call(self.ai.router, Router.get_pending_requests_length, contract="router")
-        questions = [("eth_getBlockByNumber", ["latest", False]), length.request]
+        calls = [("eth_getBlockByNumber", ["latest", False]), length.request]
         if self._head:
-            questions.append(("eth_getBlockByNumber", [hex(self._head.number), False]))
+            calls.append(("eth_getBlockByNumber", [hex(self._head.number), False]))
         if self._head and self._last_transaction:
-            questions.append(("eth_getTransactionReceipt", [self._last_transaction]))
-        latest, count, *seen = rpc.ask(self.ai.provider, questions)
+            calls.append(("eth_getTransactionReceipt", [self._last_transaction]))
+        latest, count, *known = rpc.ask(self.ai.provider, calls)
         head = _to_head(rpc.expect(latest))
         (total,) = reads.decode_all([length], [count], reverts.NO_CONTEXT)
         if isinstance(total, DtnError):
             raise total
         self._total = total
-        is_reorganised = total < place
+        is_reorganised = total < position
         if self._head:
-            is_reorganised |= not _is_canonical(self._head, seen[0]) or None in seen
+            is_reorganised |= not _is_canonical(self._head, known[0]) or None in known
         self._last_transaction = None
-        if self._head is None and place:  # saved by another process
+        if self._head is None and position:  # the cursor is from an earlier process
             is_reorganised = self._valid_cursor() != self._cursor
         return head, is_reorganised
 
     def _valid_cursor(self) -> Cursor:
-        """The saved cursor, where the list is still the one that it was saved for."""
+        """The cursor if the list of requests and the terms still match it, else the start."""
         cursor = self._cursor
         if cursor.position == 0 or cursor.position > self._total:
             return Cursor()
@@ -293,11 +293,11 @@ class RequestQueue:
         return list(self.ai.read_one(page))
 
     def _refresh_registration(self) -> Registration:
-        """What the node takes now. Where that has changed, what was passed over may be open."""
+        """Read the registration. If it has changed, start over: skipped requests may be open."""
         registration = self.registration()
-        mark = self.terms_fingerprint(registration)
-        if self._cursor.terms != mark:
-            self._restart_at(Cursor(terms=mark))
+        fingerprint = self.terms_fingerprint(registration)
+        if self._cursor.terms != fingerprint:
+            self._restart_at(Cursor(terms=fingerprint))
         self._next_registration_read = time.monotonic() + POLICY.node_registration_check
         return registration
 
@@ -305,8 +305,8 @@ class RequestQueue:
         registration = self._refresh_registration()
         start = self._cursor.position + len(self._read_ids)
         ids = self._ids(start, min(start + PAGE_SIZE, self._total))
-        # On the live variant one id can be there twice.
-        unknown = [each for each in dict.fromkeys(ids) if each not in self._unsettled]
+        # On the live variant, the list can hold an id twice.
+        unknown = [id for id in dict.fromkeys(ids) if id not in self._unsettled]
         records = read_records(self.ai, unknown)
         for request_id, record in zip(unknown, records, strict=True):
             if not registration.may_answer(record) or not self.terms.accepts(record):
@@ -320,27 +320,23 @@ class RequestQueue:
         self._read_ids += ids
 
     def _advance_cursor(self) -> None:
-        """Moves the cursor to the first request that is open, or was so lately, and saves it."""
+        """Move the cursor to the first open or recently answered request, and save it."""
         settled = [
-            each
-            for each, when in self._unsettled.items()
+            id
+            for id, when in self._unsettled.items()
             if when is not None and self.time - when >= WATCH_SECONDS
         ]
-        for each in settled:
-            del self._unsettled[each]
-        passed = len(self._read_ids)
-        for place, each in enumerate(self._read_ids):
-            if each in self._unsettled:
-                passed = place
-                break
+        for request_id in settled:
+            del self._unsettled[request_id]
         if settled:
             self.ledger.remove(settled)
-        if passed:
-            before = self._read_ids[passed - 1]
-            del self._read_ids[:passed]
-            self._cursor = replace(
-                self._cursor, position=self._cursor.position + passed, before=before
-            )
+        steps = (index for index, id in enumerate(self._read_ids) if id in self._unsettled)
+        count = next(steps, len(self._read_ids))
+        if count:
+            before = self._read_ids[count - 1]
+            del self._read_ids[:count]
+            position = self._cursor.position + count
+            self._cursor = replace(self._cursor, position=position, before=before)
             self.ledger.save_cursor(self._cursor)
 
 
@@ -350,37 +346,36 @@ def read_models(
     contracts: Contracts,
     known: Mapping[bytes, Model] | None = None,
 ) -> dict[bytes, Model]:
-    """Models by their ids, in one HTTP request, or none where all of them are known already."""
+    """Read models by id, in one HTTP request; in none if all are in ``known``."""
     known = known or {}
-    unknown = [each for each in ids if each not in known]
-    calls = [call for each in unknown for call in model_calls(contracts.model_manager, each)]
-    answers = iter(ai.read(*calls)) if calls else iter(())
-    found = {each: known[each] for each in ids if each in known}
+    unknown = [id for id in ids if id not in known]
+    calls = [call for id in unknown for call in model_calls(contracts.model_manager, id)]
+    results = iter(ai.read(*calls)) if calls else iter(())
+    models = {id: known[id] for id in ids if id in known}
     names = ai.names()
-    for each in unknown:
-        config, api = next(answers), next(answers)
-        name = names.of(each)
-        if name == as_hex(each):
+    for model_id in unknown:
+        config, api = next(results), next(results)
+        name = names.of(model_id)
+        if name == as_hex(model_id):
             name = _full_name(config, name)
         if model := to_model(name, config, api):
-            found[each] = model
-    return found
+            models[model_id] = model
+    return models
 
 
-def _full_name(config: tuple[Any, ...], otherwise: str) -> str:
-    """A model's full name, where its own name tells it: the chain keeps only the namespace's id."""
+def _full_name(config: tuple[Any, ...], default: str) -> str:
+    """Guess a model's full name: the chain stores its own name and only its namespace's id."""
     _, model_id, _, name = config
     for full in (name, f"model.system.{name}"):
         if keccak(text=full) == model_id:
             return str(full)
-    return otherwise
+    return default
 
 
 def _to_head(block: Any) -> _Head:
-    number, stamp = (as_int(block[each]) for each in ("number", "timestamp"))
-    return _Head(number, as_bytes(block["hash"]), stamp)
+    return _Head(as_int(block["number"]), as_bytes(block["hash"]), as_int(block["timestamp"]))
 
 
-def _is_canonical(head: _Head, found: Any) -> bool:
-    """Whether the chain still has a block."""
-    return bool(found and not isinstance(found, Failure) and as_bytes(found["hash"]) == head.hash)
+def _is_canonical(head: _Head, block: Any) -> bool:
+    """Whether the chain's block at the head's number is still the same."""
+    return bool(block and not isinstance(block, Failure) and as_bytes(block["hash"]) == head.hash)

@@ -100,12 +100,12 @@ def model_steps(
     contracts = ai.contracts()
     node = _own_node(ai, contracts, name, account)
     if exactly is None:
-        removed = {id_of(each, "model") for each in remove}
-        kept = [each for each in node.models if each not in removed]
+        removed = {id_of(model, "model") for model in remove}
+        kept = [id for id in node.models if id not in removed]
     else:
-        kept = [id_of(each, "model") for each in exactly]
+        kept = [id_of(model, "model") for model in exactly]
     _check_models(ai, contracts, [*add, *(exactly or ())])
-    wanted = list(dict.fromkeys([*kept, *(id_of(each, "model") for each in add)]))
+    wanted = list(dict.fromkeys([*kept, *(id_of(model, "model") for model in add)]))
     return _set_models_steps(contracts.node_manager, name, wanted, node.models)
 
 
@@ -190,12 +190,12 @@ def _served_models_steps(
     if not models:
         return []
     _check_models(ai, contracts, models)
-    wanted = list(dict.fromkeys(id_of(each, "model") for each in models))
+    wanted = list(dict.fromkeys(id_of(model, "model") for model in models))
     return _set_models_steps(contracts.node_manager, name, wanted, served)
 
 
 def _check_models(ai: Network, contracts: Contracts, models: Sequence[str]) -> None:
-    ids = {id_of(each, "model"): each for each in models}
+    ids = {id_of(model, "model"): model for model in models}
     found = read_models(ai, tuple(ids), contracts)
     for model_id, model in ids.items():
         if model_id not in found:

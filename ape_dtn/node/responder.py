@@ -1,4 +1,4 @@
-"""One request, from the question to its response: answered, sent and recorded."""
+"""Claim a node's requests, have them answered, and send the responses."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
 
-# How many requests are answered at a time.
+# Questions that a backend is asked concurrently, by default.
 MAX_CONCURRENT = 16
 
-# What is asked of the contracts in place of a response that is not known yet.
+# Stands for the response when the contracts are asked whether they would accept one.
 PLACEHOLDER = failure("")
 
 
 @dataclass(frozen=True)
 class PendingResponse:
-    """A request and what it is responded to with.
+    """A response that is not mined yet.
 
     Attributes:
         task: The request.
-        result: The response.
-        signed: The response as it was signed last, which may still be mined.
-        attempts: How often it could not be sent.
-        refusals: How often of these it was the endpoint that did not take it.
-        error: Why it could not be the last time.
+        result: The response's content.
+        signed: The transaction that was signed last, which may still be mined.
+        attempts: How many attempts to send it have failed.
+        refusals: How many of these the endpoint refused.
+        error: Why the last attempt failed.
     """
 
     task: Task
@@ -67,14 +67,14 @@ class PendingResponse:
     error: DtnError | None = None
 
 
-# Told what became of a response, as soon as that will not change any more.
+# Called with a response's receipt or error once it is final.
 OnResult = Callable[[PendingResponse, "Receipt | DtnError"], None]
 
 
 class Responder:
-    """Takes requests of a node, has them answered, and sends the responses.
+    """The steps of a node: scan, claim, produce an answer, send.
 
-    See :class:`ape_dtn.node.node.DtnNode` for its arguments.
+    See :class:`ape_dtn.node.node.DtnNode` for the arguments.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class Responder:
         self._postponed: dict[bytes, float] = {}
 
     def forget(self) -> None:
-        """Looks at all requests again the next time; the chain itself says which are answered."""
+        """Discard what was read. The next scan starts over; the chain tells what is answered."""
         self.queue.forget()
         self._claimed.clear()
         self._postponed.clear()
 
     def scan(self) -> None:
-        """Finds what has been asked since the last time; see :meth:`RequestQueue.look`."""
+        """Find new requests; see :meth:`RequestQueue.scan`."""
         try:
             if self.queue.scan():
                 self._postponed.clear()
@@ -122,14 +122,14 @@ class Responder:
             self.update_counters()
 
     def claim(self, most: int) -> dict[Task, StoredResult]:
-        """Takes open requests, unless another process of the node is at them.
+        """Claim up to ``most`` open requests that no other process of the node has claimed.
 
-        The contracts are asked first whether they would take a response: not where the session is
-        closed, the node has responded already, or its namespace's trust has expired. What is asked
-        of a node of the chain that does not have the request yet is asked again later.
+        Requests to which the contracts would reject any response are abandoned: the session is
+        closed, the node has responded, or the namespace's trust has expired. Requests that the
+        endpoint does not know yet are postponed.
 
         Returns:
-            The requests, and what is kept of each from before.
+            The claimed requests, with what the ledger holds for each.
         """
         now = time.monotonic()
         found = [
@@ -159,56 +159,56 @@ class Responder:
         return {task: claimed[task.request_id] for task in mine}
 
     def produce(self, task: Task, backend: Backend, store: Store | None) -> Result:
-        """What a request is responded to with; see :func:`answer`."""
+        """Ask the backend; see :func:`answer`."""
         return answer(task.request_id, task.model, task.record, backend, store)
 
     def send(
-        self, answers: Sequence[PendingResponse], on_result: OnResult
+        self, responses: Sequence[PendingResponse], on_result: OnResult
     ) -> list[PendingResponse]:
-        """Sends responses, all on their way at once, and waits until they are mined.
+        """Send responses together, and wait until they are mined.
 
-        What was signed before and may still be mined is followed first: nothing is sent twice.
-        Where the contracts take no success, as when there is not so much gas in a block, a failure
-        is sent in its place: whoever asked would wait for ever.
+        Transactions signed before are followed first, so that nothing is sent twice. If the
+        contracts reject a SUCCESS, as when it needs more gas than a block has, a FAILURE is sent in
+        its place, so that the requester does not wait forever.
 
         Returns:
-            Those that have to be sent again, as when the chain cannot be reached, or when not every
-            node behind its endpoint has the request yet.
+            The responses to send again later: the chain is unreachable, or the endpoint does not
+            know the request yet.
         """
-        found, again = self._follow_signed(answers, on_result)
-        fresh = self._still_valid(found, again)
+        unsigned, again = self._follow_signed(responses, on_result)
+        fresh = self._still_valid(unsigned, again)
         refused: list[tuple[PendingResponse, DtnError]] = []
 
-        def on_told(each: PendingResponse, outcome: Receipt | DtnError) -> None:
-            if isinstance(outcome, TransactionRefused):  # and so will never be mined
-                again.append(retried(replace(each, signed=None), outcome))
+        def on_outcome(response: PendingResponse, outcome: Receipt | DtnError) -> None:
+            if isinstance(outcome, TransactionRefused):  # it will never be mined
+                again.append(retried(replace(response, signed=None), outcome))
             elif isinstance(outcome, NoNetwork | TransactionPending | NoMoneyForGas):
-                again.append(retried(each, outcome))
+                again.append(retried(response, outcome))
             elif isinstance(outcome, DtnError):
-                refused.append((replace(each, signed=None), outcome))
+                refused.append((replace(response, signed=None), outcome))
             else:
-                on_result(each, outcome)
+                on_result(response, outcome)
 
-        while fresh:  # twice at most: nothing is sent in place of a failure
-            self._broadcast(fresh, on_told, again)
+        while fresh:  # at most twice: a FAILURE is not replaced
+            self._broadcast(fresh, on_outcome, again)
             fresh = []
-            for each, outcome in refused:
+            for response, outcome in refused:
                 try:
-                    instead = self._replacement(each, outcome)
+                    replacement = self._replacement(response, outcome)
                 except DtnError as err:
-                    again.append(retried(each, err))
+                    again.append(retried(response, err))
                     continue
-                if isinstance(instead, DtnError):
-                    on_result(each, instead)
+                if isinstance(replacement, DtnError):
+                    on_result(response, replacement)
                 else:
-                    fresh.append(instead)
+                    fresh.append(replacement)
             refused.clear()
         return again
 
-    def record_outcome(self, each: PendingResponse, outcome: Receipt | DtnError) -> bool:
-        """Notes what became of a response; whether it is on the chain."""
-        task = each.task
-        if isinstance(outcome, DtnError):  # such as a session that was closed meanwhile
+    def record_outcome(self, response: PendingResponse, outcome: Receipt | DtnError) -> bool:
+        """Record a response's outcome; true if it was mined."""
+        task = response.task
+        if isinstance(outcome, DtnError):  # such as a session closed in the meantime
             self._abandon(task, outcome)
             return False
         now = self.queue.time
@@ -216,7 +216,7 @@ class Responder:
         self.queue.mark_responded(task.request_id, now, outcome.transaction)
         self._claimed.discard(task.request_id)
         earned, spent = self._payment(outcome), outcome.gas_used * outcome.gas_price
-        succeeded = each.result.status == Status.SUCCESS
+        succeeded = response.result.status == Status.SUCCESS
         self.counters.answered += succeeded
         self.counters.failed += not succeeded
         self.counters.earned += earned
@@ -227,7 +227,7 @@ class Responder:
             request=as_hex(task.request_id),
             session=task.record.session_id,
             model=task.model.name,
-            **({} if succeeded else {"message": each.result.message}),
+            **({} if succeeded else {"message": response.result.message}),
             earned=earned,
             gas=spent,
             transaction=outcome.transaction,
@@ -235,29 +235,29 @@ class Responder:
         return True
 
     def emit(self, kind: EventKind, **fields: Any) -> None:
-        """Tells all listeners that something has happened."""
+        """Call all listeners with an event."""
         event = Event(kind, fields)
         for listener in self.listeners:
             listener(event)
 
-    def _stored_or_produced(self, task: Task, kept: StoredResult) -> PendingResponse:
-        if kept.result is not None:
-            return PendingResponse(task, kept.result, kept.signed)
+    def _stored_or_produced(self, task: Task, stored: StoredResult) -> PendingResponse:
+        if stored.result is not None:
+            return PendingResponse(task, stored.result, stored.signed)
         result = self.produce(task, self.backend, self.store)
         self.ledger.save_result(task.request_id, result)
         return PendingResponse(task, result)
 
     def _postpone_claimed(self, tasks: Iterable[Task], now: float) -> None:
-        """Leaves requests alone for a while that another process is at, or has responded to."""
-        done = self.ledger.mined_by_others([task.request_id for task in tasks])
+        """Postpone requests claimed by other processes; remove those they have answered."""
+        mined = self.ledger.mined_by_others([task.request_id for task in tasks])
         for task in tasks:
-            if task.request_id in done:
-                self.queue.mark_responded(task.request_id, done[task.request_id])
+            if task.request_id in mined:
+                self.queue.mark_responded(task.request_id, mined[task.request_id])
             else:
                 self._postponed[task.request_id] = now + POLICY.node_claimed_elsewhere
 
     def _postpone_unsynced(self, task: Task, why: DtnError) -> None:
-        """Leaves a request alone for a moment, and report that once; it stays open."""
+        """Postpone a request that the endpoint does not know yet, and report it once."""
         if task.request_id not in self._postponed:
             self.emit(EventKind.RETRIED, request=as_hex(task.request_id), reason=why.message)
         self._postponed[task.request_id] = time.monotonic() + POLICY.node_not_found
@@ -266,7 +266,7 @@ class Responder:
         return response_transaction(self.ai.router, self.id, task.request_id, task.record, result)
 
     def _reverting(self, tasks: Sequence[Task]) -> list[Task]:
-        """The requests to which no response would be taken, by what one node of the chain says.
+        """The requests for which a node behind the endpoint reverts any response.
 
         Raises:
             NoNetwork: The chain cannot be read.
@@ -275,55 +275,54 @@ class Responder:
             return []
         calls: list[Request] = []
         for task in tasks:
-            given = self._transaction(task, PLACEHOLDER)
-            calls.append(("eth_call", [given.as_call(str(self.worker.address)), "latest"]))
-        answers = zip(tasks, rpc.ask(self.ai.provider, calls), strict=True)
-        return [task for task, answered in answers if is_revert(answered)]
+            transaction = self._transaction(task, PLACEHOLDER)
+            calls.append(("eth_call", [transaction.as_call(str(self.worker.address)), "latest"]))
+        results = zip(tasks, rpc.ask(self.ai.provider, calls), strict=True)
+        return [task for task, result in results if is_revert(result)]
 
     def _check_refusal(self, task: Task, result: Result) -> tuple[Status, DtnError] | None:
-        """Where a request stands, and why the contracts take no such response; None where they do.
+        """Why the contracts reject a response, with the request's status; None if they accept it.
 
-        Of the nodes behind an endpoint one may be behind the others, and refuse a response only
-        since it does not have the request yet. So one HTTP request asks for both, and for the
-        request first: a block may come between. It is two calls, which hardly any endpoint takes
-        apart, and not those of many requests.
+        A node behind the endpoint may be out of sync, and reject a response only because it lacks
+        the request. So the request is read in the same HTTP request, which few endpoints split over
+        nodes, and before the estimate, because a block may arrive between the two.
 
         Raises:
             NoNetwork: The chain cannot be read.
-            RequestNotFound: The node that refuses it does not have the request.
+            RequestNotFound: The node that rejects the response does not have the request.
         """
-        given, record = self._transaction(task, result), record_call(self.ai, task.request_id)
-        # As before it is sent: a mere call may use more gas than there is in a block.
-        estimate = "eth_estimateGas", [given.as_call(str(self.worker.address))]
-        found, estimated = rpc.ask(self.ai.provider, [record.request, estimate])
+        transaction, read = self._transaction(task, result), record_call(self.ai, task.request_id)
+        # An estimate, as before sending: a plain call may use more gas than a block has.
+        estimate = "eth_estimateGas", [transaction.as_call(str(self.worker.address))]
+        encoded, estimated = rpc.ask(self.ai.provider, [read.request, estimate])
         if not is_revert(estimated):
             return None
-        (raw,) = reads.expect_all(reads.decode_all([record], [found], reverts.NO_CONTEXT))
-        there = to_record(raw)
-        if there is None:
+        (raw,) = reads.expect_all(reads.decode_all([read], [encoded], reverts.NO_CONTEXT))
+        record = to_record(raw)
+        if record is None:
             raise RequestNotFound(as_hex(task.request_id))
-        return there.status, reverts.failure_error(estimated)
+        return record.status, reverts.failure_error(estimated)
 
-    def _replacement(self, each: PendingResponse, outcome: DtnError) -> PendingResponse | DtnError:
-        """The failure that is sent in place of a response, or why nothing is.
+    def _replacement(
+        self, response: PendingResponse, outcome: DtnError
+    ) -> PendingResponse | DtnError:
+        """The FAILURE to send in place of a rejected response, or the error if none is sent.
 
         Raises:
-            DtnError: It is not known that the contracts refuse the response: as it is, it has to be
-                sent again.
+            DtnError: It is not certain that the contracts reject the response: send it again.
         """
         status = Status.PENDING
-        if outcome.revert and not outcome.revert.transaction:  # not mined: one node's word
-            found = self._check_refusal(each.task, each.result)
-            if found is not None:
-                status, outcome = found
-            elif (
-                each.refusals < POLICY.node_refusals
-            ):  # by a node that is not behind the one before
-                raise RequestNotFound(as_hex(each.task.request_id))
-        if status is not Status.PENDING or each.result.status != Status.SUCCESS:
+        # A revert that was not mined is the word of one node, which may be out of sync.
+        if outcome.revert and not outcome.revert.transaction:
+            refusal = self._check_refusal(response.task, response.result)
+            if refusal is not None:
+                status, outcome = refusal
+            elif response.refusals < POLICY.node_refusals:  # another node accepts it
+                raise RequestNotFound(as_hex(response.task.request_id))
+        if status is not Status.PENDING or response.result.status != Status.SUCCESS:
             return outcome
-        failed = replace(each, result=failure(CANNOT_BE_SENT))
-        self.ledger.save_result(each.task.request_id, failed.result)
+        failed = replace(response, result=failure(CANNOT_BE_SENT))
+        self.ledger.save_result(response.task.request_id, failed.result)
         return failed
 
     def _abandon(self, task: Task, why: DtnError) -> None:
@@ -335,78 +334,77 @@ class Responder:
         self.emit(EventKind.REFUSED, request=as_hex(task.request_id), reason=why.message)
 
     def _still_valid(
-        self, answers: Sequence[PendingResponse], again: list[PendingResponse]
+        self, responses: Sequence[PendingResponse], again: list[PendingResponse]
     ) -> list[PendingResponse]:
-        """Those of the responses whose requests are the ones that were taken.
+        """The responses whose requests are unchanged on the chain.
 
-        A reorganisation can take a request, which may come again, and give its id to another
-        question, which is then open, and taken anew. So the chain is asked for what is not known to
-        be open as it was.
+        A reorganisation can remove a request, include it again, or give its id to another question,
+        which is then claimed anew. The chain is read for the requests not known to be open and
+        unchanged.
         """
         fresh: list[PendingResponse] = []
         doubtful: list[PendingResponse] = []
-        for each in answers:
-            known = self.queue.open.get(each.task.request_id)
-            is_known = known is not None and known.fingerprint == each.task.fingerprint
-            (fresh if is_known else doubtful).append(each)
-        calls = [record_call(self.ai, each.task.request_id) for each in doubtful]
+        for response in responses:
+            known = self.queue.open.get(response.task.request_id)
+            is_known = known is not None and known.fingerprint == response.task.fingerprint
+            (fresh if is_known else doubtful).append(response)
+        calls = [record_call(self.ai, response.task.request_id) for response in doubtful]
         try:
             records = [to_record(raw) for raw in self.ai.read(*calls)]
         except DtnError as err:
-            again += [retried(each, err) for each in doubtful]
+            again += [retried(response, err) for response in doubtful]
             return fresh
-        for each, record in zip(doubtful, records, strict=True):
-            request_id = each.task.request_id
+        for response, record in zip(doubtful, records, strict=True):
+            request_id = response.task.request_id
             if record is None:
-                again.append(retried(each, RequestNotFound(as_hex(request_id))))
-            elif replace(each.task, record=record).fingerprint == each.task.fingerprint:
-                fresh.append(each)
+                again.append(retried(response, RequestNotFound(as_hex(request_id))))
+            elif replace(response.task, record=record).fingerprint == response.task.fingerprint:
+                fresh.append(response)
             else:
                 self.ledger.remove([request_id])
                 self._claimed.discard(request_id)
         return fresh
 
     def _follow_signed(
-        self, answers: Sequence[PendingResponse], on_result: OnResult
+        self, responses: Sequence[PendingResponse], on_result: OnResult
     ) -> tuple[list[PendingResponse], list[PendingResponse]]:
-        """Follows to their end the responses that were signed before.
+        """Wait for responses that were signed before.
 
         Returns:
-            Those that have to be signed, and those that have to be followed again.
+            The responses to sign, and those to follow again later.
         """
-        fresh = [each for each in answers if not each.signed]
-        known = {each.signed.hash: each for each in answers if each.signed}
-        if not known:
+        fresh = [response for response in responses if not response.signed]
+        by_hash = {response.signed.hash: response for response in responses if response.signed}
+        if not by_hash:
             return fresh, []
-        signed = [each.signed for each in known.values() if each.signed]
+        signed = [response.signed for response in by_hash.values() if response.signed]
         try:
-            found = rebroadcast.follow(self.ai.provider, self.worker, signed, reverts.NO_CONTEXT)
+            outcomes = rebroadcast.follow(self.ai.provider, self.worker, signed, reverts.NO_CONTEXT)
         except (NoNetwork, TransactionPending) as err:
-            return fresh, [retried(each, err) for each in known.values()]
-        for transaction, outcome in found.items():
-            each = known[transaction]
+            return fresh, [retried(response, err) for response in by_hash.values()]
+        for transaction_hash, outcome in outcomes.items():
+            response = by_hash[transaction_hash]
             if outcome is None or isinstance(outcome, TransactionRefused):
-                fresh.append(replace(each, signed=None))
+                fresh.append(replace(response, signed=None))
             else:
-                on_result(each, outcome)
+                on_result(response, outcome)
         return fresh, []
 
     def _broadcast(
-        self, answers: Sequence[PendingResponse], on_result: OnResult, again: list[PendingResponse]
+        self,
+        responses: Sequence[PendingResponse],
+        on_result: OnResult,
+        again: list[PendingResponse],
     ) -> None:
-        """Sends responses that were not signed yet; fewer where the coin is not enough for all."""
-        current = list(answers)
-        responses = [self._transaction(each.task, each.result) for each in answers]
+        """Sign and send responses; fewer at a time if the worker cannot pay the gas for all."""
+        current = list(responses)
 
         def on_signed(signed: Mapping[int, Signed]) -> None:
-            for place, each in signed.items():
-                current[place] = replace(current[place], signed=each)
+            for index, transaction in signed.items():
+                current[index] = replace(current[index], signed=transaction)
             self.ledger.save_signed(
-                {current[place].task.request_id: each for place, each in signed.items()}
+                {current[index].task.request_id: signed[index] for index in signed}
             )
-
-        def on_told(place: int, outcome: Receipt | DtnError) -> None:
-            on_result(current[place], outcome)
 
         if not responses:
             return
@@ -414,43 +412,43 @@ class Responder:
             transactions.send_each(
                 self.ai.provider,
                 self.worker,
-                responses,
+                [self._transaction(response.task, response.result) for response in responses],
                 reverts.NO_CONTEXT,
-                on_told,
+                lambda index, outcome: on_result(current[index], outcome),
                 Outbox(on_signed),
             )
-        except DtnError as err:  # of these, nothing was sent
-            some = len(answers) // 2 if isinstance(err, NoMoneyForGas) else 0
-            again += [retried(each, err) for each in answers[some:]]
-            self._broadcast(answers[:some], on_result, again)
+        except DtnError as err:  # nothing was sent
+            half = len(responses) // 2 if isinstance(err, NoMoneyForGas) else 0
+            again += [retried(response, err) for response in responses[half:]]
+            self._broadcast(responses[:half], on_result, again)
 
     def _payment(self, receipt: Receipt) -> int:
-        """What the response was paid, in units of the fee token (``SessionCharged``)."""
+        """The fees that a response was paid (``SessionCharged``), in units of the fee token."""
         charged = SessionManager.session_charged
         return sum(
             charged.decode(log)["amount"]
             for log in receipt.logs
-            # A callback can leave any log, but not as the session manager.
+            # A callback can emit any event, but not from the session manager's address.
             if log.address == self.queue.session_manager and charged.matches(log)
         )
 
     def update_counters(self) -> Counters:
-        """The sums, with what is known to be open now."""
+        """Update the counts of open requests, and return the counters."""
         counters, known = self.counters, self.queue.open.keys() | self._claimed
         counters.in_flight = len(self._claimed)
         counters.waiting = len(known) - counters.in_flight
         now = time.monotonic()
-        counters.first_seen = {each: counters.first_seen.get(each, now) for each in known}
+        counters.first_seen = {id: counters.first_seen.get(id, now) for id in known}
         return counters
 
 
-def is_revert(answered: Any) -> bool:
-    """Whether it is a contract that refuses a call, and not the endpoint."""
-    return isinstance(answered, Failure) and answered.data is not None
+def is_revert(result: Any) -> bool:
+    """Whether a contract reverted the call, as opposed to an error of the endpoint."""
+    return isinstance(result, Failure) and result.data is not None
 
 
-def retried(each: PendingResponse, error: DtnError) -> PendingResponse:
-    """The same response for another attempt, with the error that it was in."""
+def retried(response: PendingResponse, error: DtnError) -> PendingResponse:
+    """A copy of the response for another attempt, with the error of the last one."""
     is_refused = isinstance(error, RpcRefused | RequestNotFound)
-    refusals = each.refusals + is_refused
-    return replace(each, attempts=each.attempts + 1, refusals=refusals, error=error)
+    refusals = response.refusals + is_refused
+    return replace(response, attempts=response.attempts + 1, refusals=refusals, error=error)

@@ -1,7 +1,7 @@
-"""A node at work: many backends asked at a time, responses sent beside, and a clean stop.
+"""Serve a node: ask backends concurrently, send responses in parallel, and stop cleanly.
 
-The thread that serves looks, takes, and notes what has happened. Each answer is waited for in a
-thread of its own, which can be left behind, and one more thread sends what is ready, all at once.
+The serving thread scans, claims, and handles results. Each backend is asked in a thread of its own,
+which may be abandoned; one more thread sends the responses.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ TOO_SLOW = "The backend took too long"
 
 log = logging.getLogger("ape_dtn.node")
 
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
+_Argument = TypeVar("_Argument")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A request whose backend is asked, until when it is waited for."""
+    """A request that a backend is answering, and until when to wait."""
 
     task: Task
     deadline: Deadline
 
 
 class Runner:
-    """A node that serves until it is asked to stop.
+    """Serves a node until it is asked to stop.
 
     Args:
-        node: The node, whose steps these are.
-        stop: Asked again and again.
-        poll: Seconds between looks at the chain; None to choose it by the time between blocks.
+        node: The node.
+        stop: Polled; returns true to stop.
+        poll: Seconds between scans of the chain; None to derive it from the block time.
     """
 
     def __init__(self, node: Responder, stop: Callable[[], bool], poll: float | None) -> None:
@@ -67,23 +67,23 @@ class Runner:
         self.stop = stop
         self.poll = chosen if poll is None else poll
         self._jobs: dict[bytes, _Job] = {}
-        # What other threads have to tell is done by the one that serves.
-        # Not a SimpleQueue: where a signal comes, CPython lets that one wait for ever.
+        # Callbacks from other threads, which the serving thread runs. Not a SimpleQueue: in
+        # CPython, `SimpleQueue.get` may block forever after a signal.
         self._inbox: queue.Queue[Callable[[], None]] = queue.Queue()
-        # Responses, each with the time from which on it may be sent.
+        # Responses with the earliest time to send them, on the monotonic clock.
         self._outgoing: list[tuple[float, PendingResponse]] = []
-        # What could not be noted, as on a full disk, and is done again with the next look.
+        # Callbacks that failed to write to the ledger, as on a full disk, to be run again.
         self._postponed_callbacks: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._is_closing = False
         self._next_scan = 0.0
-        # When it was noted the last time that a response was mined.
+        # When a response was last recorded as mined, on the monotonic clock.
         self._last_sent = 0.0
         self._errors: dict[str, str] = {}
         self._sender = threading.Thread(target=self._send_responses, name="responses", daemon=True)
 
     def run(self) -> None:
-        """Serves until it is asked to stop, and then finishes what is being sent."""
+        """Serve until asked to stop, then finish sending."""
         self._sender.start()
         self.node.emit(EventKind.STARTED, node=self.node.name, worker=str(self.node.worker.address))
         try:
@@ -104,19 +104,19 @@ class Runner:
             elif "chain" not in self._errors:
                 self._start_claimed()
         except Exception as err:
-            if not isinstance(err, DtnError):  # as where an endpoint says what no chain can be like
+            if not isinstance(err, DtnError):  # such as malformed data from an endpoint
                 if "chain" not in self._errors:
-                    log.exception("The chain could not be read")
-                err = DtnError(f"The chain could not be read: {err!r}")
+                    log.exception("Cannot read the chain")
+                err = DtnError(f"Cannot read the chain: {err!r}")
             self._next_scan = now + max(self.poll, POLICY.node_backoff.first)
             self._report_error("chain", err)
 
     def _start_claimed(self) -> None:
-        for task, kept in self.node.claim(self.node.at_once - len(self._jobs)).items():
-            if kept.result is None:
+        for task, stored in self.node.claim(self.node.at_once - len(self._jobs)).items():
+            if stored.result is None:
                 self._ask(task)
-            else:  # from before this process was started, or the chain was reorganised
-                self._enqueue_response(task, kept.result, kept.signed)
+            else:  # answered by an earlier process, or before a reorganisation
+                self._enqueue_response(task, stored.result, stored.signed)
 
     def _ask(self, task: Task) -> None:
         job = _Job(task, Deadline(self.node.timeout))
@@ -128,21 +128,23 @@ class Runner:
             store = node.store and self._with_retries(node.store, job)
             try:
                 result = node.produce(task, self._with_retries(node.backend, job), store)
-            except BaseException as err:  # such as `sys.exit` in somebody's function
-                log.error("%s: the backend ended its thread: %r", as_hex(task.request_id), err)
+            except BaseException as err:  # such as `sys.exit` in a user's function
+                log.error("%s: the backend exited its thread: %r", as_hex(task.request_id), err)
                 result = failure("The backend failed")
             self._inbox.put(lambda: self._on_answer(job, result))
 
         threading.Thread(target=run, name=as_hex(task.request_id), daemon=True).start()
 
-    def _with_retries(self, ask: Callable[[_Given], _Made], job: _Job) -> Callable[[_Given], _Made]:
-        """Asks again what is not there at the moment, as long as the answer is waited for."""
+    def _with_retries(
+        self, function: Callable[[_Argument], _Value], job: _Job
+    ) -> Callable[[_Argument], _Value]:
+        """Wrap a backend or store to retry while it is unavailable, until the job's deadline."""
 
-        def patient(given: _Given) -> _Made:
+        def retrying(argument: _Argument) -> _Value:
             failures = 0
             while True:
                 try:
-                    return ask(given)
+                    return function(argument)
                 except BackendUnavailable as err:
                     failures += 1
                     pause = POLICY.node_backoff.pause(failures)
@@ -150,14 +152,14 @@ class Runner:
                         raise
                     fields = {"request": as_hex(job.task.request_id), "reason": err.message}
                     self._inbox.put(partial(self.node.emit, EventKind.RETRIED, **fields))
-                    wanted = err.retry_after or 0
-                job.deadline.sleep(max(pause, wanted))
+                    retry_after = err.retry_after or 0
+                job.deadline.sleep(max(pause, retry_after))
 
-        return patient
+        return retrying
 
     def _on_answer(self, job: _Job, result: Result) -> None:
         task = job.task
-        if self._jobs.get(task.request_id) is not job:  # it came too late
+        if self._jobs.get(task.request_id) is not job:  # timed out before
             return
         self.node.ledger.save_result(task.request_id, result)
         self._enqueue_response(task, result)
@@ -165,33 +167,33 @@ class Runner:
 
     def _time_out(self) -> None:
         now = time.monotonic()
-        # A moment later than those that are retried, which have something to tell.
-        late = [each for each in self._jobs.values() if now > each.deadline.at + 1]
+        # A second of grace: a job that was being retried fails with a more useful message.
+        late = [job for job in self._jobs.values() if now > job.deadline.at + 1]
         if not self._postponed_callbacks:
             for job in late:
                 self._run_callback(partial(self._on_answer, job, failure(TOO_SLOW)))
 
-    def _process_inbox(self, patience: float) -> None:
-        """Does what other threads have to tell, and waits for the first of it."""
-        again, self._postponed_callbacks = self._postponed_callbacks, []
-        for each in again:
-            self._run_callback(each)
+    def _process_inbox(self, timeout: float) -> None:
+        """Run the callbacks of other threads, waiting up to ``timeout`` seconds for the first."""
+        postponed, self._postponed_callbacks = self._postponed_callbacks, []
+        for callback in postponed:
+            self._run_callback(callback)
         if not self._postponed_callbacks:
             self._report_recovery("ledger")
         try:
-            self._run_callback(self._inbox.get(timeout=patience))
+            self._run_callback(self._inbox.get(timeout=timeout))
             while True:
                 self._run_callback(self._inbox.get_nowait())
         except queue.Empty:
             self._time_out()
 
-    def _run_callback(self, what: Callable[[], None]) -> None:
-        """Does what another thread has to tell; later where the ledger cannot be written now."""
+    def _run_callback(self, callback: Callable[[], None]) -> None:
+        """Run a callback; postpone it if the ledger cannot be written."""
         try:
-            what()
+            callback()
         except LedgerUnusable as err:
             self._report_error("ledger", err)
-            self._postponed_callbacks.append(what)
+            self._postponed_callbacks.append(callback)
 
     def _enqueue_response(self, task: Task, result: Result, signed: Signed | None = None) -> None:
         with self._changed:
@@ -199,94 +201,93 @@ class Runner:
             self._changed.notify()
 
     def _send_responses(self) -> None:
-        """Sends what is ready, until it is closed and nothing is left."""
+        """Send due responses until the runner shuts down and none is left."""
         while batch := self._next_batch():
-            begun = time.monotonic()
+            started = time.monotonic()
             try:
-                again = self.node.send(
-                    batch,
-                    lambda each, outcome: self._inbox.put(lambda: self._on_outcome(each, outcome)),
-                )
+                unsent = self.node.send(batch, self._on_result)
             except Exception as err:
-                log.exception("Responses could not be sent")
-                error = DtnError(f"Responses could not be sent: {err!r}")
-                again = [replace(each, attempts=each.attempts + 1, error=error) for each in batch]
-            for each in again:
+                log.exception("Cannot send responses")
+                error = DtnError(f"Cannot send responses: {err!r}")
+                unsent = [
+                    replace(response, attempts=response.attempts + 1, error=error)
+                    for response in batch
+                ]
+            for response in unsent:
                 try:
-                    self._schedule_retry(each, begun)
+                    self._schedule_retry(response, started)
                 except LedgerUnusable as err:
-                    self._schedule_retry(replace(each, error=err), begun)
+                    self._schedule_retry(replace(response, error=err), started)
+
+    def _on_result(self, response: PendingResponse, outcome: Receipt | DtnError) -> None:
+        """Hand an outcome from the sending thread to the serving thread."""
+        self._inbox.put(lambda: self._record(response, outcome))
 
     def _next_batch(self) -> list[PendingResponse]:
-        """Waits for responses that may be sent now; none when it is closed."""
+        """Wait for responses that are due. Empty once the runner shuts down."""
         with self._changed:
             while True:
                 now = time.monotonic()
-                due = [each for when, each in self._outgoing if when <= now]
+                due = [response for when, response in self._outgoing if when <= now]
                 if due:
-                    self._outgoing = [each for each in self._outgoing if each[0] > now]
+                    self._outgoing = [entry for entry in self._outgoing if entry[0] > now]
                     return due
                 if self._is_closing:
                     return []
                 soonest = min((when for when, _ in self._outgoing), default=None)
                 self._changed.wait(None if soonest is None else soonest - now)
 
-    def _schedule_retry(self, each: PendingResponse, begun: float) -> None:
-        """Sends a response again later, or a failure where the endpoint does not take it ever.
+    def _schedule_retry(self, response: PendingResponse, started: float) -> None:
+        """Schedule another attempt, or give up after too many refusals.
+
+        A SUCCESS that the endpoint keeps refusing is replaced by a FAILURE.
 
         Args:
-            each: The response.
-            begun: When it was tried.
+            response: The response, with the error of the last attempt.
+            started: When that attempt started, on the monotonic clock.
         """
-        error = each.error
+        error, task = response.error, response.task
         assert error is not None
-        if (
-            isinstance(error, RpcRefused)
-            and each.refusals >= POLICY.node_refusals
-            and not each.signed
-        ):
-            if each.result.status == Status.SUCCESS:
+        is_last = response.refusals >= POLICY.node_refusals
+        if isinstance(error, RpcRefused) and is_last and not response.signed:
+            if response.result.status == Status.SUCCESS:
                 result = failure(CANNOT_BE_SENT)
-                self.node.ledger.save_result(each.task.request_id, result)
-                self._enqueue_response(each.task, result)
+                self.node.ledger.save_result(task.request_id, result)
+                self._enqueue_response(task, result)
             else:
-                self._inbox.put(lambda: self._on_outcome(each, error))
+                self._on_result(response, error)
             return
-        is_open = each.task.request_id in self.node.queue.open
-        if (
-            isinstance(error, RequestNotFound)
-            and not is_open
-            and each.refusals >= POLICY.node_refusals
-        ):
-            # Not a node that is behind the others: a reorganisation has taken the request.
-            self._inbox.put(lambda: self._on_outcome(each, error))
+        is_open = task.request_id in self.node.queue.open
+        if isinstance(error, RequestNotFound) and is_last and not is_open:
+            # The endpoint is not merely out of sync: a reorganisation has removed the request.
+            self._on_result(response, error)
             return
-        self._inbox.put(lambda: self._on_send_error(error, begun))
-        pause = POLICY.node_backoff.pause(each.attempts + 1)
+        self._inbox.put(lambda: self._on_send_error(error, started))
+        pause = POLICY.node_backoff.pause(response.attempts + 1)
         with self._changed:
-            self._outgoing.append((time.monotonic() + pause, each))
+            self._outgoing.append((time.monotonic() + pause, response))
 
-    def _on_outcome(self, each: PendingResponse, outcome: Receipt | DtnError) -> None:
-        if self.node.record_outcome(each, outcome):
+    def _record(self, response: PendingResponse, outcome: Receipt | DtnError) -> None:
+        if self.node.record_outcome(response, outcome):
             self._last_sent = time.monotonic()
             self._report_recovery("sending")
 
-    def _on_send_error(self, err: DtnError, begun: float) -> None:
-        if begun > self._last_sent:  # else it may be over: another response has got through since
+    def _on_send_error(self, err: DtnError, started: float) -> None:
+        if started > self._last_sent:  # otherwise another response was sent since
             self._report_error("sending", err)
 
-    def _report_error(self, where: str, err: DtnError) -> None:
-        """Tells what is wrong, once however long it lasts."""
-        if self._errors.get(where) != err.code:
+    def _report_error(self, area: str, err: DtnError) -> None:
+        """Emit an error event, once for as long as the same error persists."""
+        if self._errors.get(area) != err.code:
             self.node.emit(EventKind.RETRIED, reason=err.message)
-        self._errors[where] = err.code
+        self._errors[area] = err.code
 
-    def _report_recovery(self, where: str) -> None:
-        if self._errors.pop(where, None) is not None:
-            self.node.emit(EventKind.RECOVERED, what=where)
+    def _report_recovery(self, area: str) -> None:
+        if self._errors.pop(area, None) is not None:
+            self.node.emit(EventKind.RECOVERED, what=area)
 
     def _shut_down(self) -> None:
-        """Waits a moment for backends that are asked, and for what is being sent to its end."""
+        """Wait a few seconds for backends, and until everything being sent is done."""
         deadline = Deadline(POLICY.node_stop)
         while self._jobs and not deadline.is_over:
             self._process_inbox(POLICY.node_polling.shortest)
@@ -297,11 +298,11 @@ class Runner:
             self._process_inbox(POLICY.node_polling.shortest)
         self._process_inbox(0)
         if "chain" not in self._errors:
-            with suppress(DtnError):  # then some that others have answered would be counted as left
+            with suppress(DtnError):  # only the count of requests left would be too high
                 self.node.queue.drop_answered()
         try:
             self.node.ledger.release()
-        except LedgerUnusable as err:  # whoever comes next sees that this process is gone
+        except LedgerUnusable as err:  # claims of a dead process are free anyway
             self._report_error("ledger", err)
         counters = self.node.update_counters()
         self.node.emit(

@@ -1,4 +1,4 @@
-"""How a node stands: what waits for it, and what it has earned."""
+"""What `ape dtn node status` reports: pending requests, earnings, and the worker's balance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def count_pending(ai: Network, name: str) -> int:
-    """How many requests a node may answer that nobody has, since its saved cursor."""
+    """Count the open requests that a node may answer, from its saved cursor on."""
     node_id, scratch = id_of(name, "node"), Ledger()
     saved = open_ledger(ai, node_id).cursor()
     queue = RequestQueue(ai, name, node_id, scratch, AcceptanceTerms())
@@ -34,9 +34,9 @@ def count_pending(ai: Network, name: str) -> int:
 
 
 def total_earned(ai: Network, contracts: Contracts, worker: str) -> int | None:
-    """What sessions have paid a worker (``SessionCharged``), in units of the fee token.
+    """Sum what sessions have paid a worker (``SessionCharged``), in units of the fee token.
 
-    None where the endpoint does not search the whole chain in one query.
+    Returns None if the endpoint refuses a log query over the whole chain.
     """
     charged = SessionManager.session_charged
     query = {
@@ -52,5 +52,5 @@ def total_earned(ai: Network, contracts: Contracts, worker: str) -> int | None:
 
 
 def native_balance(ai: Network, account: str) -> int:
-    """What an account can pay for gas with, in wei."""
+    """An account's balance of the native currency, in wei."""
     return as_int(rpc.result(ai.provider, "eth_getBalance", [account, "latest"]))

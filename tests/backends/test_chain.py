@@ -1,4 +1,4 @@
-"""Requests on the chain that servers answer which others have written."""
+"""Requests on the chain, answered by independent servers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 def both_models(network: LocalNetwork, cast: Cast) -> None:
-    """The node serves a model of text and one of images."""
-    serves = [id_of(TEXT, "model"), id_of(IMAGE, "model")]
+    """Registers a text model and an image model for the node."""
+    model_ids = [id_of(TEXT, "model"), id_of(IMAGE, "model")]
     manager = network.ai.contracts().node_manager
-    call = contract_call(manager, NodeManager.set_node_models, network.node.id, serves)
+    call = contract_call(manager, NodeManager.set_node_models, network.node.id, model_ids)
     transactions.send(network.ai.provider, cast.owner, call)
 
 
@@ -43,16 +43,16 @@ def test_a_language_model_and_an_image_server_answer(
     cat = session.request(["A cat"], inputs={"width": 1, "height": 1}, model=IMAGE)
     dog = session.request(["A dog"], inputs={"width": 1, "height": 1}, model=IMAGE)
 
-    painted = {"image": {"b64Json": base64.b64encode(PNG).decode()}}
-    refused = {"error": {"message": "No dogs."}, "status": 400}
+    image_reply = {"image": {"b64Json": base64.b64encode(PNG).decode()}}
+    refusal = {"error": {"message": "No dogs."}, "status": 400}
     fixtures = [
-        {"match": {"userMessage": "A cat", "endpoint": "image"}, "response": painted},
-        {"match": {"userMessage": "A dog", "endpoint": "image"}, "response": refused},
+        {"match": {"userMessage": "A cat", "endpoint": "image"}, "response": image_reply},
+        {"match": {"userMessage": "A dog", "endpoint": "image"}, "response": refusal},
     ]
     with llama(tmp_path) as texts, aimock(tmp_path, fixtures) as images:
-        exact = {"temperature": 0, "max_tokens": 16}
+        sampling = {"temperature": 0, "max_tokens": 16}
         settings = {
-            TEXT: {"openai": {"url": texts, "model": "smollm2", "key_from": key_from, **exact}},
+            TEXT: {"openai": {"url": texts, "model": "smollm2", "key_from": key_from, **sampling}},
             IMAGE: {"openai": {"url": images, "model": "gpt-image-1", "key_from": key_from}},
         }
         with configured.of(settings, None) as backends:
@@ -68,5 +68,5 @@ def test_a_language_model_and_an_image_server_answer(
     assert "Paris" in capital.answer().text
     assert cat.answer().image_type == "image/png"
     assert cat.answer().value == PNG
-    with pytest.raises(NodeFailure, match="The backend refused: No dogs"):
+    with pytest.raises(NodeFailure, match="The backend refusal: No dogs"):
         dog.answer()

@@ -1,4 +1,4 @@
-"""Commands that answer, and commands that do anything else."""
+"""The command backend: its input, its output, and failing commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ape_dtn.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.command import Command
-from tests.backends.asking import MODEL, REQUEST, question, text, together
+from tests.backends.questions import MODEL, REQUEST, ask_concurrently, question, text
 
 READ = "import json, sys; asked = json.load(sys.stdin); write = sys.stdout.buffer.write; "
 
@@ -27,7 +27,7 @@ def shell(code: str, **settings: Any) -> Command:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be counted does not."""
+    """Whether a process runs. Zombies do not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -41,15 +41,15 @@ def eventually_dead(pid: int) -> bool:
     return not is_alive(pid)
 
 
-def test_what_a_command_reads() -> None:
-    asked = Question(
+def test_a_command_reads_the_question_as_json() -> None:
+    full = Question(
         REQUEST,
         MODEL,
         ("string[]", "uint256", "(bool,bytes)"),
         (("Is", "it?"), 2**256 - 1, (True, b"\0\xff")),
         "string",
     )
-    read = eval(python(READ + "write(repr(asked).encode())")(asked), {})
+    read = eval(python(READ + "write(repr(asked).encode())")(full), {})
     assert read == {
         "request_id": REQUEST,
         "model": MODEL,
@@ -61,7 +61,7 @@ def test_what_a_command_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "written", "value"),
+    ("output", "stdout", "value"),
     [
         ("string", "Yes.", "Yes."),
         ("string", "Yes.\\n", "Yes."),
@@ -75,12 +75,12 @@ def test_what_a_command_reads() -> None:
         ("(string,bytes)[]", '[["a", "0x01"]]', [("a", b"\1")]),
     ],
 )
-def test_what_a_command_writes(output: str, written: str, value: Any) -> None:
-    assert Command(line=["printf", written])(question((), output=output)) == value
+def test_output_is_decoded_as_the_output_type(output: str, stdout: str, value: Any) -> None:
+    assert Command(line=["printf", stdout])(question((), output=output)) == value
 
 
 @pytest.mark.parametrize(
-    ("output", "written"),
+    ("output", "stdout"),
     [
         ("string", "\\377"),
         ("uint8", "many"),
@@ -90,12 +90,12 @@ def test_what_a_command_writes(output: str, written: str, value: Any) -> None:
         ("uint8[]", "[" * 100_000),
     ],
 )
-def test_what_is_no_answer(output: str, written: str) -> None:
-    with pytest.raises(BackendFailed, match="wrote no "):
-        Command(line=["printf", written])(question((), output=output))
+def test_output_of_another_type_is_a_failure(output: str, stdout: str) -> None:
+    with pytest.raises(BackendFailed, match="did not write a valid "):
+        Command(line=["printf", stdout])(question((), output=output))
 
 
-def test_what_a_command_that_fails_tells() -> None:
+def test_the_last_line_of_stderr_is_the_reason_of_a_failure() -> None:
     with pytest.raises(BackendFailed) as failed:
         shell("echo Looking >&2; echo ' Not found. ' >&2; echo >&2; exit 3")(text("Where?"))
     assert failed.value.message == "Not found."
@@ -105,14 +105,14 @@ def test_what_a_command_that_fails_tells() -> None:
         shell("exit 3")(text("Where?"))
 
 
-def test_what_may_be_better_later() -> None:
+def test_ex_tempfail_and_signals_mean_unavailable() -> None:
     with pytest.raises(BackendUnavailable, match="Busy"):
         shell("echo Busy >&2; exit 75")(text("Where?"))
     with pytest.raises(BackendUnavailable, match="exit code -9"):
         shell("kill -9 $$")(text("Where?"))
 
 
-def test_a_command_that_is_gone(tmp_path: Path) -> None:
+def test_a_command_that_was_deleted_is_unavailable(tmp_path: Path) -> None:
     script = tmp_path / "answer"
     script.write_text("#!/bin/sh\necho Yes.\n")
     script.chmod(0o755)
@@ -123,19 +123,19 @@ def test_a_command_that_is_gone(tmp_path: Path) -> None:
         command(text("Is it?"))
 
 
-def test_a_command_that_writes_for_ever_does_not_fill_the_memory() -> None:
+def test_endless_output_is_cut_off() -> None:
     for endless in ("yes", "yes >&2"):
-        with pytest.raises(BackendFailed, match="writes more than"):
+        with pytest.raises(BackendFailed, match="wrote more than"):
             shell(endless, timeout=30)(text("Is it?"))
 
 
-def test_a_command_that_reads_nothing() -> None:
+def test_a_command_may_ignore_its_input() -> None:
     assert shell("echo Yes.")(text("x" * 2**20)) == "Yes."
 
 
-def test_all_of_a_group_is_killed_when_time_is_over(tmp_path: Path) -> None:
+def test_a_timeout_kills_the_whole_process_group(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    # What it starts holds its output open when it is gone itself.
+    # The child keeps the pipe open after the shell has exited.
     slow = shell(f"sleep 60 & echo $! > {pid}; exit 0", timeout=2)
     began = time.monotonic()
     with pytest.raises(BackendUnavailable, match="No answer within 2 s"):
@@ -144,16 +144,16 @@ def test_all_of_a_group_is_killed_when_time_is_over(tmp_path: Path) -> None:
     assert eventually_dead(int(pid.read_text()))
 
 
-def test_what_still_runs_is_killed_when_it_is_closed(tmp_path: Path) -> None:
+def test_closing_the_backend_kills_running_commands(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     slow = shell(f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 60")
-    failed: list[BaseException] = []
+    errors: list[BaseException] = []
 
     def ask() -> None:
         try:
             slow(text("Is it?"))
         except BackendUnavailable as err:
-            failed.append(err)
+            errors.append(err)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -162,11 +162,11 @@ def test_what_still_runs_is_killed_when_it_is_closed(tmp_path: Path) -> None:
     slow.close()
     thread.join(5)
 
-    assert len(failed) == 1
+    assert len(errors) == 1
     assert eventually_dead(int(pid.read_text()))
 
 
-def test_many_at_once() -> None:
-    asked = [text(str(each)) for each in range(8)]
-    answers = together(python(READ + "write(asked['text'].encode())"), asked)
-    assert answers == [str(each) for each in range(8)]
+def test_commands_run_concurrently() -> None:
+    questions = [text(str(number)) for number in range(8)]
+    answers = ask_concurrently(python(READ + "write(asked['text'].encode())"), questions)
+    assert answers == [str(number) for number in range(8)]

@@ -1,4 +1,4 @@
-"""Which backend answers for which model, and what is wrong with a configuration."""
+"""Choosing backends from a configuration, and errors in it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ape_dtn.node.backends import configured
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.backends.openai import OpenAi
 from ape_dtn.types.ids import as_hex, id_of
-from tests.backends.asking import MODEL, text
-from tests.backends.servers import KEY, Server, says
+from tests.backends.questions import MODEL, text
+from tests.backends.servers import KEY, Server, replies
 
 OTHER = "model.system.other"
 ENDPOINT = {"url": "http://127.0.0.1:1/v1", "model": "tiny"}
 
 
-def test_the_echo_where_nothing_is_said() -> None:
+def test_the_echo_is_the_default() -> None:
     for settings in (None, {}):
         assert configured.of(settings, None)(MODEL) is echo
     assert configured.of({MODEL: {"command": ["cat"]}}, "echo")(MODEL) is echo
 
 
-def test_each_model_has_its_own() -> None:
+def test_models_can_have_different_backends() -> None:
     backends = configured.of({MODEL: {"command": ["printf", "Yes."]}, "*": "echo"}, None)
     assert backends(MODEL)(text("Is it?")) == "Yes."
     assert backends(as_hex(id_of(MODEL, "model")))(text("Is it?")) == "Yes."
     assert backends(OTHER) is echo
 
 
-def test_a_model_that_nothing_is_configured_for() -> None:
+def test_a_model_without_a_backend_is_an_error() -> None:
     with pytest.raises(NoBackend, match=f"^No backend is configured for model {OTHER}.$"):
         configured.of({MODEL: "echo"}, None)(OTHER)
 
@@ -74,26 +74,28 @@ def test_a_model_that_nothing_is_configured_for() -> None:
         ),
     ],
 )
-def test_what_is_typed_is_what_is_configured(
+def test_the_one_line_form_equals_the_configured_form(
     key_from: str, chosen: str, settings: dict[str, Any]
 ) -> None:
-    with configured.of(None, chosen) as typed, configured.of({"*": settings}, None) as written:
-        assert repr(typed(MODEL)) == repr(written(MODEL))
-        assert type(typed(MODEL)) is type(written(MODEL)) is configured.KINDS[next(iter(settings))]
+    with configured.of(None, chosen) as one_line, configured.of({"*": settings}, None) as section:
+        assert repr(one_line(MODEL)) == repr(section(MODEL))
+        assert (
+            type(one_line(MODEL)) is type(section(MODEL)) is configured.KINDS[next(iter(settings))]
+        )
 
 
 @pytest.mark.parametrize(
     ("chosen", "reason"),
     [
-        ("", "it has to be echo, or one of function, command, openai, service"),
-        ("ollama", "it has to be echo, or one of function, command, openai, service"),
-        ("ollama:llama3", "there is no kind 'ollama'"),
+        ("", "expected one of echo, function, command, openai, service"),
+        ("ollama", "expected one of echo, function, command, openai, service"),
+        ("ollama:llama3", "unknown kind 'ollama'; expected one of echo, function"),
         ("function:os", "'os' is not of the form module:name"),
-        ("function:no.such:thing", "'no.such' cannot be imported: ModuleNotFoundError"),
+        ("function:no.such:thing", "cannot import 'no.such': ModuleNotFoundError"),
         ("command:", "command.line: List should have at least 1 item"),
         ("command: ", "command.line: List should have at least 1 item"),
         ("command:'", "command: No closing quotation"),
-        ("command:no-such-command", "command.line: there is no command 'no-such-command'"),
+        ("command:no-such-command", "command.line: command 'no-such-command' not found"),
         ("service:127.0.0.1:1", "service.url: it is no address"),
         ("openai:http://127.0.0.1:1/v1", "openai.model: Field required"),
         ("openai:ftp://127.0.0.1?model=tiny", "openai.url: it is no address"),
@@ -103,22 +105,22 @@ def test_what_is_typed_is_what_is_configured(
         ("openai:http://127.0.0.1?model=tiny&key_from=NOT_SET", "variable NOT_SET holds no key"),
     ],
 )
-def test_what_cannot_be_chosen(chosen: str, reason: str) -> None:
-    with pytest.raises(InvalidBackend) as wrong:
+def test_an_invalid_one_line_form_is_an_error(chosen: str, reason: str) -> None:
+    with pytest.raises(InvalidBackend) as error:
         configured.of(None, chosen)
-    assert reason in wrong.value.reason
-    assert wrong.value.exit_code == 2
+    assert reason in error.value.reason
+    assert error.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
     "settings", [None, 5, [], {}, {"echo": {}}, {"command": ["cat"], "function": "json:dumps"}]
 )
-def test_what_cannot_be_configured(settings: Any) -> None:
-    with pytest.raises(InvalidBackend, match=f"The backend for '{MODEL}' cannot be used"):
+def test_an_invalid_section_is_an_error(settings: Any) -> None:
+    with pytest.raises(InvalidBackend, match=f"Invalid backend for '{MODEL}'"):
         configured.of({"*": "echo", MODEL: settings}, None)
 
 
-def test_names_that_are_no_models() -> None:
+def test_an_invalid_model_name_is_an_error() -> None:
     with pytest.raises(InvalidName, match="'gpt-5' names no model"):
         configured.of({"gpt-5": "echo"}, None)
 
@@ -133,34 +135,36 @@ def test_names_that_are_no_models() -> None:
     ],
 )
 def test_a_key_in_the_wrong_place_is_not_shown(wrong: dict[str, Any]) -> None:
-    given = {**ENDPOINT, **wrong}
-    with pytest.raises(InvalidBackend) as refused:
-        configured.of({"*": {"openai": given}}, None)
+    settings = {**ENDPOINT, **wrong}
+    with pytest.raises(InvalidBackend) as by_section:
+        configured.of({"*": {"openai": settings}}, None)
     with pytest.raises(ValidationError) as directly:
-        OpenAi(**given)
-    assert KEY not in str(refused.value) + repr(refused.value.as_dict()) + str(directly.value)
+        OpenAi(**settings)
+    assert KEY not in str(by_section.value) + repr(by_section.value.as_dict()) + str(directly.value)
 
 
 @pytest.mark.parametrize("value", ["", "two words", "a\nb", "schlüssel"])
-def test_a_key_that_cannot_be_sent(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_no_header_value_is_an_error(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KEY_OF_THE_TESTS", value)
     with pytest.raises(InvalidBackend, match="KEY_OF_THE_TESTS holds no key"):
         configured.of(None, "service:http://127.0.0.1:1?key_from=KEY_OF_THE_TESTS")
 
 
-def test_what_can_be_told_before_anything_is_asked() -> None:
-    with Server(says(200, {"status": "healthy", "models": [MODEL]})) as server:
+def test_health_problems_are_found_before_the_first_question() -> None:
+    with Server(replies(200, {"status": "healthy", "models": [MODEL]})) as server:
         settings = {"*": {"service": server.url}, "model.system.echo": "echo"}
         with configured.of(settings, None) as backends:
             assert backends.health_problems([MODEL, OTHER, "model.system.echo"]) == {
                 OTHER: f"The backend does not serve {OTHER}"
             }
-    assert [asked.path for asked in server.asked] == ["/health"] * 2
+    assert [request.path for request in server.received] == ["/health"] * 2
 
 
-def test_nothing_is_left_open() -> None:
-    answer = says(200, {"requestId": text("").request_id, "data": "Yes.", "error": ""})
-    with warnings.catch_warnings(record=True) as warned:
+def test_connections_are_closed_on_exit() -> None:
+    answer = replies(200, {"requestId": text("").request_id, "data": "Yes.", "error": ""})
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         with Server(answer) as server, configured.of(None, f"service:{server.url}") as backends:
             backend = backends(MODEL)
@@ -169,10 +173,12 @@ def test_nothing_is_left_open() -> None:
             backend(text("Is it?"))
         del backends, backend
         gc.collect()
-    assert not [each for each in warned if "socket" in str(each.message)]
+    assert not [warning for warning in caught if "socket" in str(warning.message)]
 
 
-def test_the_section_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backends_are_read_from_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     section = {MODEL: {"command": ["printf", "Yes."]}, "*": {"service": "http://127.0.0.1:1"}}
     monkeypatch.setenv("APE_DTN_BACKENDS", json.dumps(section))
     backends = configured.of(DtnConfig().backends, None)

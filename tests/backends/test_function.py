@@ -1,4 +1,4 @@
-"""Functions that answer."""
+"""The function backend: how functions are found and called, and how they fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ape_dtn.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.function import Function
-from tests.backends.asking import image, question, text, together
+from tests.backends.questions import ask_concurrently, image, question, text
 
 ANSWERS = """
 import threading, time
@@ -57,7 +57,7 @@ def sleep(lines):
     time.sleep(30)
 
 def late(lines):
-    raise TimeoutError("of its own")
+    raise TimeoutError("raised by the function")
 
 def refuse(lines):
     raise BackendFailed("Not today.")
@@ -90,21 +90,21 @@ def answers(tmp_path: Path) -> str:
         ("nothing", Question("0x", "", (), (), "string"), "Nothing was asked."),
     ],
 )
-def test_what_a_function_is_called_with(
+def test_a_function_gets_the_inputs_or_the_question(
     answers: str, name: str, asked: Question, answer: Any
 ) -> None:
     assert Function(name=f"{answers}:{name}")(asked) == answer
 
 
-def test_a_module_is_found_where_one_is(
+def test_modules_of_the_working_directory_are_found(
     answers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "of_a_project"
+    package = tmp_path / "project_package"
     package.mkdir()
     (package / "answers.py").write_text(ANSWERS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    assert Function(name="of_a_project.answers:alone")(text("Is it?")) == "Is it?"
+    assert Function(name="project_package.answers:alone")(text("Is it?")) == "Is it?"
     assert Function(name="answers.py:alone")(text("Is it?")) == "Is it?"
 
 
@@ -113,24 +113,24 @@ def test_a_module_is_imported_once_and_keeps_its_state(answers: str) -> None:
     assert [count(text("How many?")) for _ in range(3)] == ["1", "2", "3"]
 
 
-def test_many_at_once(answers: str) -> None:
+def test_functions_are_called_concurrently(answers: str) -> None:
     meet = Function(name=f"{answers}:meet")
-    asked = [text(str(each)) for each in range(8)]
-    assert together(meet, asked) == [str(each) for each in range(8)]
+    questions = [text(str(number)) for number in range(8)]
+    assert ask_concurrently(meet, questions) == [str(number) for number in range(8)]
 
 
-def test_a_function_that_hangs_is_not_waited_for(answers: str) -> None:
+def test_a_hanging_function_times_out(answers: str) -> None:
     began = time.monotonic()
     with pytest.raises(BackendUnavailable, match=r"^No answer within 0\.3 s$"):
         Function(name=f"{answers}:sleep", timeout=0.3)(text("Is it?"))
     assert time.monotonic() - began < 5
-    assert all(each.daemon for each in threading.enumerate() if each.name.endswith(":sleep"))
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name.endswith(":sleep"))
 
 
-def test_what_a_function_raises_comes_out(answers: str) -> None:
+def test_exceptions_of_a_function_are_raised(answers: str) -> None:
     with pytest.raises(BackendFailed, match=r"^Not today\.$"):
         Function(name=f"{answers}:refuse")(text("Is it?"))
-    with pytest.raises(TimeoutError, match="of its own"):
+    with pytest.raises(TimeoutError, match="raised by the function"):
         Function(name=f"{answers}:late")(text("Is it?"))
     with pytest.raises(SystemExit):
         Function(name=f"{answers}:end")(text("Is it?"))
@@ -144,19 +144,19 @@ def test_what_a_function_raises_comes_out(answers: str) -> None:
         ("{}", "is not of the form module:name"),
         ("{}:", "is not of the form module:name"),
         (":alone", "is not of the form module:name"),
-        ("{}:absent", "there is no function 'absent' in"),
-        ("{}:number", "there is no function 'number' in"),
-        ("{}:wait", "'wait' is asynchronous"),
-        ("no.such.module:alone", "cannot be imported: ModuleNotFoundError"),
-        ("no_such_file.py:alone", "cannot be imported: FileNotFoundError"),
+        ("{}:absent", "has no function 'absent'"),
+        ("{}:number", "has no function 'number'"),
+        ("{}:wait", "'wait' is async"),
+        ("no.such.module:alone", "cannot import 'no.such.module': ModuleNotFoundError"),
+        ("no_such_file.py:alone", "cannot import 'no_such_file.py': FileNotFoundError"),
     ],
 )
-def test_functions_that_cannot_be_called(answers: str, name: str, reason: str) -> None:
+def test_an_unusable_function_is_an_error(answers: str, name: str, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Function(name=name.format(answers))
 
 
-def test_a_module_that_fails(tmp_path: Path) -> None:
+def test_an_error_in_the_module_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("1 / 0")
     with pytest.raises(ValidationError, match="ZeroDivisionError: division by zero"):

@@ -1,4 +1,4 @@
-"""Endpoints that speak OpenAI's API: two that others have written, and all that can go wrong."""
+"""The openai backend: two independent servers, then requests, errors and the key."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ import pytest
 from ape_dtn.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.backends import endpoint
 from ape_dtn.node.backends.openai import OpenAi
-from tests.backends.asking import image, question, text, together
+from tests.backends.questions import ask_concurrently, image, question, text
 from tests.backends.servers import (
     KEY,
     Answer,
-    Said,
+    Handler,
+    Reply,
     Server,
-    Visit,
+    after_all_arrived,
     aimock,
-    at_once,
     drops,
     floods,
     hangs,
-    in_turn,
+    in_sequence,
     llama,
-    says,
+    replies,
     trickles,
 )
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
-def saying(content: Any, **message: Any) -> dict[str, Any]:
+def completion(content: Any, **message: Any) -> dict[str, Any]:
     return {"choices": [{"message": {"role": "assistant", "content": content, **message}}]}
 
 
@@ -44,7 +44,7 @@ def openai(server: Server, **settings: Any) -> OpenAi:
     return OpenAi(url=f"{server.url}/v1", **{"model": "tiny", **settings})
 
 
-# Servers that others have written.
+# Independent servers.
 
 
 def test_a_language_model_answers(tmp_path: Path, key_from: str) -> None:
@@ -52,30 +52,35 @@ def test_a_language_model_answers(tmp_path: Path, key_from: str) -> None:
     with llama(tmp_path) as url:
 
         def smollm(**settings: Any) -> OpenAi:
-            given = {"model": "smollm2", "key_from": key_from, "temperature": 0, "max_tokens": 16}
-            return OpenAi(url=url, **{**given, **settings})
+            defaults = {
+                "model": "smollm2",
+                "key_from": key_from,
+                "temperature": 0,
+                "max_tokens": 16,
+            }
+            return OpenAi(url=url, **{**defaults, **settings})
 
         assert "Paris" in smollm()(asked)
         assert len(smollm(max_tokens=1)(asked).split()) == 1
-        assert all("Paris" in each for each in together(smollm(), [asked] * 2))
+        assert all("Paris" in answer for answer in ask_concurrently(smollm(), [asked] * 2))
 
         with pytest.raises(BackendFailed, match=r"^The backend refused: .* must be number"):
             smollm(parameters={"top_p": "most"})(asked)
         with pytest.raises(BackendFailed, match=r"does not take the node's key \(401\)"):
             smollm(key_from=None)(asked)
         with pytest.raises(BackendFailed, match=r"^The backend refused: File Not Found$"):
-            smollm()(image("A cat"))  # it paints nothing
+            smollm()(image("A cat"))  # it generates no images
 
         assert smollm().health_check("") is None
         other = smollm(model="large").health_check("")
-        assert other == "The backend lists no model 'large', but smollm2"
+        assert other == "The backend has no model 'large'; it has smollm2"
         assert "key" in str(smollm(key_from=None).health_check(""))
 
 
-def test_images_and_texts_of_a_server_with_both(tmp_path: Path, key_from: str) -> None:
-    painted = {"image": {"b64Json": base64.b64encode(PNG).decode()}}
+def test_one_server_answers_images_and_texts(tmp_path: Path, key_from: str) -> None:
+    image_reply = {"image": {"b64Json": base64.b64encode(PNG).decode()}}
     fixtures = [
-        {"match": {"userMessage": "A cat", "endpoint": "image"}, "response": painted},
+        {"match": {"userMessage": "A cat", "endpoint": "image"}, "response": image_reply},
         {"match": {"userMessage": "Are you there?"}, "response": {"content": "Yes."}},
     ]
     with aimock(tmp_path, fixtures) as url:
@@ -90,7 +95,7 @@ def test_images_and_texts_of_a_server_with_both(tmp_path: Path, key_from: str) -
             OpenAi(url=url, model="gpt-image-1")(image("A cat"))
 
 
-def test_a_busy_server_of_others(tmp_path: Path, key_from: str) -> None:
+def test_a_rate_limited_server_is_unavailable(tmp_path: Path, key_from: str) -> None:
     fixtures = [{"match": {"userMessage": "?"}, "response": {"content": "Yes."}}]
     with aimock(tmp_path, fixtures, "--chaos-ratelimit", "1") as url:
         backend = OpenAi(url=url, model="any", key_from=key_from, timeout=0.9)
@@ -99,11 +104,11 @@ def test_a_busy_server_of_others(tmp_path: Path, key_from: str) -> None:
     assert refused.value.retry_after >= 0.5
 
 
-# What is asked.
+# Requests.
 
 
-def test_what_a_server_is_asked_for_text(key_from: str) -> None:
-    with Server(says(200, saying("Yes."))) as server:
+def test_a_text_request_has_all_settings(key_from: str) -> None:
+    with Server(replies(200, completion("Yes."))) as server:
         backend = openai(
             server,
             key_from=key_from,
@@ -116,10 +121,10 @@ def test_what_a_server_is_asked_for_text(key_from: str) -> None:
         answer = backend(question(("Is", "it?"), 7, b"\1", (True, ("a", 2)), types=types))
 
     assert answer == "Yes."
-    (asked,) = server.asked
-    assert asked.path == "/v1/chat/completions"
-    assert asked.headers["Authorization"] == f"Bearer {KEY}"
-    assert asked.body == {
+    (request,) = server.received
+    assert request.path == "/v1/chat/completions"
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert request.body == {
         "model": "large",
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -131,90 +136,90 @@ def test_what_a_server_is_asked_for_text(key_from: str) -> None:
     }
 
 
-def test_nothing_is_sent_that_is_not_set() -> None:
-    with Server(says(200, saying("Yes."))) as server:
+def test_settings_that_are_not_set_are_not_sent() -> None:
+    with Server(replies(200, completion("Yes."))) as server:
         openai(server)(text("Is it?"))
 
-    (asked,) = server.asked
-    assert asked.body.keys() == {"model", "messages"}
-    assert "Authorization" not in asked.headers
+    (request,) = server.received
+    assert request.body.keys() == {"model", "messages"}
+    assert "Authorization" not in request.headers
 
 
-def test_what_a_server_is_asked_for_an_image() -> None:
+def test_an_image_request_has_prompt_and_size() -> None:
     answer = {"data": [{"b64_json": base64.b64encode(PNG).decode()}]}
-    with Server(says(200, answer)) as server:
+    with Server(replies(200, answer)) as server:
         assert openai(server)(image("A cat", 640, 480)) == PNG
 
-    (asked,) = server.asked
-    assert asked.path == "/v1/images/generations"
-    assert asked.body == {"model": "tiny", "prompt": "A cat", "n": 1, "size": "640x480"}
+    (request,) = server.received
+    assert request.path == "/v1/images/generations"
+    assert request.body == {"model": "tiny", "prompt": "A cat", "n": 1, "size": "640x480"}
 
 
-def test_an_image_at_an_address_is_fetched_without_the_key(key_from: str) -> None:
-    def answer(server: Server, _visit: Visit) -> Said:
-        is_image = server.asked[-1].path == "/a.png"
-        return Said(200, PNG if is_image else {"data": [{"url": f"{server.url}/a.png"}]})
+def test_an_image_at_a_url_is_fetched_without_the_key(key_from: str) -> None:
+    def answer(server: Server, _handler: Handler) -> Reply:
+        is_image = server.received[-1].path == "/a.png"
+        return Reply(200, PNG if is_image else {"data": [{"url": f"{server.url}/a.png"}]})
 
     with Server(answer) as server:
         assert openai(server, key_from=key_from)(image("A cat")) == PNG
 
-    assert ["Authorization" in asked.headers for asked in server.asked] == [True, False]
+    assert ["Authorization" in request.headers for request in server.received] == [True, False]
 
 
-def test_a_node_does_not_read_on_its_own_network_for_others() -> None:
-    with Server(says(200, PNG)) as neighbour:
+def test_a_server_cannot_make_the_node_read_from_its_own_network() -> None:
+    with Server(replies(200, PNG)) as neighbour:
         for address in (f"{neighbour.url}/secret", "file:///etc/passwd", "http://[", ""):
-            answer = says(200, {"data": [{"url": address}]})
+            answer = replies(200, {"data": [{"url": address}]})
             with Server(answer) as server, pytest.raises(BackendFailed, match="cannot be read"):
                 openai(server)(image("A cat"))
-    assert neighbour.asked == []
+    assert neighbour.received == []
 
 
-def test_a_query_of_the_address_is_kept() -> None:
-    with Server(says(200, saying("Yes."))) as server:
+def test_the_query_of_the_url_is_kept() -> None:
+    with Server(replies(200, completion("Yes."))) as server:
         OpenAi(url=f"{server.url}/v1/?api-version=2", model="tiny")(text("Is it?"))
 
-    assert server.asked[0].path == "/v1/chat/completions?api-version=2"
+    assert server.received[0].path == "/v1/chat/completions?api-version=2"
 
 
-def test_other_answers_than_text_and_images_are_not_asked_for() -> None:
-    with Server(says(200, saying("5"))) as server:
+def test_other_output_types_fail_without_a_request() -> None:
+    with Server(replies(200, completion("5"))) as server:
         for output in ("uint256", "bytes"):
-            with pytest.raises(BackendFailed, match="gives text and images"):
+            with pytest.raises(BackendFailed, match="answers text and images"):
                 openai(server)(question(("How many?",), output=output))
-    assert server.asked == []
+    assert server.received == []
 
 
-def test_many_ask_at_once() -> None:
-    with Server(at_once(8, says(200, saying("Yes.")))) as server:
-        assert together(openai(server), [text("Is it?")] * 8) == ["Yes."] * 8
+def test_questions_are_asked_concurrently() -> None:
+    with Server(after_all_arrived(8, replies(200, completion("Yes.")))) as server:
+        assert ask_concurrently(openai(server), [text("Is it?")] * 8) == ["Yes."] * 8
 
 
-# What can go wrong.
+# Errors.
 
 
 @pytest.mark.parametrize(
     ("answer", "timeout", "message"),
     [
-        (says(429, {"error": {"message": f"Quota of {KEY}"}}), 20, "busy or broken (429)"),
-        (says(500, b"Oops"), 20, "busy or broken (500)"),
-        (says(503, {}, Retry_After="3600"), 20, "busy or broken (503)"),
+        (replies(429, {"error": {"message": f"Quota of {KEY}"}}), 20, "busy or broken (429)"),
+        (replies(500, b"Oops"), 20, "busy or broken (500)"),
+        (replies(503, {}, Retry_After="3600"), 20, "busy or broken (503)"),
         (drops, 20, "cannot be reached"),
         (hangs, 0.3, "No answer within 0.3 s"),
         (trickles, 0.3, "No answer within 0.3 s"),
     ],
 )
-def test_what_may_be_better_later(answer: Answer, timeout: float, message: str) -> None:
+def test_temporary_errors_mean_unavailable(answer: Answer, timeout: float, message: str) -> None:
     with Server(answer) as server:
         began = time.monotonic()
         with pytest.raises(BackendUnavailable) as failed:
             openai(server, timeout=timeout)(text("Is it?"))
         assert message in failed.value.message
         assert time.monotonic() - began < 10
-        assert len(server.asked) == 1
+        assert len(server.received) == 1
 
 
-def test_nobody_is_there() -> None:
+def test_an_unreachable_server_is_unavailable() -> None:
     with Server(hangs) as server:
         backend = openai(server)
     with pytest.raises(BackendUnavailable, match=r"^The backend cannot be reached$"):
@@ -224,23 +229,26 @@ def test_nobody_is_there() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (says(400, {"error": {"message": "Too long."}}), "The backend refused: Too long."),
-        (says(404, {"error": "no such model"}), "The backend refused: no such model"),
-        (says(422, {"detail": "Wrong."}), "The backend refused: Wrong."),
-        (says(418, b"<html>"), "The backend refused: status 418"),
-        (says(302, b"", Location="http://127.0.0.1:1/"), "The backend refused: status 302"),
-        (says(200, b"<html>"), "The backend's answer is no JSON"),
-        (says(200, b"[" * 100_000), "The backend's answer is no JSON"),
-        (says(200, b"garbage", Content_Encoding="gzip"), "The backend's answer cannot be read"),
-        (says(200, []), "The backend's answer cannot be read"),
-        (says(200, {"choices": []}), "The backend's answer cannot be read"),
-        (says(200, {"choices": [{"message": "Yes."}]}), "The backend's answer cannot be read"),
-        (says(200, saying(" ")), "The model gives no text: it is empty"),
-        (says(200, saying(None)), "The model gives no text: it is empty"),
-        (says(200, saying(None, refusal="I won't.")), "The model gives no text: I won't."),
+        (replies(400, {"error": {"message": "Too long."}}), "The backend refused: Too long."),
+        (replies(404, {"error": "no such model"}), "The backend refused: no such model"),
+        (replies(422, {"detail": "Wrong."}), "The backend refused: Wrong."),
+        (replies(418, b"<html>"), "The backend refused: status 418"),
+        (replies(302, b"", Location="http://127.0.0.1:1/"), "The backend refused: status 302"),
+        (replies(200, b"<html>"), "The backend's answer is no JSON"),
+        (replies(200, b"[" * 100_000), "The backend's answer is no JSON"),
+        (replies(200, b"garbage", Content_Encoding="gzip"), "The backend's answer cannot be read"),
+        (replies(200, []), "The backend's answer cannot be read"),
+        (replies(200, {"choices": []}), "The backend's answer cannot be read"),
+        (replies(200, {"choices": [{"message": "Yes."}]}), "The backend's answer cannot be read"),
+        (replies(200, completion(" ")), "The model returned no text: its message is empty"),
+        (replies(200, completion(None)), "The model returned no text: its message is empty"),
+        (
+            replies(200, completion(None, refusal="I won't.")),
+            "The model returned no text: I won't.",
+        ),
     ],
 )
-def test_what_fails_for_good(answer: Answer, message: str) -> None:
+def test_permanent_errors_are_failures(answer: Answer, message: str) -> None:
     with Server(answer) as server:
         with pytest.raises(BackendFailed) as failed:
             openai(server)(text("Is it?"))
@@ -251,44 +259,49 @@ def test_what_fails_for_good(answer: Answer, message: str) -> None:
 @pytest.mark.parametrize(
     "answer", [{"data": []}, {"data": [{"b64_json": "no base64!"}]}, {"data": [{}]}, {"data": [5]}]
 )
-def test_images_that_are_none(answer: Any) -> None:
-    with Server(says(200, answer)) as server, pytest.raises(BackendFailed, match="cannot be read"):
+def test_an_unreadable_image_is_a_failure(answer: Any) -> None:
+    with (
+        Server(replies(200, answer)) as server,
+        pytest.raises(BackendFailed, match="cannot be read"),
+    ):
         openai(server)(image("A cat"))
 
 
-def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "MAX_BYTES", 2**22)
     with Server(floods) as server, pytest.raises(BackendFailed, match="is larger than"):
         openai(server)(text("Is it?"))
 
 
 @pytest.mark.parametrize("after", [lambda: "1", lambda: formatdate(time.time() + 3, usegmt=True)])
-def test_who_says_when_to_come_back_is_asked_again_then(after: Callable[[], str]) -> None:
-    answers = in_turn(says(429, {}, Retry_After=after()), says(200, saying("Yes.")))
+def test_retry_after_is_respected(after: Callable[[], str]) -> None:
+    answers = in_sequence(replies(429, {}, Retry_After=after()), replies(200, completion("Yes.")))
     with Server(answers) as server:
         assert openai(server)(text("Is it?")) == "Yes."
 
-    first, second = server.asked
+    first, second = server.received
     assert 0.5 < second.at - first.at < 10
 
 
 # The key.
 
 
-def test_the_key_is_nowhere_but_in_the_request(
+def test_the_key_appears_only_in_the_request(
     key_from: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    told = {"error": {"message": f"Model of {KEY} at https://user:{KEY}@host/{KEY}?a is unknown"}}
-    with Server(in_turn(says(404, told), says(401, told), drops)) as server:
+    error = {"error": {"message": f"Model of {KEY} at https://user:{KEY}@host/{KEY}?a is unknown"}}
+    with Server(in_sequence(replies(404, error), replies(401, error), drops)) as server:
         backend = openai(server, key_from=key_from)
-        said = [repr(backend), str(backend), repr(vars(backend)), backend.model_dump_json()]
+        shown = [repr(backend), str(backend), repr(vars(backend)), backend.model_dump_json()]
         for _ in range(3):
             with pytest.raises(BackendFailed) as failed:
                 backend(text("Is it?"))
-            said += [str(failed.value), repr(failed.value.as_dict())]
+            shown += [str(failed.value), repr(failed.value.as_dict())]
         backend.health_check("")
 
-    assert [asked.headers["Authorization"] for asked in server.asked] == [f"Bearer {KEY}"] * 4
-    assert "The backend refused: Model of … at https://host is unknown" in said
-    assert not [each for each in [*said, caplog.text] if KEY in each]
+    assert [request.headers["Authorization"] for request in server.received] == [
+        f"Bearer {KEY}"
+    ] * 4
+    assert "The backend refused: Model of … at https://host is unknown" in shown
+    assert not [text for text in [*shown, caplog.text] if KEY in text]

@@ -1,4 +1,4 @@
-"""The network's AI services: one that does as the protocol says, and ones that do not."""
+"""The service backend, with services that keep to the protocol and ones that do not."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ import pytest
 from ape_dtn.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.service import Service
-from tests.backends.asking import MODEL, REQUEST, image, question, text, together
-from tests.backends.servers import KEY, Answer, Said, Server, Visit, at_once, says
+from tests.backends.questions import MODEL, REQUEST, ask_concurrently, image, question, text
+from tests.backends.servers import KEY, Answer, Handler, Reply, Server, after_all_arrived, replies
 
 LARGE = 2**256 - 1
 
 
-def serving(answer: Callable[..., Any]) -> Answer:
-    """A service: it is given the parameters, integers read, and its answer is put on the line."""
+def service(answer: Callable[..., Any]) -> Answer:
+    """A service by the protocol. `answer` gets the decoded parameters and returns the data."""
 
-    def serve(_server: Server, visit: Visit) -> Said:
-        if visit.command == "GET":
-            assert visit.path == "/health"
-            return Said(200, {"status": "healthy", "models": [MODEL]})
-        assert visit.path == "/api/request"
-        asked = visit.asked.body
-        assert asked["model"] == MODEL
-        call = asked["call"]
-        given = [
+    def serve(_server: Server, handler: Handler) -> Reply:
+        if handler.command == "GET":
+            assert handler.path == "/health"
+            return Reply(200, {"status": "healthy", "models": [MODEL]})
+        assert handler.path == "/api/request"
+        body = handler.received.body
+        assert body["model"] == MODEL
+        call = body["call"]
+        arguments = [
             int(value) if kind.startswith("uint") else value
             for kind, value in zip(call["types"], call["parameters"], strict=True)
         ]
-        said = {"requestId": asked["requestId"], "error": "", "data": "", "datatype": "string"}
+        response = {"requestId": body["requestId"], "error": "", "data": "", "datatype": "string"}
         try:
-            made = answer(*given)
+            data = answer(*arguments)
         except ValueError as err:
-            return Said(400, said | {"error": str(err)})
-        if isinstance(made, bytes):
-            made = base64.b64encode(made).decode()
-        return Said(200, said | {"data": made})
+            return Reply(400, response | {"error": str(err)})
+        if isinstance(data, bytes):
+            data = base64.b64encode(data).decode()
+        return Reply(200, response | {"data": data})
 
     return serve
 
 
-def asked_of(answer: Answer, asked: Question, **settings: Any) -> Any:
+def ask(answer: Answer, question: Question, **settings: Any) -> Any:
     with Server(answer) as server:
-        return Service(url=server.url, **settings)(asked)
+        return Service(url=server.url, **settings)(question)
 
 
 def refuse(*_: object) -> None:
     raise ValueError("The prompt is too long.")
 
 
-def test_text() -> None:
-    asked = text("What is the", "capital of France?")
-    assert asked_of(serving(lambda lines: " ".join(lines).upper()), asked) == (
+def test_a_text_is_answered() -> None:
+    capital = text("What is the", "capital of France?")
+    assert ask(service(lambda lines: " ".join(lines).upper()), capital) == (
         "WHAT IS THE CAPITAL OF FRANCE?"
     )
 
 
-def test_an_image() -> None:
+def test_an_image_is_answered() -> None:
     def paint(lines: list[str], width: int, height: int) -> bytes:
         return f"{lines[0]}, {width * height} pixels \x00".encode()
 
-    assert asked_of(serving(paint), image("A cat", 64, 32)) == b"A cat, 2048 pixels \x00"
+    assert ask(service(paint), image("A cat", 64, 32)) == b"A cat, 2048 pixels \x00"
 
 
-def test_what_travels_to_the_service(key_from: str) -> None:
-    given: tuple[tuple[str, Any], ...] = (
+def test_parameters_are_sent_as_json(key_from: str) -> None:
+    parameters: tuple[tuple[str, Any], ...] = (
         ("string", "5"),
         ("uint256", LARGE),
         ("int8", -5),
@@ -77,15 +77,15 @@ def test_what_travels_to_the_service(key_from: str) -> None:
         ("address", "0x" + "5e" * 20),
         ("(uint64,bytes4)[]", ((2**63, b"\1\2\3\4"),)),
     )
-    kinds, values = zip(*given, strict=True)
-    with Server(says(200, {"requestId": REQUEST, "data": "", "error": ""})) as server:
+    kinds, values = zip(*parameters, strict=True)
+    with Server(replies(200, {"requestId": REQUEST, "data": "", "error": ""})) as server:
         backend = Service(url=f"{server.url}/ai/", key_from=key_from)
         assert backend(question(*values, types=kinds)) == ""
 
-    (asked,) = server.asked
-    assert asked.path == "/ai/api/request"
-    assert asked.headers["Authorization"] == f"Bearer {KEY}"
-    assert asked.body == {
+    (request,) = server.received
+    assert request.path == "/ai/api/request"
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert request.body == {
         "requestId": REQUEST,
         "model": MODEL,
         "call": {
@@ -117,35 +117,35 @@ def test_what_travels_to_the_service(key_from: str) -> None:
         ("string", "[1, 2]", "[1, 2]"),
     ],
 )
-def test_answers_of_any_type(output: str, data: Any, value: Any) -> None:
-    answer = says(200, {"requestId": REQUEST, "data": data, "datatype": output, "error": ""})
-    assert asked_of(answer, question((), output=output)) == value
+def test_answers_of_all_types_are_decoded(output: str, data: Any, value: Any) -> None:
+    answer = replies(200, {"requestId": REQUEST, "data": data, "datatype": output, "error": ""})
+    assert ask(answer, question((), output=output)) == value
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
-def test_the_words_of_a_service_that_failed(status: int) -> None:
-    answer = says(status, {"requestId": REQUEST, "data": "", "error": "The prompt is too long."})
+def test_the_error_of_a_service_is_the_reason_of_the_failure(status: int) -> None:
+    answer = replies(status, {"requestId": REQUEST, "data": "", "error": "The prompt is too long."})
     with pytest.raises(BackendFailed) as failed:
-        asked_of(answer, text("Why?"))
+        ask(answer, text("Why?"))
     assert failed.value.message == "The prompt is too long."
     assert not isinstance(failed.value, BackendUnavailable)
 
 
-def test_a_service_that_refuses() -> None:
+def test_a_service_can_refuse_a_question() -> None:
     with pytest.raises(BackendFailed, match=r"^The prompt is too long\.$"):
-        asked_of(serving(refuse), text("Why?"))
+        ask(service(refuse), text("Why?"))
 
 
 @pytest.mark.parametrize(
-    "answer", [says(500, b"Oops"), says(502, b"<html>"), says(429, {"error": "Later"})]
+    "answer", [replies(500, b"Oops"), replies(502, b"<html>"), replies(429, {"error": "Later"})]
 )
-def test_what_may_be_better_later(answer: Answer) -> None:
+def test_temporary_errors_mean_unavailable(answer: Answer) -> None:
     with pytest.raises(BackendUnavailable, match="busy or broken"):
-        asked_of(answer, text("Why?"))
+        ask(answer, text("Why?"))
 
 
 @pytest.mark.parametrize(
-    ("said", "output", "message"),
+    ("body", "output", "message"),
     [
         (b"Oops", "string", "The backend's answer is no JSON"),
         (5, "string", "The backend's answer cannot be read"),
@@ -160,31 +160,34 @@ def test_what_may_be_better_later(answer: Answer) -> None:
         ({"requestId": REQUEST, "data": "[" * 100_000}, "uint8[]", "cannot be read"),
     ],
 )
-def test_answers_that_are_none(said: Any, output: str, message: str) -> None:
+def test_an_unreadable_answer_is_a_failure(body: Any, output: str, message: str) -> None:
     with pytest.raises(BackendFailed) as failed:
-        asked_of(says(200, said), question((), output=output))
+        ask(replies(200, body), question((), output=output))
     assert message in failed.value.message
     assert not isinstance(failed.value, BackendUnavailable)
 
 
-def test_many_ask_at_once_and_each_gets_its_own() -> None:
-    asked = [question((str(each),)) for each in range(8)]
-    with Server(at_once(8, serving(lambda lines: lines[0]))) as server:
-        answers = together(Service(url=server.url), asked)
-    assert answers == [str(each) for each in range(8)]
+def test_concurrent_questions_get_their_own_answers() -> None:
+    questions = [question((str(number),)) for number in range(8)]
+    with Server(after_all_arrived(8, service(lambda lines: lines[0]))) as server:
+        answers = ask_concurrently(Service(url=server.url), questions)
+    assert answers == [str(number) for number in range(8)]
 
 
 @pytest.mark.parametrize(
-    ("answer", "health_check"),
+    ("answer", "problem"),
     [
-        (serving(refuse), None),
-        (says(200, {"status": "starting", "models": [MODEL]}), "The backend says that it is start"),
-        (says(200, {"status": "healthy", "models": []}), f"The backend does not serve {MODEL}"),
-        (says(200, {"status": "healthy"}), "The backend's answer cannot be read"),
-        (says(404, b""), "The backend refused: status 404"),
+        (service(refuse), None),
+        (
+            replies(200, {"status": "starting", "models": [MODEL]}),
+            "The backend reports status start",
+        ),
+        (replies(200, {"status": "healthy", "models": []}), f"The backend does not serve {MODEL}"),
+        (replies(200, {"status": "healthy"}), "The backend's answer cannot be read"),
+        (replies(404, b""), "The backend refused: status 404"),
     ],
 )
-def test_its_health(answer: Answer, health_check: str | None) -> None:
+def test_the_health_check_finds_problems(answer: Answer, problem: str | None) -> None:
     with Server(answer) as server:
-        said = Service(url=server.url).health_check(MODEL)
-    assert said == health_check or (health_check and said and said.startswith(health_check))
+        found = Service(url=server.url).health_check(MODEL)
+    assert found == problem or (problem and found and found.startswith(problem))

@@ -16,7 +16,7 @@ from ape_dtn.network import deployments
 from ape_dtn.network.abi import Router
 from ape_dtn.types.answer import Status
 from ape_dtn.types.ids import id_of
-from tests.node.conftest import at_work
+from tests.node.conftest import serving
 
 from .in_process import InProcess
 from .shell import FOUNDRY, OWNER_ADDRESS, Chain, Done
@@ -70,7 +70,7 @@ class Network:
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Its node is at work meanwhile; at other times nothing is answered."""
-        with at_work(self.local.node, POLL):
+        with serving(self.local.node, POLL):
             yield
 
 

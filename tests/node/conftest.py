@@ -1,4 +1,4 @@
-"""Nodes at work in threads of this process, on the networks that all tests share."""
+"""Fixtures for nodes that serve in threads of the test process."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ape_dtn.network.abi import Router
 from ape_dtn.node.events import Event, EventKind
 from tests.conftest import Cast
 
-# Where the variant of the contracts makes no difference.
-on_one = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirect=True)
+# For tests whose result does not depend on the variant of the contracts.
+on_one_variant = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirect=True)
 
 
-class Listening(list[Event]):
-    """All that a node has told."""
+class EventLog(list[Event]):
+    """Records a node's events."""
 
     def of(self, kind: EventKind) -> list[Event]:
-        return [each for each in self if each.kind is kind]
+        return [event for event in self if event.kind is kind]
 
     def wait_for(self, kind: EventKind, times: int = 1, seconds: float = 20) -> list[Event]:
         until(lambda: len(self.of(kind)) >= times, seconds, self)
@@ -34,30 +34,30 @@ class Listening(list[Event]):
 
 
 @pytest.fixture
-def paying(network: LocalNetwork, cast: Cast) -> DtnSession:
+def session(network: LocalNetwork, cast: Cast) -> DtnSession:
     """An open session of the customer."""
     return DtnSession.start("25.00", cast.customer, network.ai)
 
 
 @pytest.fixture
-def heard() -> Listening:
-    return Listening()
+def events() -> EventLog:
+    return EventLog()
 
 
 @pytest.fixture
-def node_of(network: LocalNetwork, cast: Cast, heard: Listening) -> Callable[..., DtnNode]:
-    """Makes the network's node, with whatever is given."""
+def make_node(network: LocalNetwork, cast: Cast, events: EventLog) -> Callable[..., DtnNode]:
+    """Creates the network's node with the given arguments."""
 
-    def node_of(**given: Any) -> DtnNode:
-        ai = given.pop("ai", network.ai)
-        return DtnNode(ai, NODE, cast.worker, listeners=[heard.append], **given)
+    def make_node(**arguments: Any) -> DtnNode:
+        ai = arguments.pop("ai", network.ai)
+        return DtnNode(ai, NODE, cast.worker, listeners=[events.append], **arguments)
 
-    return node_of
+    return make_node
 
 
 @pytest.fixture
-def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder of the test's own."""
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Redirects Ape's data folder to a temporary folder."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
@@ -65,27 +65,27 @@ def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def at_work(node: DtnNode, poll: float | None = None) -> Iterator[None]:
-    """Serves in a thread of its own, which has to end by itself when it is told to."""
-    told = threading.Event()
-    thread = threading.Thread(target=node.serve, args=(told.is_set, poll), daemon=True)
+def serving(node: DtnNode, poll: float | None = None) -> Iterator[None]:
+    """Serves in a thread, and asserts that it stops when asked to."""
+    stop = threading.Event()
+    thread = threading.Thread(target=node.serve, args=(stop.is_set, poll), daemon=True)
     thread.start()
     try:
         yield
     finally:
-        told.set()
+        stop.set()
         thread.join(30)
-        assert not thread.is_alive(), "it does not stop"
+        assert not thread.is_alive(), "the node does not stop"
 
 
-def until(reached: Callable[[], Any], seconds: float = 20, shown: object = "") -> None:
+def until(condition: Callable[[], Any], seconds: float = 20, details: object = "") -> None:
     deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"it takes too long: {shown}"
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out: {details}"
         time.sleep(0.02)
 
 
-def completed(network: LocalNetwork) -> list[str]:
-    """Ids of the requests that were completed, as often as they were."""
+def completed_ids(network: LocalNetwork) -> list[str]:
+    """Ids of the completed requests, one per completion event."""
     logs = reads.logs(network.ai.provider, network.ai.router, [Router.request_completed.topic])
     return ["0x" + log.topics[1].hex() for log in logs]

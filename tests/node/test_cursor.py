@@ -1,4 +1,4 @@
-"""What a node remembers of what it has read, so that it does not read it again."""
+"""A restarted node does not read settled requests again."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from ape_dtn.node.store import Ledger, open_ledger
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import Count, RpcCounter
 
-from .conftest import on_one
+from .conftest import on_one_variant
 
-HOW_MANY = 100
+COUNT = 100
 
 
-@on_one
-def test_a_restart_reads_only_what_is_not_settled(
+@on_one_variant
+def test_a_restart_reads_only_unsettled_requests(
     network: LocalNetwork,
-    paying: DtnSession,
-    node_of: Callable[..., DtnNode],
-    own_data: Path,
+    session: DtnSession,
+    make_node: Callable[..., DtnNode],
+    data_folder: Path,
 ) -> None:
     provider = network.ai.provider
-    first = node_of(ledger=open_ledger(network.ai, network.node.id))
-    paying.request_many([f"{each}" for each in range(HOW_MANY)])
-    assert len(first.answer_pending()) == HOW_MANY
-    rpc.result(provider, "anvil_mine", [hex(WATCH_SECONDS + 1)])  # a second each
+    first = make_node(ledger=open_ledger(network.ai, network.node.id))
+    session.request_many([f"{number}" for number in range(COUNT)])
+    assert len(first.answer_pending()) == COUNT
+    rpc.result(provider, "anvil_mine", [hex(WATCH_SECONDS + 1)])  # one second per block
     first.scan()
-    last = paying.request("And this?")
+    last = session.request("And this?")
     assert count_pending(network.ai, first.name) == 1
 
     def restarted(ledger: Ledger) -> tuple[list[str], Count]:
         counter = RpcCounter(str(provider.http_uri))
         with counter, connected_to(counter.url) as counted:
-            node = node_of(ai=DtnAi(network.ai.router, counted), ledger=ledger)
+            node = make_node(ai=DtnAi(network.ai.router, counted), ledger=ledger)
             with counter.counting() as count:
                 node.scan()
-            return ["0x" + each.hex() for each in node.queue.open], count
+            return ["0x" + id.hex() for id in node.queue.open], count
 
     found, count = restarted(open_ledger(network.ai, network.node.id))
     again, from_the_start = restarted(Ledger())
 
     assert found == again == [last.id]
-    assert count.methods["eth_call"] < 40 < HOW_MANY < from_the_start.methods["eth_call"]
+    assert count.methods["eth_call"] < 40 < COUNT < from_the_start.methods["eth_call"]
 
 
-@on_one
+@on_one_variant
 def test_requests_are_read_in_pages(
-    paying: DtnSession, node_of: Callable[..., DtnNode], monkeypatch: pytest.MonkeyPatch
+    session: DtnSession, make_node: Callable[..., DtnNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ape_dtn.node import queue
 
-    requests = paying.request_many([f"{each}" for each in range(7)])
+    requests = session.request_many([f"{number}" for number in range(7)])
     monkeypatch.setattr(queue, "PAGE_SIZE", 3)
-    answered = node_of().answer_pending()
+    answered = make_node().answer_pending()
 
-    assert sorted(answered) == sorted(each.id for each in requests)  # type: ignore[union-attr]
+    assert sorted(answered) == sorted(request.id for request in requests)  # type: ignore[union-attr]

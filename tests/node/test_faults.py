@@ -1,4 +1,4 @@
-"""Whatever befalls a request, a backend, the chain or the worker, the others are answered."""
+"""Faults of a request, backend, chain or worker do not affect other requests."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
 
-from .conftest import Listening, at_work, completed, on_one
+from .conftest import EventLog, completed_ids, on_one_variant, serving
 
 Nodes = Callable[..., DtnNode]
-COIN = 10**20
+BALANCE = 10**20
 
 
 def failure_of(request: Any) -> str:
-    with pytest.raises(NodeFailure) as failed:
+    with pytest.raises(NodeFailure) as error:
         request.wait(timeout=20)
-    return str(failed.value.reason)
+    return str(error.value.reason)
 
 
 def misbehaving(question: Question) -> Any:
-    """Does what the prompt says."""
+    """Misbehaves as the prompt says."""
     match question.text:
         case "raise":
             raise RuntimeError("secret")
@@ -54,54 +54,54 @@ def misbehaving(question: Question) -> Any:
     return echo(question)
 
 
-@on_one
-def test_a_backend_that_fails_hangs_or_gives_garbage_stops_nothing(
-    paying: DtnSession, node_of: Nodes, network: LocalNetwork
+@on_one_variant
+def test_a_faulty_backend_does_not_stop_the_node(
+    session: DtnSession, make_node: Nodes, network: LocalNetwork
 ) -> None:
     bad = ["raise", "exit", "number", "nothing", "hang"]
-    requests = [paying.request(each) for each in [*bad, "well?"]]
+    requests = [session.request(prompt) for prompt in [*bad, "well?"]]
 
-    with at_work(node_of(backend=misbehaving, at_once=2, timeout=1.0)):
+    with serving(make_node(backend=misbehaving, at_once=2, timeout=1.0)):
         assert str(requests[-1].wait(timeout=20)) == "You asked: well?"
-        said = [failure_of(each) for each in requests[:-1]]
+        failures = [failure_of(request) for request in requests[:-1]]
 
-    assert said == ["The backend failed"] * 4 + ["The backend took too long"]
-    assert sorted(completed(network)) == sorted(each.id for each in requests)
+    assert failures == ["The backend failed"] * 4 + ["The backend took too long"]
+    assert sorted(completed_ids(network)) == sorted(request.id for request in requests)
 
 
-@on_one
-def test_a_stop_does_not_wait_for_a_backend_that_hangs(
-    paying: DtnSession, node_of: Nodes, heard: Listening
+@on_one_variant
+def test_stopping_does_not_wait_for_a_hanging_backend(
+    session: DtnSession, make_node: Nodes, events: EventLog
 ) -> None:
-    paying.request("hang")
+    session.request("hang")
 
-    with at_work(node_of(backend=misbehaving)):
-        heard.wait_for(EventKind.TAKEN)
-        begun = time.monotonic()
+    with serving(make_node(backend=misbehaving)):
+        events.wait_for(EventKind.TAKEN)
+        started = time.monotonic()
 
-    assert time.monotonic() - begun < 10
-    assert [each.fields["left"] for each in heard.of(EventKind.STOPPED)] == [1]
+    assert time.monotonic() - started < 10
+    assert [event.fields["left"] for event in events.of(EventKind.STOPPED)] == [1]
 
 
 GARBAGE = b"\xff" * 64, b""
-# Some kilobytes that stand for some megabytes.
+# A few kilobytes that expand to megabytes.
 BOMB = encode(["string[]"], [["{0}" * 2000]]), encode(["string"], ["x" * 9000])
 
 
 @pytest.mark.parametrize("call", [GARBAGE, BOMB], ids=["garbage", "bomb"])
-def test_a_call_that_cannot_be_decoded_fails(
-    paying: DtnSession, node_of: Nodes, call: tuple[bytes, bytes]
+def test_an_undecodable_call_gets_a_failure(
+    session: DtnSession, make_node: Nodes, call: tuple[bytes, bytes]
 ) -> None:
-    asked, extra_params = call
-    request = paying.send(replace(paying.draft("What?"), call=asked, extra_params=extra_params))
+    encoded, extra_params = call
+    request = session.send(replace(session.draft("What?"), call=encoded, extra_params=extra_params))
 
-    with at_work(node_of()):
+    with serving(make_node()):
         assert failure_of(request) == "P0011: Call not parsable"
 
 
-@on_one
-def test_a_backend_that_is_not_there_yet_is_asked_again(
-    paying: DtnSession, node_of: Nodes, heard: Listening
+@on_one_variant
+def test_an_unavailable_backend_is_asked_again(
+    session: DtnSession, make_node: Nodes, events: EventLog
 ) -> None:
     asked = []
 
@@ -111,85 +111,85 @@ def test_a_backend_that_is_not_there_yet_is_asked_again(
             raise BackendUnavailable("It is starting")
         return echo(question)
 
-    with at_work(node_of(backend=starting, timeout=7.0, at_once=1)):
-        assert str(paying.request("soon").wait(timeout=20)) == "You asked: soon"
+    with serving(make_node(backend=starting, timeout=7.0, at_once=1)):
+        assert str(session.request("soon").wait(timeout=20)) == "You asked: soon"
         assert asked == ["soon"] * 3
-        assert failure_of(paying.request("never")) == "It is starting"
-    assert {each.fields["reason"] for each in heard.of(EventKind.RETRIED)} == {"It is starting"}
+        assert failure_of(session.request("never")) == "It is starting"
+    assert {event.fields["reason"] for event in events.of(EventKind.RETRIED)} == {"It is starting"}
 
 
-@on_one
-def test_what_offers_too_little_is_left_until_the_terms_change(
-    paying: DtnSession, node_of: Nodes, own_data: object
+@on_one_variant
+def test_a_request_below_the_minimum_fee_waits_for_other_terms(
+    session: DtnSession, make_node: Nodes, data_folder: object
 ) -> None:
     from ape_dtn.node.store import open_ledger
 
-    little = paying.request("little", fee_per_byte="0.000001")
-    enough = paying.request("enough", fee_per_byte="0.00001")
-    ledger = open_ledger(paying.ai, node_of().id)
+    low = session.request("low", fee_per_byte="0.000001")
+    sufficient = session.request("sufficient", fee_per_byte="0.00001")
+    ledger = open_ledger(session.ai, make_node().id)
 
-    with at_work(node_of(terms=AcceptanceTerms(minimum_fee=10), ledger=ledger)):
-        enough.wait(timeout=20)
-        assert little.status is Status.PENDING
-    with at_work(node_of(terms=AcceptanceTerms(minimum_fee=1), ledger=ledger)):
-        assert str(little.wait(timeout=20)) == "You asked: little"
+    with serving(make_node(terms=AcceptanceTerms(minimum_fee=10), ledger=ledger)):
+        sufficient.wait(timeout=20)
+        assert low.status is Status.PENDING
+    with serving(make_node(terms=AcceptanceTerms(minimum_fee=1), ledger=ledger)):
+        assert str(low.wait(timeout=20)) == "You asked: low"
 
 
-@on_one
-def test_what_was_asked_while_it_was_inactive_is_answered_when_it_is_active_again(
-    network: LocalNetwork, paying: DtnSession, node_of: Nodes, cast: Cast
+@on_one_variant
+def test_requests_made_while_inactive_are_answered_after_activation(
+    network: LocalNetwork, session: DtnSession, make_node: Nodes, cast: Cast
 ) -> None:
     def set_active(is_active: bool) -> None:
         send_steps(network.ai, cast.owner, status_steps(network.ai, cast.owner, NODE, is_active))
 
-    with at_work(node_of()):
-        paying.request("before").wait(timeout=20)
+    with serving(make_node()):
+        session.request("before").wait(timeout=20)
         set_active(False)
-        meanwhile = paying.request("meanwhile", may_never_complete=True)
+        while_inactive = session.request("while_inactive", may_never_complete=True)
         time.sleep(1)
         set_active(True)
-        paying.request("after").wait(timeout=20)
-        assert str(meanwhile.wait(timeout=20)) == "You asked: meanwhile"
+        session.request("after").wait(timeout=20)
+        assert str(while_inactive.wait(timeout=20)) == "You asked: while_inactive"
 
 
-def test_a_callback_that_wants_all_the_gas_there_is_holds_up_nobody(
-    paying: DtnSession, node_of: Nodes
+def test_a_callback_with_excessive_gas_does_not_block_others(
+    session: DtnSession, make_node: Nodes
 ) -> None:
     from ape_dtn.requests.options import Callback
 
-    target = paying.ai.contracts().model_manager
+    target = session.ai.contracts().model_manager
     greedy = Callback(target, "a(bytes32)", "b(bytes32)", gas=10**14)
-    hostile = paying.request("Pay for it", callback=greedy)
-    request = paying.request("And me?")
+    hostile = session.request("Pay for it", callback=greedy)
+    request = session.request("And me?")
 
-    with at_work(node_of()):
+    with serving(make_node()):
         request.wait(timeout=20)
     assert hostile.status is Status.PENDING
 
 
-def test_a_request_whose_session_is_closed_is_not_asked_of_a_backend(
-    paying: DtnSession, node_of: Nodes, cast: Cast, heard: Listening
+def test_requests_of_a_closed_session_do_not_reach_the_backend(
+    session: DtnSession, make_node: Nodes, cast: Cast, events: EventLog
 ) -> None:
     asked: list[str] = []
 
-    def noting(question: Question) -> str:
+    def recording(question: Question) -> str:
         asked.append(question.text)
         return echo(question)
 
-    paying.request("stranded")
-    paying.close(force=True)
-    other = DtnSession.start("5", cast.customer, paying.ai)
+    session.request("stranded")
+    session.close(force=True)
+    other = DtnSession.start("5", cast.customer, session.ai)
 
-    with at_work(node_of(backend=noting)):
+    with serving(make_node(backend=recording)):
         assert str(other.request("open").wait(timeout=20)) == "You asked: open"
 
     assert asked == ["open"]
-    assert len(heard.of(EventKind.REFUSED)) == 1
+    assert len(events.of(EventKind.REFUSED)) == 1
 
 
-@on_one
-def test_a_session_that_is_closed_while_the_backend_thinks_stops_nothing(
-    paying: DtnSession, node_of: Nodes, cast: Cast, heard: Listening
+@on_one_variant
+def test_a_session_closed_during_an_answer_does_not_stop_the_node(
+    session: DtnSession, make_node: Nodes, cast: Cast, events: EventLog
 ) -> None:
     asked, closed = threading.Event(), threading.Event()
 
@@ -198,48 +198,48 @@ def test_a_session_that_is_closed_while_the_backend_thinks_stops_nothing(
         closed.wait(60)
         return echo(question)
 
-    paying.request("stranded")
-    with at_work(node_of(backend=slow)):
+    session.request("stranded")
+    with serving(make_node(backend=slow)):
         assert asked.wait(60)
-        paying.close(force=True)
+        session.close(force=True)
         closed.set()
-        heard.wait_for(EventKind.REFUSED)
-        other = DtnSession.start("5", cast.customer, paying.ai)
+        events.wait_for(EventKind.REFUSED)
+        other = DtnSession.start("5", cast.customer, session.ai)
         other.request("open").wait(timeout=20)
 
 
-@on_one
-def test_a_worker_without_coin_answers_once_it_has_some(
-    paying: DtnSession, node_of: Nodes, cast: Cast, heard: Listening
+@on_one_variant
+def test_a_worker_without_gas_money_answers_after_a_top_up(
+    session: DtnSession, make_node: Nodes, cast: Cast, events: EventLog
 ) -> None:
     asked: list[str] = []
 
-    def noting(question: Question) -> str:
+    def recording(question: Question) -> str:
         asked.append(question.text)
         return echo(question)
 
-    provider, worker = paying.ai.provider, str(cast.worker.address)
+    provider, worker = session.ai.provider, str(cast.worker.address)
     rpc.result(provider, "anvil_setBalance", [worker, "0x0"])
-    requests = [paying.request(each) for each in "abc"]
-    with at_work(node_of(backend=noting)):
-        heard.wait_for(EventKind.RETRIED)
-        rpc.result(provider, "anvil_setBalance", [worker, hex(COIN)])
-        for each in requests:
-            each.wait(timeout=30)
+    requests = [session.request(prompt) for prompt in "abc"]
+    with serving(make_node(backend=recording)):
+        events.wait_for(EventKind.RETRIED)
+        rpc.result(provider, "anvil_setBalance", [worker, hex(BALANCE)])
+        for request in requests:
+            request.wait(timeout=30)
 
     assert sorted(asked) == ["a", "b", "c"]
-    assert len(heard.of(EventKind.RETRIED)) == 1  # once, however long it lasts
-    assert heard.of(EventKind.RECOVERED)
+    assert len(events.of(EventKind.RETRIED)) == 1  # reported once
+    assert events.of(EventKind.RECOVERED)
 
 
-@on_one
-@pytest.mark.parametrize("says_nothing", [False, True], ids=["gone", "null"])
-def test_a_chain_that_cannot_be_reached_or_read_is_waited_for(
-    paying: DtnSession,
-    node_of: Nodes,
+@on_one_variant
+@pytest.mark.parametrize("answers_null", [False, True], ids=["gone", "null"])
+def test_the_node_waits_for_an_unreachable_or_unreadable_chain(
+    session: DtnSession,
+    make_node: Nodes,
     network: LocalNetwork,
-    heard: Listening,
-    says_nothing: bool,
+    events: EventLog,
+    answers_null: bool,
 ) -> None:
     from ape_dtn import DtnAi
 
@@ -249,54 +249,54 @@ def test_a_chain_that_cannot_be_reached_or_read_is_waited_for(
         def answer(self, body: bytes) -> bytes:
             if not is_down.is_set():
                 return super().answer(body)
-            if says_nothing:  # as nodes that are behind the others of their endpoint
-                return json.dumps([{**each, "result": None} for each in json.loads(body)]).encode()
+            if answers_null:  # like a node that is out of sync
+                return json.dumps([{**call, "result": None} for call in json.loads(body)]).encode()
             raise OSError("gone")
 
     endpoint = Endpoint(str(network.ai.provider.http_uri))
     with endpoint, connected_to(endpoint.url) as provider:
-        node = node_of(ai=DtnAi(network.ai.router, provider))
-        with at_work(node):
-            heard.wait_for(EventKind.STARTED)
+        node = make_node(ai=DtnAi(network.ai.router, provider))
+        with serving(node):
+            events.wait_for(EventKind.STARTED)
             is_down.set()
-            heard.wait_for(EventKind.RETRIED)
-            request = paying.request("Still there?")
+            events.wait_for(EventKind.RETRIED)
+            request = session.request("Still there?")
             time.sleep(1.0)
             is_down.clear()
             assert str(request.wait(timeout=20)) == "You asked: Still there?"
-    assert len(heard.of(EventKind.RETRIED)) == 1
+    assert len(events.of(EventKind.RETRIED)) == 1
 
 
-@on_one
-def test_an_answer_that_a_reorganisation_has_taken_is_sent_again_and_not_asked_for(
-    paying: DtnSession, node_of: Nodes, heard: Listening
+@on_one_variant
+def test_an_answer_lost_in_a_reorganisation_is_sent_again_without_the_backend(
+    session: DtnSession, make_node: Nodes, events: EventLog
 ) -> None:
     asked: list[str] = []
 
-    def noting(question: Question) -> str:
+    def recording(question: Question) -> str:
         asked.append(question.text)
         return f"{len(asked)}"
 
-    provider = paying.ai.provider
-    request = paying.request("What?")
-    before = rpc.result(provider, "evm_snapshot", [])
-    with at_work(node_of(backend=noting)):
+    provider = session.ai.provider
+    request = session.request("What?")
+    snapshot = rpc.result(provider, "evm_snapshot", [])
+    with serving(make_node(backend=recording)):
         request.wait(timeout=20)
-        heard.wait_for(EventKind.ANSWERED)
-        rpc.result(provider, "evm_revert", [before])
+        events.wait_for(EventKind.ANSWERED)
+        rpc.result(provider, "evm_revert", [snapshot])
         rpc.result(provider, "evm_mine", [])
-        heard.wait_for(EventKind.ANSWERED, times=2)
+        events.wait_for(EventKind.ANSWERED, times=2)
 
     assert str(request.wait(timeout=5)) == "1"
     assert asked == ["What?"]
-    assert heard.of(EventKind.REORGANISED)
+    assert events.of(EventKind.REORGANISED)
 
 
-@pytest.mark.parametrize("is_read", [True, False], ids=["is read", "is there"])
-def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own_answer(
-    paying: DtnSession, node_of: Nodes, heard: Listening, is_read: bool
+@pytest.mark.parametrize("is_scanned", [True, False], ids=["scanned", "not scanned"])
+def test_a_question_that_inherits_an_id_gets_its_own_answer(
+    session: DtnSession, make_node: Nodes, events: EventLog, is_scanned: bool
 ) -> None:
-    """Under the reference variant an id is a place in a list."""
+    """In the reference variant, ids are positions in a list, which a reorganisation frees."""
     is_asked, may_answer = threading.Event(), threading.Event()
 
     def slow(question: Question) -> Any:
@@ -305,31 +305,29 @@ def test_a_question_that_gets_the_id_of_another_by_a_reorganisation_gets_its_own
             may_answer.wait(20)
         return echo(question)
 
-    provider = paying.ai.provider
-    before = rpc.result(provider, "evm_snapshot", [])
-    with at_work(node_of(backend=slow), poll=None if is_read else 3):
-        paying.request("first")
+    provider = session.ai.provider
+    snapshot = rpc.result(provider, "evm_snapshot", [])
+    with serving(make_node(backend=slow), poll=None if is_scanned else 3):
+        session.request("first")
         assert is_asked.wait(20)
-        rpc.result(provider, "evm_revert", [before])
-        if is_read:
-            second = paying.request("second")
-            heard.wait_for(EventKind.REORGANISED)
+        rpc.result(provider, "evm_revert", [snapshot])
+        if is_scanned:
+            second = session.request("second")
+            events.wait_for(EventKind.REORGANISED)
         else:
-            heard.wait_for(EventKind.REORGANISED)
-            second = paying.request("second")  # before the node looks the next time
+            events.wait_for(EventKind.REORGANISED)
+            second = session.request("second")  # before the node's next scan
         may_answer.set()
         assert str(second.wait(timeout=20)) == "You asked: second"
 
 
-def test_a_chain_that_was_set_back_is_read_from_its_start(
-    paying: DtnSession, node_of: Nodes
-) -> None:
-    node, provider = node_of(), paying.ai.provider
-    before = rpc.result(provider, "evm_snapshot", [])
-    paying.request_many(["a", "b", "c"])
+def test_a_shorter_chain_is_read_from_its_start(session: DtnSession, make_node: Nodes) -> None:
+    node, provider = make_node(), session.ai.provider
+    snapshot = rpc.result(provider, "evm_snapshot", [])
+    session.request_many(["a", "b", "c"])
     assert len(node.answer_pending()) == 3
 
-    rpc.result(provider, "evm_revert", [before])
-    anew = paying.request("d")
+    rpc.result(provider, "evm_revert", [snapshot])
+    request = session.request("d")
 
-    assert node.answer_pending() == [anew.id]
+    assert node.answer_pending() == [request.id]

@@ -1,4 +1,4 @@
-"""Requests and backends that are made to stop a node, to cost it money, or to say too much."""
+"""Requests and backends crafted to stop a node, cost it money, or leak its secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
 
-from .conftest import Listening, at_work, on_one
+from .conftest import EventLog, on_one_variant, serving
 from .test_faults import failure_of
 
 Nodes = Callable[..., DtnNode]
@@ -37,35 +37,35 @@ def word(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def shared(levels: int, items: int) -> bytes:
-    """A list of lists of lists, each of which is the same one in all its places."""
-    inside = word(items) + word(1) * items
+def nested_list(levels: int, items: int) -> bytes:
+    """Encodes nested lists whose items all point to the same list."""
+    encoded = word(items) + word(1) * items
     for _ in range(levels - 1):
-        inside = word(items) + word(32 * items) * items + inside
-    return word(32) + inside
+        encoded = word(items) + word(32 * items) * items + encoded
+    return word(32) + encoded
 
 
-@on_one
-def test_lists_that_share_their_items_are_not_unfolded(paying: DtnSession, node_of: Nodes) -> None:
-    draft = paying.draft("What?")
-    # Some kilobytes that would be 24 to the power of ten numbers.
+@on_one_variant
+def test_lists_with_shared_items_are_not_expanded(session: DtnSession, make_node: Nodes) -> None:
+    draft = session.draft("What?")
+    # A few kilobytes that expand to 24^10 numbers.
     kind = "uint8" + 10 * "[]"
-    asked = replace(draft, call=encode(["string[]"], [[f"{{0:{kind}}}"]]))
-    bomb = paying.send(replace(asked, extra_params=shared(10, 24)))
-    long = paying.send(
+    template = replace(draft, call=encode(["string[]"], [[f"{{0:{kind}}}"]]))
+    bomb = session.send(replace(template, extra_params=nested_list(10, 24)))
+    deep = session.send(
         replace(draft, call=encode(["string[]"], [["{0:uint8" + 5000 * "[]" + "}"]]))
     )
 
-    with at_work(node_of()):
+    with serving(make_node()):
         assert failure_of(bomb) == NOT_PARSABLE
-        assert failure_of(long) == NOT_PARSABLE
+        assert failure_of(deep) == NOT_PARSABLE
 
 
-@on_one
-def test_what_cannot_be_sent_is_told_and_holds_up_nobody(
-    paying: DtnSession, node_of: Nodes
+@on_one_variant
+def test_unsendable_answers_fail_and_do_not_block_others(
+    session: DtnSession, make_node: Nodes
 ) -> None:
-    def answering(question: Question) -> str:
+    def backend(question: Question) -> str:
         match question.text:
             case "beyond a transaction":
                 return "x" * 2_000_000
@@ -75,48 +75,48 @@ def test_what_cannot_be_sent_is_told_and_holds_up_nobody(
                 raise BackendFailed(b"there is no \xff".decode(errors="surrogateescape"))
         return echo(question)
 
-    said = {
+    failures = {
         "beyond a transaction": TOO_LONG,
         "beyond a block": CANNOT_BE_SENT,
         "no text": "there is no ?",
     }
-    requests = {each: paying.request(each) for each in said}
+    requests = {prompt: session.request(prompt) for prompt in failures}
 
-    with at_work(node_of(backend=answering)):
-        assert {each: failure_of(request) for each, request in requests.items()} == said
-        assert str(paying.request("well?").wait(timeout=20)) == "You asked: well?"
+    with serving(make_node(backend=backend)):
+        assert {prompt: failure_of(requests[prompt]) for prompt in requests} == failures
+        assert str(session.request("well?").wait(timeout=20)) == "You asked: well?"
 
 
-def test_a_price_that_cannot_be_counted_is_answered(
-    paying: DtnSession, node_of: Nodes, heard: Listening, variant: Variant
+def test_a_fee_that_overflows_is_answered(
+    session: DtnSession, make_node: Nodes, events: EventLog, variant: Variant
 ) -> None:
-    price = paying.ai.token().units(2**255)
-    request = paying.send(replace(paying.draft("What?"), fee_per_byte=price))
+    price = session.ai.token().units(2**255)
+    request = session.send(replace(session.draft("What?"), fee_per_byte=price))
 
-    with at_work(node_of()):
-        if variant is Variant.REFERENCE:  # what is too much to be counted is above the cap
+    with serving(make_node()):
+        if variant is Variant.REFERENCE:  # the overflowing fee is capped at the maximum cost
             assert str(request.wait(timeout=20)) == "You asked: What?"
             assert request.cost().units == request.record.max_cost
         else:
             assert failure_of(request) == CANNOT_BE_SENT
-    assert not heard.of(EventKind.REFUSED)
+    assert not events.of(EventKind.REFUSED)
 
 
-def test_a_request_that_trusts_only_another_node_is_left_alone(
-    network: LocalNetwork, paying: DtnSession, cast: Cast, node_of: Nodes, heard: Listening
+def test_requests_for_other_nodes_are_ignored(
+    network: LocalNetwork, session: DtnSession, cast: Cast, make_node: Nodes, events: EventLog
 ) -> None:
     asked: list[str] = []
-    tried: set[str] = set()
+    simulated: set[str] = set()
 
-    def noting(question: Question) -> str:
+    def recording(question: Question) -> str:
         asked.append(question.text)
         return echo(question)
 
-    def watch(method: str, given: list[Any]) -> None:
+    def watch(method: str, params: list[Any]) -> None:
         if method in ("eth_call", "eth_estimateGas"):
-            data = bytes.fromhex(given[0]["data"][2:])
+            data = bytes.fromhex(params[0]["data"][2:])
             if data.startswith(Router.respond_to_request.selector):
-                tried.add("0x" + data[4:36].hex())
+                simulated.add("0x" + data[4:36].hex())
 
     model, another = network.ai.config.model, "node.tester.first"
     worker = str(cast.stranger.address)
@@ -125,118 +125,120 @@ def test_a_request_that_trusts_only_another_node_is_left_alone(
         cast.customer,
         registration_steps(network.ai, cast.customer, another, worker, [model]),
     )
-    paying.request("theirs", nodes=[another])
-    mine = paying.request("mine", nodes=[NODE])
+    session.request("theirs", nodes=[another])
+    mine = session.request("mine", nodes=[NODE])
     endpoint = RpcCounter(str(network.ai.provider.http_uri), before=watch)
 
     with endpoint, connected_to(endpoint.url) as provider:
-        node = node_of(ai=DtnAi(network.ai.router, provider), backend=noting)
+        node = make_node(ai=DtnAi(network.ai.router, provider), backend=recording)
         assert node.answer_pending() == [mine.id]
 
-    assert (asked, tried) == (["mine"], {mine.id})
-    assert not heard.of(EventKind.REFUSED)
+    assert (asked, simulated) == (["mine"], {mine.id})
+    assert not events.of(EventKind.REFUSED)
 
 
-@on_one
-def test_a_price_that_the_max_cost_takes_back_is_none(paying: DtnSession, node_of: Nodes) -> None:
-    nothing: Any = paying.ai.token().units(0)
-    stingy = paying.send(replace(paying.draft("stingy"), max_cost=nothing))
+@on_one_variant
+def test_a_low_max_cost_does_not_meet_the_minimum_fee(
+    session: DtnSession, make_node: Nodes
+) -> None:
+    zero: Any = session.ai.token().units(0)
+    capped = session.send(replace(session.draft("capped"), max_cost=zero))
 
-    with at_work(node_of(terms=AcceptanceTerms(minimum_fee=10))):
-        paying.request("fair").wait(timeout=20)
-        assert stingy.status is Status.PENDING
+    with serving(make_node(terms=AcceptanceTerms(minimum_fee=10))):
+        session.request("fair").wait(timeout=20)
+        assert capped.status is Status.PENDING
 
 
 @pytest.mark.parametrize("length", [0, 40])
-def test_an_honest_list_is_read(length: int) -> None:
+def test_an_ordinary_nested_list_is_decoded(length: int) -> None:
     from ape_dtn.types.prompt import fill_in
 
-    numbers = [[[place]] for place in range(length)]
+    numbers = [[[number]] for number in range(length)]
     extra_params = encode(["uint8[][][]"], [numbers])
 
-    shown = ",".join(map(str, range(length)))
-    assert fill_in(["{0:uint8[][][]}"], extra_params) == [shown]
+    text = ",".join(map(str, range(length)))
+    assert fill_in(["{0:uint8[][][]}"], extra_params) == [text]
 
 
-@on_one
-def test_a_model_that_is_served_later_is_answered_for_though_nothing_else_is_asked(
+@on_one_variant
+def test_requests_for_a_model_added_later_are_answered(
     network: LocalNetwork,
-    paying: DtnSession,
-    node_of: Nodes,
+    session: DtnSession,
+    make_node: Nodes,
     cast: Cast,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(POLICY, "node_registration_check", 0.5)
     later = "model.system.openai-gpt-5-mini"
 
-    def serve(**given: list[str]) -> None:
-        send_steps(network.ai, cast.owner, model_steps(network.ai, cast.owner, NODE, **given))
+    def change_models(**change: list[str]) -> None:
+        send_steps(network.ai, cast.owner, model_steps(network.ai, cast.owner, NODE, **change))
 
-    serve(remove=[later])
-    with at_work(node_of()):
-        paying.request("first").wait(timeout=20)
-        request = paying.request("What?", model=later, nodes=[NODE], may_never_complete=True)
+    change_models(remove=[later])
+    with serving(make_node()):
+        session.request("first").wait(timeout=20)
+        request = session.request("What?", model=later, nodes=[NODE], may_never_complete=True)
         time.sleep(1)
-        serve(add=[later])
+        change_models(add=[later])
         assert str(request.wait(timeout=20)) == "You asked: What?"
 
 
-@on_one
-def test_an_answer_that_is_refused_while_the_node_is_inactive_is_sent_when_it_is_active(
+@on_one_variant
+def test_an_answer_rejected_while_inactive_is_sent_after_activation(
     network: LocalNetwork,
-    paying: DtnSession,
-    node_of: Nodes,
+    session: DtnSession,
+    make_node: Nodes,
     cast: Cast,
-    heard: Listening,
+    events: EventLog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(POLICY, "node_registration_check", 0.5)
-    asked, go = threading.Event(), threading.Event()
+    asked, release = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(60)
+        release.wait(60)
         return echo(question)
 
     def set_active(is_active: bool) -> None:
         send_steps(network.ai, cast.owner, status_steps(network.ai, cast.owner, NODE, is_active))
 
-    request = paying.request("What?")
-    with at_work(node_of(backend=slow)):
+    request = session.request("What?")
+    with serving(make_node(backend=slow)):
         assert asked.wait(60)
         set_active(False)
-        go.set()
-        heard.wait_for(EventKind.REFUSED)
-        time.sleep(1)  # until it has looked why
+        release.set()
+        events.wait_for(EventKind.REFUSED)
+        time.sleep(1)  # until the registration is read
         set_active(True)
         assert str(request.wait(timeout=20)) == "You asked: What?"
 
 
-@on_one
-def test_a_disk_that_cannot_be_written_stops_nothing_and_is_told_once(
-    paying: DtnSession, node_of: Nodes, heard: Listening, tmp_path: Path
+@on_one_variant
+def test_an_unwritable_disk_is_reported_once_and_does_not_stop_the_node(
+    session: DtnSession, make_node: Nodes, events: EventLog, tmp_path: Path
 ) -> None:
-    ledger, asked, go = Ledger(tmp_path / "ledger"), threading.Event(), threading.Event()
+    ledger, asked, release = Ledger(tmp_path / "ledger"), threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(60)
+        release.wait(60)
         return echo(question)
 
-    def be_writable(is_writable: bool) -> None:
+    def set_writable(is_writable: bool) -> None:
         with ledger._lock:
             ledger._database.execute(f"pragma query_only = {not is_writable}")
 
-    with at_work(node_of(backend=slow, ledger=ledger)):
-        first = paying.request("first")
+    with serving(make_node(backend=slow, ledger=ledger)):
+        first = session.request("first")
         assert asked.wait(60)
-        be_writable(False)
-        go.set()
-        heard.wait_for(EventKind.RETRIED)
-        second = paying.request("second")
-        heard.wait_for(EventKind.RETRIED, 2)
+        set_writable(False)
+        release.set()
+        events.wait_for(EventKind.RETRIED)
+        second = session.request("second")
+        events.wait_for(EventKind.RETRIED, 2)
         time.sleep(1.5)
-        assert (len(heard.of(EventKind.RETRIED)), len(heard.of(EventKind.RECOVERED))) == (2, 0)
-        be_writable(True)
-        answers = [str(each.wait(timeout=20)) for each in (first, second)]
+        assert (len(events.of(EventKind.RETRIED)), len(events.of(EventKind.RECOVERED))) == (2, 0)
+        set_writable(True)
+        answers = [str(request.wait(timeout=20)) for request in (first, second)]
     assert answers == ["You asked: first", "You asked: second"]

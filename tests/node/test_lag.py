@@ -1,4 +1,4 @@
-"""Of the nodes behind an endpoint one is behind the others: nothing is lost, and nothing paid."""
+"""An endpoint whose nodes are out of sync costs the node no request and no money."""
 
 from __future__ import annotations
 
@@ -22,147 +22,147 @@ from ape_dtn.types.waiting import POLICY
 from tests.conftest import Cast
 from tests.sdk.conftest import Answer, Through, through
 
-from .conftest import Listening, at_work, completed, on_one
+from .conftest import EventLog, completed_ids, on_one_variant, serving
 from .test_faults import failure_of, misbehaving
 
 __all__ = ["through"]  # a fixture
 
 Nodes = Callable[..., DtnNode]
 
-# Who answers the HTTP requests in which a response is tried out, one after the other, and from then
-# on always A: the node that is not behind. It is tried out when the request is taken, then again
-# before it is sent, and each time once more where it is refused.
-TAKING = ["B", "BB", "BBBB"]
+# Which node answers the successive HTTP requests that simulate a response: A, which is in sync and
+# answers all later ones, or B. A response is simulated when the request is claimed and before it is
+# sent, and each time again after a revert.
+CLAIMING = ["B", "BB", "BBBB"]
 SENDING = ["AB", "ABB", "ABBBB"]
 
 
-def with_one_behind(provider: Any, who: str, blocks: int = 1) -> Answer:
-    """An endpoint with two nodes behind it: B stays so many blocks before the one of now."""
-    behind = as_int(rpc.result(provider, "eth_blockNumber", [])) - blocks
-    turns: Iterator[str] = iter(who)
+def lagging_endpoint(provider: Any, turns: str, blocks: int = 1) -> Answer:
+    """An endpoint with two nodes, of which B stays `blocks` behind the current block."""
+    head_of_b = as_int(rpc.result(provider, "eth_blockNumber", [])) - blocks
+    order: Iterator[str] = iter(turns)
 
-    def opinion(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+    def answer(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
         if Router.respond_to_request.selector.hex().encode() not in body:
             return chain(body)
-        asked = json.loads(body)
-        if b"eth_sendRawTransaction" in body or next(turns, "A") == "A":
+        calls = json.loads(body)
+        if b"eth_sendRawTransaction" in body or next(order, "A") == "A":
             return chain(body)
-        for call in asked if isinstance(asked, list) else [asked]:
+        for call in calls if isinstance(calls, list) else [calls]:
             if call["method"] in ("eth_call", "eth_estimateGas"):
-                call["params"] = [call["params"][0], hex(behind)]
-        return chain(json.dumps(asked).encode())
+                call["params"] = [call["params"][0], hex(head_of_b)]
+        return chain(json.dumps(calls).encode())
 
-    return opinion
+    return answer
 
 
-@pytest.mark.parametrize("who", TAKING + SENDING)
-def test_a_request_that_a_node_behind_the_endpoint_does_not_have_yet_is_answered(
+@pytest.mark.parametrize("turns", CLAIMING + SENDING)
+def test_a_request_unknown_to_a_lagging_node_is_answered(
     network: LocalNetwork,
-    paying: DtnSession,
-    node_of: Nodes,
-    heard: Listening,
+    session: DtnSession,
+    make_node: Nodes,
+    events: EventLog,
     through: Through,
-    who: str,
+    turns: str,
 ) -> None:
     asked: list[str] = []
 
-    def noting(question: Question) -> str:
+    def recording(question: Question) -> str:
         asked.append(question.text)
         return echo(question)
 
-    request = paying.request("What?")
-    endpoint = with_one_behind(network.ai.provider, who)
+    request = session.request("What?")
+    endpoint = lagging_endpoint(network.ai.provider, turns)
 
-    with through(endpoint) as ai, at_work(node_of(ai=ai, backend=noting)):
+    with through(endpoint) as ai, serving(make_node(ai=ai, backend=recording)):
         assert str(request.wait(timeout=20)) == "You asked: What?"
-        heard.wait_for(EventKind.ANSWERED)
+        events.wait_for(EventKind.ANSWERED)
 
     assert asked == ["What?"]
-    assert completed(network) == [request.id]
-    assert not heard.of(EventKind.REFUSED)
-    assert len(heard.of(EventKind.RETRIED)) <= 1  # once, however long it lasts
+    assert completed_ids(network) == [request.id]
+    assert not events.of(EventKind.REFUSED)
+    assert len(events.of(EventKind.RETRIED)) <= 1  # reported once
 
 
-@on_one
-@pytest.mark.parametrize("who", SENDING)
-def test_a_failure_that_a_node_behind_the_endpoint_does_not_take_yet_is_sent(
+@on_one_variant
+@pytest.mark.parametrize("turns", SENDING)
+def test_a_failure_rejected_by_a_lagging_node_is_sent(
     network: LocalNetwork,
-    paying: DtnSession,
-    node_of: Nodes,
+    session: DtnSession,
+    make_node: Nodes,
     through: Through,
-    who: str,
+    turns: str,
 ) -> None:
-    request = paying.request("raise")
-    endpoint = with_one_behind(network.ai.provider, who)
+    request = session.request("raise")
+    endpoint = lagging_endpoint(network.ai.provider, turns)
 
-    with through(endpoint) as ai, at_work(node_of(ai=ai, backend=misbehaving)):
+    with through(endpoint) as ai, serving(make_node(ai=ai, backend=misbehaving)):
         assert failure_of(request) == "The backend failed"
 
 
-def test_what_is_put_off_is_not_passed_by_the_cursor(
-    network: LocalNetwork, paying: DtnSession, node_of: Nodes, through: Through
+def test_the_cursor_does_not_pass_postponed_requests(
+    network: LocalNetwork, session: DtnSession, make_node: Nodes, through: Through
 ) -> None:
     ledger = Ledger()
-    request = paying.request("What?")
+    request = session.request("What?")
 
-    with through(with_one_behind(network.ai.provider, "BB")) as ai:
-        node = node_of(ai=ai, ledger=ledger)
+    with through(lagging_endpoint(network.ai.provider, "BB")) as ai:
+        node = make_node(ai=ai, ledger=ledger)
         assert node.answer_pending() == []
         node.scan()
 
-    assert node_of(ledger=ledger).answer_pending() == [request.id]
+    assert make_node(ledger=ledger).answer_pending() == [request.id]
 
 
-@on_one
-def test_in_place_of_an_answer_that_another_was_faster_than_nothing_is_sent(
+@on_one_variant
+def test_no_failure_replaces_an_answer_that_another_process_sent_first(
     network: LocalNetwork,
-    paying: DtnSession,
-    node_of: Nodes,
+    session: DtnSession,
+    make_node: Nodes,
     cast: Cast,
-    heard: Listening,
+    events: EventLog,
     through: Through,
 ) -> None:
-    asked, go = threading.Event(), threading.Event()
+    asked, release = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(60)
+        release.wait(60)
         return echo(question)
 
-    request = paying.request("What?")
-    # A failure in its place would be tried out by B, which knows of no answer, and be mined.
-    endpoint = with_one_behind(network.ai.provider, "AAAB", blocks=0)
+    request = session.request("What?")
+    # B, which does not know the other answer, would accept a FAILURE, which would then be mined.
+    endpoint = lagging_endpoint(network.ai.provider, "AAAB", blocks=0)
 
-    with through(endpoint) as ai, at_work(node_of(ai=ai, backend=slow)):
+    with through(endpoint) as ai, serving(make_node(ai=ai, backend=slow)):
         assert asked.wait(60)
         assert network.node.answer_pending() == [request.id]
-        sent = cast.worker.nonce
-        go.set()
-        heard.wait_for(EventKind.REFUSED)
+        nonce = cast.worker.nonce
+        release.set()
+        events.wait_for(EventKind.REFUSED)
 
-    assert cast.worker.nonce == sent
+    assert cast.worker.nonce == nonce
 
 
-@on_one
-def test_an_answer_whose_request_a_reorganisation_has_taken_is_given_up(
-    paying: DtnSession, node_of: Nodes, heard: Listening, monkeypatch: pytest.MonkeyPatch
+@on_one_variant
+def test_an_answer_is_abandoned_after_a_reorganisation_removes_its_request(
+    session: DtnSession, make_node: Nodes, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(POLICY, "node_refusals", 2)
-    asked, go = threading.Event(), threading.Event()
+    asked, release = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
         asked.set()
-        go.wait(60)
+        release.wait(60)
         return echo(question)
 
-    provider = paying.ai.provider
-    before = rpc.result(provider, "evm_snapshot", [])
-    paying.request("What?")
-    with at_work(node_of(backend=slow)):
+    provider = session.ai.provider
+    snapshot = rpc.result(provider, "evm_snapshot", [])
+    session.request("What?")
+    with serving(make_node(backend=slow)):
         assert asked.wait(60)
-        rpc.result(provider, "evm_revert", [before])
+        rpc.result(provider, "evm_revert", [snapshot])
         rpc.result(provider, "evm_mine", [])
-        heard.wait_for(EventKind.REORGANISED)
-        go.set()
-        heard.wait_for(EventKind.REFUSED)
-    assert [each.fields["left"] for each in heard.of(EventKind.STOPPED)] == [0]
+        events.wait_for(EventKind.REORGANISED)
+        release.set()
+        events.wait_for(EventKind.REFUSED)
+    assert [event.fields["left"] for event in events.of(EventKind.STOPPED)] == [0]

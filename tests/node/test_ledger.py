@@ -1,4 +1,4 @@
-"""What a node keeps on disk: of which questions, for whom, and where it cannot."""
+"""The ledger: claims of processes, stored answers, and unusable files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CLAIM = f"""
 import sys
 from pathlib import Path
 from ape_dtn.node.store import Ledger
-taken = Ledger(Path(sys.argv[1])).claim({{{FIRST!r}: {QUESTION!r}}})
-print(len(taken), flush=True)
+claimed = Ledger(Path(sys.argv[1])).claim({{{FIRST!r}: {QUESTION!r}}})
+print(len(claimed), flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_request_is_taken_by_one_process_until_that_has_ended(tmp_path: Path) -> None:
+def test_a_claim_lasts_until_its_process_ends(tmp_path: Path) -> None:
     path = tmp_path / "nodes" / "one.sqlite3"
     ours = Ledger(path)
     with subprocess.Popen(
@@ -46,7 +46,7 @@ def test_a_request_is_taken_by_one_process_until_that_has_ended(tmp_path: Path) 
         assert list(ours.claim({FIRST: QUESTION})) == [FIRST]
 
 
-def test_an_answer_is_kept_for_the_same_question_alone(tmp_path: Path) -> None:
+def test_an_answer_is_stored_for_one_question(tmp_path: Path) -> None:
     path = tmp_path / "one.sqlite3"
     ledger = Ledger(path)
     ledger.claim({FIRST: QUESTION})
@@ -56,7 +56,7 @@ def test_an_answer_is_kept_for_the_same_question_alone(tmp_path: Path) -> None:
     assert Ledger(path).claim({FIRST: OTHER}) == {FIRST: StoredResult()}
 
 
-def test_what_is_left_without_an_answer_is_forgotten_and_an_answer_is_not(tmp_path: Path) -> None:
+def test_releasing_deletes_claims_and_keeps_answers(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "one.sqlite3")
     ledger.claim({FIRST: QUESTION, SECOND: QUESTION})
     ledger.save_result(FIRST, RESULT)
@@ -69,7 +69,7 @@ def test_what_is_left_without_an_answer_is_forgotten_and_an_answer_is_not(tmp_pa
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b""])
-def test_a_file_that_is_no_ledger_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "one.sqlite3"
     path.write_bytes(content)
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_no_ledger_is_told(tmp_path: Path, content: bytes) -> Non
         Ledger(path)
 
 
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one.sqlite3"
     Ledger(path)
 

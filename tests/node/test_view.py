@@ -1,4 +1,4 @@
-"""What people see of a node on a terminal."""
+"""The live view of a node on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.node.console import show_console
 from tests.conftest import Cast
 
-from .conftest import on_one
+from .conftest import on_one_variant
 
 
 class Terminal(io.StringIO):
@@ -17,18 +17,18 @@ class Terminal(io.StringIO):
         return True
 
 
-@on_one
-def test_the_sums_and_the_latest_events_are_drawn(
-    network: LocalNetwork, paying: DtnSession, cast: Cast
+@on_one_variant
+def test_counters_and_latest_events_are_drawn(
+    network: LocalNetwork, session: DtnSession, cast: Cast
 ) -> None:
-    node, screen = DtnNode(network.ai, network.node.name, cast.worker), Terminal()
+    node, terminal = DtnNode(network.ai, network.node.name, cast.worker), Terminal()
 
-    with show_console(node, network.ai.token(), screen):
-        request = paying.request("Hello [bold]?")
+    with show_console(node, network.ai.token(), terminal):
+        request = session.request("Hello [bold]?")
         node.answer_pending()
 
-    drawn = screen.getvalue()
-    assert network.node.name in drawn
-    assert str(request.cost()).split()[0] in drawn  # earned
-    assert "answered" in drawn
-    assert f"request={request.id}" in drawn
+    output = terminal.getvalue()
+    assert network.node.name in output
+    assert str(request.cost()).split()[0] in output  # earned
+    assert "answered" in output
+    assert f"request={request.id}" in output

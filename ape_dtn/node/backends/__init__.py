@@ -1,1 +1,1 @@
-"""What gives a node its answers: one kind a module."""
+"""The backends that produce a node's answers, one kind per module."""

@@ -1,4 +1,4 @@
-"""A command that answers: the question as JSON on its standard input, the answer on its output."""
+"""A backend that runs a command: the question as JSON on stdin, the answer on stdout."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from ape_dtn.types.waiting import POLICY, Deadline
 class Command(Configurable):
     """Runs a command for each question, without a shell.
 
-    It reads one JSON object: ``request_id``, ``model``, ``types``, ``inputs``, ``output``, and
-    ``text``, which is all text among the inputs. Integers are JSON strings and bytes ``0x…``.
+    The command reads one JSON object: ``request_id``, ``model``, ``types``, ``inputs``,
+    ``output``, and ``text``, which is all text among the inputs. Integers are JSON strings, bytes
+    are ``0x…``.
 
-    It writes the answer: for ``string`` text in UTF-8, whose last line break does not count; for
-    ``bytes`` the bytes as they are; for other types JSON. With another exit code than 0 it fails,
-    and the last line of its standard error is what whoever asked is told; 75 (``EX_TEMPFAIL`` of
-    ``sysexits.h``) says that it may have an answer later.
+    It writes the answer: UTF-8 text for ``string``, without a final line break; raw bytes for
+    ``bytes``; JSON for other types. A nonzero exit code is a failure, and the last line on stderr
+    is the message for the requester. Exit code 75 (``EX_TEMPFAIL`` of ``sysexits.h``) means: ask
+    again later.
 
-    It runs in a process group of its own, which is killed when the time is over, or when it has
-    written too much.
+    It runs in its own process group, which is killed after the timeout or when the output is too
+    long.
     """
 
     short: ClassVar[str] = "line"
@@ -46,18 +47,18 @@ class Command(Configurable):
     @classmethod
     def _exists(cls, line: list[str]) -> list[str]:
         if shutil.which(line[0]) is None:
-            raise ValueError(f"there is no command '{line[0]}'")
+            raise ValueError(f"command '{line[0]}' not found")
         return line
 
     def __call__(self, question: Question) -> Any:
-        """What the command writes.
+        """Run the command and read its answer.
 
         Raises:
-            BackendFailed: It failed, or wrote something else than an answer.
-            BackendUnavailable: It was not done in time, or says that it may be later.
+            BackendFailed: The command failed, or its output is not of the model's output type.
+            BackendUnavailable: It did not finish in time, or asks to try again later.
         """
         try:
-            running = subprocess.Popen(
+            process = subprocess.Popen(
                 self.line,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -66,53 +67,53 @@ class Command(Configurable):
             )
         except OSError as err:
             raise BackendUnavailable("The node's command cannot be started") from err
-        with running:
-            written, told = self._communicated(running, _as_json(question))
-        if running.returncode:
-            raise _failure(running.returncode, told)
-        return _read(question.output, written)
+        with process:
+            stdout, stderr = self._communicate(process, _as_json(question))
+        if process.returncode:
+            raise _failure(process.returncode, stderr)
+        return _decode(question.output, stdout)
 
     def close(self) -> None:
-        """Kills what still runs."""
-        for running in list(self._running):
-            _kill(running)
+        """Kill the commands that are still running."""
+        for process in list(self._running):
+            _kill(process)
 
-    def _communicated(self, running: subprocess.Popen[bytes], asked: bytes) -> tuple[bytes, bytes]:
-        self._running.add(running)
+    def _communicate(self, process: subprocess.Popen[bytes], stdin: bytes) -> tuple[bytes, bytes]:
+        self._running.add(process)
         deadline = Deadline(self.timeout)
-        given: bytes | None = asked
+        remaining: bytes | None = stdin
         try:
             while True:
                 try:
                     pause = deadline.bounded(POLICY.command_poll)
-                    return _checked(*running.communicate(given, pause))
+                    return _check_size(*process.communicate(remaining, pause))
                 except subprocess.TimeoutExpired as err:
-                    _checked(err.output or b"", err.stderr or b"")
+                    _check_size(err.output or b"", err.stderr or b"")
                     if deadline.is_over:
                         raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
-                    given = None  # it has it, or goes on to get it
-        except BaseException:  # also where whoever waits for it was interrupted
-            _kill(running)
+                    remaining = None  # `communicate` keeps what is not written yet
+        except BaseException:  # KeyboardInterrupt, too
+            _kill(process)
             raise
         finally:
-            self._running.discard(running)
+            self._running.discard(process)
 
 
-def _checked(written: bytes, told: bytes) -> tuple[bytes, bytes]:
-    """What a command has written so far, which would else fill the memory of the node."""
-    if len(written) + len(told) > MAX_BYTES:
-        raise BackendFailed(f"The node's command writes more than {MAX_BYTES} bytes")
-    return written, told
+def _check_size(stdout: bytes, stderr: bytes) -> tuple[bytes, bytes]:
+    """Return the output, which must not exhaust the node's memory."""
+    if len(stdout) + len(stderr) > MAX_BYTES:
+        raise BackendFailed(f"The node's command wrote more than {MAX_BYTES} bytes")
+    return stdout, stderr
 
 
-def _kill(running: subprocess.Popen[bytes]) -> None:
-    """Kills all of its group, also what it started and left behind."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process group, including orphaned children."""
     with suppress(ProcessLookupError):
-        os.killpg(running.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _as_json(question: Question) -> bytes:
-    asked = {
+    fields = {
         "request_id": question.request_id,
         "model": question.model,
         "types": question.types,
@@ -120,24 +121,24 @@ def _as_json(question: Question) -> bytes:
         "output": question.output,
         "text": question.text,
     }
-    return json.dumps(asked).encode()
+    return json.dumps(fields).encode()
 
 
-def _failure(exit_code: int, told: bytes) -> BackendFailed:
-    lines = told.decode(errors="replace").split("\n")
+def _failure(exit_code: int, stderr: bytes) -> BackendFailed:
+    lines = stderr.decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    later = exit_code < 0 or exit_code == os.EX_TEMPFAIL
+    is_temporary = exit_code < 0 or exit_code == os.EX_TEMPFAIL
     message = last or f"The node's command ended with exit code {exit_code}"
-    return (BackendUnavailable if later else BackendFailed)(message)
+    return (BackendUnavailable if is_temporary else BackendFailed)(message)
 
 
-def _read(output: str, written: bytes) -> Any:
+def _decode(output: str, stdout: bytes) -> Any:
     if output == "bytes":
-        return written
+        return stdout
     try:
-        text = written.decode()
+        text = stdout.decode()
         if output == "string":
             return text.removesuffix("\n").removesuffix("\r")
         return from_json(output, read_json(text))
     except ValueError as err:
-        raise BackendFailed(f"The node's command wrote no {output}") from err
+        raise BackendFailed(f"The node's command did not write a valid {output}") from err

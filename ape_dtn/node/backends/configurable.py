@@ -1,4 +1,4 @@
-"""What all backends have in common that the configuration describes."""
+"""The base of all backends that can be configured."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ape_dtn.node.answering import Question
 
 
 class Configurable(BaseModel, ABC):
-    """A backend whose fields are its settings. It is called from several threads at once."""
+    """A backend whose fields are its settings. It must be safe to call from several threads."""
 
-    # Whoever puts a key where its variable should be named, does not find it in an error.
+    # A key that was entered in the wrong setting must not appear in an error message.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     short: ClassVar[str]
-    """The setting that is meant where one is given alone, as in ``function: module:name``."""
+    """The setting that a bare value sets, as in ``function: module:name``."""
 
     timeout: float = Field(default=60.0, gt=0)
-    """For how many seconds an answer is waited for."""
+    """Seconds to wait for an answer."""
 
     @abstractmethod
     def __call__(self, question: Question) -> Any:
-        """The answer, of the type that is wanted.
+        """Answer a question, with a value of its output type.
 
         Raises:
-            BackendFailed: There is none. What the error says goes to whoever asked.
-            BackendUnavailable: There is none now.
+            BackendFailed: There is no answer. The message is sent to the requester.
+            BackendUnavailable: There is no answer now; ask again later.
         """
 
     def health_check(self, model: str) -> str | None:
-        """Why it would hardly answer for a model, as far as it can be told before it is asked."""
+        """The reason why questions for a model would probably fail, or None."""
         return None
 
     def close(self) -> None:
-        """Gives up what it holds. It is not called afterwards."""
+        """Release resources. The backend is not called afterwards."""

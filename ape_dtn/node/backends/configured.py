@@ -1,24 +1,24 @@
-"""Which backend answers for which model, by the configuration or the command line.
+"""Choose each model's backend, from the configuration or one setting for all models.
 
 .. code-block:: yaml
 
     dtn:
-      backends:                              # by models' full names; "*" is all others
+      backends:                              # by the model's full name; "*" for all others
         model.system.openai-gpt-5-nano:
           openai:
             url: https://api.openai.com/v1
             model: gpt-5-nano
-            key_from: OPENAI_API_KEY         # the variable that holds the key, never the key
+            key_from: OPENAI_API_KEY         # the environment variable with the key, never the key
         model.system.openai-gpt-image-1:
           service: http://127.0.0.1:9000
         model.alice.sum: {function: "answers.py:sum_up"}
         model.alice.weather: {command: {line: ["./weather.sh", "--metric"], timeout: 10}}
         "*": echo
 
-On the command line one backend is chosen for all models: ``echo``, ``function:answers.py:sum_up``,
+A single backend for all models is one line of text: ``echo``, ``function:answers.py:sum_up``,
 ``command:./weather.sh --metric``, ``service:http://127.0.0.1:9000`` or
-``openai:http://127.0.0.1:11434/v1?model=llama3&key_from=OPENAI_API_KEY``. What follows the question
-mark are settings, as they stand in the configuration.
+``openai:http://127.0.0.1:11434/v1?model=llama3&key_from=OPENAI_API_KEY``. The query string holds
+the settings of the configuration.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ KINDS: dict[str, type[Configurable]] = {
     "service": Service,
 }
 
-# Stands for all models that are not named.
+# The key for all models that are not named.
 ALL = "*"
 
 
 class Backends:
-    """The backends of models: ``backends(model)``.
+    """The backends by model: ``backends(model)``.
 
-    It is entered while it is used, and closes what they hold when it is left.
+    Use it as a context manager, which closes the backends on exit.
     """
 
     def __init__(self, by_model: Mapping[str, Backend]) -> None:
@@ -69,10 +69,10 @@ class Backends:
                 self._open.callback(backend.close)
 
     def __call__(self, model: str) -> Backend:
-        """The backend of a model, by its full name or id.
+        """Return the backend of a model, by the model's full name or id.
 
         Raises:
-            NoBackend: None is configured for it.
+            NoBackend: No backend is configured for the model.
         """
         backend = self._by_id.get(id_of(model, "model"), self._others)
         if backend is None:
@@ -86,51 +86,49 @@ class Backends:
         self.close()
 
     def close(self) -> None:
-        """Closes connections, and kills commands that still run."""
+        """Close connections, and kill commands that are still running."""
         self._open.close()
 
     def health_problems(self, models: Iterable[str]) -> dict[str, str]:
-        """Why models would hardly be answered for, by model; asks the endpoints.
+        """Check the backends of these models; the reasons by model, for those with a problem.
 
         Raises:
-            NoBackend: None is configured for one of them.
+            NoBackend: No backend is configured for a model.
         """
         backends = {model: self(model) for model in models}
-        found = {
+        problems = {
             model: backend.health_check(model)
             for model, backend in backends.items()
             if isinstance(backend, Configurable)
         }
-        return {model: health_check for model, health_check in found.items() if health_check}
+        return {model: problem for model, problem in problems.items() if problem}
 
 
 def of(settings: Mapping[str, Any] | None, chosen: str | None = None) -> Backends:
-    """The backends of models, all of them ready: what is wrong with them is said here.
+    """Build the backends, and check their settings.
 
     ::
 
-        with backends.configured.of(configured().backends, None) as backend_of:
+        with backends.configured.of(configured().backends) as backend_of:
             answer(…, backend_of(model.name))
 
     Args:
-        settings: The ``dtn: backends:`` section; the echo for all models where there is none.
-        chosen: One for all models, as it is typed; settings do not count then.
+        settings: The ``dtn: backends:`` section; the echo for all models if empty.
+        chosen: One backend for all models, as text; ``settings`` are then ignored.
 
     Raises:
-        InvalidBackend: There is no such kind, a setting is wrong, a module cannot be imported, a
+        InvalidBackend: An unknown kind or an invalid setting; a module cannot be imported; a
             command or an environment variable is missing.
-        InvalidName: What is to be answered for is no model's full name.
+        InvalidName: A key is not a model's full name.
     """
     if chosen is not None:
-        return Backends({ALL: _backend(ALL, _typed(chosen))})
-    return Backends({model: _backend(model, given) for model, given in (settings or _ECHO).items()})
+        return Backends({ALL: _backend(ALL, _parse(chosen))})
+    by_model = settings or {ALL: "echo"}
+    return Backends({model: _backend(model, value) for model, value in by_model.items()})
 
 
-_ECHO = {ALL: "echo"}
-
-
-def _typed(chosen: str) -> Any:
-    """What was typed, as the configuration has it."""
+def _parse(chosen: str) -> Any:
+    """Convert the one-line form to the form of the configuration."""
     kind, _, rest = chosen.partition(":")
     if kind in ("openai", "service"):
         url, _, settings = rest.partition("?")
@@ -143,22 +141,22 @@ def _typed(chosen: str) -> Any:
     return {kind: rest} if rest else kind
 
 
-def _backend(label: str, given: Any) -> Backend:
-    if given == "echo":
+def _backend(label: str, value: Any) -> Backend:
+    if value == "echo":
         return echo
-    if not isinstance(given, Mapping) or len(given) != 1:
-        raise InvalidBackend(label, f"it has to be echo, or one of {', '.join(KINDS)}")
-    ((kind, settings),) = given.items()
+    kinds = f"echo, {', '.join(KINDS)}"
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise InvalidBackend(label, f"expected one of {kinds}")
+    ((kind, settings),) = value.items()
     if kind not in KINDS:
-        raise InvalidBackend(label, f"there is no kind '{kind}', but echo, {', '.join(KINDS)}")
-    found = KINDS[kind]
+        raise InvalidBackend(label, f"unknown kind '{kind}'; expected one of {kinds}")
+    backend = KINDS[kind]
     try:
-        return found.model_validate(
-            settings if isinstance(settings, Mapping) else {found.short: settings}
+        return backend.model_validate(
+            settings if isinstance(settings, Mapping) else {backend.short: settings}
         )
     except ValidationError as err:
-        (wrong, *_) = err.errors(include_input=False)
-        name = ".".join(map(str, (kind, *wrong["loc"])))
-        raise InvalidBackend(
-            label, f"{name}: {wrong['msg'].removeprefix('Value error, ')}"
-        ) from err
+        error = err.errors(include_input=False)[0]
+        name = ".".join(map(str, (kind, *error["loc"])))
+        reason = error["msg"].removeprefix("Value error, ")
+        raise InvalidBackend(label, f"{name}: {reason}") from err

@@ -1,4 +1,4 @@
-"""The backend of local networks: it answers with what it was asked."""
+"""The backend of local networks: it answers with the question."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from ape_dtn.node.answering import Question
 
 
 def echo(question: Question) -> str:
-    """Answers text with the text that was asked.
+    """Answer with the text of the question.
 
     Raises:
-        BackendFailed: The model gives something else than text.
+        BackendFailed: The model's output is not text.
     """
     if question.output != "string":
-        raise BackendFailed(f"The echo gives text, and this model {question.output}")
+        raise BackendFailed(f"The echo backend answers string, not {question.output}")
     return f"You asked: {question.text}"

@@ -1,4 +1,4 @@
-"""A Python function that answers."""
+"""A backend that calls a Python function."""
 
 from __future__ import annotations
 
@@ -24,40 +24,41 @@ from ape_dtn.node.backends.configurable import Configurable
 class Function(Configurable):
     """Calls a function with the decoded inputs, or with the whole question.
 
-    ``function(*inputs)``; or ``function(question)`` where its only parameter is called so, or
-    annotated as :class:`~ape_dtn.node.answering.Question`. It returns what the model's API
-    gives: text for ``string``, bytes for ``bytes``, and so on. To fail with a message for whoever
-    asked, it raises :class:`~ape_dtn.ipfs.errors.BackendFailed`; what else it raises stays here.
+    The function is called as ``function(*inputs)``; or as ``function(question)`` if its only
+    parameter is named ``question`` or annotated as
+    :class:`~ape_dtn.node.answering.Question`. It returns a value of the model's output type:
+    text for ``string``, bytes for ``bytes``, and so on. To send the requester a reason, it raises
+    :class:`~ape_dtn.ipfs.errors.BackendFailed`; other exceptions are only logged.
 
-    It has to be safe to call from several threads. Nothing can stop it: after its time it is not
-    waited for any more, and what it returns then is lost.
+    The function must be thread-safe. It cannot be interrupted: after ``timeout`` its result is
+    discarded.
     """
 
     short: ClassVar[str] = "name"
 
     name: str
-    """``module:name``, of a module that can be imported here, or ``path/to/file.py:name``."""
+    """``module:name`` of an importable module, or ``path/to/file.py:name``."""
 
     _function: Callable[..., Any] = PrivateAttr()
 
     @model_validator(mode="after")
     def _find(self) -> Function:
-        self._function = _imported(self.name)
+        self._function = _import_function(self.name)
         return self
 
     def __call__(self, question: Question) -> Any:
-        """What the function returns.
+        """Call the function.
 
         Raises:
-            BackendUnavailable: It did not return in time.
-            Exception: Whatever it raises.
+            BackendUnavailable: It did not return within the timeout.
+            Exception: The function's own exception.
         """
-        given = (question,) if _wants_question(self._function) else question.inputs
+        arguments = (question,) if _wants_question(self._function) else question.inputs
         done: Future[Any] = Future()
 
         def run() -> None:
             try:
-                done.set_result(self._function(*given))
+                done.set_result(self._function(*arguments))
             except BaseException as err:
                 done.set_exception(err)
 
@@ -65,39 +66,39 @@ class Function(Configurable):
         try:
             return done.result(self.timeout)
         except FutureTimeout as err:
-            if done.done():  # the function's own
+            if done.done():  # the function itself raised it
                 raise
             raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
 
 
-def _imported(name: str) -> Callable[..., Any]:
-    where, _, attribute = name.rpartition(":")
-    if not (where and attribute):
+def _import_function(name: str) -> Callable[..., Any]:
+    source, _, attribute = name.rpartition(":")
+    if not (source and attribute):
         raise ValueError(f"'{name}' is not of the form module:name")
     try:
-        module = _of_file(Path(where)) if where.endswith(".py") else _of_name(where)
-    except Exception as err:  # whatever the module does
-        raise ValueError(f"'{where}' cannot be imported: {type(err).__name__}: {err}") from err
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise ValueError(f"there is no function '{attribute}' in '{where}'")
-    if inspect.iscoroutinefunction(function):
-        raise ValueError(f"'{attribute}' is asynchronous; give a plain function")
-    found: Callable[..., Any] = function
-    return found
+        module = _load_file(Path(source)) if source.endswith(".py") else _import_module(source)
+    except Exception as err:  # the module's own code may raise anything
+        raise ValueError(f"cannot import '{source}': {type(err).__name__}: {err}") from err
+    attribute_value = getattr(module, attribute, None)
+    if not callable(attribute_value):
+        raise ValueError(f"'{source}' has no function '{attribute}'")
+    if inspect.iscoroutinefunction(attribute_value):
+        raise ValueError(f"'{attribute}' is async; use a plain function")
+    function: Callable[..., Any] = attribute_value
+    return function
 
 
-def _of_name(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:  # where a console script runs is not
-        sys.path.append(here)
+def _import_module(name: str) -> ModuleType:
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # console scripts do not add it
+        sys.path.append(folder)
     return import_module(name)
 
 
-def _of_file(path: Path) -> ModuleType:
+def _load_file(path: Path) -> ModuleType:
     spec = spec_from_file_location(path.stem, path.resolve(strict=True))
     if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file")
+        raise ImportError("not a Python file")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -106,7 +107,7 @@ def _of_file(path: Path) -> ModuleType:
 def _wants_question(function: Callable[..., Any]) -> bool:
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:  # some built-in functions do not tell
+    except ValueError:  # some built-in functions have no signature
         return False
     if len(parameters) != 1:
         return False

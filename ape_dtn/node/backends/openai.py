@@ -1,4 +1,4 @@
-"""Endpoints that speak OpenAI's API: Ollama, vLLM, llama.cpp, and hosted ones."""
+"""A backend for endpoints with OpenAI's API: Ollama, vLLM, llama.cpp, and hosted ones."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.endpoint import Endpoint, garbled
 from ape_dtn.types.prompt import as_text
 
-# What api.system.llm-simpleimage takes: the prompt, and the width and height in pixels.
+# The inputs of api.system.llm-simpleimage: the prompt, and the width and height in pixels.
 IMAGE_INPUTS = ("string[]", "uint64", "uint64")
 
 
 class OpenAi(Endpoint):
-    """Asks a model of an endpoint for text (``/chat/completions``) or images.
+    """Requests text (``/chat/completions``) or images (``/images/generations``).
 
-    For models that give ``string``, the inputs are one message of the user, a line for each string
-    and each other value. For ``string[], uint64, uint64 -> bytes`` an image of that width and
-    height is asked for (``/images/generations``).
+    For ``string`` outputs, the inputs become one user message, with a line per string and per
+    other value. Inputs of ``string[], uint64, uint64`` with a ``bytes`` output request an image
+    of that width and height.
     """
 
     short: ClassVar[str] = "url"
@@ -30,72 +30,72 @@ class OpenAi(Endpoint):
     """The model's name at the endpoint."""
 
     system: str | None = None
-    """What the model is told before the question."""
+    """The system prompt."""
 
     temperature: float | None = Field(default=None, ge=0)
-    """How much chance there is in the text; 0 for none."""
+    """Sampling temperature; 0 for the most deterministic text."""
 
     max_tokens: int | None = Field(default=None, gt=0)
-    """The most tokens of a text; OpenAI's newer models take ``max_completion_tokens`` instead."""
+    """Maximum tokens of a text. Newer models of OpenAI need ``max_completion_tokens`` instead."""
 
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """Whatever else the endpoint takes in the body of a request, as it is."""
+    """Further fields of the request body, sent unchanged."""
 
     def __call__(self, question: Question) -> str | bytes:
-        """The text or the image.
+        """Request the text or the image.
 
         Raises:
-            BackendFailed: The endpoint refused, or gave no answer that can be read, or the model
-                is to give something else than text or an image.
-            BackendUnavailable: The endpoint cannot be reached, or is busy or broken.
+            BackendFailed: The endpoint rejected the request, its response cannot be read, or the
+                model's output is neither text nor an image.
+            BackendUnavailable: The endpoint is unreachable, busy or broken.
         """
         if question.output == "string":
             return self._text(question)
         if question.output == "bytes" and question.types == IMAGE_INPUTS:
             return self._image(question)
-        raise BackendFailed("This backend gives text and images of a width and a height")
+        raise BackendFailed(f"The openai backend answers text and images, not {question.output}")
 
     def health_check(self, model: str) -> str | None:
-        """Whether it is there, takes the key and lists the model (``/models``)."""
+        """Check that the endpoint is reachable, accepts the key and has the model (``/models``)."""
         try:
             listed = self.accepted(self.ask("GET", "/models")).json()
-            names = [each["id"] for each in listed["data"]]
+            names = [entry["id"] for entry in listed["data"]]
         except BackendFailed as err:
             return err.message
         except (KeyError, TypeError):
             return garbled().message
         if self.model in names:
             return None
-        return f"The backend lists no model '{self.model}', but {', '.join(map(str, names))}"
+        return f"The backend has no model '{self.model}'; it has {', '.join(map(str, names))}"
 
     def _text(self, question: Question) -> str:
         messages = [{"role": "user", "content": _prompt(question)}]
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
-        asked = {
+        fields = {
             "model": self.model,
             "messages": messages,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }
-        given = {name: value for name, value in asked.items() if value is not None}
-        said = self._asked("/chat/completions", given)
+        body = {name: value for name, value in fields.items() if value is not None}
+        completion = self._post("/chat/completions", body)
         try:
-            message = said["choices"][0]["message"]
+            message = completion["choices"][0]["message"]
             text, refusal = message["content"], message.get("refusal")
         except (KeyError, IndexError, TypeError, AttributeError) as err:
             raise garbled() from err
         if isinstance(text, str) and text.strip():
             return text
-        raise BackendFailed(f"The model gives no text: {refusal or 'it is empty'}")
+        raise BackendFailed(f"The model returned no text: {refusal or 'its message is empty'}")
 
     def _image(self, question: Question) -> bytes:
         lines, width, height = question.inputs
         size = f"{width}x{height}"
-        asked = {"model": self.model, "prompt": "\n".join(lines), "n": 1, "size": size}
-        said = self._asked("/images/generations", asked)
+        body = {"model": self.model, "prompt": "\n".join(lines), "n": 1, "size": size}
+        generated = self._post("/images/generations", body)
         try:
-            image = said["data"][0]
+            image = generated["data"][0]
             if image.get("b64_json"):
                 return base64.b64decode(image["b64_json"], validate=True)
             address = image["url"]
@@ -103,7 +103,7 @@ class OpenAi(Endpoint):
             raise garbled() from err
         return self.fetch(str(address))
 
-    def _asked(self, path: str, body: dict[str, Any]) -> Any:
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
         return self.accepted(self.ask("POST", path, {**body, **self.parameters})).json()
 
 

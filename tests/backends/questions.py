@@ -1,4 +1,4 @@
-"""What backends are asked."""
+"""Questions for the backends under test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def image(prompt: str, width: int = 64, height: int = 32) -> Question:
     )
 
 
-def together(backend: Backend, questions: list[Question]) -> list[Any]:
-    """The answers, all asked at once from threads of their own."""
+def ask_concurrently(backend: Backend, questions: list[Question]) -> list[Any]:
+    """Ask all questions concurrently, one thread each; the answers in order."""
     with ThreadPoolExecutor(len(questions)) as threads:
         return list(threads.map(backend, questions))

@@ -1,6 +1,6 @@
-"""For tests of what uses the network: fixtures, and a node that does as it is told.
+"""Tools for testing code that uses the network: pytest fixtures and a scriptable mock node.
 
-Nothing is imported until it is used: pytest loads the plugin for every run on the machine.
+Names are imported on first use, because pytest loads the plugin for every run on the machine.
 """
 
 from __future__ import annotations

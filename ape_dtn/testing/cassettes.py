@@ -1,20 +1,19 @@
-"""Answers of a real backend, recorded once and replayed without it.
+"""Record the answers of a real backend once, and replay them in later runs.
 
-A test with ``@pytest.mark.dtn_cassette`` has a file of its own beside it,
-``cassettes/<module>/<test>.json``, which is meant to be read, and to be kept with the test. The
-marker may name another: ``dtn_cassette("weather")`` beside those of the module, or a path from the
-test's folder, as in ``dtn_cassette("shared/weather.json")``.
+A test with ``@pytest.mark.dtn_cassette`` has its own file beside it, to be committed with the test:
+``cassettes/<module>/<test>.json``. ``dtn_cassette("weather")`` names another file in that folder,
+``dtn_cassette("shared/weather.json")`` a path relative to the test's folder.
 
-What is recorded and what is replayed, ``--dtn-record`` says:
+``--dtn-record`` chooses what is recorded:
 
-=========  =======================================================================================
-``none``   nothing is recorded: what is not there fails the test. The default where ``CI`` is set.
-``once``   a file that is not there is recorded, and one that is there is left alone. The default.
-``new``    what the file does not have is added to it.
-``all``    everything is recorded anew, and replaces the file if the test passes.
-=========  =======================================================================================
+=========  ================================================================================
+``none``   Nothing: a missing answer fails the test. The default if ``CI`` is set.
+``once``   A missing file is recorded; an existing file is not changed. The default otherwise.
+``new``    Missing answers are added to the file.
+``all``    All answers are recorded again, and replace the file if the test passes.
+=========  ================================================================================
 
-The real backend is that of ``dtn: backends:`` in the configuration, or of ``--dtn-backend``.
+The backend is that of ``--dtn-backend``, or of ``dtn: backends:`` in the configuration.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 class Record(Enum):
-    """What is recorded, as ``--dtn-record`` has it."""
+    """The recording modes of ``--dtn-record``."""
 
     NONE = "none"
     ONCE = "once"
@@ -60,36 +59,36 @@ class Record(Enum):
 
     @classmethod
     def default(cls) -> Record:
-        """Nothing where tests run unattended."""
+        """``none`` in CI, else ``once``."""
         return cls.NONE if os.environ.get("CI") else cls.ONCE
 
 
 class UnusedRecordings(UserWarning):
-    """A test no longer asks what its cassette has recorded."""
+    """A cassette has recordings that its test did not use."""
 
 
 @dataclass
 class Recording:
-    """An answer, or a failure, to a question.
+    """A question and its recorded answer or failure.
 
     Attributes:
-        asked: The question, as JSON has it: ``model``, ``types``, ``inputs`` and ``output``.
-        given: ``{"answer": …}``, or ``{"failure": message}``.
-        used: Whether it was replayed, or made in this run.
+        question: ``model``, ``types``, ``inputs`` and ``output``, as JSON values.
+        result: ``{"answer": …}``, or ``{"failure": message}``.
+        used: Whether it was replayed or recorded in this run.
     """
 
-    asked: dict[str, Any]
-    given: dict[str, Any]
+    question: dict[str, Any]
+    result: dict[str, Any]
     used: bool = False
 
 
 class Cassette:
-    """A backend that answers as another one did.
+    """A backend that replays recorded answers, and may record new ones.
 
     Args:
         path: The file.
-        record: What is recorded.
-        backend: Gives the real backend of a model, when it is first needed.
+        record: The recording mode.
+        backend: Returns the real backend of a model; called only to record.
 
     Raises:
         CassetteUnusable: The file cannot be read.
@@ -106,82 +105,77 @@ class Cassette:
         return f"<Cassette {self.path}>"
 
     def __call__(self, question: Question) -> Any:
-        """The answer that was recorded, or the real one, which is recorded.
+        """Return the recorded answer, or ask the real backend and record its answer.
 
         Raises:
             BackendFailed: The real backend failed, now or when it was recorded.
-            NotRecorded: The question is not, or not so often, among those recorded; or the real
-                backend, which may answer it later, is not there.
+            NotRecorded: The question was asked more often than it was recorded, or the real backend
+                is unavailable.
         """
-        __tracebackhide__ = True  # pytest shows the line of the test
-        asked = as_json(question)
+        __tracebackhide__ = True  # so that pytest shows the test's line
+        wanted = as_json(question)
         for recording in self.recordings:
-            if recording.asked == asked and not recording.used:
+            if recording.question == wanted and not recording.used:
                 recording.used = True
-                return _replayed(recording)
+                return _replay(recording)
         if self._may_record():
-            return self._recorded(question, asked)
-        raise self._not_recorded(asked)
+            return self._record(question, wanted)
+        raise self._not_recorded(wanted)
 
     @property
     def unused(self) -> list[Recording]:
-        """What was recorded and has not been asked in this run."""
-        return [each for each in self.recordings if not each.used]
+        """The recordings not used in this run."""
+        return [recording for recording in self.recordings if not recording.used]
 
     def save(self) -> None:
-        """Writes the file, all of it or nothing."""
+        """Write the file atomically."""
         entries = sorted(
-            ({**each.asked, **each.given} for each in self.recordings),
+            ({**recording.question, **recording.result} for recording in self.recordings),
             key=lambda entry: (entry["model"], json.dumps(entry["inputs"])),
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, _dumped({"recordings": entries}) + "\n")
+        write_whole(self.path, _dump({"recordings": entries}) + "\n")
 
     def _may_record(self) -> bool:
         if self.record is Record.ONCE:
             return self.is_new
         return self.record is not Record.NONE
 
-    def _recorded(self, question: Question, asked: dict[str, Any]) -> Any:
+    def _record(self, question: Question, as_recorded: dict[str, Any]) -> Any:
         try:
-            given = {"answer": to_json(self.backend(question.model)(question))}
-        except BackendUnavailable as err:  # else it would be replayed for ever
-            raise NotRecorded(str(self.path), err.message, _dumped(asked)) from err
+            result = {"answer": to_json(self.backend(question.model)(question))}
+        except BackendUnavailable as err:  # temporary: do not replay it
+            raise NotRecorded(str(self.path), err.message, _dump(as_recorded)) from err
         except BackendFailed as err:
-            given = {"failure": err.message}
-        recording = Recording(asked, given, used=True)
+            result = {"failure": err.message}
+        recording = Recording(as_recorded, result, used=True)
         self.recordings.append(recording)
-        if self.record is not Record.ALL:  # real answers cost money: none is to be lost
+        if self.record is not Record.ALL:  # real answers cost money: save even if the test fails
             self.save()
-        return _replayed(recording)
+        return _replay(recording)
 
-    def _not_recorded(self, asked: dict[str, Any]) -> NotRecorded:
+    def _not_recorded(self, question: dict[str, Any]) -> NotRecorded:
+        asked = _dump(question)
         if self.is_new:
-            return NotRecorded(str(self.path), "there is no such file", _dumped(asked))
-        times = sum(each.asked == asked for each in self.recordings)
-        if times:
-            reason = f"it was recorded {times} times, and is asked once more"
-            return NotRecorded(str(self.path), reason, _dumped(asked))
-        left = self.unused or self.recordings
-        if not left:
-            return NotRecorded(str(self.path), "nothing is recorded", _dumped(asked))
-        wanted = _dumped(asked)
-        nearest = max(
-            (_dumped(each.asked) for each in left),
-            key=lambda text: SequenceMatcher(None, text, wanted).ratio(),
-        )
+            return NotRecorded(str(self.path), "the file does not exist", asked)
+        count = sum(recording.question == question for recording in self.recordings)
+        if count:
+            reason = f"the question was recorded {count} times, and asked {count + 1} times"
+            return NotRecorded(str(self.path), reason, asked)
+        recorded = [_dump(recording.question) for recording in self.unused or self.recordings]
+        if not recorded:
+            return NotRecorded(str(self.path), "the file is empty", asked)
+        nearest = max(recorded, key=lambda text: SequenceMatcher(None, text, asked).ratio())
         lines = unified_diff(
-            nearest.splitlines(), wanted.splitlines(), "recorded", "asked", lineterm="", n=100
+            nearest.splitlines(), asked.splitlines(), "recorded", "asked", lineterm="", n=100
         )
-        return NotRecorded(str(self.path), "what is nearest differs", "\n".join(lines))
+        reason = "the most similar question differs"
+        return NotRecorded(str(self.path), reason, "\n".join(lines))
 
 
 @contextmanager
 def inserted(request: pytest.FixtureRequest) -> Iterator[Cassette]:
-    """The cassette of a test that has the marker, until the test is over.
-
-    What was recorded and is not asked any more is told by a warning.
-    """
+    """The cassette of a marked test, until the test ends. Warns of unused recordings."""
     marker = request.node.get_closest_marker(MARKER)
     failed_before = request.session.testsfailed
     chosen = request.config.getoption("--dtn-record")
@@ -190,18 +184,18 @@ def inserted(request: pytest.FixtureRequest) -> Iterator[Cassette]:
         backend = _backend_of(request, opened)
         cassette = Cassette(_path_of(request, *marker.args), record, backend)
         yield cassette
-    if request.session.testsfailed > failed_before:  # it may not have asked all that it wanted to
+    if request.session.testsfailed > failed_before:  # the test may have ended before its questions
         return
     if cassette.record is Record.ALL and cassette.recordings:
         cassette.save()
     if unused := cassette.unused:
-        told = "\n".join(json.dumps(each.asked, ensure_ascii=False) for each in unused)
-        what = f"{cassette.path}: {len(unused)} recordings were not asked for:\n{told}"
-        warnings.warn(what, UnusedRecordings, stacklevel=2)
+        questions = (json.dumps(item.question, ensure_ascii=False) for item in unused)
+        message = f"{cassette.path}: {len(unused)} recordings were not used:\n"
+        warnings.warn(message + "\n".join(questions), UnusedRecordings, stacklevel=2)
 
 
 def as_json(question: Question) -> dict[str, Any]:
-    """What a recording is found by: nothing of it differs from one run to the next."""
+    """The parts of a question that are the same in every run, as JSON values."""
     return {
         "model": question.model,
         "types": list(question.types),
@@ -211,25 +205,25 @@ def as_json(question: Question) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> Any:
-    """A value of any ABI type as JSON has it; bytes as ``{"base64": …}``."""
+    """A value of any ABI type as a JSON value; bytes become ``{"base64": …}``."""
     if isinstance(value, bytes | bytearray):
         return {_BYTES: b64encode(bytes(value)).decode()}
     if isinstance(value, list | tuple):
-        return [to_json(each) for each in value]
+        return [to_json(item) for item in value]
     return value
 
 
 def from_json(value: Any) -> Any:
-    """The value that :func:`to_json` has made this of; lists stand for tuples, too."""
+    """The inverse of :func:`to_json`; tuples become lists."""
     if isinstance(value, Mapping):
         return b64decode(value[_BYTES])
-    return [from_json(each) for each in value] if isinstance(value, list) else value
+    return [from_json(item) for item in value] if isinstance(value, list) else value
 
 
-def _replayed(recording: Recording) -> Any:
-    if "failure" in recording.given:
-        raise BackendFailed(recording.given["failure"])
-    return from_json(recording.given["answer"])
+def _replay(recording: Recording) -> Any:
+    if "failure" in recording.result:
+        raise BackendFailed(recording.result["failure"])
+    return from_json(recording.result["answer"])
 
 
 def _read(path: Path) -> list[Recording]:
@@ -239,18 +233,18 @@ def _read(path: Path) -> list[Recording]:
     except OSError as err:
         raise CassetteUnusable(str(path), str(err.strerror)) from err
     except (ValueError, KeyError, TypeError) as err:
-        raise CassetteUnusable(str(path), "it holds no recordings") from err
+        raise CassetteUnusable(str(path), "it is not a list of recordings") from err
 
 
 def _recording(entry: Mapping[str, Any]) -> Recording:
-    asked = {name: entry[name] for name in ("model", "types", "inputs", "output")}
-    given = {name: entry[name] for name in ("answer", "failure") if name in entry}
-    if len(given) != 1:
-        raise ValueError("neither an answer nor a failure")
-    return Recording(asked, given)
+    question = {name: entry[name] for name in ("model", "types", "inputs", "output")}
+    result = {name: entry[name] for name in ("answer", "failure") if name in entry}
+    if len(result) != 1:
+        raise ValueError("not exactly one of answer and failure")
+    return Recording(question, result)
 
 
-def _dumped(value: Any) -> str:
+def _dump(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
 
@@ -263,21 +257,21 @@ def _path_of(request: pytest.FixtureRequest, name: str | None = None) -> Path:
 
 
 def _backend_of(request: pytest.FixtureRequest, opened: ExitStack) -> Callable[[str], Backend]:
-    """Finds the real backends when one is needed: a replay is to need nothing of them."""
-    found: list[Any] = []
+    """A function that builds the real backends on its first call: a replay needs none."""
+    opened_backends: list[Any] = []
 
     def backend(model: str) -> Backend:
         from ape_dtn.network.config import configured
         from ape_dtn.node.backends import configured as backends
 
-        if not found:
+        if not opened_backends:
             chosen = request.config.getoption("--dtn-backend")
             settings = None if chosen else configured().backends
-            if not (chosen or settings):  # an echo is not worth recording
+            if not (chosen or settings):  # do not record the default echo
                 raise _no_backend(model)
-            found.append(opened.enter_context(backends.of(settings, chosen)))
+            opened_backends.append(opened.enter_context(backends.of(settings, chosen)))
         try:
-            real: Backend = found[0](model)
+            real: Backend = opened_backends[0](model)
         except NoBackend as err:
             raise _no_backend(model) from err
         return real
@@ -287,5 +281,5 @@ def _backend_of(request: pytest.FixtureRequest, opened: ExitStack) -> Callable[[
 
 def _no_backend(model: str) -> NoBackend:
     error = NoBackend(model)
-    error.hint = (error.hint or "").replace("--backend", "--dtn-backend")
+    error.hint = "Pass the backend to record with --dtn-backend, or add it to `dtn: backends:`."
     return error

@@ -1,4 +1,4 @@
-"""Errors of the tools for tests."""
+"""Errors of the testing tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from ape_dtn.types.errors import NO_ANSWER_YET, BadInput, DtnError, NoNetwork
 
 
 class NotRecorded(DtnError):
-    """A question in a test whose answer was not recorded; ``difference`` says what is otherwise."""
+    """A cassette has no recorded answer to a question.
+
+    Attributes:
+        cassette: The file.
+        difference: The question, or how it differs from the most similar recording.
+    """
 
     exit_code = NO_ANSWER_YET
     cassette: str
@@ -14,30 +19,30 @@ class NotRecorded(DtnError):
 
     def __init__(self, cassette: str, reason: str, difference: str) -> None:
         super().__init__(
-            f"{cassette} has no answer: {reason}. --dtn-record new adds it.\n{difference}",
+            f"{cassette} has no answer: {reason}. Record it with --dtn-record new.\n{difference}",
             cassette=cassette,
             difference=difference,
         )
-        self.hint = "The real backend is that of --dtn-backend, or of `dtn: backends:`."
+        self.hint = "Recording asks the backend of --dtn-backend, or of `dtn: backends:`."
 
 
 class CassetteUnusable(BadInput):
-    """A file of recorded answers that cannot be read."""
+    """A cassette file cannot be read."""
 
     cassette: str
 
     def __init__(self, cassette: str, reason: str) -> None:
-        super().__init__(f"{cassette} cannot be used: {reason}.", cassette=cassette)
-        self.hint = "Restore it, or remove it and record it anew: --dtn-record once."
+        super().__init__(f"Cannot read the cassette {cassette}: {reason}.", cassette=cassette)
+        self.hint = "Restore the file, or delete it and record again with --dtn-record once."
 
 
 class StateFixed(NoNetwork):
-    """The connected chain lets nobody change its state but by transactions."""
+    """The connected chain does not support direct changes of its state."""
 
     provider: str
 
     def __init__(self, provider: str, reason: str) -> None:
         super().__init__(
-            f"The state of a chain of '{provider}' cannot be changed: {reason}", provider=provider
+            f"Cannot change the state of a '{provider}' chain: {reason}", provider=provider
         )
-        self.hint = "It takes Anvil (--network ethereum:local:foundry) or Ape's in-process chain."
+        self.hint = "Use Anvil (--network ethereum:local:foundry) or Ape's in-process chain."

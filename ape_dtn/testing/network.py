@@ -1,4 +1,4 @@
-"""The network of the tests: deployed once a run, from the shipped artifacts."""
+"""The network of the tests, deployed once per run from the shipped artifacts."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ NODE = assemble.NODE
 UNTRUSTED = "node.stranger.untrusted"
 MODELS = tuple(f"model.system.{name}" for names in assemble.MODELS.values() for name in names)
 
-# What the account of the fixtures has.
-POCKET = "1000.00"
+# Initial tokens of the fixtures' account.
+INITIAL_BALANCE = "1000.00"
 
-# The deterministic deployment proxy, which most chains have, and Anvil too.
+# The deterministic deployment proxy, which is on Anvil and most public chains.
 DEPLOYER_CODE = bytes.fromhex(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234"
     "f58015156039578182fd5b8082525050506014600cf3"
@@ -47,19 +47,19 @@ DEPLOYER_CODE = bytes.fromhex(
 
 @dataclass(frozen=True)
 class DtnTestNetwork:
-    """A network of the tests' own, in which anybody can be given tokens.
+    """A network for tests, whose fee token can be minted to any account.
 
     Attributes:
         ai: The network.
-        variant: How its contracts behave.
+        variant: The variant of its contracts.
         token: The fee token's address.
-        node: Full name of the node that answers as it is told, and serves all models.
-        untrusted_node: Full name of another node that serves them; nothing trusts it by itself.
-        models: Full names of the models; the last gives images, the others text.
+        node: Full name of the mock node, which serves all models.
+        untrusted_node: Full name of a second node, which requests do not trust by default.
+        models: Full names of the models; the last one's output is images, the others' text.
         owner: The account that deployed the network and owns it.
-        worker: The account that the node answers from.
-        untrusted_worker: The account that the other node answers from.
-        store: Keeps the answers that travel over IPFS, where ``answer()`` finds them.
+        worker: The account that the mock node answers from.
+        untrusted_worker: The account that the second node answers from.
+        store: Stores answers over IPFS, where ``answer()`` reads them.
     """
 
     ai: DtnAi
@@ -75,89 +75,89 @@ class DtnTestNetwork:
 
     @property
     def router(self) -> str:
-        """The router's address, which contracts are created with."""
+        """The router's address, for constructors of contracts."""
         return self.ai.router
 
     @property
     def node_id(self) -> bytes:
-        """The id of the node, as routings name it."""
+        """The mock node's id, for routings."""
         return id_of(self.node, "node")
 
     def amount(self, value: AmountLike) -> Amount:
-        """An amount of the fee token, as in ``"25.00"``; its ``units`` are what contracts take."""
+        """An amount of the fee token, such as ``"25.00"``; contracts take its ``units``."""
         return self.ai.token().amount(value)
 
     def fund(self, who: Any, value: AmountLike) -> Amount:
-        """Gives new tokens to an account or a contract.
+        """Mint tokens to an account or a contract.
 
         Args:
             who: An account, a contract, or an address.
-            value: How much, as in ``"25.00"``.
+            value: The amount, such as ``"25.00"``.
 
         Raises:
-            InvalidAmount: It is no amount of the fee token.
+            InvalidAmount: ``value`` is not an amount of the fee token.
         """
-        given = self.amount(value)
-        assemble.fund(self.ai.provider, self.owner, self.token, _address(who), given.units)
-        return given
+        amount = self.amount(value)
+        assemble.fund(self.ai.provider, self.owner, self.token, _address(who), amount.units)
+        return amount
 
     def balance(self, who: Any) -> Amount:
-        """The tokens that an account or a contract has; those of its sessions do not count."""
+        """The tokens of an account or a contract, without those in its sessions."""
         call = Call(self.token, ERC20.balance_of, (_address(who),))
         return self.ai.token().units(self.ai.read_one(call))
 
     def session(self, who: Any) -> DtnSession:
-        """The open session of a contract or an account; the latest, where there are several.
+        """The open session of a contract or an account; the newest, if there are several.
 
         Raises:
-            SessionNotFound: It has none.
+            SessionNotFound: It has no open session.
         """
         from ape_dtn.client.session import DtnSession
 
-        found = DtnSession.list(_address(who), self.ai)
-        if not found:
+        sessions = DtnSession.list(_address(who), self.ai)
+        if not sessions:
             raise SessionNotFound(None, f"{_address(who)} has no open session.")
-        return max((session for session, _ in found), key=lambda session: session.id)
+        return max((session for session, _ in sessions), key=lambda session: session.id)
 
     def create_client(self, account: AccountAPI) -> str:
-        """Creates the client contract of an account, with all that it needs, if it is not there.
+        """Deploy the client contract of an account and what it depends on, unless deployed.
 
         Returns:
             The client's address; see :mod:`ape_dtn.network.client_contract`.
         """
         provider, owner = self.ai.provider, str(account.address)
-        creating = {
+        creations = {
             client_contract.implementation(): client_contract.create_implementation(),
             client_contract.client_of(owner): client_contract.create_client(owner),
         }
-        if not _code(provider, client_contract.DEPLOYER):  # as on the in-process chain
+        if not _code(provider, client_contract.DEPLOYER):  # on the in-process chain
             state.set_code(provider, client_contract.DEPLOYER, DEPLOYER_CODE)
-        for address, creation in creating.items():
+        for address, creation in creations.items():
             if not _code(provider, address):
                 transactions.send(provider, self.owner, creation, reverts.NO_CONTEXT)
         return client_contract.client_of(owner)
 
 
 class Networks:
-    """The networks of a run, each deployed when it is first asked for.
+    """The networks of a run, each deployed on first use.
 
     Args:
-        accounts: Ape's test accounts. The last four are used, which leaves the first to the tests.
-        store: Keeps answers on IPFS, and serves them.
+        accounts: Ape's test accounts. The last four are used, the others are left to the tests.
+        store: Stores answers on IPFS, and serves them.
     """
 
     def __init__(self, accounts: Sequence[AccountAPI], store: ContentStore) -> None:
         self.store = store
         self.owner, self.worker, self.untrusted_worker, self.account = (
-            accounts[-place] for place in range(1, 5)
+            accounts[-index] for index in range(1, 5)
         )
         self._deployed: dict[Variant, DtnTestNetwork] = {}
 
     def of(self, variant: Variant) -> DtnTestNetwork:
-        """The network of a variant, which ``DtnAi()`` stands for from now on.
+        """The network of a variant, which also becomes the default of ``DtnAi()``.
 
         Raises:
-            NotLocal: The connected chain is not one's own.
+            NotLocal: The connected chain is not local.
         """
         if variant not in self._deployed:
             self._deployed[variant] = self._deploy(variant)
@@ -170,8 +170,8 @@ class Networks:
         if not is_local(provider):
             raise NotLocal(network_name(provider))
         if provider.http_uri:
-            # Blocks of one second would share request ids on the live variant; on the public
-            # networks there are none.
+            # On the live variant, requests in blocks with the same timestamp would share ids.
+            # Public networks have no such blocks.
             rpc.ask(provider, [("anvil_setBlockTimestampInterval", [1])])
         deployed = assemble.deploy(self.owner, self.worker, variant)
         gateways = (self.store.gateway,) if self.store.gateway else ()
@@ -187,11 +187,11 @@ class Networks:
         )
         workers = {network.node: self.worker, network.untrusted_node: self.untrusted_worker}
         for name, worker in workers.items():
-            missing = registration_steps(
+            steps = registration_steps(
                 network.ai, self.owner, name, str(worker.address), network.models
             )
-            send_steps(network.ai, self.owner, missing)
-        network.fund(self.account, POCKET)
+            send_steps(network.ai, self.owner, steps)
+        network.fund(self.account, INITIAL_BALANCE)
         return network
 
 

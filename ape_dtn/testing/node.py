@@ -1,4 +1,4 @@
-"""A node that answers as a test tells it, when the test tells it, and fails as it is told."""
+"""A scriptable mock node, which answers and fails as a test says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ape_dtn.node.answering import (
 from ape_dtn.node.queue import Registration
 from ape_dtn.testing import state
 from ape_dtn.testing.responses import Outcome, Response, Task
-from ape_dtn.testing.rules import Rule, Telling, When
+from ape_dtn.testing.rules import Rule, RuleMethods, When
 from ape_dtn.types.abi import Log
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import Status
@@ -40,20 +40,19 @@ if TYPE_CHECKING:
     from ape_dtn.testing.network import DtnTestNetwork
 
 
-# A request, as tests have it: the SDK's, or a contract's id of it.
+# A request of the SDK, or a request's id as a contract returns it.
 RequestLike: TypeAlias = "DtnRequest | bytes | str"
 
 
-class DtnTestNode(Telling):
-    """A node of the tests. What it is told is in :class:`~ape_dtn.testing.rules.Telling`.
+class DtnTestNode(RuleMethods):
+    """A mock node. Its rules are defined by :class:`~ape_dtn.testing.rules.RuleMethods`.
 
-    It does nothing by itself: :meth:`answer` answers what is asked at that moment. Told nothing, it
-    answers text with what was asked. Once it has been told anything, a question that no rule
-    matches fails the test.
+    It responds only when :meth:`answer` is called. Without any rule, it answers text with the
+    question. With rules, a question that matches none of them fails the test.
 
     Args:
         network: The network.
-        otherwise: What answers the questions that no rule matches, such as a
+        otherwise: Answers the questions that match no rule, such as a
             :mod:`cassette <ape_dtn.testing.cassettes>`.
     """
 
@@ -63,62 +62,61 @@ class DtnTestNode(Telling):
         self.otherwise = otherwise
         self.rules: list[Rule] = []
         self.responses: list[Response] = []
-        self._first = self._count()  # what was asked before this test
+        self._first = self._count()  # requests of earlier tests are ignored
 
     def __repr__(self) -> str:
         return f"<DtnTestNode {self.network.node}>"
 
-    def _rule(self, what: str) -> Rule:
-        whole = next((rule for rule in self.rules if rule.is_for_all), None)
-        if whole is not None:
+    def _rule(self, call: str) -> Rule:
+        catch_all = next((rule for rule in self.rules if rule.is_for_all), None)
+        if catch_all is not None:
+            previous = catch_all.definition
             reason = (
-                f"{whole.what} is for all questions, and leaves none to it; add to that by "
-                f"dtn_node.{whole.what}.{what}, narrow it by when, model or times, or begin anew "
-                "by dtn_node.rules.clear()"
+                f"the earlier rule {previous} matches all questions, so this one never would; "
+                f"combine them as dtn_node.{previous}.{call}, limit the earlier rule with when, "
+                "model or times, or remove all rules with dtn_node.rules.clear()"
             )
-            raise InvalidOption(what, reason)
+            raise InvalidOption(call, reason)
         self.rules.append(Rule())
         return self.rules[-1]
 
     # Answering.
 
     def answer(self) -> list[Response]:
-        """Answers what is asked and has no answer, in the order in which it was asked.
+        """Respond to all open requests, in the order of the chain.
 
         Returns:
-            What it did about each.
+            What it did with each request.
 
         Raises:
-            AssertionError: No rule matches a question. Nothing was answered then.
-            InvalidOption: A reply is not of the type that its model gives.
-            StateFixed: A fault is beyond what the connected chain can be made to do.
+            AssertionError: A question matches no rule. No request is answered then.
+            InvalidOption: A reply is not of its model's output type.
+            StateFixed: The connected chain does not support the fault.
         """
         pending = [task for task in self._tasks() if task.record.status is Status.PENDING]
-        done: list[Response] = []
-        for task, rule in self._chosen(pending):
-            followed = self._follow(task, rule)
-            self.responses += followed
-            done += followed
-        return done
+        responses: list[Response] = []
+        for task, rule in self._match(pending):
+            applied = self._apply(task, rule)
+            self.responses += applied
+            responses += applied
+        return responses
 
-    def _chosen(self, tasks: Sequence[Task]) -> list[tuple[Task, Rule | None]]:
-        """The rule of each request; None for one whose time has not come."""
-        chosen: list[tuple[Task, Rule]] = []
+    def _match(self, tasks: Sequence[Task]) -> list[tuple[Task, Rule | None]]:
+        """The rule of each request; None if its delay is not over."""
+        matches: list[tuple[Task, Rule]] = []
         for task in tasks:
             rule = self._rule_for(task)
             if rule is None:
-                raise AssertionError(
-                    f"{task}, and nothing was told for it. The node was told:{_listed(self.rules)}"
-                )
-            rule.taken.add(task.request_id)
-            chosen.append((task, rule))
-        return [(task, rule if self._is_due(task, rule) else None) for task, rule in chosen]
+                raise AssertionError(f"{task}, which matches no rule. Rules:{_listed(self.rules)}")
+            rule.reserved.add(task.request_id)
+            matches.append((task, rule))
+        return [(task, rule if self._is_due(task, rule) else None) for task, rule in matches]
 
     def _is_due(self, task: Task, rule: Rule) -> bool:
-        """Whether a request's time has come; its rule then has applied."""
+        """Whether the rule's delay is over. If so, counts the rule as used."""
         if rule.blocks and self._age(task.request_id) < rule.blocks:
             return False
-        rule.taken.remove(task.request_id)
+        rule.reserved.remove(task.request_id)
         rule.used += 1
         return True
 
@@ -130,7 +128,7 @@ class DtnTestNode(Telling):
             return Rule().reply(self.otherwise)
         return rule if self.rules else Rule()
 
-    def _follow(self, task: Task, rule: Rule | None) -> list[Response]:
+    def _apply(self, task: Task, rule: Rule | None) -> list[Response]:
         request_id, question = as_hex(task.request_id), task.question
         if rule is None:
             return [Response(request_id, question, Outcome.DELAYED)]
@@ -149,8 +147,8 @@ class DtnTestNode(Telling):
             self.ai.router, id_of(node, "node"), task.request_id, task.record, result
         )
         if rule.sizes:
-            said = (result.status, result.message, result.response, id_of(node, "node"))
-            data = Router.respond_to_request.encode(task.request_id, *said, *rule.sizes)
+            content = (result.status, result.message, result.response, id_of(node, "node"))
+            data = Router.respond_to_request.encode(task.request_id, *content, *rule.sizes)
             transaction = replace(transaction, data=data)
         if rule.gas_limit is not None:
             transaction = replace(transaction, gas_limit=rule.gas_limit)
@@ -170,34 +168,34 @@ class DtnTestNode(Telling):
 
     @contextmanager
     def _faults(self, task: Task, rule: Rule) -> Iterator[None]:
-        """What the chain is made to do while a response is sent."""
+        """Inject the rule's faults into the chain while a response is sent."""
         provider, target = self.ai.provider, task.record.callback_target
-        is_about_callback = rule.callback_revert is not None or rule.callback_gas is not None
-        if is_about_callback and not task.record.has_callback:
-            raise AssertionError(f"{task}, without a callback that could fail")
+        needs_callback = rule.callback_revert is not None or rule.callback_gas is not None
+        if needs_callback and not task.record.has_callback:
+            raise AssertionError(f"{task} without a callback, so none can fail")
         with ExitStack() as faults:
             if rule.callback_revert is not None:
                 code = _reverting(rule.callback_revert)
                 faults.enter_context(state.code_replaced(provider, target, code))
             if rule.callback_gas is not None:
                 code = as_bytes(rpc.result(provider, "eth_getCode", [target, "latest"]))
-                moved = as_hex(keccak(code)[12:])
-                faults.enter_context(state.code_replaced(provider, moved, code))
-                code = _with_gas(rule.callback_gas, moved)
+                copy = as_hex(keccak(code)[12:])
+                faults.enter_context(state.code_replaced(provider, copy, code))
+                code = _with_gas(rule.callback_gas, copy)
                 faults.enter_context(state.code_replaced(provider, target, code))
             yield
 
     def _charged(self, logs: Sequence[Log]) -> Amount:
         charges = SessionManager.session_charged.find(logs)
-        return self.ai.token().units(sum(each["amount"] for each in charges))
+        return self.ai.token().units(sum(charge["amount"] for charge in charges))
 
     # Reading.
 
     @property
     def questions(self) -> list[Question]:
-        """All that this node could have answered since the test began, in the order of the chain.
+        """All questions since the test began that the node may answer, in the order of the chain.
 
-        What no rule has been told for is among them, and what has no answer.
+        Includes questions that match no rule or have no answer.
         """
         return [task.question for task in self._tasks() if task.question]
 
@@ -206,14 +204,14 @@ class DtnTestNode(Telling):
         return int(self.ai.read_one(length))
 
     def _records(self) -> dict[bytes, Record]:
-        """All requests since the test began, whoever may answer them."""
+        """All requests since the test began, for any node."""
         page = Call(self.ai.router, Router.get_pending_requests, (self._first, self._count()))
-        # On the live variant, one id can be there twice.
+        # On the live variant, the list can hold an id twice.
         ids = list(dict.fromkeys(self.ai.read_one(page)))
         return dict(zip(ids, read_records(self.ai, ids), strict=True))
 
     def _tasks(self) -> list[Task]:
-        """What this node may answer, or might have answered."""
+        """The requests that this node may answer, answered or not."""
         records = self._records()
         if not records:
             return []
@@ -232,7 +230,7 @@ class DtnTestNode(Telling):
         ]
 
     def _age(self, request_id: bytes) -> int:
-        """How many blocks have come after the one that holds a request."""
+        """Number of blocks after the request's block."""
         provider = self.ai.provider
         topics = [Router.request_created.topic, as_hex(request_id)]
         created = reads.logs(provider, self.ai.router, topics, self.ai.deployment.first_block)
@@ -249,16 +247,16 @@ class DtnTestNode(Telling):
         model: str | None = None,
         times: int | None = None,
     ) -> list[Question]:
-        """Asserts that it was asked, by a request that it may answer.
+        """Assert that the node was asked, by a request that it may answer.
 
         Args:
             containing: A part of the question's text.
-            when: Or a pattern or a function, as in :class:`~ape_dtn.testing.rules.Which`.
-            model: Full name of the model that was asked.
-            times: How often, exactly; by default at least once.
+            when: A pattern or a function, as in :class:`~ape_dtn.testing.rules.Which`.
+            model: Full name of the requested model.
+            times: The exact number of questions; by default at least one.
 
         Returns:
-            The questions that are meant.
+            The matching questions.
         """
         rule = Rule()
         rule.narrow({"when": containing, "model": model})
@@ -266,9 +264,9 @@ class DtnTestNode(Telling):
         tasks = self._tasks()
         found = [task for task in tasks if rule.matches(task)]
         if len(found) != times if times is not None else not found:
-            wanted = f"{times} times" if times is not None else "at least once"
-            what = f"asked {rule.what} {wanted}" if rule.told else f"asked {wanted}"
-            raise AssertionError(f"The node was to be {what}. {self._asked(tasks)}")
+            number = f"{times} questions" if times is not None else "a question"
+            conditions = f" {rule.definition}" if rule.calls else ""
+            raise AssertionError(f"Expected {number}{conditions}. {self._list_asked(tasks)}")
         return [task.question for task in found if task.question]
 
     def assert_not_asked(
@@ -278,72 +276,72 @@ class DtnTestNode(Telling):
         when: When | None = None,
         model: str | None = None,
     ) -> None:
-        """Asserts that it was not asked; see :meth:`assert_asked`."""
+        """Assert that the node was not asked; see :meth:`assert_asked`."""
         self.assert_asked(containing, when=when, model=model, times=0)
 
     def assert_all_used(self) -> None:
-        """Asserts that each rule has applied, and as often as it was told to."""
+        """Assert that every rule was used, and as often as its ``times``."""
         unused = [rule for rule in self.rules if rule.used < (rule.times or 1)]
         if unused:
-            raise AssertionError(f"Not all was used that the node was told:{_listed(unused)}")
+            raise AssertionError(f"Rules not used, or too rarely:{_listed(unused)}")
 
     def assert_answered(self, request: RequestLike | None = None) -> Response:
-        """Asserts that a request was answered with a success, and that its callback ran.
+        """Assert that a request got a SUCCESS, and that its callback did not revert.
 
         Args:
             request: The request; by default the only one of this test.
 
         Returns:
-            What the node did.
+            The node's response.
         """
         response = self._response(request)
         if response.callback_error is not None:
             raise AssertionError(str(response.callback_error)) from response.callback_error
         if response.result is None or response.result.status is not Status.SUCCESS:
-            said = response.result.message if response.result else ""
-            raise AssertionError(f"Request {response.request_id} was answered with FAILURE: {said}")
+            reason = response.result.message if response.result else ""
+            raise AssertionError(f"Request {response.request_id} got a FAILURE: {reason}")
         return response
 
     def assert_callback_failed(
         self, request: RequestLike | None = None, *, reason: str | None = None
     ) -> CallbackFailed:
-        """Asserts that the callback of a request reverted when it was answered.
+        """Assert that the callback of an answered request reverted.
 
         Args:
             request: The request; by default the only one of this test.
-            reason: A part of the reason, as an error's name or its text.
+            reason: A part of the reason, such as an error's name or message.
 
         Returns:
             The error, with the decoded reason in ``revert``.
         """
         error = self._response(request).callback_error
         if error is None:
-            raise AssertionError("The callback was to revert, and did not")
+            raise AssertionError("Expected the callback to revert, but it did not")
         if reason is not None and reason not in str(error):
-            raise AssertionError(f"The callback was to revert for {reason!r}. {error}")
+            raise AssertionError(f"Expected the callback to revert with {reason!r}. {error}")
         return error
 
     def _response(self, request: RequestLike | None) -> Response:
-        """The response to a request that the router has taken."""
+        """The accepted response to a request."""
         wanted = None if request is None else as_hex(_id_of(request))
-        about = [each for each in self.responses if wanted in (None, each.request_id)]
-        taken = [each for each in about if each.outcome is Outcome.RESPONDED]
-        which = "A request" if wanted is None else f"Request {wanted}"
-        if wanted is None and len(taken) > 1:
-            raise AssertionError(f"{len(taken)} requests were answered: say which one is meant")
-        if not taken:
-            done = _listed(
-                f"{each.outcome.value} {each.request_id}: {each.error or ''}" for each in about
+        candidates = [item for item in self.responses if wanted in (None, item.request_id)]
+        accepted = [item for item in candidates if item.outcome is Outcome.RESPONDED]
+        if wanted is None and len(accepted) > 1:
+            raise AssertionError(f"{len(accepted)} requests were answered: pass the one to check")
+        if not accepted:
+            actions = _listed(
+                f"{item.outcome.value} {item.request_id}: {item.error or ''}" for item in candidates
             )
-            raise AssertionError(f"{which} was to be answered. The node has done:{done}")
-        return taken[-1]
+            expected = "a request" if wanted is None else f"request {wanted}"
+            raise AssertionError(f"Expected {expected} to be answered. The node did:{actions}")
+        return accepted[-1]
 
-    def _asked(self, tasks: Sequence[Task]) -> str:
-        told = f"It was asked:{_listed(tasks)}" if tasks else "It was asked nothing."
+    def _list_asked(self, tasks: Sequence[Task]) -> str:
+        text = f"The node was asked:{_listed(tasks)}" if tasks else "The node was not asked."
         others = len(self._records()) - len(tasks)
         if others:
-            told += f"\n{others} more requests do not trust it, or name a model it does not serve."
-        return told
+            text += f"\n{others} more requests do not trust it, or name a model it does not serve."
+        return text
 
 
 def _listed(lines: Iterable[object]) -> str:
@@ -366,14 +364,14 @@ def _callback_error(task: Task, logs: Sequence[Log]) -> CallbackFailed | None:
 
 
 def _with_gas(gas: int, address: str) -> bytes:
-    """Code that runs the code of another address in its own place, with so much gas."""
-    to, given = address.removeprefix("0x"), min(gas, 2**64 - 1)
-    asked = f"365f5f37 5f5f365f 73{to} 67{given:016x} f4"
-    told = "3d5f5f3e 603157 3d5ffd 5b3d5ff3"
-    return bytes.fromhex(asked + told)
+    """Bytecode that delegates to the code at another address, with a gas limit."""
+    to, limit = address.removeprefix("0x"), min(gas, 2**64 - 1)
+    delegate_call = f"365f5f37 5f5f365f 73{to} 67{limit:016x} f4"
+    return_or_revert = "3d5f5f3e 603157 3d5ffd 5b3d5ff3"
+    return bytes.fromhex(delegate_call + return_or_revert)
 
 
 def _reverting(data: bytes) -> bytes:
-    """Code that copies the data behind it to memory, and reverts with it."""
+    """Bytecode that reverts with this data, which is appended to it."""
     size = f"61{len(data):04x}"
     return bytes.fromhex(f"{size}600c5f39{size}5ffd") + data

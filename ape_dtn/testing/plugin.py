@@ -1,8 +1,8 @@
-"""The pytest plugin: fixtures for tests of contracts and programs that use the network.
+"""The pytest plugin: fixtures for testing contracts and programs that use the network.
 
-pytest loads it for every run on the machine, so that nothing is imported here until a fixture is
-used. With any of them, the network is deployed before the first test: Ape takes back what a
-session's fixture does after a test or a module has begun.
+pytest loads it in every run, so other modules are imported only inside fixtures. The network is
+deployed before the first test, because Ape reverts what a session-scoped fixture does after a test
+or a module has begun.
 """
 
 from __future__ import annotations
@@ -25,46 +25,44 @@ if TYPE_CHECKING:
     from ape_dtn.testing.node import DtnTestNode
 
 
-# As the values of `ape_dtn.deployment.assemble.Variant`, which is not imported here, in lower case.
+# The values of `ape_dtn.deployment.assemble.Variant` in lower case, without importing it.
 VARIANTS = ("reference", "live")
 BOTH = "both"
 
 _NETWORKS = "_dtn_networks"
-_wanted = pytest.StashKey[list[str]]()
+_variants = pytest.StashKey[list[str]]()
 _folder = pytest.StashKey["TemporaryDirectory[str]"]()
-_uses = pytest.StashKey[bool]()
-_shared = pytest.StashKey["str | None"]()
-_last_choice = pytest.StashKey["pytest.FixtureDef[Any]"]()
+_uses_network = pytest.StashKey[bool]()
+_shared_chain = pytest.StashKey["str | None"]()
+_last_definition = pytest.StashKey["pytest.FixtureDef[Any]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the choice of a variant."""
-    help = "the variant of the DTN's contracts in tests: reference (the default), live, both"
+    """Add the plugin's options."""
+    help = "the variant of the DTN contracts in tests: reference (the default), live or both"
     parser.addini("dtn_variant", help, default=VARIANTS[0])
     group = parser.getgroup("dtn", "Deep Trust Network")
     group.addoption("--dtn-variant", choices=[*VARIANTS, BOTH], help=help)
-    help = "what cassettes record: once (the default), none (the default in CI), new, all"
+    help = "what cassettes record: once (the default), none (the default in CI), new or all"
     group.addoption("--dtn-record", choices=["none", "once", "new", "all"], help=help)
-    help = "the real backend that cassettes record; by default that of `dtn: backends:`"
+    help = "the backend that cassettes record; by default that of `dtn: backends:`"
     group.addoption("--dtn-backend", metavar="BACKEND", help=help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Describes the markers."""
+    """Register the markers."""
     config.addinivalue_line(
         "markers",
-        "dtn_variant(name): the variant of the DTN's contracts in this test: "
-        "reference, live or both",
+        "dtn_variant(name): the variant of the DTN contracts in this test: reference, live or both",
     )
     config.addinivalue_line(
         "markers",
-        "dtn_cassette(name): the node answers what a real backend answered when it was recorded; "
-        "see --dtn-record",
+        "dtn_cassette(name): the node replays the recorded answers of a backend; see --dtn-record",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test once for each variant that is chosen for it."""
+    """Run a test once for each chosen variant."""
     name = dtn_variant.__name__
     definition = metafunc.definition
     if name not in metafunc.fixturenames or _is_overridden(definition):
@@ -72,33 +70,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if any(name in str(mark.args[0]) for mark in definition.iter_markers("parametrize")):
         return
     mark = definition.get_closest_marker(name)
-    chosen = _named(mark.args[0]) if mark else _chosen(metafunc.config)
+    chosen = _parse_variant(mark.args[0]) if mark else _chosen(metafunc.config)
     if mark or len(chosen) > 1:
         metafunc.parametrize(name, chosen, indirect=True, scope="session")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Puts the deployment before everything else, if any test has a use for it."""
+    """Deploy the network before all tests, if any test uses it."""
     with_fixtures = [item for item in items if isinstance(item, pytest.Function)]
-    wanted: set[str] = set()
+    used: set[str] = set()
     for item in with_fixtures:
         if _NETWORKS in item.fixturenames:
-            item.stash[_uses] = True
+            item.stash[_uses_network] = True
             callspec = getattr(item, "callspec", None)
             params = callspec.params if callspec else {}
-            known = params.get(dtn_variant.__name__)
-            if _is_overridden(item) or known not in (None, *VARIANTS):
-                wanted.update(VARIANTS)
+            variant = params.get(dtn_variant.__name__)
+            if _is_overridden(item) or variant not in (None, *VARIANTS):
+                used.update(VARIANTS)
             else:
-                wanted.update([known] if known else _chosen(config))
-    if wanted:
-        config.stash[_wanted] = [each for each in VARIANTS if each in wanted]
+                used.update([variant] if variant else _chosen(config))
+    if used:
+        config.stash[_variants] = [variant for variant in VARIANTS if variant in used]
         config.stash[_folder] = TemporaryDirectory(prefix="dtn-")
-        if hasattr(config, "workerinput"):  # of pytest-xdist
+        if hasattr(config, "workerinput"):  # a worker of pytest-xdist
             from ape_dtn.testing import workers
 
-            config.stash[_shared] = workers.separate()
+            config.stash[_shared_chain] = workers.separate()
         for item in with_fixtures:
             if _NETWORKS not in item.fixturenames:
                 item.fixturenames.insert(0, _NETWORKS)
@@ -106,37 +104,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Keeps what tests of the network do out of the journal of whoever runs them."""
-    with _own_folder(item.config) if _uses in item.stash else nullcontext():
+    """Keep the user's own journal free of what tests of the network do."""
+    with _temporary_journal(item.config) if _uses_network in item.stash else nullcontext():
         yield
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Forgets the network of the test before, where other fixtures choose that of this one.
+    """Tear down ``dtn_variant`` when the next test uses another definition of it.
 
-    pytest keeps a fixture of the session, and does not see that what it depends on is overridden in
-    the folder of this test.
+    pytest caches session-scoped fixtures, and does not notice that the folder of the next test
+    overrides one of their dependencies.
     """
-    if _uses not in item.stash:
+    if _uses_network not in item.stash:
         return
-    choice = item._fixtureinfo.name2fixturedefs[dtn_variant.__name__][-1]  # type: ignore[attr-defined]  # of pytest.Function
-    last = item.config.stash.get(_last_choice, choice)
-    if last is not choice:
+    definition = item._fixtureinfo.name2fixturedefs[dtn_variant.__name__][-1]  # type: ignore[attr-defined]  # of pytest.Function
+    last = item.config.stash.get(_last_definition, definition)
+    if last is not definition:
         last.finish(item._request)  # type: ignore[attr-defined]  # of pytest.Function
-    item.config.stash[_last_choice] = choice
+    item.config.stash[_last_definition] = definition
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
-    """Shows what mends an error of the library below the test that it fails, as commands do."""
-    made = yield
+    """Show an error's hint below the failed test."""
+    outcome = yield
     error = call.excinfo.value if call.excinfo else None
     hint = _hint_of(error) if error else None
     if hint:
-        made.get_result().sections.append(("Hint", hint))
+        outcome.get_result().sections.append(("Hint", hint))
 
 
 def _hint_of(error: BaseException) -> str | None:
@@ -146,73 +144,74 @@ def _hint_of(error: BaseException) -> str | None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Removes what was remembered for this run."""
+    """Remove the temporary folder of this run."""
     if _folder in config.stash:
         config.stash[_folder].cleanup()
 
 
 @contextmanager
-def _own_folder(config: pytest.Config) -> Iterator[None]:
-    """What is remembered of local chains goes to a folder of this run meanwhile."""
+def _temporary_journal(config: pytest.Config) -> Iterator[None]:
+    """Record local chains in a folder of this run instead of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("APE_DTN_LOCAL_FOLDER", config.stash[_folder].name)
         yield
 
 
 def _chosen(config: pytest.Config) -> list[str]:
-    return _named(config.getoption("--dtn-variant") or config.getini("dtn_variant"))
+    return _parse_variant(config.getoption("--dtn-variant") or config.getini("dtn_variant"))
 
 
-def _named(name: Any) -> list[str]:
+def _parse_variant(name: Any) -> list[str]:
     if name == BOTH:
         return list(VARIANTS)
     if name not in VARIANTS:
-        raise pytest.UsageError(f"'{name}' is no variant: {', '.join(VARIANTS)} or {BOTH}")
+        names = ", ".join(VARIANTS)
+        raise pytest.UsageError(f"Unknown variant '{name}': use {names} or {BOTH}")
     return [name]
 
 
 def _is_overridden(item: pytest.Item) -> bool:
-    """Whether the tests themselves have a fixture that chooses the variant."""
-    found = item._fixtureinfo.name2fixturedefs.get(dtn_variant.__name__, ())  # type: ignore[attr-defined]  # of pytest.Function
-    return len(found) > 1
+    """Whether the tests define their own ``dtn_variant`` fixture."""
+    definitions = item._fixtureinfo.name2fixturedefs.get(dtn_variant.__name__, ())  # type: ignore[attr-defined]  # of pytest.Function
+    return len(definitions) > 1
 
 
 @pytest.fixture(scope="session")
 def _dtn_networks(pytestconfig: pytest.Config, accounts: Any) -> Iterator[Networks]:
-    """The networks of this run, and the store of what they answer over IPFS."""
+    """The deployed networks of this run, and the store for answers over IPFS."""
     from ape_dtn.deployment.assemble import Variant
     from ape_dtn.ipfs import content_store
     from ape_dtn.testing.network import Networks
 
-    if _wanted not in pytestconfig.stash:
+    if _variants not in pytestconfig.stash:
         pytest.fail(
-            "Fixtures of the DTN have to be named by tests or their fixtures, or by "
-            "@pytest.mark.usefixtures: the network is deployed before the first test.",
+            "The network is deployed before the first test: request the DTN fixtures as arguments "
+            "of tests or fixtures, or with @pytest.mark.usefixtures.",
             pytrace=False,
         )
-    if shared := pytestconfig.stash.get(_shared, None):
+    if shared := pytestconfig.stash.get(_shared_chain, None):
         pytest.fail(
-            f"The workers of pytest-xdist would all use the chain at {shared}: unset "
-            "APE_FOUNDRY_HOST and `foundry: host:`, so that each starts an Anvil of its own, or "
+            f"The workers of pytest-xdist would share the chain at {shared}: unset "
+            "APE_FOUNDRY_HOST and `foundry: host:`, so that each worker starts its own Anvil, or "
             "run the tests without -n.",
             pytrace=False,
         )
     folder = Path(pytestconfig.stash[_folder].name) / "ipfs"
     with content_store.opened({"embedded": {"folder": folder, "port": 0}}) as store:
-        assert store is not None, "one is named"
+        assert store is not None
         networks = Networks(accounts, store)
-        with _own_folder(pytestconfig):
-            for name in pytestconfig.stash[_wanted]:
+        with _temporary_journal(pytestconfig):
+            for name in pytestconfig.stash[_variants]:
                 networks.of(Variant(name.capitalize()))
         yield networks
 
 
 @pytest.fixture(scope="session")
 def dtn_variant(request: pytest.FixtureRequest) -> Variant:
-    """How the contracts behave: the reference ones, or the live ones of the public networks.
+    """The variant of the contracts: reference, or live as on the public networks.
 
-    Chosen by --dtn-variant, `dtn_variant` in pytest's configuration, the marker of this name,
-    or a session-scoped fixture of this name in its place.
+    Chosen by --dtn-variant, by `dtn_variant` in pytest's configuration, by the marker of the
+    same name, or by overriding this fixture with session scope.
     """
     from ape_dtn.deployment.assemble import Variant
 
@@ -222,34 +221,34 @@ def dtn_variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture(scope="session")
 def dtn(_dtn_networks: Networks, dtn_variant: Variant | str) -> DtnTestNetwork:
-    """A whole network, deployed once a run.
+    """A complete network, deployed once per run.
 
-    `.ai`, `.router`, `.token` and `.node`, the name of its node; `.amount("0.25")`,
-    `.balance(account)` and `.fund(account, "5.00")` in the fee token.
+    It has `.ai`, `.router`, `.token` and `.node` (the name of its node); `.amount("0.25")`,
+    `.balance(account)` and `.fund(account, "5.00")` work in the fee token.
     """
     from ape_dtn.deployment.assemble import Variant
 
     chosen = dtn_variant
     if isinstance(chosen, str):
-        (chosen,) = (Variant(name.capitalize()) for name in _named(chosen))
+        (chosen,) = (Variant(name.capitalize()) for name in _parse_variant(chosen))
     return _dtn_networks.of(chosen)
 
 
 @pytest.fixture(scope="session")
 def dtn_account(_dtn_networks: Networks, dtn: DtnTestNetwork) -> Any:
-    """An account with coin and 1,000 of the fee token."""
+    """An account with ETH for gas and 1,000 of the fee token."""
     return _dtn_networks.account
 
 
 @pytest.fixture(scope="session")
 def dtn_token(dtn: DtnTestNetwork) -> Any:
-    """The fee token, as a contract of Ape's; `dtn.fund()` gives some of it."""
+    """The fee token as an Ape contract; `dtn.fund()` mints it."""
     return _contract(dtn.token, "TestUSDT")
 
 
 @pytest.fixture
 def dtn_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette | None]:
-    """A backend that answers as was recorded, in tests with the marker of this name."""
+    """The cassette of a test with the marker of the same name, else None."""
     if request.node.get_closest_marker("dtn_cassette") is None:
         yield None
         return
@@ -261,11 +260,11 @@ def dtn_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette | None]:
 
 @pytest.fixture
 def dtn_node(dtn: DtnTestNetwork, dtn_cassette: Cassette | None) -> DtnTestNode:
-    """A node that answers as it is told, when `answer()` is called.
+    """A scriptable mock node, which answers when `answer()` is called.
 
     `reply()`, `reply_in_order()`, `fail()`, `delay()`, `ignore()`, `starve_callback()`,
-    `break_callback()` and others tell it, for all questions or by `when`, `model` and `times`.
-    `assert_asked()`, `assert_answered()`, `assert_callback_failed()` look at what was done.
+    `break_callback()` and others add rules, for all questions or limited by `when`, `model` and
+    `times`. `assert_asked()`, `assert_answered()` and `assert_callback_failed()` check the result.
     """
     from ape_dtn.testing.node import DtnTestNode
 
@@ -274,7 +273,7 @@ def dtn_node(dtn: DtnTestNetwork, dtn_cassette: Cassette | None) -> DtnTestNode:
 
 @pytest.fixture
 def dtn_session(dtn: DtnTestNetwork, dtn_account: Any) -> Iterator[DtnSession]:
-    """An open session of the account, with 25 tokens, which is closed afterwards.
+    """An open session of `dtn_account` with 25 tokens; closed after the test.
 
     `request = dtn_session.request("…")`, `dtn_node.answer()`, `request.wait().value`.
     """
@@ -288,7 +287,7 @@ def dtn_session(dtn: DtnTestNetwork, dtn_account: Any) -> Iterator[DtnSession]:
 
 @pytest.fixture
 def dtn_client(dtn: DtnTestNetwork, dtn_account: Any) -> Any:
-    """The client contract of the account, as a contract of Ape's."""
+    """The client contract of `dtn_account`, as an Ape contract."""
     return _contract(dtn.create_client(dtn_account), "DtnClient")
 
 

@@ -1,4 +1,4 @@
-"""What a test's node was asked, and what came of its responses."""
+"""The mock node's requests, and the results of its responses."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Outcome(Enum):
-    """What the node did about a request in one round."""
+    """What the mock node did with a request in one call of ``answer()``."""
 
     RESPONDED = "responded"
-    """The router has taken its response, be it an answer or a failure."""
+    """The router accepted a response, SUCCESS or FAILURE."""
     REFUSED = "refused"
-    """The router has refused its response."""
+    """The router rejected the response."""
     DELAYED = "delayed"
-    """It is not time yet."""
+    """The rule's delay is not over."""
     IGNORED = "ignored"
-    """It was told not to answer."""
+    """The rule says not to answer."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Task:
     """A request that the node may answer.
 
     Attributes:
-        request_id: Its id.
-        record: What the chain keeps of it.
-        model: The model that it asks.
-        question: What it asks; None where its call does not fit the model's API.
+        request_id: The request's id.
+        record: The request as the chain stores it.
+        model: The requested model.
+        question: The decoded question; None if the call does not fit the model's API.
     """
 
     request_id: bytes
@@ -45,30 +45,30 @@ class Task:
     question: Question | None
 
     def __str__(self) -> str:
-        said = repr(self.question.text) if self.question else "what nobody can decode"
-        return f"{self.model.name} was asked {said}"
+        text = repr(self.question.text) if self.question else "an undecodable question"
+        return f"{self.model.name} was asked {text}"
 
 
 @dataclass(frozen=True)
 class Response:
-    """What came of one response of the node, or of its silence.
+    """The result of one response of the node, or of its silence.
 
     Attributes:
         request_id: The request, as ``0x…``.
-        question: What was asked; None where the call did not fit the model's API.
+        question: The question; None if the call did not fit the model's API.
         outcome: What the node did.
-        result: What it responded with; None where it kept silent.
-        receipt: The transaction of the response, where the router has taken it.
-        charged: What the session was charged for it.
+        result: The content of the response; None if there was none.
+        receipt: The response's transaction, if the router accepted it.
+        charged: The fee that the session paid.
         callback_error: Why the request's callback reverted, if it did.
-        error: Why the router has refused the response.
+        error: Why the router rejected the response, if it did.
     """
 
     request_id: str
     question: Question | None
     outcome: Outcome
     result: Result | None = None
-    receipt: Receipt | None = field(default=None, repr=False)  # long, in a test that fails
+    receipt: Receipt | None = field(default=None, repr=False)  # too long for a failed test
     charged: Amount | None = None
     callback_error: CallbackFailed | None = None
     error: DtnError | None = None

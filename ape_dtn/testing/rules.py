@@ -1,4 +1,4 @@
-"""What a test's node is told: to which questions, how often, with what, and with which fault."""
+"""The rules of the mock node: which questions to answer, with what, and with which fault."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ if TYPE_CHECKING:
     from ape_dtn.testing.responses import Task
 
 
-# Which questions are meant: by a part of their text, a pattern in it, or a function.
+# Selects questions by a part of their text, a pattern in it, or a function.
 When: TypeAlias = "str | re.Pattern[str] | Callable[[Question], bool]"
 
-# What a node is said to have read and written: no request offers so much, and the fee for it is
-# still a number of 256 bits.
+# A size that exceeds every request's maximum cost, without overflowing 256 bits in the fee.
 ENORMOUS = 2**64
 
 BROKEN = REASON.selector + encode(["string"], ["the callback was broken by the test"])
 
 
 class Which(TypedDict, total=False):
-    """The questions that a rule is for; by default all, always.
+    """The conditions of a rule; without any, it applies to all questions, always.
 
     Attributes:
-        when: A part of the question's text, a pattern that is searched in it, or a function of the
+        when: A part of the question's text, a pattern searched in it, or a function of the
             :class:`~ape_dtn.node.answering.Question`.
-        model: Full name of the model that is asked.
-        times: How many of them.
+        model: Full name of the requested model.
+        times: How many questions it applies to.
     """
 
     when: When | None
@@ -48,162 +47,160 @@ class Which(TypedDict, total=False):
     times: int | None
 
 
-class Telling(ABC):
-    """All that a node can be told.
+class RuleMethods(ABC):
+    """The methods that define rules.
 
-    Told to the node, it begins a rule; told to a rule, it adds to it::
+    Called on the node, they add a rule; called on a rule, they extend it::
 
         dtn_node.reply("sunny", when="weather")
         dtn_node.reply("late", times=1).delay(blocks=3)
 
-    Of the rules that match a question, the first one counts. After one that is for all questions no
-    other would ever count, and none can be told. A rule that is not told an answer, as by
-    ``dtn_node.delay(blocks=3)``, answers text with what was asked. All methods take what
-    :class:`Which` has, and raise ``InvalidOption`` for what could not be.
+    The first matching rule applies. A rule without conditions must be the last one. A rule without
+    an answer, such as ``dtn_node.delay(blocks=3)``, answers text with the question. All methods
+    take the arguments of :class:`Which`, and raise ``InvalidOption`` for invalid ones.
     """
 
     @abstractmethod
-    def _rule(self, what: str) -> Rule:
-        """The rule that is added to, when it is told this."""
+    def _rule(self, call: str) -> Rule:
+        """The rule to extend with this call."""
 
     def reply(self, value: Any, **which: Unpack[Which]) -> Rule:
-        """Answers with a value, of the type that the model gives.
+        """Answer with a value of the model's output type.
 
         Args:
             value: Text for text models, bytes for image models; or a function of the question that
-                gives it, in which ``BackendFailed`` makes a FAILURE, as it does in a backend.
+                returns it. If the function raises ``BackendFailed``, the response is a FAILURE.
             which: See :class:`Which`.
         """
-        given = value if callable(value) else lambda _: value
-        return self._tell(
-            f"reply({value!r})", which, result=lambda task, store: _replied(task, given, store)
+        function = value if callable(value) else lambda _: value
+        return self._add(
+            f"reply({value!r})", which, result=lambda task, store: _reply(task, function, store)
         )
 
     def reply_in_order(self, *values: Any, **which: Unpack[Which]) -> Rule:
-        """Answers with one value after the other, each once."""
-        following = iter(values)
+        """Answer with these values in order, each once."""
+        remaining = iter(values)
         which.setdefault("times", len(values))
-        rule = self.reply(lambda _: next(following), **which)
-        rule.told[-1] = f"reply_in_order{values!r}"
+        rule = self.reply(lambda _: next(remaining), **which)
+        rule.calls[-1] = f"reply_in_order{values!r}"
         return rule
 
     def echo(self, **which: Unpack[Which]) -> Rule:
-        """Answers text with the text that was asked, as the node of a local network does."""
-        return self._tell("echo()", which, result=_echoed)
+        """Answer text with the question, as the node of a local network does."""
+        return self._add("echo()", which, result=_echo)
 
     def fail(self, message: str, **which: Unpack[Which]) -> Rule:
-        """Responds with FAILURE. What is said of it is cut at 100 characters, as nodes do."""
-        return self._tell(f"fail({message!r})", which, result=lambda *_: failure(message))
+        """Respond with FAILURE. The message is truncated to 100 characters, as nodes do."""
+        return self._add(f"fail({message!r})", which, result=lambda *_: failure(message))
 
     def reply_wrong_type(
         self, value: Any = 42, kind: str = "uint256", **which: Unpack[Which]
     ) -> Rule:
-        """Answers with a value of another ABI type than the model gives."""
+        """Answer with a value of another ABI type than the model's output."""
         response = encode([kind], [value])
-        return self._tell(
+        return self._add(
             f"reply_wrong_type({value!r}, {kind!r})", which, result=lambda *_: _success(response)
         )
 
     def reply_bytes(self, response: bytes, **which: Unpack[Which]) -> Rule:
-        """Answers with a SUCCESS whose ``response`` is exactly this, whether it decodes or not."""
-        return self._tell(f"reply_bytes({response!r})", which, result=lambda *_: _success(response))
+        """Respond with a SUCCESS whose ``response`` is exactly these bytes, valid or not."""
+        return self._add(f"reply_bytes({response!r})", which, result=lambda *_: _success(response))
 
     def ignore(self, **which: Unpack[Which]) -> Rule:
-        """Does not answer; never, or with ``times`` not in so many rounds."""
-        return self._tell("ignore()", which, is_ignored=True)
+        """Do not answer. With ``times``, skip that many calls of ``answer()``."""
+        return self._add("ignore()", which, is_ignored=True)
 
     def delay(self, *, blocks: int, **which: Unpack[Which]) -> Rule:
-        """Answers in the first round that comes so many blocks after the request's.
+        """Answer in the first call of ``answer()`` at least ``blocks`` after the request's block.
 
-        Nothing is mined for it: that is up to the test.
+        It does not mine blocks; the test has to.
         """
-        return self._tell(f"delay(blocks={blocks})", which, blocks=blocks)
+        return self._add(f"delay(blocks={blocks})", which, blocks=blocks)
 
     def overcharge(
         self, *, asked: int = ENORMOUS, answered: int = ENORMOUS, **which: Unpack[Which]
     ) -> Rule:
-        """States other sizes than there are; by default so large that it takes all it can.
+        """State false sizes; by default so large that the response costs the maximum.
 
         Args:
-            asked: The bytes that the request is said to have.
-            answered: The bytes that the response is said to have.
+            asked: The stated size of the request, in bytes.
+            answered: The stated size of the response, in bytes.
             which: See :class:`Which`.
         """
-        return self._tell(
+        return self._add(
             f"overcharge(asked={asked}, answered={answered})", which, sizes=(asked, answered)
         )
 
     def answer_untrusted(self, **which: Unpack[Which]) -> Rule:
-        """Answers from another node, which the router refuses where a request does not trust it."""
-        return self._tell("answer_untrusted()", which, is_untrusted=True)
+        """Answer from another node, which the router rejects unless the request trusts it."""
+        return self._add("answer_untrusted()", which, is_untrusted=True)
 
     def answer_twice(self, **which: Unpack[Which]) -> Rule:
-        """Answers, and then once more, which the router refuses."""
-        return self._tell("answer_twice()", which, copies=2)
+        """Answer, and then respond again, which the router rejects."""
+        return self._add("answer_twice()", which, copies=2)
 
     def limit_gas(self, limit: int, **which: Unpack[Which]) -> Rule:
-        """Sends the response with this gas limit, as a node may that saves.
+        """Send the response with this gas limit, like a node that saves gas.
 
-        The callback gets at most 63 of 64 parts of what is left when it is called. With too little
-        for the router itself to finish, the response reverts; on the reference variant, also
-        with too little for all the gas that the callback was promised.
+        The callback gets at most 63/64 of the gas left when it is called. The response reverts if
+        the router itself runs out of gas; on the reference variant also if the callback would get
+        less gas than was paid for.
         """
-        return self._tell(f"limit_gas({limit})", which, gas_limit=limit)
+        return self._add(f"limit_gas({limit})", which, gas_limit=limit)
 
     def starve_callback(self, *, gas: int, **which: Unpack[Which]) -> Rule:
-        """Runs the request's callback with this gas, as if no more had been asked for.
+        """Run the request's callback with this gas, as if no more had been paid for.
 
-        The target has other code during the one transaction that responds, which runs its own with
-        so much gas. Nodes alone cannot do that on the reference variant, and on the deployed one
-        not to every callback: where it uses up less than some 250,000 gas, the 64th part that stays
-        with the router does not suffice to finish, and nothing happens at all; see
-        :meth:`limit_gas`.
+        During the responding transaction, the target has other code, which calls the original code
+        with this gas. A gas limit cannot do that: on the reference variant, the response reverts;
+        on the live variant, the router itself runs out of gas unless the callback uses more than
+        about 250,000. See :meth:`limit_gas`.
 
         Raises:
-            StateFixed: When it answers, on another chain than Anvil and Ape's in-process one.
+            StateFixed: In ``answer()``, if the chain is neither Anvil nor Ape's in-process chain.
         """
-        return self._tell(f"starve_callback(gas={gas})", which, callback_gas=gas)
+        return self._add(f"starve_callback(gas={gas})", which, callback_gas=gas)
 
     def break_callback(self, data: bytes = BROKEN, **which: Unpack[Which]) -> Rule:
-        """Makes the request's callback revert, whatever its contract does.
+        """Make the request's callback revert, whatever its contract does.
 
-        The contract has other code during the one transaction that responds.
+        The target has other code during the responding transaction.
 
         Args:
-            data: What it reverts with, as an encoded error.
+            data: The revert data, an encoded error.
             which: See :class:`Which`.
 
         Raises:
-            StateFixed: When it answers, on another chain than Anvil and Ape's in-process one.
+            StateFixed: In ``answer()``, if the chain is neither Anvil nor Ape's in-process chain.
         """
-        return self._tell("break_callback()", which, callback_revert=data)
+        return self._add("break_callback()", which, callback_revert=data)
 
-    def _tell(self, what: str, which: Which, **doing: Any) -> Rule:
-        rule = self._rule(what)
+    def _add(self, call: str, which: Which, **attributes: Any) -> Rule:
+        rule = self._rule(call)
         rule.narrow(which)
-        for name, value in doing.items():
+        for name, value in attributes.items():
             setattr(rule, name, value)
-        rule.told.append(what)
+        rule.calls.append(call)
         return rule
 
 
-def _replied(task: Task, given: Callable[[Question], Any], store: Store) -> Result:
+def _reply(task: Task, function: Callable[[Question], Any], store: Store) -> Result:
     from eth_abi.exceptions import EncodingError
 
-    assert task.question is not None, "what cannot be decoded matches no rule"
+    assert task.question is not None, "undecodable questions match no rule"
     try:
-        value = given(task.question)
+        value = function(task.question)
     except BackendFailed as err:
         return failure(err.message)
     try:
         return success(task.model, task.record, value, store)
     except (EncodingError, TypeError, ValueError) as err:
-        what = f"{value!r} is no {task.model.api.output}, which {task.model.name} gives"
-        raise InvalidOption("reply", f"{what}; see reply_wrong_type()") from err
+        reason = f"{value!r} is not a {task.model.api.output}, the output of {task.model.name}"
+        raise InvalidOption("reply", f"{reason}; see reply_wrong_type()") from err
 
 
-def _echoed(task: Task, store: Store) -> Result:
-    return _replied(task, echo, store)
+def _echo(task: Task, store: Store) -> Result:
+    return _reply(task, echo, store)
 
 
 def _success(response: bytes) -> Result:
@@ -211,32 +208,32 @@ def _success(response: bytes) -> Result:
 
 
 @dataclass(eq=False)
-class Rule(Telling):
-    """What a node does about the questions that it matches, as :class:`Telling` has told it.
+class Rule(RuleMethods):
+    """How the node responds to the matching questions. See :class:`RuleMethods` for its methods.
 
     Attributes:
-        told: What it was told, in the words of the test.
-        conditions: What a request has to be like.
+        calls: The calls that defined it, as in the test.
+        conditions: Conditions that a request must meet.
         times: How often it applies; None for always.
         used: How often it has applied.
-        taken: The requests that are left to it and that it has not applied to yet.
-        result: Gives what is responded.
-        blocks: How many blocks have to pass first.
-        is_ignored: Whether nothing is responded.
-        is_untrusted: Whether the other node responds.
-        copies: How often it responds.
-        sizes: The sizes that are stated, asked and answered; None for the true ones.
-        gas_limit: The gas limit of the response; None for enough.
-        callback_gas: The gas that the callback is given; None for what was asked for.
-        callback_revert: What the callback is made to revert with; None to let it run.
+        reserved: Requests that it matched and whose delay is not over.
+        result: Produces the content of the response.
+        blocks: Delay in blocks.
+        is_ignored: Whether there is no response.
+        is_untrusted: Whether the untrusted node responds.
+        copies: How many responses are sent.
+        sizes: Stated sizes of request and response; None for the true ones.
+        gas_limit: Gas limit of the response; None for enough.
+        callback_gas: Gas for the callback; None for what was paid for.
+        callback_revert: Revert data of the callback; None to run it.
     """
 
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     conditions: list[Callable[[Task], bool]] = field(default_factory=list)
     times: int | None = None
     used: int = 0
-    taken: set[bytes] = field(default_factory=set)
-    result: Callable[[Task, Store], Result] = _echoed
+    reserved: set[bytes] = field(default_factory=set)
+    result: Callable[[Task, Store], Result] = _echo
     blocks: int = 0
     is_ignored: bool = False
     is_untrusted: bool = False
@@ -247,47 +244,47 @@ class Rule(Telling):
     callback_revert: bytes | None = None
 
     def __str__(self) -> str:
-        return f"{self.what}, used {self.used} times"
+        return f"{self.definition}, used {self.used} times"
 
     @property
-    def what(self) -> str:
-        """What it was told, in one line."""
-        return " ".join(self.told)
+    def definition(self) -> str:
+        """The calls that defined it, in one line."""
+        return " ".join(self.calls)
 
     def narrow(self, which: Which) -> None:
-        """Makes it for fewer questions.
+        """Add conditions.
 
         Raises:
-            InvalidOption: Something of that means nothing.
+            InvalidOption: ``times`` is less than 1.
             TypeError: There is no such condition.
         """
         if unknown := which.keys() - Which.__annotations__.keys():
-            raise TypeError(f"a rule has no condition {', '.join(map(repr, sorted(unknown)))}")
+            raise TypeError(f"rules have no condition {', '.join(map(repr, sorted(unknown)))}")
         when, model, times = which.get("when"), which.get("model"), which.get("times")
         if when is not None:
             self.conditions.append(_condition(when))
-            self.told.append(f"[when {when!r}]")
+            self.calls.append(f"[when {when!r}]")
         if model is not None:
             self.conditions.append(lambda task: task.model.name == model)
-            self.told.append(f"[model {model}]")
+            self.calls.append(f"[model {model}]")
         if times is not None:
             if times < 1:
-                raise InvalidOption("times", f"{times} is no number of questions")
+                raise InvalidOption("times", f"{times} is less than 1")
             self.times = times
-            self.told.append(f"[times {times}]")
+            self.calls.append(f"[times {times}]")
 
     def matches(self, task: Task) -> bool:
-        """Whether it applies to a request, after it has applied so often, and will to others."""
-        others = self.taken - {task.request_id}
-        is_left = self.times is None or self.used + len(others) < self.times
-        return is_left and all(condition(task) for condition in self.conditions)
+        """Whether it applies to a request, counting past uses and reserved requests."""
+        reserved = self.reserved - {task.request_id}
+        has_uses_left = self.times is None or self.used + len(reserved) < self.times
+        return has_uses_left and all(condition(task) for condition in self.conditions)
 
     @property
     def is_for_all(self) -> bool:
         """Whether it applies to all questions, always."""
         return self.times is None and not self.conditions
 
-    def _rule(self, what: str) -> Rule:
+    def _rule(self, call: str) -> Rule:
         return self
 
 

@@ -1,4 +1,4 @@
-"""A chain of its own for each worker of pytest-xdist, where all would share one Anvil otherwise."""
+"""Give each worker of pytest-xdist its own chain: by default they would share one Anvil."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 from ape_dtn.devnet.anvil import free_port
 from ape_dtn.types.waiting import POLICY
 
-# What ape-foundry prefers to its configuration, each time that it connects.
+# Overrides ape-foundry's configuration, and is read at every connection.
 _HOST = "APE_FOUNDRY_HOST"
 
 
 def separate() -> str | None:
-    """Has Ape's Foundry provider start an Anvil for this worker alone, once it connects.
+    """Make Ape's Foundry provider start an Anvil for this worker alone when it connects.
 
     Returns:
-        The address of a running chain that the user has named for Foundry, which all workers would
-        share, and which is left as it is; None where there is none.
+        The address of a running chain that the user configured for Foundry, which all workers
+        would share and which is not changed; None if there is none.
     """
-    named = os.environ.get(_HOST) or _configured()
-    if named and named != "auto" and _listens(named):
-        return named
+    host = os.environ.get(_HOST) or _configured()
+    if host and host != "auto" and _listens(host):
+        return host
     os.environ[_HOST] = f"http://127.0.0.1:{free_port()}"
     return None
 
@@ -37,7 +37,7 @@ def _configured() -> str | None:
 
 
 def _listens(address: str) -> bool:
-    """Whether anything accepts connections at an address, with or without a scheme."""
+    """Whether a server accepts connections at an address, with or without a scheme."""
     parts = urlsplit(address if "//" in address else f"//{address}")
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 8545)
     try:

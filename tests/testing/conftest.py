@@ -1,4 +1,4 @@
-"""A user's contract, and the fixtures of the plugin as users have them."""
+"""A consumer contract, as a user of the plugin would test it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ape_dtn.testing import DtnTestNetwork
 collect_ignore = ["users_project"]
 
 MODEL = "model.system.openai-gpt-5-nano"
-FEE, MOST = 2, 5_000
+FEE, MAX_COST = 2, 5_000
 
 
 class Consumer:
-    """The example that keeps answers by a callback, with a session of its own."""
+    """The example contract `ReuseSession`, which stores answers in its callback."""
 
     def __init__(self, contract: Any, owner: Any) -> None:
         self.contract, self.owner = contract, owner
@@ -32,9 +32,9 @@ class Consumer:
 
 
 @pytest.fixture
-def consumer_of_answers(dtn: DtnTestNetwork, project: Any, accounts: Any) -> Consumer:
+def reuse_session_consumer(dtn: DtnTestNetwork, project: Any, accounts: Any) -> Consumer:
     owner = accounts[0]
-    arguments = (dtn.router, MODEL, dtn.node, FEE, MOST)
+    arguments = (dtn.router, MODEL, dtn.node, FEE, MAX_COST)
     contract = project.ReuseSession.deploy(*arguments, sender=owner)
     dtn.fund(contract, "5.00")
     contract.start(sender=owner)

@@ -1,4 +1,4 @@
-"""Answers of a real backend, recorded once, in the runs of a user."""
+"""Cassettes: recording and replaying a backend's answers over several runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ape_dtn.testing.cassettes import Cassette, Record, from_json, to_json
 
 from .conftest import Consumer
 
-# The user's test asks this, and what else it is told to by the environment.
+# A user's test module, with a marker argument and a body to fill in.
 TEST = """
 import pytest
 from ape_dtn.node.answering import Question
@@ -29,7 +29,7 @@ def test_it(dtn_cassette):
 """
 ASK = "    assert dtn_cassette(question('Two and two?')) == 'Two and two? 1'"
 
-# Each answer is another one, and tells how often it was asked.
+# A backend whose answers count its calls, so that every answer differs.
 REAL = """
 import pathlib
 from ape_dtn.errors import BackendFailed, BackendUnavailable
@@ -49,11 +49,11 @@ def answer(question):
 
 
 class User:
-    """Who has a test with a cassette, and runs it again and again."""
+    """A user who edits a test with a cassette and runs it repeatedly."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
-        pytester.makeini("[pytest]")  # or that of this checkout would be found
+        pytester.makeini("[pytest]")  # otherwise pytest finds that of this checkout
         pytester.path.joinpath("real.py").write_text(REAL)
 
     def writes(self, body: str, marker: str = "") -> None:
@@ -85,7 +85,7 @@ def user(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> User:
     return User(pytester)
 
 
-def test_it_is_recorded_once_and_replayed_without_the_backend(user: User) -> None:
+def test_an_answer_is_recorded_once_and_replayed_without_the_backend(user: User) -> None:
     user.writes(ASK)
     user.runs().assert_outcomes(passed=1)
     (recording,) = user.recordings
@@ -103,7 +103,7 @@ def test_it_is_recorded_once_and_replayed_without_the_backend(user: User) -> Non
     assert user.file.read_bytes() == before
 
 
-def test_another_question_fails_with_what_differs(user: User) -> None:
+def test_another_question_fails_and_shows_the_difference(user: User) -> None:
     user.writes(ASK)
     user.runs()
     user.writes(ASK.replace("Two and two", "Two and three"))
@@ -113,43 +113,41 @@ def test_another_question_fails_with_what_differs(user: User) -> None:
     assert user.calls == 1
 
 
-def test_without_a_recording_ci_records_nothing(
-    user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_recorded_in_ci(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     user.writes(ASK)
     result = user.runs()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*there is no such file*"])
+    result.stdout.fnmatch_lines(["*the file does not exist*"])
     assert user.calls == 0
     assert not user.file.exists()
 
 
-def test_new_adds_and_all_replaces(user: User) -> None:
+def test_new_adds_recordings_and_all_replaces_them(user: User) -> None:
     user.writes(ASK)
     user.runs()
     user.writes(f"{ASK}\n    assert dtn_cassette(question('And three?')) == 'And three? 2'")
     user.runs("--dtn-record", "once").assert_outcomes(failed=1)
     user.runs("--dtn-record", "new").assert_outcomes(passed=1)
-    assert [each["answer"] for each in user.recordings] == ["And three? 2", "Two and two? 1"]
+    assert [item["answer"] for item in user.recordings] == ["And three? 2", "Two and two? 1"]
 
-    user.runs("--dtn-record", "all").assert_outcomes(failed=1)  # other answers than it wants
+    user.runs("--dtn-record", "all").assert_outcomes(failed=1)  # the new answers differ
     assert user.recordings[1]["answer"] == "Two and two? 1"
     user.writes("    dtn_cassette(question('Two and two?'))")
     user.runs("--dtn-record", "all").assert_outcomes(passed=1)
-    assert [each["answer"] for each in user.recordings] == ["Two and two? 4"]
+    assert [item["answer"] for item in user.recordings] == ["Two and two? 4"]
 
 
-def test_what_is_not_asked_any_more_is_told(user: User) -> None:
+def test_unused_recordings_are_reported(user: User) -> None:
     user.writes(f"{ASK}\n    dtn_cassette(question('And three?'))")
     user.runs()
     user.writes(ASK)
     result = user.runs()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*1 recordings were not asked for*", "*And three?*"])
+    result.stdout.fnmatch_lines(["*1 recordings were not used*", "*And three?*"])
 
 
-def test_the_same_question_is_answered_as_often_as_it_was_recorded(user: User) -> None:
+def test_a_repeated_question_is_recorded_and_replayed_repeatedly(user: User) -> None:
     twice = f"{ASK}\n    assert dtn_cassette(question('Two and two?')) == 'Two and two? 2'"
     user.writes(twice)
     user.runs().assert_outcomes(passed=1)
@@ -157,10 +155,10 @@ def test_the_same_question_is_answered_as_often_as_it_was_recorded(user: User) -
     user.writes(f"{twice}\n    dtn_cassette(question('Two and two?'))")
     result = user.runs()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*recorded 2 times, and is asked once more*"])
+    result.stdout.fnmatch_lines(["*recorded 2 times, and asked 3 times*"])
 
 
-def test_bytes_and_failures_are_recorded_too(user: User) -> None:
+def test_bytes_and_failures_are_recorded(user: User) -> None:
     user.writes(
         "    from ape_dtn.errors import BackendFailed\n"
         "    assert dtn_cassette(question('A cat', output='bytes')) == bytes([0, 255, 1])\n"
@@ -179,14 +177,14 @@ def test_bytes_and_failures_are_recorded_too(user: User) -> None:
     ("name", "path"),
     [("sums", "cassettes/test_user/sums.json"), ("shared/sums.json", "shared/sums.json")],
 )
-def test_the_marker_names_another_file(user: User, name: str, path: str) -> None:
+def test_the_marker_can_name_another_file(user: User, name: str, path: str) -> None:
     user.writes(ASK, f"('{name}')")
     user.runs().assert_outcomes(passed=1)
     assert (user.pytester.path / path).exists()
     assert not user.file.exists()
 
 
-def test_a_backend_that_is_not_there_is_no_answer(user: User) -> None:
+def test_an_unavailable_backend_is_not_recorded(user: User) -> None:
     user.writes("    dtn_cassette(question('gone'))")
     result = user.runs()
     result.assert_outcomes(failed=1)
@@ -194,15 +192,17 @@ def test_a_backend_that_is_not_there_is_no_answer(user: User) -> None:
     assert not user.file.exists()
 
 
-def test_nothing_is_recorded_of_an_echo(user: User) -> None:
+def test_the_default_echo_is_not_recorded(user: User) -> None:
     user.writes(ASK)
     result = user.runs(backend=False)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*No backend is configured*", "*or pass --dtn-backend.*"])
+    result.stdout.fnmatch_lines(
+        ["*No backend is configured*", "*Pass the backend to record with --dtn-backend*"]
+    )
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"recordings": [{"model": "m"}]}'])
-def test_a_file_that_holds_no_recordings_is_told(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_file_is_an_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "broken.json"
     path.write_text(content)
     with pytest.raises(CassetteUnusable):
@@ -210,7 +210,7 @@ def test_a_file_that_holds_no_recordings_is_told(tmp_path: Path, content: str) -
     assert path.read_text() == content
 
 
-def test_values_of_all_types_come_back() -> None:
+def test_values_of_all_types_survive_json() -> None:
     value = ["text", b"\x00\xff", 2**256 - 1, True, [("nested", b"")], []]
     back = from_json(json.loads(json.dumps(to_json(value))))
     assert back == ["text", b"\x00\xff", 2**256 - 1, True, [["nested", b""]], []]
@@ -218,12 +218,12 @@ def test_values_of_all_types_come_back() -> None:
 
 @pytest.mark.dtn_cassette("two-and-two")
 def test_a_contract_is_answered_from_the_cassette(
-    dtn_node: DtnTestNode, consumer_of_answers: Consumer
+    dtn_node: DtnTestNode, reuse_session_consumer: Consumer
 ) -> None:
-    request = consumer_of_answers.ask("Two and two?")
-    told = consumer_of_answers.ask("Hello?")
+    request = reuse_session_consumer.ask("Two and two?")
+    greeting = reuse_session_consumer.ask("Hello?")
     dtn_node.reply("Hi.", when="Hello")
     dtn_node.answer()
 
-    assert consumer_of_answers.answer(request) == "Four."
-    assert consumer_of_answers.answer(told) == "Hi."
+    assert reuse_session_consumer.answer(request) == "Four."
+    assert reuse_session_consumer.answer(greeting) == "Hi."

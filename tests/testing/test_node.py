@@ -1,4 +1,4 @@
-"""A user's contract, and a node that does as it is told: each answer and each fault."""
+"""The mock node: its answers, its faults, and its assertions."""
 
 from __future__ import annotations
 
@@ -31,39 +31,37 @@ from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.contracts.conftest import Ask
 
-from .conftest import FEE, MODEL, MOST, Consumer
+from .conftest import FEE, MAX_COST, MODEL, Consumer
 
 pytestmark = pytest.mark.dtn_variant("both")
 
 
 @pytest.fixture
-def consumer(consumer_of_answers: Consumer) -> Consumer:
-    return consumer_of_answers
+def consumer(reuse_session_consumer: Consumer) -> Consumer:
+    return reuse_session_consumer
 
 
-# What it answers.
+# Answers.
 
 
-def test_it_answers_what_it_is_told(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_a_reply_is_delivered(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply("yes")
     request = consumer.ask("Is it?")
 
-    (done,) = dtn_node.answer()
+    (response,) = dtn_node.answer()
 
     assert consumer.answer(request) == "yes"
-    assert done.outcome is Outcome.RESPONDED
-    assert done.question == Question(
+    assert response.outcome is Outcome.RESPONDED
+    assert response.question == Question(
         "0x" + request.hex(), MODEL, ("string[]",), (("Is it?",),), "string"
     )
-    assert dtn_node.assert_answered(request) is done
-    assert done.charged is not None
-    assert done.charged.units < MOST
+    assert dtn_node.assert_answered(request) is response
+    assert response.charged is not None
+    assert response.charged.units < MAX_COST
     assert dtn_node.answer() == []
 
 
-def test_told_nothing_it_answers_what_it_was_asked(
-    consumer: Consumer, dtn_node: DtnTestNode
-) -> None:
+def test_without_rules_the_node_echoes(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     first, second = consumer.ask("One?"), consumer.ask("Two?")
 
     assert len(dtn_node.answer()) == 2
@@ -74,7 +72,7 @@ def test_told_nothing_it_answers_what_it_was_asked(
     )
 
 
-def test_the_first_rule_that_matches_counts(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_the_first_matching_rule_applies(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply("rain", when="weather", times=1)
     dtn_node.reply("sun", when=re.compile("weather|sky"))
     dtn_node.reply(lambda question: f"{len(question.text)} letters", when=lambda q: len(q.text) > 9)
@@ -84,12 +82,12 @@ def test_the_first_rule_that_matches_counts(consumer: Consumer, dtn_node: DtnTes
     requests = [consumer.ask(prompt) for prompt in prompts]
     dtn_node.answer()
 
-    found = [consumer.answer(request) for request in requests]
-    assert found == ["rain", "sun", "sun", "17 letters", "three"]
+    answers = [consumer.answer(request) for request in requests]
+    assert answers == ["rain", "sun", "sun", "17 letters", "three"]
     dtn_node.assert_all_used()
 
 
-def test_it_replies_in_order(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_replies_are_given_in_order(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply_in_order("one", "two", when="count")
     requests = [consumer.ask("count"), consumer.ask("count")]
 
@@ -101,7 +99,7 @@ def test_it_replies_in_order(consumer: Consumer, dtn_node: DtnTestNode) -> None:
         dtn_node.answer()
 
 
-def test_a_question_that_nothing_was_told_for_fails_the_test(
+def test_a_question_without_a_rule_fails_the_test(
     consumer: Consumer, dtn_node: DtnTestNode
 ) -> None:
     dtn_node.reply("sunny", when="weather")
@@ -110,12 +108,14 @@ def test_a_question_that_nothing_was_told_for_fails_the_test(
     with pytest.raises(AssertionError) as caught:
         dtn_node.answer()
 
-    assert "was asked 'The time?', and nothing was told for it" in str(caught.value)
+    assert "was asked 'The time?', which matches no rule" in str(caught.value)
     assert "[when 'weather'] reply('sunny'), used 0 times" in str(caught.value)
     assert consumer.answer(first) == ""
 
 
-def test_what_would_never_count_is_not_taken(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_a_rule_that_would_never_match_is_refused(
+    consumer: Consumer, dtn_node: DtnTestNode
+) -> None:
     dtn_node.reply("no", when="rain")
     dtn_node.reply("yes")
 
@@ -129,20 +129,20 @@ def test_what_would_never_count_is_not_taken(consumer: Consumer, dtn_node: DtnTe
     assert consumer.answer(request) == ""
 
 
-def test_a_reply_of_the_wrong_type_is_no_reply(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_a_reply_of_the_wrong_type_is_an_error(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply(b"yes")
     consumer.ask("Is it?")
 
-    with pytest.raises(InvalidOption, match=r"b'yes' is no string.*reply_wrong_type"):
+    with pytest.raises(InvalidOption, match=r"b'yes' is not a string.*reply_wrong_type"):
         dtn_node.answer()
 
 
-def test_image_models_get_bytes(
+def test_image_models_answer_bytes(
     dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_node: DtnTestNode
 ) -> None:
     dtn_node.reply(b"\x89PNG", model=dtn.models[-1])
-    asked = {"prompt": ["A cat"], "width": 8, "height": 8}
-    request = dtn_session.request(inputs=asked, model=dtn.models[-1])
+    inputs = {"prompt": ["A cat"], "width": 8, "height": 8}
+    request = dtn_session.request(inputs=inputs, model=dtn.models[-1])
 
     dtn_node.answer()
 
@@ -151,44 +151,44 @@ def test_image_models_get_bytes(
 
 
 def test_answers_travel_over_ipfs(dtn_session: DtnSession, dtn_node: DtnTestNode) -> None:
-    dtn_node.reply("kept")
+    dtn_node.reply("stored")
     request = dtn_session.request("Hello?", call_type=CallType.IPFS)
 
     dtn_node.answer()
 
     answer = request.answer()
-    assert (answer.text, str(answer.cid)[:3]) == ("kept", "baf")
+    assert (answer.text, str(answer.cid)[:3]) == ("stored", "baf")
 
 
-def test_what_nobody_can_decode_gets_what_nodes_say_of_it(
+def test_an_undecodable_call_gets_a_failure(
     dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_account: Any, dtn_node: DtnTestNode
 ) -> None:
     ask = Ask(call=b"\1", nodes=(dtn.node_id,)).arguments(dtn_session.id)
     transactions.send(dtn.ai.provider, dtn_account, contract_call(dtn.router, Router.request, *ask))
 
-    (done,) = dtn_node.answer()
+    (response,) = dtn_node.answer()
 
-    assert done.question is None
-    assert done.result is not None
-    assert (done.result.status, done.result.message) == (Status.FAILURE, NOT_PARSABLE)
-
-
-# How it fails.
+    assert response.question is None
+    assert response.result is not None
+    assert (response.result.status, response.result.message) == (Status.FAILURE, NOT_PARSABLE)
 
 
-def test_a_failure_is_told(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+# Faults.
+
+
+def test_failures_reach_the_contract(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.fail("Too hot.", times=1)
-    dtn_node.reply(_broken)
+    dtn_node.reply(fail)
     first, second = consumer.ask("One?"), consumer.ask("Two?")
 
     dtn_node.answer()
 
     assert (consumer.failure(first), consumer.failure(second)) == ("Too hot.", "No backend.")
-    with pytest.raises(AssertionError, match=r"answered with FAILURE: Too hot\."):
+    with pytest.raises(AssertionError, match=r"got a FAILURE: Too hot\."):
         dtn_node.assert_answered(first)
 
 
-def _broken(question: Question) -> str:
+def fail(question: Question) -> str:
     raise BackendFailed("No backend.")
 
 
@@ -199,8 +199,8 @@ def test_it_answers_after_a_delay_of_blocks(
     request = consumer.ask("When?")
 
     chain.mine(2)
-    assert [done.outcome for done in dtn_node.answer()] == [Outcome.DELAYED]
-    with pytest.raises(AssertionError, match="Not all was used"):
+    assert [response.outcome for response in dtn_node.answer()] == [Outcome.DELAYED]
+    with pytest.raises(AssertionError, match="Rules not used"):
         dtn_node.assert_all_used()
     chain.mine(1)
     dtn_node.answer()
@@ -208,14 +208,15 @@ def test_it_answers_after_a_delay_of_blocks(
     assert consumer.answer(request) == "late"
 
 
-def test_an_answer_that_is_put_off_leaves_other_questions_to_other_rules(
-    consumer: Consumer, dtn_node: DtnTestNode
-) -> None:
+def test_a_delayed_answer_reserves_its_rule(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply("late", times=1).delay(blocks=2)
     dtn_node.reply("now")
     first, second = consumer.ask("One?"), consumer.ask("Two?")
 
-    assert [each.outcome for each in dtn_node.answer()] == [Outcome.DELAYED, Outcome.RESPONDED]
+    assert [response.outcome for response in dtn_node.answer()] == [
+        Outcome.DELAYED,
+        Outcome.RESPONDED,
+    ]
     assert (consumer.answer(first), consumer.answer(second)) == ("", "now")
 
     third = consumer.ask("Three?")
@@ -224,18 +225,16 @@ def test_an_answer_that_is_put_off_leaves_other_questions_to_other_rules(
     dtn_node.assert_all_used()
 
 
-def test_it_never_answers(consumer: Consumer, dtn_node: DtnTestNode, chain: Any) -> None:
+def test_ignored_requests_stay_open(consumer: Consumer, dtn_node: DtnTestNode, chain: Any) -> None:
     dtn_node.ignore()
     request = consumer.ask("Hello?")
 
     for _ in range(2):
-        assert [done.outcome for done in dtn_node.answer()] == [Outcome.IGNORED]
+        assert [response.outcome for response in dtn_node.answer()] == [Outcome.IGNORED]
         chain.mine(10)
 
     assert consumer.answer(request) == ""
-    with pytest.raises(
-        AssertionError, match=r"was to be answered\. The node has done:\n  - ignored"
-    ):
+    with pytest.raises(AssertionError, match=r"to be answered\. The node did:\n  - ignored"):
         dtn_node.assert_answered(request)
 
 
@@ -252,7 +251,7 @@ def test_an_answer_of_the_wrong_type_fails_the_callback(
 
 
 @pytest.mark.parametrize("response", [b"", b"\xff" * 40], ids=["empty", "garbage"])
-def test_bytes_that_do_not_decode(
+def test_undecodable_bytes_fail_callbacks_and_clients(
     consumer: Consumer, dtn_session: DtnSession, dtn_node: DtnTestNode, response: bytes
 ) -> None:
     dtn_node.reply_bytes(response)
@@ -265,10 +264,10 @@ def test_bytes_that_do_not_decode(
         by_program.answer()
 
 
-def test_it_overcharges_up_to_what_the_request_may_cost(
+def test_overcharging_is_limited_by_the_max_cost(
     consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
 ) -> None:
-    dtn_node.reply("dear", times=1).overcharge()
+    dtn_node.reply("expensive", times=1).overcharge()
     dtn_node.reply("exact").overcharge(asked=100, answered=20)
     consumer.ask("How much?")
     consumer.ask("How much?")
@@ -277,26 +276,26 @@ def test_it_overcharges_up_to_what_the_request_may_cost(
     first, second = dtn_node.answer()
 
     assert (str(first.charged), str(second.charged)) == ("0.005 USDT", "0.00024 USDT")
-    assert (MOST, 120 * FEE) == (5_000, 240)
+    assert (MAX_COST, 120 * FEE) == (5_000, 240)
     assert before - dtn.session(consumer.contract).balance == first.charged + second.charged
 
 
-def test_a_node_that_is_not_trusted_is_refused(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_an_untrusted_node_is_rejected(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.answer_untrusted(times=1)
     dtn_node.reply("trusted")
     request = consumer.ask("Who?")
 
-    (done,) = dtn_node.answer()
+    (response,) = dtn_node.answer()
 
-    assert done.outcome is Outcome.REFUSED
-    assert isinstance(done.error, ContractReverted)
-    assert "Node does not have required trust namespace" in str(done.error)
+    assert response.outcome is Outcome.REFUSED
+    assert isinstance(response.error, ContractReverted)
+    assert "Node does not have required trust namespace" in str(response.error)
     assert consumer.answer(request) == ""
     dtn_node.answer()
     assert consumer.answer(request) == "trusted"
 
 
-def test_a_second_answer_is_refused_and_not_paid(
+def test_a_second_answer_is_rejected_and_not_paid(
     consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
 ) -> None:
     dtn_node.reply_in_order("one", "two").answer_twice()
@@ -311,7 +310,7 @@ def test_a_second_answer_is_refused_and_not_paid(
     assert before - dtn.session(consumer.contract).balance == first.charged
 
 
-def test_a_callback_that_gets_too_little_gas(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_a_starved_callback_fails(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     dtn_node.reply("starved", times=1).starve_callback(gas=20_000)
     dtn_node.reply("fed")
     request = consumer.ask("Hungry?")
@@ -327,66 +326,66 @@ def test_a_callback_that_gets_too_little_gas(consumer: Consumer, dtn_node: DtnTe
     assert consumer.answer(second) == "fed"
 
 
-def test_a_node_that_saves_gas_starves_a_callback_that_wants_much(
+def test_a_low_gas_limit_starves_the_callback_or_is_rejected(
     consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode, chain: Any
 ) -> None:
-    """And is refused for it, where the router looks."""
+    """Only the reference router checks the gas left for the callback."""
     dtn_node.reply("a" * 1_000)
     request = consumer.ask("Long?", gas=900_000)
-    before = chain.snapshot()
-    (fair,) = dtn_node.answer()
+    snapshot = chain.snapshot()
+    (normal,) = dtn_node.answer()
     assert consumer.answer(request) == "a" * 1_000
-    assert fair.receipt is not None
-    chain.restore(before)
+    assert normal.receipt is not None
+    chain.restore(snapshot)
 
-    dtn_node.rules[0].limit_gas(fair.receipt.gas_used - 300_000)
-    (done,) = dtn_node.answer()
+    dtn_node.rules[0].limit_gas(normal.receipt.gas_used - 300_000)
+    (response,) = dtn_node.answer()
 
     if dtn.variant is Variant.REFERENCE:
-        assert done.outcome is Outcome.REFUSED
-        assert "Insufficient gas for callback" in str(done.error)
+        assert response.outcome is Outcome.REFUSED
+        assert "Insufficient gas for callback" in str(response.error)
         return
     dtn_node.assert_callback_failed(request)
     assert (consumer.answer(request), consumer.contract.answer()) == ("", "a" * 1_000)
 
 
-def test_a_response_that_runs_out_of_gas_changes_nothing(
+def test_a_response_out_of_gas_changes_nothing(
     consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
 ) -> None:
     dtn_node.limit_gas(100_000)
     request = consumer.ask("Hello?")
 
-    (done,) = dtn_node.answer()
+    (response,) = dtn_node.answer()
 
-    assert done.outcome is Outcome.REFUSED
+    assert response.outcome is Outcome.REFUSED
     assert str(dtn.session(consumer.contract).balance) == "5.00 USDT"
     with pytest.raises(AssertionError, match="refused 0x"):
         dtn_node.assert_answered(request)
 
 
-def test_a_callback_that_reverts(
+def test_a_broken_callback_reverts(
     consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
 ) -> None:
-    dtn_node.reply("unheard", times=1).break_callback()
-    own_error = Function("SessionOpen(uint256)").encode(7)
-    dtn_node.reply("unheard", times=1).break_callback(own_error)
-    dtn_node.reply("heard")
-    requests = [consumer.ask(f"{place}?") for place in range(3)]
+    dtn_node.reply("not stored", times=1).break_callback()
+    custom_error = Function("SessionOpen(uint256)").encode(7)
+    dtn_node.reply("not stored", times=1).break_callback(custom_error)
+    dtn_node.reply("stored")
+    requests = [consumer.ask(f"{number}?") for number in range(3)]
 
     dtn_node.answer()
 
     error = dtn_node.assert_callback_failed(requests[0], reason="broken by the test")
     assert error.revert is not None
     assert error.revert.name == "Error"
-    own = dtn_node.assert_callback_failed(requests[1], reason="SessionOpen(sessionId=7)")
-    assert own.target == consumer.contract.address
-    assert [consumer.answer(request) for request in requests] == ["", "", "heard"]
-    with pytest.raises(AssertionError, match="was to revert, and did not"):
+    custom = dtn_node.assert_callback_failed(requests[1], reason="SessionOpen(sessionId=7)")
+    assert custom.target == consumer.contract.address
+    assert [consumer.answer(request) for request in requests] == ["", "", "stored"]
+    with pytest.raises(AssertionError, match="to revert, but it did not"):
         dtn_node.assert_callback_failed(requests[2])
 
 
-class Refusing(RpcCounter):
-    """An endpoint of a chain that lets nobody change its state."""
+class NoStateChanges(RpcCounter):
+    """An endpoint without methods to change the state."""
 
     def answer(self, body: bytes) -> bytes:
         if b"anvil_set" not in body:
@@ -395,9 +394,14 @@ class Refusing(RpcCounter):
         return json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "error": error}).encode()
 
 
-def test_on_other_chains_no_callback_can_be_broken(consumer: Consumer, dtn: DtnTestNetwork) -> None:
-    with Refusing(str(dtn.ai.provider.http_uri)) as endpoint, connected_to(endpoint.url) as there:
-        node = DtnTestNode(replace(dtn, ai=DtnAi(dtn.router, there)))
+def test_callbacks_cannot_be_broken_on_other_chains(
+    consumer: Consumer, dtn: DtnTestNetwork
+) -> None:
+    with (
+        NoStateChanges(str(dtn.ai.provider.http_uri)) as endpoint,
+        connected_to(endpoint.url) as provider,
+    ):
+        node = DtnTestNode(replace(dtn, ai=DtnAi(dtn.router, provider)))
         node.break_callback()
         request = consumer.ask("Hello?")
         with pytest.raises(StateFixed, match="method not found"):
@@ -415,7 +419,7 @@ def test_nothing_is_deployed_on_public_networks(
         network.Networks(accounts, dtn.store).of(dtn.variant)
 
 
-def test_without_a_callback_there_is_none_to_break(
+def test_breaking_a_missing_callback_fails_the_test(
     dtn_session: DtnSession, dtn_node: DtnTestNode
 ) -> None:
     dtn_node.break_callback()
@@ -425,54 +429,54 @@ def test_without_a_callback_there_is_none_to_break(
         dtn_node.answer()
 
 
-def test_a_closed_session_pays_for_nothing(
+def test_a_closed_session_pays_nothing(
     consumer: Consumer, dtn: DtnTestNetwork, dtn_node: DtnTestNode
 ) -> None:
     request = consumer.ask("Hello?")
     consumer.contract.close(sender=consumer.owner)
 
-    (done,) = dtn_node.answer()
+    (response,) = dtn_node.answer()
 
-    kinds = {Variant.REFERENCE: SessionAlreadyClosed, Variant.LIVE: SessionNotFound}
-    assert done.outcome is Outcome.REFUSED
-    assert type(done.error) is kinds[dtn.variant]
+    errors = {Variant.REFERENCE: SessionAlreadyClosed, Variant.LIVE: SessionNotFound}
+    assert response.outcome is Outcome.REFUSED
+    assert type(response.error) is errors[dtn.variant]
     assert consumer.answer(request) == ""
 
 
-# What is asserted of it.
+# Assertions.
 
 
-def test_it_says_what_it_was_asked_instead(consumer: Consumer, dtn_node: DtnTestNode) -> None:
+def test_a_failed_assertion_lists_the_questions(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     consumer.ask("The weather?")
 
-    (found,) = dtn_node.assert_asked("weather", model=MODEL, times=1)
-    assert found.text == "The weather?"
+    (question,) = dtn_node.assert_asked("weather", model=MODEL, times=1)
+    assert question.text == "The weather?"
     dtn_node.assert_not_asked("time")
-    for wrong in (
+    for assertion in (
         lambda: dtn_node.assert_asked("time"),
         lambda: dtn_node.assert_asked(times=2),
         lambda: dtn_node.assert_asked(model="model.system.openai-gpt-5"),
         lambda: dtn_node.assert_asked(when=lambda question: False),
         lambda: dtn_node.assert_not_asked(),
     ):
-        with pytest.raises(AssertionError, match=r"It was asked:\n  - .* asked 'The weather\?'$"):
-            wrong()
+        with pytest.raises(
+            AssertionError, match=r"The node was asked:\n  - .* asked 'The weather\?'$"
+        ):
+            assertion()
 
 
-def test_it_says_that_it_was_not_trusted(
+def test_a_failed_assertion_mentions_untrusting_requests(
     dtn: DtnTestNetwork, dtn_session: DtnSession, dtn_node: DtnTestNode
 ) -> None:
     dtn_session.request("Hello?", nodes=[dtn.untrusted_node])
 
     assert dtn_node.questions == []
     assert dtn_node.answer() == []
-    with pytest.raises(AssertionError, match=r"asked nothing\.\n1 more requests do not trust it"):
+    with pytest.raises(AssertionError, match=r"was not asked\.\n1 more requests do not trust it"):
         dtn_node.assert_asked()
 
 
-def test_one_request_has_to_be_named_among_several(
-    consumer: Consumer, dtn_node: DtnTestNode
-) -> None:
+def test_one_of_several_requests_must_be_passed(consumer: Consumer, dtn_node: DtnTestNode) -> None:
     first = consumer.ask("One?")
     dtn_node.answer()
     assert dtn_node.assert_answered().request_id == "0x" + first.hex()
@@ -484,11 +488,11 @@ def test_one_request_has_to_be_named_among_several(
 
 
 @pytest.mark.parametrize("times", [0, -1])
-def test_a_rule_applies_once_at_least(dtn_node: DtnTestNode, times: int) -> None:
+def test_a_rule_applies_at_least_once(dtn_node: DtnTestNode, times: int) -> None:
     with pytest.raises(InvalidOption, match="times"):
         dtn_node.reply("never", times=times)
 
 
-def test_a_condition_that_is_none(dtn_node: DtnTestNode) -> None:
+def test_an_unknown_condition_is_an_error(dtn_node: DtnTestNode) -> None:
     with pytest.raises(TypeError, match="no condition 'wenn'"):
-        dtn_node.reply("never", wenn="weather")  # type: ignore[call-arg]  # it is the mistake
+        dtn_node.reply("never", wenn="weather")  # type: ignore[call-arg]  # the typo under test

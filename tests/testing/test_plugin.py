@@ -1,4 +1,4 @@
-"""The plugin as pytest finds it: what it costs, what it can be told, and in a project of a user."""
+"""The pytest plugin: loading, options, workers, and a user's project."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ape_dtn.testing import workers
 
 PROJECT = Path(__file__).with_name("users_project")
 
-# pytest without the plugins that are installed, and with ours.
-ALONE = ("-p", "ape_dtn.testing.plugin")
+# Options to load only this plugin, with plugin autoloading disabled.
+ONLY_PLUGIN = ("-p", "ape_dtn.testing.plugin")
 
-# Ape takes back what a fixture of the session does that comes later than others, as some of this
-# project's on purpose.
+# The users_project relies on the order of its tests: Ape reverts session-scoped fixtures that start
+# late.
 IN_ORDER = ("-p", "no:randomly")
 
 LOADED = """
@@ -37,23 +37,23 @@ def pytest_collection_finish():
 
 @pytest.fixture
 def own_folder() -> None:
-    """What the plugin does about folders is tested here, and not what these tests do."""
+    """Override this project's fixture: the plugin's own temporary folder is tested here."""
 
 
 @pytest.fixture
-def alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def only_plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini("[pytest]")  # or that of this project would be found
+    pytester.makeini("[pytest]")  # otherwise pytest finds that of this checkout
 
 
-def test_pytest_finds_it_by_itself() -> None:
-    (found,) = entry_points(group="pytest11", name="ape_dtn")
+def test_the_entry_point_is_registered() -> None:
+    (entry_point,) = entry_points(group="pytest11", name="ape_dtn")
 
-    assert found.value == "ape_dtn.testing.plugin"
+    assert entry_point.value == "ape_dtn.testing.plugin"
 
 
-@pytest.mark.usefixtures("alone")
-def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:
+@pytest.mark.usefixtures("only_plugin")
+def test_an_unused_plugin_imports_nothing(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(LOADED)
     pytester.makepyfile("def test_nothing(): pass")
 
@@ -61,21 +61,21 @@ def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:
         assert pytester.runpytest_subprocess("--collect-only", *options).ret == 0
         return set((pytester.path / "loaded").read_text().split())
 
-    ours = loaded(*ALONE) - loaded()
+    added = loaded(*ONLY_PLUGIN) - loaded()
 
     # Importing the package itself registers its configuration with Ape.
-    of_others = {name for name in ours if not name.startswith(("ape_dtn", "ape.plugins"))}
-    assert {name for name in ours if name.startswith("ape_dtn")} == {
+    foreign = {name for name in added if not name.startswith(("ape_dtn", "ape.plugins"))}
+    assert {name for name in added if name.startswith("ape_dtn")} == {
         "ape_dtn",
         "ape_dtn.testing",
         "ape_dtn.testing.plugin",
     }
-    assert of_others == {"ape"}
+    assert foreign == {"ape"}
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("only_plugin")
 @pytest.mark.parametrize(
-    ("chosen", "options", "ids"),
+    ("marker", "options", "ids"),
     [
         ("", (), ["test_it"]),
         ("", ("--dtn-variant", "live"), ["test_it"]),
@@ -90,28 +90,28 @@ def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:
     ],
 )
 def test_variants_are_chosen(
-    pytester: pytest.Pytester, chosen: str, options: tuple[str, ...], ids: list[str]
+    pytester: pytest.Pytester, marker: str, options: tuple[str, ...], ids: list[str]
 ) -> None:
-    pytester.makepyfile(f"import pytest\n\n{chosen}\ndef test_it(dtn): pass")
+    pytester.makepyfile(f"import pytest\n\n{marker}\ndef test_it(dtn): pass")
 
-    done = pytester.runpytest_subprocess("--collect-only", "-q", *ALONE, *options)
+    result = pytester.runpytest_subprocess("--collect-only", "-q", *ONLY_PLUGIN, *options)
 
-    assert [line.partition("::")[2] for line in done.outlines if "::" in line] == ids
+    assert [line.partition("::")[2] for line in result.outlines if "::" in line] == ids
 
 
-@pytest.mark.usefixtures("alone")
-def test_a_variant_that_is_none(pytester: pytest.Pytester) -> None:
+@pytest.mark.usefixtures("only_plugin")
+def test_an_unknown_variant_is_an_error(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(dtn): pass")
 
-    done = pytester.runpytest_subprocess(*ALONE, "-o", "dtn_variant=strange")
+    result = pytester.runpytest_subprocess(*ONLY_PLUGIN, "-o", "dtn_variant=strange")
 
-    assert done.ret != 0
-    told = "'strange' is no variant: reference, live or both"
-    assert told in done.stdout.str() + done.stderr.str()
+    assert result.ret != 0
+    message = "Unknown variant 'strange': use reference, live or both"
+    assert message in result.stdout.str() + result.stderr.str()
 
 
-@pytest.mark.usefixtures("alone")
-def test_the_network_cannot_come_late(pytester: pytest.Pytester) -> None:
+@pytest.mark.usefixtures("only_plugin")
+def test_the_network_cannot_be_requested_during_a_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import pytest
 
@@ -121,12 +121,12 @@ def test_the_network_cannot_come_late(pytester: pytest.Pytester) -> None:
         def test_it(request): request.getfixturevalue("dtn")
     """)
 
-    done = pytester.runpytest_subprocess(*ALONE)
+    result = pytester.runpytest_subprocess(*ONLY_PLUGIN)
 
-    done.stdout.fnmatch_lines(["*have to be named by tests or their fixtures*"])
+    result.stdout.fnmatch_lines(["*request the DTN fixtures as arguments*"])
 
 
-def test_nothing_is_written_to_the_journal_of_whoever_runs_the_tests(
+def test_tests_do_not_write_to_the_users_journal(
     dtn_session: DtnSession,
 ) -> None:
     assert (data_folder(dtn_session.ai.provider) / "journal.sqlite3").is_file()
@@ -135,12 +135,12 @@ def test_nothing_is_written_to_the_journal_of_whoever_runs_the_tests(
 
 @pytest.fixture
 def running_chain() -> Iterator[str]:
-    """The address of something that accepts connections, as an Anvil of the user does."""
+    """The URL of a listening socket, in place of a user's Anvil."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("only_plugin")
 def test_workers_do_not_share_a_running_chain(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, running_chain: str
 ) -> None:
@@ -154,36 +154,36 @@ def test_workers_do_not_share_a_running_chain(
         def test_it(dtn): pass
     """)
 
-    done = pytester.runpytest_subprocess(*ALONE, "-p", "xdist", "-n", "2")
+    result = pytester.runpytest_subprocess(*ONLY_PLUGIN, "-p", "xdist", "-n", "2")
 
-    told = f"*would all use the chain at {running_chain}: unset APE_FOUNDRY_HOST*without -n.*"
-    done.stdout.fnmatch_lines([told])
-    done.assert_outcomes(errors=1)
+    message = f"*would share the chain at {running_chain}: unset APE_FOUNDRY_HOST*without -n.*"
+    result.stdout.fnmatch_lines([message])
+    result.assert_outcomes(errors=1)
 
 
-@pytest.mark.parametrize("named", [None, "http://127.0.0.1:1", "auto"])
-def test_a_worker_has_a_chain_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, named: str | None
+@pytest.mark.parametrize("configured", [None, "http://127.0.0.1:1", "auto"])
+def test_a_worker_gets_its_own_chain(
+    monkeypatch: pytest.MonkeyPatch, configured: str | None
 ) -> None:
     monkeypatch.delenv("APE_FOUNDRY_HOST", raising=False)
-    if named:
-        monkeypatch.setenv("APE_FOUNDRY_HOST", named)
+    if configured:
+        monkeypatch.setenv("APE_FOUNDRY_HOST", configured)
 
     assert workers.separate() is None
     assert os.environ["APE_FOUNDRY_HOST"].startswith("http://127.0.0.1:")
-    assert os.environ["APE_FOUNDRY_HOST"] != named
+    assert os.environ["APE_FOUNDRY_HOST"] != configured
 
 
-def test_a_chain_is_recognised_without_a_scheme(
+def test_a_running_chain_is_recognised_without_a_scheme(
     monkeypatch: pytest.MonkeyPatch, running_chain: str
 ) -> None:
-    named = running_chain.removeprefix("http://")
-    monkeypatch.setenv("APE_FOUNDRY_HOST", named)
+    configured = running_chain.removeprefix("http://")
+    monkeypatch.setenv("APE_FOUNDRY_HOST", configured)
 
-    assert workers.separate() == named
+    assert workers.separate() == configured
 
 
-# A project of a user, whose tests are run by `ape test`.
+# A user's project, whose tests are run with `ape test`.
 
 
 @pytest.fixture(scope="module")
@@ -201,22 +201,22 @@ def users_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["in-process", "anvil"],
 )
-def test_the_tests_of_a_users_project(
+def test_a_users_project_passes_its_tests(
     users_project: Path, tmp_path: Path, options: tuple[str, ...], passed: int
 ) -> None:
-    own = {
+    environment = {
         "APE_DATA_FOLDER": str(tmp_path / "home"),
         "APE_FOUNDRY_HOST": f"http://127.0.0.1:{free_port()}",
     }
-    done = subprocess.run(
+    result = subprocess.run(
         ["ape", "test", "-q", "--tb=short", *IN_ORDER, *options],
         cwd=users_project,
-        env={**os.environ, **own},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
     )
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{passed} passed" in done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{passed} passed" in result.stdout
     assert not list((tmp_path / "home" / "dtn").glob("*.*"))

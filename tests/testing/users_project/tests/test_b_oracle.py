@@ -1,4 +1,4 @@
-def test_an_answer(dtn_node, oracle, ask):
+def test_an_answer_is_stored(dtn_node, oracle, ask):
     dtn_node.reply("sunny", when="weather")
     ask("What is the weather?")
     dtn_node.answer()
@@ -7,13 +7,13 @@ def test_an_answer(dtn_node, oracle, ask):
     dtn_node.assert_answered(oracle.last())
 
 
-def test_nothing_is_left_of_other_tests(dtn_node, oracle, dtn):
+def test_tests_are_isolated(dtn_node, oracle, dtn):
     assert oracle.answer() == ""
     dtn_node.assert_not_asked()
     assert str(dtn.session(oracle).balance) == "5.00 USDT"
 
 
-def test_a_callback_that_starves(dtn_node, oracle, ask):
+def test_a_starved_callback_fails(dtn_node, oracle, ask):
     dtn_node.starve_callback(gas=20_000)
     ask("What is the weather?")
     dtn_node.answer()
@@ -21,20 +21,22 @@ def test_a_callback_that_starves(dtn_node, oracle, ask):
     assert oracle.answer() == ""
 
 
-def test_a_callback_that_reverts(dtn_node, oracle, ask, chain):
+def test_a_broken_callback_reverts(dtn_node, oracle, ask, chain):
     dtn_node.break_callback(times=1)
     dtn_node.reply("sunny").delay(blocks=3)
     ask("What is the weather?")
     dtn_node.answer()
     dtn_node.assert_callback_failed(reason="broken by the test")
     ask("And now?")
-    assert [each.outcome.value for each in dtn_node.answer()] == ["delayed"]
+    assert [response.outcome.value for response in dtn_node.answer()] == ["delayed"]
     chain.mine(3)
     dtn_node.answer()
     assert oracle.answer() == "sunny"
 
 
-def test_a_program(dtn_session, dtn_node, dtn_client, dtn_account, dtn_token, dtn):
+def test_the_sdk_uses_the_same_network(
+    dtn_session, dtn_node, dtn_client, dtn_account, dtn_token, dtn
+):
     from ape_dtn import DtnAi
 
     request = dtn_session.request("Hello?")

@@ -4,7 +4,7 @@ from ape_dtn.deployment.assemble import Variant
 
 
 @pytest.mark.dtn_variant("live")
-def test_the_marker_chooses(dtn, dtn_session, dtn_node):
+def test_the_marker_chooses_the_variant(dtn, dtn_session, dtn_node):
     assert dtn.variant is Variant.LIVE
     request = dtn_session.request("Hello?")
     dtn_node.answer()

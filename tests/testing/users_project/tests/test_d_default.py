@@ -1,2 +1,2 @@
-def test_the_folder_of_another_choice_changes_nothing_here(dtn, dtn_variant):
+def test_another_folders_variant_does_not_apply_here(dtn, dtn_variant):
     assert dtn.variant is dtn_variant

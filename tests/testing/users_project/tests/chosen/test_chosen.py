@@ -1,5 +1,5 @@
 from ape_dtn.deployment.assemble import Variant
 
 
-def test_the_fixture_of_the_tests_chooses(dtn):
+def test_an_overriding_fixture_chooses_the_variant(dtn):
     assert dtn.variant is Variant.LIVE

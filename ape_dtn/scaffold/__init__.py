@@ -1,4 +1,4 @@
-"""Written for users: a project that works at once, contracts and clients for a prompt of theirs.
+"""Generates files for users: a project, and contracts and clients for a prompt.
 
-What is written is text that nobody here reads again: it belongs to the user from then on.
+Generated files belong to the user; the package never reads them back.
 """

@@ -1,4 +1,4 @@
-"""Errors of writing a project."""
+"""Errors of generating files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from ape_dtn.types.errors import BadInput
 
 
 class FilesExist(BadInput):
-    """Files that were to be written are there already. Nothing was written."""
+    """Some of the files to write exist already. Nothing was written."""
 
     paths: list[str]
 
     def __init__(self, paths: list[str]) -> None:
-        super().__init__(f"Nothing was written: {', '.join(paths)} is there.", paths=paths)
-        self.hint = "Choose another name, or replace what is there by --force."
+        names = ", ".join(paths)
+        super().__init__(f"Nothing was written, because these exist: {names}.", paths=paths)
+        self.hint = "Choose another name, or replace the files with --force."

@@ -1,4 +1,4 @@
-"""Files that are written all together, or not at all, and over nothing that is there."""
+"""Write files atomically: all of them or none, and never over existing ones unless forced."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ape_dtn.types.errors import NotWritten
 
 
 def write(folder: Path, files: Mapping[str, str], force: bool = False) -> list[Path]:
-    """Writes files into a folder, which is made where it is not there.
+    """Write files into a folder, which is created if missing.
 
     Args:
         folder: The folder.
         files: The text of each file, by its path within the folder.
-        force: Replace files that are there.
+        force: Replace existing files.
 
     Returns:
-        The files' paths, in their order.
+        The files' paths, in the same order.
 
     Raises:
-        FilesExist: Some are there already.
-        NotWritten: The folder cannot be written to.
+        FilesExist: Some of the files exist, and ``force`` is false.
+        NotWritten: The folder cannot be written to, or a folder is in the place of a file.
     """
     targets = {folder / name: text for name, text in files.items()}
-    if taken := [path for path in targets if os.path.lexists(path)]:
+    if existing := [path for path in targets if os.path.lexists(path)]:
         if not force:
-            raise FilesExist([str(path) for path in taken])
-        if folders := [path for path in taken if path.is_dir()]:
-            raise NotWritten(folders[0], "a folder is there")
+            raise FilesExist([str(path) for path in existing])
+        if folders := [path for path in existing if path.is_dir()]:
+            raise NotWritten(folders[0], "it is a folder")
     try:
         _write(folder, targets)
     except OSError as err:
@@ -41,28 +41,28 @@ def write(folder: Path, files: Mapping[str, str], force: bool = False) -> list[P
 
 
 def _write(folder: Path, targets: Mapping[Path, str]) -> None:
-    with ExitStack() as made:
-        _make(folder, made)
-        # On the disk of the folder, so that what is complete only has to be renamed.
-        drafts = tempfile.TemporaryDirectory(dir=folder, prefix=".writing-")
-        with drafts as draft, ExitStack() as undo:
-            for place, text in enumerate(targets.values()):
-                Path(draft, f"new-{place}").write_text(text, encoding="utf-8")
-            for place, target in enumerate(targets):
-                _make(target.parent, undo)
+    with ExitStack() as undo_folder:
+        _make_folder(folder, undo_folder)
+        # On the same disk as the targets, so that finished files only need to be renamed.
+        temporary = tempfile.TemporaryDirectory(dir=folder, prefix=".writing-")
+        with temporary as drafts, ExitStack() as undo:
+            for index, text in enumerate(targets.values()):
+                Path(drafts, f"new-{index}").write_text(text, encoding="utf-8")
+            for index, target in enumerate(targets):
+                _make_folder(target.parent, undo)
                 if os.path.lexists(target):
-                    kept = Path(draft, f"old-{place}")
-                    target.rename(kept)
-                    undo.callback(kept.rename, target)
-                Path(draft, f"new-{place}").rename(target)
+                    backup = Path(drafts, f"old-{index}")
+                    target.rename(backup)
+                    undo.callback(backup.rename, target)
+                Path(drafts, f"new-{index}").rename(target)
                 undo.callback(target.unlink)
             undo.pop_all()
-        made.pop_all()
+        undo_folder.pop_all()
 
 
-def _make(folder: Path, undo: ExitStack) -> None:
-    """Makes a folder, and those that it is in."""
-    for each in reversed([folder, *folder.parents]):
-        if not each.is_dir():
-            each.mkdir()
-            undo.callback(each.rmdir)
+def _make_folder(folder: Path, undo: ExitStack) -> None:
+    """Create a folder and its missing parents."""
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir()
+            undo.callback(path.rmdir)

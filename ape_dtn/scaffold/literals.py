@@ -1,4 +1,4 @@
-"""Long texts in source code, which take several lines there."""
+"""Splitting long texts into string literals of several lines."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 
 def pieces(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Pieces of a text that make the text again, as long as they fit, cut behind spaces.
+    """Split a text into pieces that fit, preferably after spaces.
 
-    A single character fits always.
+    Joined, the pieces are the text again. A single character is accepted even if it does not fit.
     """
     start = 0
     while True:
@@ -25,5 +25,5 @@ def pieces(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
 
 
 def width(text: str) -> int:
-    """How many columns a text takes, as formatters count: two for each wide character."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+    """The number of columns of a text as formatters count them: two per wide character."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

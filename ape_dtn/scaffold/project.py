@@ -1,4 +1,4 @@
-"""A small project that works at once."""
+"""A small Ape project that is complete and passes its tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOLC = "0.8.30"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
-# Where each template goes.
+# The path of each template's file.
 _FILES = {
     "IERC20.sol": "contracts/interfaces/IERC20.sol",
     "test_asker.py": "tests/test_asker.py",
@@ -31,13 +31,13 @@ _FILES = {
 
 
 def project(name: str) -> dict[str, str]:
-    """The text of each file, by its path within the project.
+    """Render a project: the text of each file, by its path within the project.
 
     Raises:
-        InvalidOption: The name is none for a project.
+        InvalidOption: ``name`` is not a valid name of a project.
     """
     if not _NAME.fullmatch(name):
-        reason = f"'{name}' cannot name a project; use letters, digits and dashes"
+        reason = f"'{name}' is not a valid project name; use letters, digits and dashes"
         raise InvalidOption("NAME", reason)
     values = {"project": name, "version": version("ape-dtn"), "model": MODEL, "solc": SOLC}
     asker = consumer("Asker", MODEL, Api("", TEXT_SPECS, ""))

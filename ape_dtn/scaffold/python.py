@@ -1,15 +1,15 @@
-"""A consumer as a Python client."""
+"""Render a consumer as a Python client."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from ape_dtn.scaffold.consumer import Consumer, Parameter, snake
+from ape_dtn.scaffold.consumer import Consumer, snake
 from ape_dtn.scaffold.literals import pieces, width
 from ape_dtn.scaffold.template import render
 
-# Of the formatters that users have: what they make of it has to be what it is already.
+# The default line length of ruff and black, which must leave the client unchanged.
 LINE = 88
 
 _BASIC = {"address": "str", "string": "str", "bool": "bool", "bytes": "bytes"}
@@ -17,49 +17,49 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def client(consumer: Consumer) -> str:
-    """The client's source: a module for Python 3.10 and later."""
-    parameters = [
-        Parameter(snake(each.name), each.kind, each.meaning) for each in consumer.parameters
-    ]
-    kinds = [given(each.kind) for each in parameters]
-    named = zip(parameters, kinds, strict=True)
+    """Render the client: a module for Python 3.10 and later."""
+    names = [snake(parameter.name) for parameter in consumer.parameters]
+    types = [input_type(parameter.kind) for parameter in consumer.parameters]
+    docs = zip(names, (parameter.meaning for parameter in consumer.parameters), strict=True)
     return render(
         "client.py",
         name=consumer.name,
         model=consumer.model,
-        example=", ".join(each.name for each in parameters) if len(parameters) < 4 else "...",
-        imports=_imports(consumer, kinds),
+        example=", ".join(names) if len(names) < 4 else "...",
+        imports=_imports(consumer, types),
         prompt=_prompt(consumer.lines),
-        parameters="\n".join(f"        {each.name}: {kind}," for each, kind in named),
-        answer=answered(consumer.output),
-        docs="\n".join(f"            {each.name}: {each.meaning}." for each in parameters),
-        arguments="\n".join(f"            {each.name}," for each in parameters),
+        parameters="\n".join(
+            f"        {name}: {type_}," for name, type_ in zip(names, types, strict=True)
+        ),
+        answer=output_type(consumer.output),
+        docs="\n".join(f"            {name}: {meaning}." for name, meaning in docs),
+        arguments="\n".join(f"            {name}," for name in names),
         inputs=_inputs(consumer),
     )
 
 
-def given(kind: str) -> str:
-    """The Python type of an ABI type that goes in: any sequence for an array."""
+def input_type(kind: str) -> str:
+    """The Python type for an input of an ABI type: a ``Sequence`` for an array."""
     if kind.endswith("]"):
-        return f"Sequence[{given(kind[: kind.rindex('[')])}]"
-    return _basic(kind)
+        return f"Sequence[{input_type(kind[: kind.rindex('[')])}]"
+    return _basic_type(kind)
 
 
-def answered(kind: str) -> str:
-    """The Python type of an ABI type that comes out: a tuple for an array."""
+def output_type(kind: str) -> str:
+    """The Python type for an output of an ABI type: a ``tuple`` for an array."""
     if kind.endswith("]"):
-        return f"tuple[{answered(kind[: kind.rindex('[')])}, ...]"
-    return _basic(kind)
+        return f"tuple[{output_type(kind[: kind.rindex('[')])}, ...]"
+    return _basic_type(kind)
 
 
 def literal(text: str) -> str:
-    """Text as Python writes it, in one line, in the quotes that need the fewest escapes."""
+    """A one-line string literal, with the quotes that need fewer escapes."""
     quote = "'" if text.count('"') > text.count("'") else '"'
-    characters = (_escaped(each, quote) for each in text)
+    characters = (_escape(char, quote) for char in text)
     return f"{quote}{''.join(characters)}{quote}"
 
 
-def _escaped(character: str, quote: str) -> str:
+def _escape(character: str, quote: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
     if character == quote:
@@ -72,13 +72,13 @@ def _escaped(character: str, quote: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _basic(kind: str) -> str:
+def _basic_type(kind: str) -> str:
     return _BASIC.get(re.sub(r"\d+$", "", kind), "int")
 
 
-def _imports(consumer: Consumer, kinds: Sequence[str]) -> str:
+def _imports(consumer: Consumer, types: Sequence[str]) -> str:
     standard = ["from dataclasses import dataclass"]
-    if any(kind.startswith("Sequence") for kind in kinds):
+    if any(type_.startswith("Sequence") for type_ in types):
         standard.insert(0, "from collections.abc import Sequence")
     prompt = ", Prompt" if consumer.lines else ""
     others = [
@@ -94,26 +94,30 @@ def _prompt(lines: Sequence[str]) -> str:
         return ""
     if len(lines) == 1:
         return f"PROMPT = {_assigned(lines[0], len('PROMPT = '), 0)}\n"
-    listed = "".join(f"    {_assigned(line, 5, 4)},\n" for line in lines)
-    return f"PROMPT = (\n{listed})\n"
+    items = "".join(f"    {_assigned(line, 5, 4)},\n" for line in lines)
+    return f"PROMPT = (\n{items})\n"
 
 
 def _assigned(text: str, around: int, indent: int) -> str:
-    """Text as a literal, or as several in parentheses where that is too long for its line."""
-    whole = literal(text)
-    if around + width(whole) <= LINE:
-        return whole
+    """One literal, or several in parentheses if one is too long for its line.
+
+    ``around`` is the number of columns that the line needs besides the literal.
+    """
+    one_line = literal(text)
+    if around + width(one_line) <= LINE:
+        return one_line
     inner = " " * (indent + 4)
-    cut = pieces(text, lambda each: len(inner) + width(literal(each)) <= LINE)
-    listed = "".join(f"{inner}{literal(piece)}\n" for piece in cut)
-    return f"(\n{listed}{' ' * indent})"
+    parts = pieces(text, lambda piece: len(inner) + width(literal(piece)) <= LINE)
+    literals = "".join(f"{inner}{literal(part)}\n" for part in parts)
+    return f"(\n{literals}{' ' * indent})"
 
 
 def _inputs(consumer: Consumer) -> str:
-    values = [snake(each.name) if each else "None" for each in consumer.values]
-    prompt = f"            Prompt({', '.join(['PROMPT', *values])}),"
+    arguments = ["PROMPT", *(snake(value.name) if value else "None" for value in consumer.values)]
+    prompt = f"            Prompt({', '.join(arguments)}),"
     if len(prompt) > LINE:
-        listed = "\n".join(f"                {each}," for each in ["PROMPT", *values])
-        prompt = f"            Prompt(\n{listed}\n            ),"
-    inputs = [f"            {snake(each.name)}," if each else prompt for each in consumer.others]
-    return "\n".join(inputs)
+        lines = "\n".join(f"                {argument}," for argument in arguments)
+        prompt = f"            Prompt(\n{lines}\n            ),"
+    return "\n".join(
+        f"            {snake(other.name)}," if other else prompt for other in consumer.others
+    )

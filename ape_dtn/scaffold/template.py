@@ -1,4 +1,4 @@
-"""Templates: text files beside this module, with names like ``$this`` to be filled in."""
+"""Templates: text files with placeholders such as ``$name``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from string import Template
 
 
 def render(name: str, /, **values: str) -> str:
-    """The text of a template, filled in. A name that is not given raises ``KeyError``."""
+    """Fill in a template. A missing value raises ``KeyError``."""
     file = files("ape_dtn.scaffold") / "templates" / f"{name}.template"
     return Template(file.read_text("utf-8")).substitute(values)

@@ -53,6 +53,6 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
         "accept",
     ): "tests.deployment.test_deploying.test_it_costs_what_was_told_and_is_sent_once",
     ("deployment", "sources"): "tests.deployment.test_handing_over.listed",
-    ("init",): "tests.scaffold.test_project.test_a_new_project_is_written_without_a_network",
-    ("generate",): "tests.scaffold.test_project.test_a_consumer_is_written_without_a_network",
+    ("init",): "tests.scaffold.test_project.test_init_needs_no_network",
+    ("generate",): "tests.scaffold.test_project.test_generate_needs_no_network_with_the_api",
 }

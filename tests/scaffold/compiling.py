@@ -1,4 +1,4 @@
-"""Solidity sources that import the library, compiled by the pinned compiler."""
+"""Compile generated contracts with the pinned compiler."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LIBRARY = Path(__file__).parents[2] / "contracts"
 
 
 def creation_codes(sources: Mapping[str, str], via_ir: bool = False) -> dict[str, bytes]:
-    """The creation code of each contract; a warning is as bad as an error."""
+    """The creation code of each contract. Compiler warnings fail, too."""
     library = {
         f"@dtn/contracts/{path.name}": path.read_text()
         for path in LIBRARY.glob("*.sol")
-        if "Upgradeable" not in path.name  # needs OpenZeppelin, and nobody imports it here
+        if "Upgradeable" not in path.name  # it needs OpenZeppelin, and is not imported
     }
-    asked = {
+    settings = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in {**library, **sources}.items()},
         "settings": {
@@ -30,7 +30,7 @@ def creation_codes(sources: Mapping[str, str], via_ir: bool = False) -> dict[str
             "outputSelection": {name: {"*": ["evm.bytecode.object"]} for name in sources},
         },
     }
-    compiled: dict[str, Any] = solcx.compile_standard(asked, solc_version=SOLC)
+    compiled: dict[str, Any] = solcx.compile_standard(settings, solc_version=SOLC)
     assert not compiled.get("errors"), compiled["errors"]
     return {
         name: bytes.fromhex(contract["evm"]["bytecode"]["object"])

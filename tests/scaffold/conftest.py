@@ -1,4 +1,4 @@
-"""Ape as a user has it: the wheel in an environment of its own, and the commands there."""
+"""Ape as a user runs it, with the wheel installed in a separate environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# A project finds the Solidity library in an installed package, and not in a checkout.
+# Projects find the Solidity library only in an installed package, not in a checkout.
 from tests.wheel import python
 
 __all__ = ["python"]
@@ -21,7 +21,7 @@ Ape = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def ape(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Ape:
-    """Runs `ape` of the wheel's environment in a folder."""
+    """A function that runs `ape` of that environment in a folder."""
     home = tmp_path_factory.mktemp("home")
 
     def ape(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:

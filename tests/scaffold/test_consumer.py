@@ -1,4 +1,4 @@
-"""Generated contracts and clients ask the same, byte for byte, and keep what is answered."""
+"""Generated contracts and clients make identical requests, and the contract keeps its promises."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from .compiling import creation_codes
 
 MODEL = "model.system.openai-gpt-5-nano"
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
-DEPOSIT, MOST, GAS = 1_000_000, 100_000, 1_000_000
+DEPOSIT, MAX_COST, GAS = 1_000_000, 100_000, 1_000_000
 
-UNKNOWN, AWAITED, ANSWERED, FAILED = range(4)  # of the contract's `State`
+UNKNOWN, AWAITED, ANSWERED, FAILED = range(4)  # the contract's `State`
 STATE_OF = Function("stateOf(bytes32)", "uint8")
 OPEN, CLOSE = Function("open(uint256)"), Function("close(address)")
 SWEEP, COLLECT = Function("sweep(address,address)"), Function("collect(bytes32)")
@@ -48,15 +48,15 @@ AGE_ASK = Function("ask(address,uint8)")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked by a contract and by a client, and answered.
+class Case:
+    """A request to make from a contract, a client and the SDK.
 
     Attributes:
-        specs: How the model is called.
+        specs: The model's API.
         lines: The prompt.
-        values: What its placeholders stand for, by index; None for those that are not used.
-        others: The other inputs.
-        answer: What the node answers.
+        values: The values of its placeholders, by index; None for an unused index.
+        others: The model's other inputs.
+        answer: The node's answer.
     """
 
     specs: str
@@ -66,60 +66,62 @@ class Asked:
     answer: Any
 
     @property
-    def given(self) -> list[Any]:
+    def arguments(self) -> list[Any]:
         return [value for value in (*self.values, *self.others) if value is not None]
 
     @property
     def inputs(self) -> list[Any]:
-        """As the SDK takes them: the prompt comes first in all of these."""
+        """The inputs for the SDK. In all cases, the prompt comes first."""
         return [Prompt(self.lines, *self.values), *self.others]
 
     def consumer(self, name: str, model: str) -> Consumer:
         return consumer(name, model, Api("", self.specs, ""), self.lines)
 
 
-ASKED = {
-    "Text": Asked(
+CASES = {
+    "Text": Case(
         TEXT_SPECS,
         ('Is "{0:address}" older than\n{1:uint8}? \\ 日本 \u202e', "{0:address}, {3}"),
         (OWNER, 26, None, "Ünï {text}"),
         (),
         "Yes. " * 30,
     ),
-    "Image": Asked(
+    "Image": Case(
         "string[], uint64, uint64 -> bytes",
         ("A {0:bytes} of {1:bytes4} in {2:bool}",),
         (b"\x00\xff" * 20, b"abcd", True),
         (640, 480),
         b"\x89PNG" * 20,
     ),
-    "Lists": Asked(
+    "Lists": Case(
         "string, bytes32[2][], string[2] -> string[]",
         ("{0:int8[]} {1:uint256[3]} {2:string[]}",),
         ([-1, 127], [1, 2, 2**256 - 1], ["a", ""]),
         ([[b"\x01" * 32, b"\x02" * 32]], ["x", "y"]),
         ("one", "two" * 20),
     ),
-    "Number": Asked("string -> int256", ("How many?",), (), (), -5),
+    "Number": Case("string -> int256", ("How many?",), (), (), -5),
 }
 
 
 @contextmanager
-def reverted(signature: str, *args: Any) -> Iterator[None]:
-    """Passes if the contract reverts with exactly this."""
-    with pytest.raises(ContractReverted) as raised:
+def reverts_with(signature: str, *args: Any) -> Iterator[None]:
+    """Asserts that the contract reverts with exactly this error."""
+    with pytest.raises(ContractReverted) as error:
         yield
-    assert raised.value.revert is not None
-    assert raised.value.revert.data == Function(signature).encode(*args)
+    assert error.value.revert is not None
+    assert error.value.revert.data == Function(signature).encode(*args)
 
 
 class Deployed:
-    """A generated contract of the customer's."""
+    """A generated contract, deployed by the customer."""
 
     def __init__(self, network: LocalNetwork, cast: Cast, code: bytes) -> None:
         self.ai, self.cast, self.owner = network.ai, cast, cast.customer
         self.provider, self.token = network.ai.provider, network.token
-        code += encode(["address", "string", "uint256", "uint256"], [self.ai.router, NODE, 1, MOST])
+        code += encode(
+            ["address", "string", "uint256", "uint256"], [self.ai.router, NODE, 1, MAX_COST]
+        )
         self.address = transactions.create(self.provider, self.owner, code)
 
     def send(self, function: Function, *args: Any, sender: Any = None, value: int = 0) -> Any:
@@ -147,16 +149,16 @@ class Deployed:
     def answer_of(self, request_id: bytes, output: str) -> Any:
         return self.read(Function("answerOf(bytes32)", output), request_id)
 
-    def held(self, account: Any) -> int:
-        of = account if isinstance(account, str) else str(account.address)
-        return int(reads.read_one(self.provider, Call(self.token, ERC20.balance_of, (of,))))
+    def balance_of(self, account: Any) -> int:
+        address = account if isinstance(account, str) else str(account.address)
+        return int(reads.read_one(self.provider, Call(self.token, ERC20.balance_of, (address,))))
 
 
-LIAR = """
+FAILING_TOKEN = """
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-contract Liar {
+contract FailingToken {
     function balanceOf(address) external pure returns (uint256) {
         return 1;
     }
@@ -170,11 +172,11 @@ contract Liar {
 
 @pytest.fixture(scope="module")
 def codes() -> dict[str, bytes]:
-    """All contracts of this file, compiled at once."""
-    consumers = [each.consumer(name, model_of(name)) for name, each in ASKED.items()]
+    """The creation codes of all contracts in this file, compiled together."""
+    consumers = [case.consumer(name, model_of(name)) for name, case in CASES.items()]
     consumers.append(consumer("AgeCheck", MODEL, Api("", TEXT_SPECS, ""), AGES))
-    sources = {f"{each.name}.sol": solidity.contract(each) for each in consumers}
-    return creation_codes({**sources, "Liar.sol": LIAR})
+    sources = {f"{item.name}.sol": solidity.contract(item) for item in consumers}
+    return creation_codes({**sources, "FailingToken.sol": FAILING_TOKEN})
 
 
 AGES = ["Is {0:address} older than {1:uint8}?"]
@@ -190,11 +192,11 @@ def age_check(network: LocalNetwork, cast: Cast, codes: dict[str, bytes]) -> Dep
 
 
 def register(network: LocalNetwork, cast: Cast, name: str, specs: str) -> None:
-    """A model that is called so, which the node serves."""
+    """Register a model of this name, and let the node serve it."""
     ai, manager = network.ai, network.ai.contracts().model_manager
     api = ("api.system", name.lower(), specs, "")
     model = ("model.system", name.lower(), f"api.system.{name.lower()}")
-    served = [id_of(each, "model") for each in (*NODE_MODELS, model_of(name))]
+    served = [id_of(model_name, "model") for model_name in (*NODE_MODELS, model_of(name))]
     node_manager, set_models = ai.contracts().node_manager, NodeManager.set_node_models
     for transaction in (
         contract_call(manager, ModelManager.register_model_api, *api),
@@ -204,99 +206,99 @@ def register(network: LocalNetwork, cast: Cast, name: str, specs: str) -> None:
         transactions.send(ai.provider, cast.owner, transaction)
 
 
-def imported(source: str, name: str, folder: Path) -> ModuleType:
+def import_source(source: str, name: str, folder: Path) -> ModuleType:
     path = folder / f"{name}.py"
     path.write_text(source)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for their module there
+    sys.modules[name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_contract_client_and_sdk_ask_the_same_and_get_the_answer(
+@pytest.mark.parametrize("name", CASES)
+def test_contract_client_and_sdk_make_the_same_request(
     network: LocalNetwork, cast: Cast, codes: dict[str, bytes], name: str, tmp_path: Path
 ) -> None:
-    asked, model = ASKED[name], model_of(name)
-    api = Api("", asked.specs, "")
-    register(network, cast, name, asked.specs)
-    node = DtnNode(network.ai, NODE, cast.worker, lambda _: asked.answer)
-    written = asked.consumer(name, model)
+    case, model = CASES[name], model_of(name)
+    api = Api("", case.specs, "")
+    register(network, cast, name, case.specs)
+    node = DtnNode(network.ai, NODE, cast.worker, lambda _: case.answer)
+    generated = case.consumer(name, model)
 
     contract = Deployed(network, cast, codes[name])
     contract.open()
-    function = Function(f"ask({','.join(each.kind for each in written.parameters)})")
-    by_contract = contract.ask(function, *asked.given)
+    function = Function(f"ask({','.join(parameter.kind for parameter in generated.parameters)})")
+    by_contract = contract.ask(function, *case.arguments)
 
     session = DtnSession.start("1.00", cast.customer, network.ai)
-    module = imported(python.client(written), f"generated_{name.lower()}", tmp_path)
-    by_client: DtnRequest = getattr(module, name)(session).request(*asked.given)
-    by_sdk = session.request(*asked.inputs, model=model)
+    module = import_source(python.client(generated), f"generated_{name.lower()}", tmp_path)
+    by_client: DtnRequest = getattr(module, name)(session).request(*case.arguments)
+    by_sdk = session.request(*case.inputs, model=model)
 
-    def sent(request: DtnRequest) -> tuple[bytes, bytes]:
+    def encoded(request: DtnRequest) -> tuple[bytes, bytes]:
         record: Record = request.record
         return record.call, record.extra_params
 
     in_contract = DtnRequest(network.ai, by_contract)
-    assert sent(in_contract) == sent(by_client) == sent(by_sdk)
-    plain = list(asked.lines) if api.inputs[0] == "string[]" else asked.lines[0]
-    assert sent(in_contract)[0] == api.encode(plain, *asked.others)
-    assert sent(in_contract)[1] == Prompt(asked.lines, *asked.values).extra_params
+    assert encoded(in_contract) == encoded(by_client) == encoded(by_sdk)
+    prompt = list(case.lines) if api.inputs[0] == "string[]" else case.lines[0]
+    assert encoded(in_contract)[0] == api.encode(prompt, *case.others)
+    assert encoded(in_contract)[1] == Prompt(case.lines, *case.values).extra_params
 
     node.answer_pending()
-    assert contract.answer_of(by_contract, api.output) == asked.answer
-    assert by_client.answer().value == asked.answer
+    assert contract.answer_of(by_contract, api.output) == case.answer
+    assert by_client.answer().value == case.answer
 
 
-def test_a_client_asks_and_waits(network: LocalNetwork, cast: Cast, tmp_path: Path) -> None:
-    written = consumer("AgeCheck", MODEL, Api("", TEXT_SPECS, ""), AGES, ["owner", "maximumAge"])
-    module = imported(python.client(written), "generated_age_check", tmp_path)
+def test_a_client_waits_for_the_answer(network: LocalNetwork, cast: Cast, tmp_path: Path) -> None:
+    generated = consumer("AgeCheck", MODEL, Api("", TEXT_SPECS, ""), AGES, ["owner", "maximumAge"])
+    module = import_source(python.client(generated), "generated_age_check", tmp_path)
     session = DtnSession.start("1.00", cast.customer, network.ai)
-    found: list[Any] = []
+    answers: list[Any] = []
 
     def ask() -> None:
-        found.append(module.AgeCheck(session).ask(owner=OWNER, maximum_age=26, timeout=30))
+        answers.append(module.AgeCheck(session).ask(owner=OWNER, maximum_age=26, timeout=30))
 
-    asking = Thread(target=ask)
-    asking.start()
-    while asking.is_alive():
+    thread = Thread(target=ask)
+    thread.start()
+    while thread.is_alive():
         network.node.answer_pending()
-        asking.join(0.1)
+        thread.join(0.1)
 
-    assert found == [f"You asked: Is {OWNER} older than 26?"]
-
-
-# What the contract does besides.
+    assert answers == [f"You asked: Is {OWNER} older than 26?"]
 
 
-def test_nothing_is_asked_without_a_session(age_check: Deployed) -> None:
-    with reverted("NoSession()"):
+# The contract's other functions.
+
+
+def test_a_request_needs_a_session(age_check: Deployed) -> None:
+    with reverts_with("NoSession()"):
         age_check.ask(AGE_ASK, OWNER, 26)
 
 
 def test_a_session_is_opened_in_one_transaction(age_check: Deployed) -> None:
-    before = age_check.held(age_check.owner)
+    before = age_check.balance_of(age_check.owner)
 
     age_check.open()
 
     session = DtnSession.load(age_check.read(SESSION_ID), ai=age_check.ai)
     assert (session.owner, session.balance.units) == (age_check.address, DEPOSIT)
-    assert before - age_check.held(age_check.owner) == DEPOSIT
-    with reverted("SessionOpen(uint256)", session.id):
+    assert before - age_check.balance_of(age_check.owner) == DEPOSIT
+    with reverts_with("SessionOpen(uint256)", session.id):
         age_check.send(OPEN, 1)
 
 
-def test_a_deposit_that_was_not_approved_opens_nothing(age_check: Deployed) -> None:
+def test_an_unapproved_deposit_opens_no_session(age_check: Deployed) -> None:
     with pytest.raises(DtnError):
         age_check.send(OPEN, DEPOSIT)
 
     assert age_check.read(SESSION_ID) == 0
 
 
-def test_a_failure_is_noted(age_check: Deployed, network: LocalNetwork, cast: Cast) -> None:
+def test_a_failure_is_recorded(age_check: Deployed, network: LocalNetwork, cast: Cast) -> None:
     def out_of_order(_: object) -> str:
         raise BackendFailed("Out of order")
 
@@ -305,11 +307,11 @@ def test_a_failure_is_noted(age_check: Deployed, network: LocalNetwork, cast: Ca
     DtnNode(network.ai, NODE, cast.worker, out_of_order).answer_pending()
 
     assert age_check.state_of(request) == FAILED
-    with reverted("NoAnswer(bytes32,uint8)", request, FAILED):
+    with reverts_with("NoAnswer(bytes32,uint8)", request, FAILED):
         age_check.answer_of(request, "string")
 
 
-def test_an_answer_is_collected_when_the_callback_had_too_little_gas(
+def test_an_answer_can_be_collected_after_a_failed_callback(
     age_check: Deployed, network: LocalNetwork, cast: Cast
 ) -> None:
     age_check.open()
@@ -317,16 +319,16 @@ def test_an_answer_is_collected_when_the_callback_had_too_little_gas(
     network.node.answer_pending()
     assert age_check.state_of(request) == AWAITED
 
-    with reverted("OnlyOwner(address)", str(cast.stranger.address)):
+    with reverts_with("OnlyOwner(address)", str(cast.stranger.address)):
         age_check.send(COLLECT, request, sender=cast.stranger)
     age_check.send(COLLECT, request)
 
     assert age_check.answer_of(request, "string") == f"You asked: Is {OWNER} older than 26?"
-    with reverted("NotAwaited(bytes32)", request):
+    with reverts_with("NotAwaited(bytes32)", request):
         age_check.send(COLLECT, request)
 
 
-def test_an_answer_that_does_not_decode_is_not_kept(
+def test_an_undecodable_answer_is_not_stored(
     age_check: Deployed, network: LocalNetwork, cast: Cast
 ) -> None:
     age_check.open()
@@ -341,7 +343,7 @@ def test_an_answer_that_does_not_decode_is_not_kept(
     assert age_check.state_of(request) == AWAITED
 
 
-def test_strangers_can_do_nothing(age_check: Deployed, cast: Cast) -> None:
+def test_only_the_owner_can_call(age_check: Deployed, cast: Cast) -> None:
     age_check.open()
     to = str(cast.stranger.address)
     for function, arguments in (
@@ -351,35 +353,35 @@ def test_strangers_can_do_nothing(age_check: Deployed, cast: Cast) -> None:
         (SWEEP, (age_check.token, to)),
         (COLLECT, (b"\0" * 32,)),
     ):
-        with reverted("OnlyOwner(address)", to):
+        with reverts_with("OnlyOwner(address)", to):
             age_check.send(function, *arguments, sender=cast.stranger)
 
 
-def test_only_the_network_calls_back_and_only_about_what_was_asked_here(
+def test_callbacks_are_accepted_only_from_the_network_for_own_requests(
     age_check: Deployed, network: LocalNetwork, cast: Cast
 ) -> None:
     age_check.open()
     request = age_check.ask(AGE_ASK, OWNER, 26)
-    with reverted("OnlyDtn(address)", str(cast.customer.address)):
+    with reverts_with("OnlyDtn(address)", str(cast.customer.address)):
         age_check.send(ON_ANSWER, request)
 
-    # A stranger's own request, which has the router call this contract back.
-    strange = DtnSession.start("1.00", cast.stranger, network.ai).request(
+    # A stranger's request that names this contract as its callback target.
+    foreign = DtnSession.start("1.00", cast.stranger, network.ai).request(
         "Transfer all?",
         callback=Callback(age_check.address, "onAnswer(bytes32)", "onFailure(bytes32)", GAS),
     )
     network.node.answer_pending()
 
-    error = strange.answer().callback_error
+    error = foreign.answer().callback_error
     assert error is not None
-    assert Function("NotAwaited(bytes32)").encode(bytes.fromhex(strange.id[2:])).hex() in str(
+    assert Function("NotAwaited(bytes32)").encode(bytes.fromhex(foreign.id[2:])).hex() in str(
         error.as_dict()
     )
-    assert age_check.state_of(bytes.fromhex(strange.id[2:])) == UNKNOWN
+    assert age_check.state_of(bytes.fromhex(foreign.id[2:])) == UNKNOWN
     assert age_check.state_of(request) == ANSWERED
 
 
-def test_requests_of_one_block_are_told_apart(
+def test_requests_in_one_block_have_different_ids(
     age_check: Deployed, network: LocalNetwork, cast: Cast
 ) -> None:
     age_check.open()
@@ -388,7 +390,7 @@ def test_requests_of_one_block_are_told_apart(
     network.node.answer_pending()
 
     logs = [reads.to_log(log) for receipt in receipts for log in receipt["logs"]]
-    first, second = (each["requestId"] for each in Router.request_created.find(logs))
+    first, second = (event["requestId"] for event in Router.request_created.find(logs))
     for request in (first, second):
         age_check.send(COLLECT, request)
     assert age_check.answer_of(first, "string") == f"You asked: Is {OWNER} older than 1?"
@@ -397,52 +399,55 @@ def test_requests_of_one_block_are_told_apart(
     assert user[:26].lower() == str(age_check.owner.address)[:26].lower()
 
 
-def test_closing_refunds_to_whom_the_owner_says(
+def test_closing_refunds_to_the_given_recipient(
     age_check: Deployed, network: LocalNetwork, cast: Cast
 ) -> None:
     age_check.open()
     request = age_check.ask(AGE_ASK, OWNER, 26)
     network.node.answer_pending()
     cost = DtnRequest(network.ai, request).cost().units
-    before = age_check.held(cast.stranger)
+    before = age_check.balance_of(cast.stranger)
 
-    with reverted("NoRecipient()"):
+    with reverts_with("NoRecipient()"):
         age_check.send(CLOSE, "0x" + "00" * 20)
     age_check.send(CLOSE, str(cast.stranger.address))
 
-    assert age_check.held(cast.stranger) - before == DEPOSIT - cost
+    assert age_check.balance_of(cast.stranger) - before == DEPOSIT - cost
     assert cost > 0
     assert age_check.read(SESSION_ID) == 0
-    with reverted("NoSession()"):
+    with reverts_with("NoSession()"):
         age_check.send(CLOSE, str(cast.stranger.address))
     age_check.open()
     assert age_check.read(SESSION_ID) != 0
 
 
-def test_tokens_that_got_here_can_be_swept(age_check: Deployed, cast: Cast) -> None:
+def test_tokens_can_be_swept(age_check: Deployed, cast: Cast) -> None:
     transfer = contract_call(age_check.token, ERC20.transfer, age_check.address, 5)
     transactions.send(age_check.provider, cast.stranger, transfer)
-    before = age_check.held(cast.customer)
+    before = age_check.balance_of(cast.customer)
 
     age_check.send(SWEEP, age_check.token, str(cast.customer.address))
 
-    assert (age_check.held(age_check.address), age_check.held(cast.customer)) == (0, before + 5)
+    assert (age_check.balance_of(age_check.address), age_check.balance_of(cast.customer)) == (
+        0,
+        before + 5,
+    )
 
 
-def test_a_token_that_does_not_move_is_told(
+def test_a_failed_transfer_reverts(
     age_check: Deployed, codes: dict[str, bytes], cast: Cast
 ) -> None:
-    token = transactions.create(age_check.provider, cast.owner, codes["Liar"])
+    token = transactions.create(age_check.provider, cast.owner, codes["FailingToken"])
 
-    with reverted("TokenRefused(address,bytes)", token, encode(["bool"], [False])):
+    with reverts_with("TokenRefused(address,bytes)", token, encode(["bool"], [False])):
         age_check.send(SWEEP, token, str(cast.customer.address))
 
 
-def test_it_is_paid_in_tokens_that_return_something_too(
+def test_tokens_that_return_a_bool_work(
     usdc_network: LocalNetwork, cast: Cast, codes: dict[str, bytes]
 ) -> None:
     contract = Deployed(usdc_network, cast, codes["AgeCheck"])
     contract.open()
     contract.send(CLOSE, str(cast.customer.address))
 
-    assert contract.held(cast.customer) == 1_000_000_000
+    assert contract.balance_of(cast.customer) == 1_000_000_000

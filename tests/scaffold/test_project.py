@@ -1,4 +1,4 @@
-"""What `ape dtn init` and `generate` write, and that it works as it is."""
+"""The files of `ape dtn init` and `generate`: they are complete and pass their own tests."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FILES = {
     "scripts/ask.py",
     "tests/test_asker.py",
 }
-IMPORTS_ITS_CLIENT = """
-def test_its_client_can_be_imported():
+CLIENT_TEST = """
+def test_the_client_can_be_imported():
     from age_check import MODEL
 
     assert MODEL.startswith("model.")
@@ -42,14 +42,14 @@ AGE_CHECK = ("AgeCheck", "--prompt", "Is {0:address} older than {1:uint8}?", "--
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Shell:
-    """Without any network: none is at the place that is configured."""
+def offline(tmp_path: Path) -> Shell:
+    """A shell whose configured network is unreachable."""
     return Shell(tmp_path, {"APE_FOUNDRY_HOST": "http://127.0.0.1:1"})
 
 
 @pytest.fixture(scope="session")
 def compiled(ape: Ape, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new project with another contract, which is compiled."""
+    """A new, compiled project with a generated contract."""
 
     def make(folder: Path) -> None:
         written = ape("dtn", "init", "oracle", folder=folder)
@@ -58,9 +58,9 @@ def compiled(ape: Ape, tmp_path_factory: pytest.TempPathFactory) -> Path:
         generate = ("dtn", "generate", *AGE_CHECK, "--api", "string[] -> string")
         generated = ape(*generate, folder=project)
         assert generated.returncode == 0, generated.stdout + generated.stderr
-        (project / "tests" / "test_client.py").write_text(IMPORTS_ITS_CLIENT)
-        done = ape("compile", folder=project)
-        assert done.returncode == 0, done.stdout + done.stderr
+        (project / "tests" / "test_client.py").write_text(CLIENT_TEST)
+        result = ape("compile", folder=project)
+        assert result.returncode == 0, result.stdout + result.stderr
 
     folder, _ = once_a_run(tmp_path_factory, "project", make)
     return folder / "oracle"
@@ -68,71 +68,71 @@ def compiled(ape: Ape, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fresh(compiled: Path, tmp_path: Path) -> Path:
-    """A copy of the project for one test."""
+    """A copy of the compiled project."""
     return Path(shutil.copytree(compiled, tmp_path / "oracle"))
 
 
 @pytest.mark.parametrize("network", ["ethereum:local:test", "ethereum:local:foundry"])
-def test_the_tests_of_a_new_project_pass(
+def test_a_new_project_passes_its_tests(
     ape: Ape, fresh: Path, network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APE_FOUNDRY_HOST", f"http://127.0.0.1:{free_port()}")
 
-    # Each of the two has a chain of its own.
-    done = ape("test", "-n", "2", "--network", network, folder=fresh)
+    # Both workers start their own chain.
+    result = ape("test", "-n", "2", "--network", network, folder=fresh)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"\b8 passed\b", done.stdout), done.stdout
-    assert "failed" not in done.stdout
-
-
-def test_all_contracts_of_a_project_compile_together(fresh: Path) -> None:
-    found = json.loads((fresh / ".build" / "__local__.json").read_text())["contractTypes"]
-
-    assert {"Asker", "AgeCheck", "IERC20"} <= found.keys()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\b8 passed\b", result.stdout), result.stdout
+    assert "failed" not in result.stdout
 
 
-def test_a_new_project_is_written_without_a_network(alone: Shell) -> None:
-    done = alone.dtn("init", "oracle", "--json")
+def test_all_contracts_of_a_project_compile(fresh: Path) -> None:
+    contracts = json.loads((fresh / ".build" / "__local__.json").read_text())["contractTypes"]
 
-    folder = alone.here / "oracle"
+    assert {"Asker", "AgeCheck", "IERC20"} <= contracts.keys()
+
+
+def test_init_needs_no_network(offline: Shell) -> None:
+    result = offline.dtn("init", "oracle", "--json")
+
+    folder = offline.here / "oracle"
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert done.code == 0, done.err
+    assert result.code == 0, result.err
     assert written == FILES
-    assert done.json["folder"] == "oracle"
-    assert {path.removeprefix("oracle/") for path in done.json["files"]} == FILES
+    assert result.json["folder"] == "oracle"
+    assert {path.removeprefix("oracle/") for path in result.json["files"]} == FILES
 
 
-def test_nothing_is_written_over_a_project(alone: Shell) -> None:
-    (alone.here / "oracle").mkdir()
+def test_init_does_not_overwrite_a_project(offline: Shell) -> None:
+    (offline.here / "oracle").mkdir()
 
-    done = alone.dtn("init", "oracle", "--json")
+    result = offline.dtn("init", "oracle", "--json")
 
-    assert (done.code, done.error["code"]) == (2, "files_exist")
-    assert done.error["paths"] == ["oracle"]
-    assert not any((alone.here / "oracle").iterdir())
+    assert (result.code, result.error["code"]) == (2, "files_exist")
+    assert result.error["paths"] == ["oracle"]
+    assert not any((offline.here / "oracle").iterdir())
 
 
-def test_a_project_can_be_written_again(alone: Shell) -> None:
-    folder = alone.here / "oracle"
+def test_init_can_replace_a_project(offline: Shell) -> None:
+    folder = offline.here / "oracle"
     folder.mkdir()
     (folder / "README.md").write_text("old")
     (folder / "notes.txt").write_text("mine")
 
-    done = alone.dtn("init", "oracle", "--force")
+    result = offline.dtn("init", "oracle", "--force")
 
-    assert done.code == 0, done.err
+    assert result.code == 0, result.err
     assert (folder / "README.md").read_text().startswith("# oracle\n")
     assert (folder / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["../oracle", "a b", "-", "1st", "$HOME", ""])
-def test_a_project_has_a_plain_name(name: str) -> None:
-    with pytest.raises(InvalidOption, match="cannot name a project"):
+def test_an_invalid_project_name_is_an_error(name: str) -> None:
+    with pytest.raises(InvalidOption, match="is not a valid project name"):
         project(name)
 
 
-def test_all_that_is_written_is_read_by_what_it_is_for(tmp_path: Path) -> None:
+def test_generated_files_are_valid_and_formatted(tmp_path: Path) -> None:
     files = project("oracle")
 
     assert yaml.safe_load(files["ape-config.yaml"])["dtn"]["model"].startswith("model.system.")
@@ -142,20 +142,20 @@ def test_all_that_is_written_is_read_by_what_it_is_for(tmp_path: Path) -> None:
     for name in ("scripts/ask.py", "tests/test_asker.py"):
         (tmp_path / Path(name).name).write_text(files[name])
     for command in (("format", "--check"), ("check", "--select", "E,F,I,UP,B,PT")):
-        order = ("--config", "lint.isort.known-third-party=['ape', 'ape_dtn']")
-        options = order if command[0] == "check" else ()
+        isort = ("--config", "lint.isort.known-third-party=['ape', 'ape_dtn']")
+        options = isort if command[0] == "check" else ()
         ruff = [sys.executable, "-m", "ruff", *command, "--isolated", *options, str(tmp_path)]
-        done = subprocess.run(ruff, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout
+        result = subprocess.run(ruff, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout
 
 
-def test_a_consumer_is_written_without_a_network(alone: Shell) -> None:
+def test_generate_needs_no_network_with_the_api(offline: Shell) -> None:
     api = ("--api", "string[] -> string", "--model", "model.system.openai-gpt-5")
 
-    done = alone.dtn("generate", *AGE_CHECK, *api, "--json")
+    result = offline.dtn("generate", *AGE_CHECK, *api, "--json")
 
-    assert done.code == 0, done.err
-    assert done.json == {
+    assert result.code == 0, result.err
+    assert result.json == {
         "model": "model.system.openai-gpt-5",
         "inputs": ["string[]"],
         "output": "string",
@@ -166,16 +166,16 @@ def test_a_consumer_is_written_without_a_network(alone: Shell) -> None:
         "needs_ir": False,
         "files": ["contracts/AgeCheck.sol", "age_check.py"],
     }
-    assert "contract AgeCheck is" in (alone.here / "contracts" / "AgeCheck.sol").read_text()
-    assert "class AgeCheck:" in (alone.here / "age_check.py").read_text()
+    assert "contract AgeCheck is" in (offline.here / "contracts" / "AgeCheck.sol").read_text()
+    assert "class AgeCheck:" in (offline.here / "age_check.py").read_text()
 
-    again = alone.dtn("generate", *AGE_CHECK, *api)
-    assert (again.code, "is there" in again.err, "--force" in again.err) == (2, True, True)
+    again = offline.dtn("generate", *AGE_CHECK, *api)
+    assert (again.code, "exist: " in again.err, "--force" in again.err) == (2, True, True)
 
 
-def test_without_its_api_a_model_is_looked_for_on_the_chain(alone: Shell) -> None:
-    done = alone.dtn("generate", *AGE_CHECK, "--network", "ethereum:local:test", "--json")
+def test_generate_reads_the_api_from_the_chain(offline: Shell) -> None:
+    result = offline.dtn("generate", *AGE_CHECK, "--network", "ethereum:local:test", "--json")
 
-    # The chain of this process has no network of ours.
-    assert (done.code, done.error["code"]) == (3, "unknown_chain")
-    assert not any(alone.here.iterdir())
+    # The network is not deployed on the in-process chain.
+    assert (result.code, result.error["code"]) == (3, "unknown_chain")
+    assert not any(offline.here.iterdir())

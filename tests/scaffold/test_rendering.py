@@ -1,4 +1,4 @@
-"""Prompts become source code and mean the same there, whatever characters they hold."""
+"""Rendering of prompts as source code, with any characters, and of whole consumers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "model.system.openai-gpt-5-nano"
 TEXT = Api("", TEXT_SPECS, "")
 
-# Quotes, backslashes, line ends of all kinds, text from right to left, and what cannot be seen.
+# Quotes, backslashes, all kinds of line ends, right-to-left text, and invisible characters.
 NASTY = [
     "\"double\" 'single' `back` \\ \\n \\u0041 \\",
     "line\nline\r\nline\ttab\x0b\x0c\x85\u2028\u2029 end",
@@ -58,43 +58,43 @@ _ESCAPE = re.compile(r'\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(["\\nrt]))')
 _PLAIN = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def read_by_solidity(literal: str) -> str:
-    """What a literal of Solidity stands for, by the compiler's documentation."""
+def parse_solidity_literal(literal: str) -> str:
+    """Evaluate a string literal by the rules of the Solidity documentation."""
     prefix, body = re.fullmatch(r'(unicode)?"(.*)"', literal).groups()  # type: ignore[union-attr]
     assert prefix or body.isascii()
     assert body.isprintable()
     assert '"' not in _ESCAPE.sub("", body)
     assert "\\" not in _ESCAPE.sub("", body)
 
-    def character(found: re.Match[str]) -> bytes:
-        code, byte, plain = found.groups()
+    def character(escape: re.Match[str]) -> bytes:
+        code, byte, plain = escape.groups()
         if byte:
             return bytes.fromhex(byte)
         return (chr(int(code, 16)) if code else _PLAIN[plain]).encode()
 
-    read, place = b"", 0
-    for found in _ESCAPE.finditer(body):
-        read += body[place : found.start()].encode() + character(found)
-        place = found.end()
-    return (read + body[place:].encode()).decode()
+    text, position = b"", 0
+    for escape in _ESCAPE.finditer(body):
+        text += body[position : escape.start()].encode() + character(escape)
+        position = escape.end()
+    return (text + body[position:].encode()).decode()
 
 
 @given(TEXTS)
-def test_solidity_reads_what_was_written(text: str) -> None:
-    assert read_by_solidity(solidity.literal(text)) == text
+def test_solidity_literals_evaluate_to_the_text(text: str) -> None:
+    assert parse_solidity_literal(solidity.literal(text)) == text
 
 
 @given(TEXTS)
-def test_python_reads_what_was_written(text: str) -> None:
+def test_python_literals_evaluate_to_the_text(text: str) -> None:
     assert ast.literal_eval(python.literal(text)) == text
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3).filter(lambda lines: "".join(lines).strip()))
-def test_a_client_has_exactly_the_prompt(lines: list[str]) -> None:
-    asked = fixed(lines)
-    if asked is None:
+def test_a_client_contains_exactly_the_prompt(lines: list[str]) -> None:
+    fixed_consumer = fixed(lines)
+    if fixed_consumer is None:
         return
-    module = ast.parse(python.client(asked))
+    module = ast.parse(python.client(fixed_consumer))
 
     (prompt,) = (
         node.value
@@ -105,35 +105,37 @@ def test_a_client_has_exactly_the_prompt(lines: list[str]) -> None:
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3).filter(lambda lines: "".join(lines).strip()))
-def test_a_contract_has_exactly_the_prompt(lines: list[str]) -> None:
-    asked = fixed(lines)
-    if asked is None:
+def test_a_contract_contains_exactly_the_prompt(lines: list[str]) -> None:
+    fixed_consumer = fixed(lines)
+    if fixed_consumer is None:
         return
-    source = solidity.contract(asked)
+    source = solidity.contract(fixed_consumer)
 
     body = source.partition("returns (bytes32 requestId) {\n")[2].partition("return _ask(")[0]
-    assigned = re.findall(r"lines\[\d\] =\s((?:.|\n)*?\");\n", body)
-    found = [
-        "".join(map(read_by_solidity, re.findall(r'(?:unicode)?"(?:\\.|[^"\\])*"', each)))
-        for each in assigned
+    assignments = re.findall(r"lines\[\d\] =\s((?:.|\n)*?\");\n", body)
+    rendered = [
+        "".join(
+            map(parse_solidity_literal, re.findall(r'(?:unicode)?"(?:\\.|[^"\\])*"', assignment))
+        )
+        for assignment in assignments
     ]
-    assert found == lines
+    assert rendered == lines
     assert all(line.isprintable() for line in source.split("\n"))
 
 
 def fixed(lines: list[str]) -> Consumer | None:
-    """A consumer for a prompt; None where it happens to have placeholders that are wrong."""
+    """A consumer with this prompt; None if the prompt has invalid placeholders."""
     try:
         return consumer("Fixed", MODEL, TEXT, lines)
     except InvalidPrompt:
         return None
 
 
-def test_the_compiler_reads_what_was_written(network: LocalNetwork, cast: Cast) -> None:
+def test_compiled_literals_return_the_text(network: LocalNetwork, cast: Cast) -> None:
     functions = "\n".join(
-        f"function f{place}() external pure returns (string memory) {{"
+        f"function f{index}() external pure returns (string memory) {{"
         f" return {solidity.literal(text)}; }}"
-        for place, text in enumerate(NASTY)
+        for index, text in enumerate(NASTY)
     )
     source = (
         f"// SPDX-License-Identifier: MIT\npragma solidity ^0.8.20;\ncontract N {{{functions}}}"
@@ -142,7 +144,7 @@ def test_the_compiler_reads_what_was_written(network: LocalNetwork, cast: Cast) 
     provider = network.ai.provider
     contract = transactions.create(provider, cast.owner, code)
 
-    calls = [Call(contract, Function(f"f{place}()", "string")) for place in range(len(NASTY))]
+    calls = [Call(contract, Function(f"f{index}()", "string")) for index in range(len(NASTY))]
     assert list(reads.read(provider, *calls)) == NASTY
 
 
@@ -161,7 +163,7 @@ CONSUMERS = (
         ["A picture of {0}.", "In the style of {1:string[]}."],
         ["what", "styles"],
     ),
-    # Names that nobody could use: the registry takes whatever it is given.
+    # Unusable names: the registry accepts any.
     consumer("Named", MODEL, Api("", "string, uint8, bool -> int8", "prompt, contract, Ünï: x")),
     consumer("Sums", MODEL, Api("", "uint256, int64[2][] -> uint256[][]", "")),
     consumer(
@@ -171,7 +173,7 @@ CONSUMERS = (
         ["{0:bytes} {1:uint256[3]} {5:bool} {2:address[]} {6}"],
     ),
     consumer(
-        "Many", MODEL, TEXT, [" ".join(f"{{{each}}}" for each in range(solidity.MOST_PARAMETERS))]
+        "Many", MODEL, TEXT, [" ".join(f"{{{index}}}" for index in range(solidity.MAX_PARAMETERS))]
     ),
     consumer("Truth", MODEL, Api("", "string -> bool", ""), ["Is it {0}?"]),
 )
@@ -181,42 +183,42 @@ CONSUMERS = (
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the Python client of each consumer."""
     folder = tmp_path_factory.mktemp("clients")
-    for each in CONSUMERS:
-        (folder / f"{each.name.lower()}.py").write_text(python.client(each))
+    for item in CONSUMERS:
+        (folder / f"{item.name.lower()}.py").write_text(python.client(item))
     return folder
 
 
-def checked(*command: str | Path) -> None:
-    done = subprocess.run(
+def run_module(*command: str | Path) -> None:
+    result = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_clients_are_formatted_and_linted(clients: Path) -> None:
-    checked("ruff", "format", "--isolated", "--check", clients)
-    checked(
+    run_module("ruff", "format", "--isolated", "--check", clients)
+    run_module(
         *("ruff", "check", "--isolated", clients),
         *("--select", "E,W,F,I,UP,B,SIM,RUF,C4,PIE,RET,PTH,D"),
-        *("--ignore", "RUF001"),  # letters that look like others: the prompt's are as they are
+        *("--ignore", "RUF001"),  # ambiguous characters are part of the prompts
         *("--config", "lint.pydocstyle.convention='google'"),
         *("--config", "lint.isort.known-third-party=['ape_dtn']"),  # as in a user's project
     )
 
 
-def test_clients_are_typed(clients: Path) -> None:
-    checked("mypy", clients)  # as strict as the checkout's configuration is
+def test_clients_pass_mypy(clients: Path) -> None:
+    run_module("mypy", clients)  # with this project's strict configuration
 
 
-def test_contracts_compile_without_a_warning() -> None:
-    codes = creation_codes({f"{each.name}.sol": solidity.contract(each) for each in CONSUMERS})
+def test_contracts_compile_without_warnings() -> None:
+    codes = creation_codes({f"{item.name}.sol": solidity.contract(item) for item in CONSUMERS})
 
-    assert codes.keys() == {each.name for each in CONSUMERS}
+    assert codes.keys() == {item.name for item in CONSUMERS}
     assert not any(map(solidity.needs_ir, CONSUMERS))
 
 
-def test_more_values_need_the_other_code_generator() -> None:
-    prompt = " ".join(f"{{{place}}}" for place in range(solidity.MOST_PARAMETERS + 1))
+def test_more_parameters_need_via_ir() -> None:
+    prompt = " ".join(f"{{{index}}}" for index in range(solidity.MAX_PARAMETERS + 1))
     many = consumer("Many", MODEL, TEXT, [prompt])
     sources = {"Many.sol": solidity.contract(many)}
 
@@ -226,48 +228,52 @@ def test_more_values_need_the_other_code_generator() -> None:
     assert creation_codes(sources, via_ir=True)
 
 
-def test_no_line_of_a_contract_is_too_long() -> None:
-    lines = [line for each in CONSUMERS for line in solidity.contract(each).split("\n")]
+def test_contract_lines_are_not_too_long() -> None:
+    lines = [line for item in CONSUMERS for line in solidity.contract(item).split("\n")]
 
     assert max(map(width, lines)) <= solidity.LINE
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
-        ({"name": "ageCheck"}, InvalidOption, "'ageCheck' cannot name a contract"),
-        ({"name": "DtnSession"}, InvalidOption, "'DtnSession' cannot name a contract"),
-        ({"name": "A/../B"}, InvalidOption, "cannot name a contract"),
+        ({"name": "ageCheck"}, InvalidOption, "'ageCheck' is not a valid name for a contract"),
+        ({"name": "DtnSession"}, InvalidOption, "'DtnSession' is not a valid name for a contract"),
+        ({"name": "A/../B"}, InvalidOption, "is not a valid name for a contract"),
         ({"model": "gpt-5"}, InvalidName, "'gpt-5' names no model"),
-        ({"model": 'model.system.a"b'}, InvalidOption, "characters that no source should have"),
-        ({"names": ["a", "b", "c"]}, InvalidOption, "2 values to name, and 3 names"),
-        ({"names": ["a", "a"]}, InvalidOption, "each value needs its own"),
-        ({"names": ["someName", "some_name"]}, InvalidOption, "each value needs its own"),
-        ({"names": ["contract"]}, InvalidOption, "'contract' means something else"),
-        ({"names": ["lambda"]}, InvalidOption, "'lambda' means something else"),
-        ({"names": ["uint8"]}, InvalidOption, "'uint8' means something else"),
-        ({"names": ["sessionId"]}, InvalidOption, "'sessionId' means something else"),
-        ({"names": ["timeout"]}, InvalidOption, "'timeout' means something else"),
-        ({"names": ["o; }"]}, InvalidOption, "cannot name a value"),
+        ({"model": 'model.system.a"b'}, InvalidOption, "characters that are unsafe in source code"),
+        ({"names": ["a", "b", "c"]}, InvalidOption, "3 names for 2 values"),
+        ({"names": ["a", "a"]}, InvalidOption, "the names must differ"),
+        ({"names": ["someName", "some_name"]}, InvalidOption, "the names must differ"),
+        ({"names": ["contract"]}, InvalidOption, "'contract' is reserved"),
+        ({"names": ["lambda"]}, InvalidOption, "'lambda' is reserved"),
+        ({"names": ["uint8"]}, InvalidOption, "'uint8' is reserved"),
+        ({"names": ["sessionId"]}, InvalidOption, "'sessionId' is reserved"),
+        ({"names": ["timeout"]}, InvalidOption, "'timeout' is reserved"),
+        ({"names": ["o; }"]}, InvalidOption, "is not a valid parameter name"),
         ({"lines": [" "]}, EmptyPrompt, "empty"),
         ({"lines": ["{0:uint7}"]}, InvalidPrompt, "'uint7' is not an ABI type"),
-        ({"lines": ["{0:(uint8,bool)}"]}, InvalidPrompt, "cannot be given '(uint8,bool)'"),
-        ({"lines": ["{100}"]}, InvalidPrompt, "more values than a contract"),
+        ({"lines": ["{0:(uint8,bool)}"]}, InvalidPrompt, "cannot use the type '(uint8,bool)'"),
+        ({"lines": ["{100}"]}, InvalidPrompt, "the index of {100} is too high"),
         ({"lines": ["{0} {0:bool}"]}, InvalidPrompt, "two types, string and bool"),
-        ({"lines": ["half \ud83d"]}, InvalidPrompt, "half a character"),
-        ({"api": "uint8 -> string"}, InvalidCall, "takes no text"),
-        ({"api": "string"}, InvalidCall, "a contract cannot be given, or keep, ''"),
-        ({"api": "string -> (string,bool)"}, InvalidCall, "cannot be given, or keep"),
-        ({"api": "string, uint7 -> bool"}, InvalidCall, "cannot be given, or keep, 'uint7'"),
+        ({"lines": ["half \ud83d"]}, InvalidPrompt, "an unpaired surrogate"),
+        ({"api": "uint8 -> string"}, InvalidCall, "has no text input"),
+        ({"api": "string"}, InvalidCall, "contracts cannot use the type ''"),
+        ({"api": "string -> (string,bool)"}, InvalidCall, "contracts cannot use the type"),
+        ({"api": "string, uint7 -> bool"}, InvalidCall, "contracts cannot use the type 'uint7'"),
         ({"api": "string, uint8[0] -> bool"}, InvalidCall, "not valid ABI types"),
-        ({"api": "string -> bool", "lines": ["a", "b"]}, InvalidCall, "2 lines is no string"),
+        (
+            {"api": "string -> bool", "lines": ["a", "b"]},
+            InvalidCall,
+            "must be one line, but has 2",
+        ),
     ],
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
-def test_what_nobody_could_compile_is_refused(
-    changes: dict[str, object], error: type[DtnError], said: str
+def test_input_that_could_not_compile_is_refused(
+    changes: dict[str, object], error: type[DtnError], message: str
 ) -> None:
-    asked: dict[str, object] = {
+    arguments: dict[str, object] = {
         "name": "AgeCheck",
         "model": MODEL,
         "api": TEXT_SPECS,
@@ -275,7 +281,7 @@ def test_what_nobody_could_compile_is_refused(
         "names": [],
         **changes,
     }
-    asked["api"] = Api("", str(asked["api"]), "")
+    arguments["api"] = Api("", str(arguments["api"]), "")
 
-    with pytest.raises(error, match=re.escape(said)):
-        consumer(**asked)  # type: ignore[arg-type]  # each is what it is called for
+    with pytest.raises(error, match=re.escape(message)):
+        consumer(**arguments)  # type: ignore[arg-type]  # values of several types

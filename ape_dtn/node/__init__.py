@@ -1,1 +1,1 @@
-"""A node: what is asked of it, answered and paid."""
+"""The node: it finds requests on the chain, answers them, and is paid."""

@@ -6,12 +6,7 @@ from ape_dtn.types.errors import REFUSED, BadInput, DtnError
 
 
 class InvalidBackend(BadInput):
-    """The configuration of a node's backend is invalid.
-
-    Attributes:
-        backend: The model that the backend is for; ``*`` for all models.
-        reason: What is wrong.
-    """
+    """The configuration of a model's backend is invalid; ``backend`` is the model, or ``*``."""
 
     backend: str
     reason: str
@@ -54,4 +49,4 @@ class NotTheWorker(BadInput):
 
     def __init__(self, node: str, worker: str, account: str) -> None:
         super().__init__(f"The worker of {node} is {worker}, not {account}.", worker=worker)
-        self.hint = "Pass the account that the node was registered with as its worker."
+        self.hint = "Pass the worker's account."

@@ -17,12 +17,7 @@ HOST = "127.0.0.1"
 
 
 class NodeCollector:
-    """A Prometheus collector that reads the node's counters on every scrape.
-
-    Args:
-        node: The node.
-        decimals: Decimals of the fee token.
-    """
+    """A Prometheus collector that reads the node's counters on every scrape."""
 
     def __init__(self, node: DtnNode, decimals: int) -> None:
         self.node = node
@@ -53,15 +48,12 @@ class NodeCollector:
 
 @contextmanager
 def serve_metrics(node: DtnNode, decimals: int, port: int) -> Iterator[int]:
-    """Serve ``http://127.0.0.1:<port>/metrics`` while the context is open.
+    """Serve ``http://127.0.0.1:<port>/metrics`` while the context is open; yields the port.
 
     Args:
         node: The node.
         decimals: Decimals of the fee token.
         port: The port; 0 for any free port.
-
-    Yields:
-        The port in use.
 
     Raises:
         MissingExtra: ``prometheus_client`` is not installed.

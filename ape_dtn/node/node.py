@@ -54,13 +54,13 @@ class DtnNode(Responder):
 
         while True:
             self.scan()
-            taken = self.claim(len(self.queue.open))
-            ready = [self._stored_or_produced(task, kept) for task, kept in taken.items()]
-            left = self.send(ready, on_result)
-            self._claimed.clear()  # what is left is still open
-            if left and len(left) == len(ready) and left[0].error:
-                raise left[0].error
-            if left or not self.queue.has_more:
+            claimed = self.claim(len(self.queue.open))
+            responses = [self._stored_or_produced(task, stored) for task, stored in claimed.items()]
+            unsent = self.send(responses, on_result)
+            self._claimed.clear()  # unsent requests are still open
+            if unsent and len(unsent) == len(responses) and unsent[0].error:
+                raise unsent[0].error
+            if unsent or not self.queue.has_more:
                 return answered
 
     def serve(self, stop: Callable[[], bool] = lambda: False, poll: float | None = None) -> None:

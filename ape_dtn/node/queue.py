@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Model
 
 
-# How many requests are read at once, and at most held open without being claimed.
+# Requests read per page. No further page is read while this many requests are open.
 PAGE_SIZE = 500
 
 # How long a response is watched for a reorganisation, in seconds of the chain's time.
 WATCH_SECONDS = 60
 
-# The node pays the gas price for a callback's gas; the requester pays one wei per unit, or nothing.
+# The node pays the full price of a callback's gas, of which the requester refunds almost nothing.
 MAX_CALLBACK_GAS = 5_000_000
 
 
@@ -64,13 +64,7 @@ class AcceptanceTerms:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """An open request that the node may answer.
-
-    Attributes:
-        request_id: The request's id.
-        record: The request as the chain stores it.
-        model: The requested model.
-    """
+    """An open request that the node may answer, as the chain stores it, and its model."""
 
     request_id: bytes
     record: Record
@@ -89,13 +83,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Registration:
-    """A node's current registration.
-
-    Attributes:
-        node: The node.
-        models: The models that it serves, by id.
-        contracts: The network's contracts.
-    """
+    """A node's current registration; ``models`` are those it serves, by id."""
 
     node: Node
     models: Mapping[bytes, Model]
@@ -111,8 +99,6 @@ class Registration:
 
 @dataclass(frozen=True)
 class _Head:
-    """The latest block when the chain was last read."""
-
     number: int
     hash: bytes
     time: int
@@ -124,13 +110,6 @@ class RequestQueue:
     Attributes:
         open: The requests that nobody has answered, in the chain's order.
         session_manager: The session manager's address at the last read.
-
-    Args:
-        ai: The network.
-        name: The node's full name.
-        node_id: The node's id.
-        ledger: Stores the cursor.
-        terms: The requests that the node accepts.
     """
 
     def __init__(
@@ -346,7 +325,7 @@ def read_models(
     contracts: Contracts,
     known: Mapping[bytes, Model] | None = None,
 ) -> dict[bytes, Model]:
-    """Read models by id, in one HTTP request; in none if all are in ``known``."""
+    """Read models by id in one HTTP request. Models in ``known`` are not read again."""
     known = known or {}
     unknown = [id for id in ids if id not in known]
     calls = [call for id in unknown for call in model_calls(contracts.model_manager, id)]
@@ -377,5 +356,4 @@ def _to_head(block: Any) -> _Head:
 
 
 def _is_canonical(head: _Head, block: Any) -> bool:
-    """Whether the chain's block at the head's number is still the same."""
     return bool(block and not isinstance(block, Failure) and as_bytes(block["hash"]) == head.hash)

@@ -34,12 +34,7 @@ NOT_THEIRS = "Not namespace owner"
 
 @dataclass(frozen=True)
 class Step:
-    """A transaction that is still needed.
-
-    Attributes:
-        description: What it does, for people.
-        transaction: The transaction.
-    """
+    """A transaction that is still needed, with a description for people."""
 
     description: str
     transaction: Transaction
@@ -101,12 +96,12 @@ def model_steps(
     node = _own_node(ai, contracts, name, account)
     if exactly is None:
         removed = {id_of(model, "model") for model in remove}
-        kept = [id for id in node.models if id not in removed]
+        models = [id for id in node.models if id not in removed]
     else:
-        kept = [id_of(model, "model") for model in exactly]
+        models = [id_of(model, "model") for model in exactly]
     _check_models(ai, contracts, [*add, *(exactly or ())])
-    wanted = list(dict.fromkeys([*kept, *(id_of(model, "model") for model in add)]))
-    return _set_models_steps(contracts.node_manager, name, wanted, node.models)
+    model_ids = list(dict.fromkeys([*models, *(id_of(model, "model") for model in add)]))
+    return _set_models_steps(contracts.node_manager, name, model_ids, node.models)
 
 
 def status_steps(ai: Network, account: AccountAPI, name: str, is_active: bool) -> list[Step]:
@@ -138,7 +133,6 @@ _USER, _NODE = NodeManager.register_user, NodeManager.register_node
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """Split a node's full name into its user and its own name."""
     parts = name.split(".")
     if not is_name(name, "node") or len(parts) != 3:
         raise InvalidName(name, "node", "node.alice.first")
@@ -164,23 +158,23 @@ def _check_owner(name: str, node: Node, account: AccountAPI) -> None:
 
 
 def _is_free(ai: Network, manager: str, owner: str, user: str) -> bool:
-    """Whether the user name is unregistered. No view tells, so a call is tried."""
+    """Whether the user name is free. No view function tells, so its registration is simulated."""
     return not _refuses(ai, Call(manager, _USER, (user, owner), sender=owner), USER_EXISTS)
 
 
 def _check_user(ai: Network, manager: str, owner: str, user: str) -> None:
-    """Raise ``NotNodeOwner`` if another account has the user name. No view tells whose it is."""
+    """Raise ``NotNodeOwner`` if the user name is another account's, by a simulated registration."""
     if _refuses(ai, Call(manager, _NODE, (user, "-", owner), sender=owner), NOT_THEIRS):
         raise NotNodeOwner(f"The user name {user}", "another account", owner)
 
 
 def _refuses(ai: Network, call: Call, reason: str) -> bool:
     """Whether the contracts revert a call for this reason; reverts for other reasons are raised."""
-    (found,) = ai.try_read(call)
-    if isinstance(found, ContractReverted) and found.revert:
-        if found.revert.fields.get("reason") == reason:
+    (result,) = ai.try_read(call)
+    if isinstance(result, ContractReverted) and result.revert:
+        if result.revert.fields.get("reason") == reason:
             return True
-        raise found
+        raise result
     return False
 
 
@@ -190,28 +184,29 @@ def _served_models_steps(
     if not models:
         return []
     _check_models(ai, contracts, models)
-    wanted = list(dict.fromkeys(id_of(model, "model") for model in models))
-    return _set_models_steps(contracts.node_manager, name, wanted, served)
+    model_ids = list(dict.fromkeys(id_of(model, "model") for model in models))
+    return _set_models_steps(contracts.node_manager, name, model_ids, served)
 
 
 def _check_models(ai: Network, contracts: Contracts, models: Sequence[str]) -> None:
     ids = {id_of(model, "model"): model for model in models}
-    found = read_models(ai, tuple(ids), contracts)
+    models_by_id = read_models(ai, tuple(ids), contracts)
     for model_id, model in ids.items():
-        if model_id not in found:
+        if model_id not in models_by_id:
             raise ModelNotFound(model)
 
 
 def _set_models_steps(
-    manager: str, name: str, wanted: Sequence[bytes], served: Sequence[bytes]
+    manager: str, name: str, model_ids: Sequence[bytes], served: Sequence[bytes]
 ) -> list[Step]:
-    if set(wanted) == set(served):
+    if set(model_ids) == set(served):
         return []
-    description = (
-        f"let {name} serve {len(wanted)} models" if len(wanted) != 1 else f"let {name} serve it"
-    )
+    count = f"{len(model_ids)} model{'s' * (len(model_ids) != 1)}"
+    description = f"let {name} serve {count}"
     return [
-        _step(manager, description, NodeManager.set_node_models, id_of(name, "node"), list(wanted))
+        _step(
+            manager, description, NodeManager.set_node_models, id_of(name, "node"), list(model_ids)
+        )
     ]
 
 

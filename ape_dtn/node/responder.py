@@ -132,19 +132,19 @@ class Responder:
             The claimed requests, with what the ledger holds for each.
         """
         now = time.monotonic()
-        found = [
+        candidates = [
             task
             for task in self.queue.open.values()
             if task.request_id not in self._claimed
             and self._postponed.get(task.request_id, 0) <= now
         ][:most]
-        if not found:
+        if not candidates:
             return {}
-        claimed = self.ledger.claim({task.request_id: task.fingerprint for task in found})
-        self._postpone_claimed([task for task in found if task.request_id not in claimed], now)
-        mine = [task for task in found if task.request_id in claimed]
-        fresh = [task for task in mine if claimed[task.request_id].signed is None]
-        for task in self._reverting(fresh):
+        claimed = self.ledger.claim({task.request_id: task.fingerprint for task in candidates})
+        self._postpone_claimed([task for task in candidates if task.request_id not in claimed], now)
+        mine = [task for task in candidates if task.request_id in claimed]
+        unsigned_tasks = [task for task in mine if claimed[task.request_id].signed is None]
+        for task in self._reverting(unsigned_tasks):
             try:
                 refused = self._check_refusal(task, PLACEHOLDER)
             except RequestNotFound as err:
@@ -167,43 +167,43 @@ class Responder:
     ) -> list[PendingResponse]:
         """Send responses together, and wait until they are mined.
 
-        Transactions signed before are followed first, so that nothing is sent twice. If the
-        contracts reject a SUCCESS, as when it needs more gas than a block has, a FAILURE is sent in
-        its place, so that the requester does not wait forever.
+        Responses signed in earlier attempts are followed up first, so that none is sent twice. If
+        the contracts reject a SUCCESS, as when it needs more gas than a block has, a FAILURE is
+        sent in its place, so that the requester does not wait forever.
 
         Returns:
             The responses to send again later: the chain is unreachable, or the endpoint does not
             know the request yet.
         """
-        unsigned, again = self._follow_signed(responses, on_result)
-        fresh = self._still_valid(unsigned, again)
+        unsigned, to_retry = self._follow_signed(responses, on_result)
+        fresh = self._still_valid(unsigned, to_retry)
         refused: list[tuple[PendingResponse, DtnError]] = []
 
         def on_outcome(response: PendingResponse, outcome: Receipt | DtnError) -> None:
             if isinstance(outcome, TransactionRefused):  # it will never be mined
-                again.append(retried(replace(response, signed=None), outcome))
+                to_retry.append(retried(replace(response, signed=None), outcome))
             elif isinstance(outcome, NoNetwork | TransactionPending | NoMoneyForGas):
-                again.append(retried(response, outcome))
+                to_retry.append(retried(response, outcome))
             elif isinstance(outcome, DtnError):
                 refused.append((replace(response, signed=None), outcome))
             else:
                 on_result(response, outcome)
 
         while fresh:  # at most twice: a FAILURE is not replaced
-            self._broadcast(fresh, on_outcome, again)
+            self._broadcast(fresh, on_outcome, to_retry)
             fresh = []
             for response, outcome in refused:
                 try:
                     replacement = self._replacement(response, outcome)
                 except DtnError as err:
-                    again.append(retried(response, err))
+                    to_retry.append(retried(response, err))
                     continue
                 if isinstance(replacement, DtnError):
                     on_result(response, replacement)
                 else:
                     fresh.append(replacement)
             refused.clear()
-        return again
+        return to_retry
 
     def record_outcome(self, response: PendingResponse, outcome: Receipt | DtnError) -> bool:
         """Record a response's outcome; true if it was mined."""
@@ -312,7 +312,7 @@ class Responder:
             DtnError: It is not certain that the contracts reject the response: send it again.
         """
         status = Status.PENDING
-        # A revert that was not mined is the word of one node, which may be out of sync.
+        # Before it is mined, a revert is reported by a single node, which may be out of sync.
         if outcome.revert and not outcome.revert.transaction:
             refusal = self._check_refusal(response.task, response.result)
             if refusal is not None:
@@ -334,30 +334,30 @@ class Responder:
         self.emit(EventKind.REFUSED, request=as_hex(task.request_id), reason=why.message)
 
     def _still_valid(
-        self, responses: Sequence[PendingResponse], again: list[PendingResponse]
+        self, responses: Sequence[PendingResponse], to_retry: list[PendingResponse]
     ) -> list[PendingResponse]:
         """The responses whose requests are unchanged on the chain.
 
-        A reorganisation can remove a request, include it again, or give its id to another question,
-        which is then claimed anew. The chain is read for the requests not known to be open and
-        unchanged.
+        A reorganisation can remove a request, include it again, or give its id to another
+        question, which is then claimed anew. The chain is read for requests that are not known to
+        be open and unchanged.
         """
         fresh: list[PendingResponse] = []
-        doubtful: list[PendingResponse] = []
+        unknown: list[PendingResponse] = []
         for response in responses:
             known = self.queue.open.get(response.task.request_id)
             is_known = known is not None and known.fingerprint == response.task.fingerprint
-            (fresh if is_known else doubtful).append(response)
-        calls = [record_call(self.ai, response.task.request_id) for response in doubtful]
+            (fresh if is_known else unknown).append(response)
+        calls = [record_call(self.ai, response.task.request_id) for response in unknown]
         try:
             records = [to_record(raw) for raw in self.ai.read(*calls)]
         except DtnError as err:
-            again += [retried(response, err) for response in doubtful]
+            to_retry += [retried(response, err) for response in unknown]
             return fresh
-        for response, record in zip(doubtful, records, strict=True):
+        for response, record in zip(unknown, records, strict=True):
             request_id = response.task.request_id
             if record is None:
-                again.append(retried(response, RequestNotFound(as_hex(request_id))))
+                to_retry.append(retried(response, RequestNotFound(as_hex(request_id))))
             elif replace(response.task, record=record).fingerprint == response.task.fingerprint:
                 fresh.append(response)
             else:
@@ -394,7 +394,7 @@ class Responder:
         self,
         responses: Sequence[PendingResponse],
         on_result: OnResult,
-        again: list[PendingResponse],
+        to_retry: list[PendingResponse],
     ) -> None:
         """Sign and send responses; fewer at a time if the worker cannot pay the gas for all."""
         current = list(responses)
@@ -419,8 +419,8 @@ class Responder:
             )
         except DtnError as err:  # nothing was sent
             half = len(responses) // 2 if isinstance(err, NoMoneyForGas) else 0
-            again += [retried(response, err) for response in responses[half:]]
-            self._broadcast(responses[:half], on_result, again)
+            to_retry += [retried(response, err) for response in responses[half:]]
+            self._broadcast(responses[:half], on_result, to_retry)
 
     def _payment(self, receipt: Receipt) -> int:
         """The fees that a response was paid (``SessionCharged``), in units of the fee token."""

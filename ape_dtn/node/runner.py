@@ -45,8 +45,6 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A request that a backend is answering, and until when to wait."""
-
     task: Task
     deadline: Deadline
 
@@ -62,10 +60,10 @@ class Runner:
 
     def __init__(self, node: Responder, stop: Callable[[], bool], poll: float | None) -> None:
         block_time = node.ai.provider.network.block_time
-        chosen = POLICY.node_polling.interval(block_time)
+        default_poll = POLICY.node_polling.interval(block_time)
         self.node = node
         self.stop = stop
-        self.poll = chosen if poll is None else poll
+        self.poll = default_poll if poll is None else poll
         self._jobs: dict[bytes, _Job] = {}
         # Callbacks from other threads, which the serving thread runs. Not a SimpleQueue: in
         # CPython, `SimpleQueue.get` may block forever after a signal.
@@ -167,7 +165,8 @@ class Runner:
 
     def _time_out(self) -> None:
         now = time.monotonic()
-        # A second of grace: a job that was being retried fails with a more useful message.
+        # One second after the deadline: a job that is being retried fails at the deadline by
+        # itself, with a more specific message.
         late = [job for job in self._jobs.values() if now > job.deadline.at + 1]
         if not self._postponed_callbacks:
             for job in late:

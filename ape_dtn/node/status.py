@@ -45,10 +45,10 @@ def total_earned(ai: Network, contracts: Contracts, worker: str) -> int | None:
         "fromBlock": hex(ai.deployment.first_block),
         "toBlock": "latest",
     }
-    (found,) = rpc.ask(ai.provider, [("eth_getLogs", [query])])
-    if isinstance(found, Failure):
+    (logs,) = rpc.ask(ai.provider, [("eth_getLogs", [query])])
+    if isinstance(logs, Failure):
         return None
-    return sum(int(charged.decode(reads.to_log(raw))["amount"]) for raw in found)
+    return sum(int(charged.decode(reads.to_log(raw))["amount"]) for raw in logs)
 
 
 def native_balance(ai: Network, account: str) -> int:

@@ -197,7 +197,7 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run the block in a transaction, exclusively among threads and processes."""
+        """Open a database transaction that excludes other threads and processes."""
         with self._lock:
             try:
                 self._database.execute("begin immediate")
@@ -215,7 +215,6 @@ class Ledger:
         return process_lock.own_name(_process_folder(self.path)) if self.path else "here"
 
     def _is_claimed(self, worker: str) -> bool:
-        """Whether the claiming process is another one and still alive."""
         if self.path is None or worker == self._process():
             return False
         return process_lock.is_alive(_process_folder(self.path), worker)
@@ -224,7 +223,7 @@ class Ledger:
 def open_ledger(ai: Network, node_id: bytes) -> Ledger:
     """Open the ledger of a node on the connected chain, which its genesis hash identifies.
 
-    Ape's in-process chain gets an in-memory ledger, because neither outlives the process.
+    On Ape's in-process chain, which ends with the process, the ledger is in memory.
 
     Raises:
         LedgerUnusable: The file cannot be opened.
@@ -240,7 +239,6 @@ def open_ledger(ai: Network, node_id: bytes) -> Ledger:
 
 
 def _process_folder(path: Path) -> Path:
-    """Where the processes at work hold their locks."""
     return path.parent / "at_work"
 
 
@@ -254,8 +252,8 @@ def _to_stored(row: Mapping[str, Any]) -> StoredResult:
 def _open_database(path: Path | None) -> sqlite3.Connection:
     try:
         database = open_database(path, _SCHEMA, VERSION)
-        # Safe against a killed process. A power cut may lose the last writes, which the node then
-        # finds on the chain.
+        # Committed writes survive a killed process. If a power cut loses some, the node recovers
+        # from the chain.
         database.execute("pragma synchronous = normal")
     except (sqlite3.Error, OSError) as err:
         raise LedgerUnusable(str(path), str(err)) from err

@@ -59,13 +59,7 @@ _SIZED = re.compile(r"(bytes|u?int|u?fixed)\d+(x\d+)?")
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the generated functions.
-
-    Attributes:
-        name: Its name, such as ``maximumAge``.
-        kind: Its ABI type.
-        meaning: A short description.
-    """
+    """A parameter of the generated functions: its name, ABI type, and description."""
 
     name: str
     kind: str
@@ -210,7 +204,6 @@ def _named(parameters: Sequence[Parameter], names: Sequence[str]) -> list[Parame
 
 
 def _is_free(name: str) -> bool:
-    """Whether a name is valid for a parameter and not reserved in either language."""
     is_reserved = name in _RESERVED_PARAMETERS or keyword.iskeyword(name) or _SIZED.fullmatch(name)
     return bool(_PARAMETER.fullmatch(name)) and not is_reserved
 

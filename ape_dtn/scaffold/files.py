@@ -61,7 +61,6 @@ def _write(folder: Path, targets: Mapping[Path, str]) -> None:
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:
-    """Create a folder and its missing parents."""
     for path in reversed([folder, *folder.parents]):
         if not path.is_dir():
             path.mkdir()

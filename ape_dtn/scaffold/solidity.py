@@ -122,5 +122,4 @@ def _call(function: str, *arguments: list[str]) -> list[str]:
 
 
 def _location(kind: str) -> str:
-    """The data location, for types that require one."""
     return " memory" if kind in ("string", "bytes") or kind.endswith("]") else ""

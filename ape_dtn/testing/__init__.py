@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ape_dtn.testing.rules import Rule
 
 
-_HOMES = {
+_MODULES = {
     "DtnTestNetwork": "network",
     "DtnTestNode": "node",
     "Outcome": "responses",
@@ -27,6 +27,6 @@ __all__ = ["DtnTestNetwork", "DtnTestNode", "Outcome", "Response", "Rule"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"ape_dtn.testing.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"ape_dtn.testing.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

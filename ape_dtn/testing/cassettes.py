@@ -240,7 +240,7 @@ def _recording(entry: Mapping[str, Any]) -> Recording:
     question = {name: entry[name] for name in ("model", "types", "inputs", "output")}
     result = {name: entry[name] for name in ("answer", "failure") if name in entry}
     if len(result) != 1:
-        raise ValueError("not exactly one of answer and failure")
+        raise ValueError("an entry needs either an answer or a failure")
     return Recording(question, result)
 
 

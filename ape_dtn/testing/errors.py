@@ -6,12 +6,7 @@ from ape_dtn.types.errors import NO_ANSWER_YET, BadInput, DtnError, NoNetwork
 
 
 class NotRecorded(DtnError):
-    """A cassette has no recorded answer to a question.
-
-    Attributes:
-        cassette: The file.
-        difference: The question, or how it differs from the most similar recording.
-    """
+    """A cassette lacks an answer; ``difference`` shows the question and the nearest recording."""
 
     exit_code = NO_ANSWER_YET
     cassette: str

@@ -204,7 +204,6 @@ class DtnTestNode(RuleMethods):
         return int(self.ai.read_one(length))
 
     def _records(self) -> dict[bytes, Record]:
-        """All requests since the test began, for any node."""
         page = Call(self.ai.router, Router.get_pending_requests, (self._first, self._count()))
         # On the live variant, the list can hold an id twice.
         ids = list(dict.fromkeys(self.ai.read_one(page)))
@@ -230,7 +229,6 @@ class DtnTestNode(RuleMethods):
         ]
 
     def _age(self, request_id: bytes) -> int:
-        """Number of blocks after the request's block."""
         provider = self.ai.provider
         topics = [Router.request_created.topic, as_hex(request_id)]
         created = reads.logs(provider, self.ai.router, topics, self.ai.deployment.first_block)

@@ -171,14 +171,12 @@ def _parse_variant(name: Any) -> list[str]:
 
 
 def _is_overridden(item: pytest.Item) -> bool:
-    """Whether the tests define their own ``dtn_variant`` fixture."""
     definitions = item._fixtureinfo.name2fixturedefs.get(dtn_variant.__name__, ())  # type: ignore[attr-defined]  # of pytest.Function
     return len(definitions) > 1
 
 
 @pytest.fixture(scope="session")
 def _dtn_networks(pytestconfig: pytest.Config, accounts: Any) -> Iterator[Networks]:
-    """The deployed networks of this run, and the store for answers over IPFS."""
     from ape_dtn.deployment.assemble import Variant
     from ape_dtn.ipfs import content_store
     from ape_dtn.testing.network import Networks

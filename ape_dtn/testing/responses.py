@@ -30,14 +30,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """A request that the node may answer.
-
-    Attributes:
-        request_id: The request's id.
-        record: The request as the chain stores it.
-        model: The requested model.
-        question: The decoded question; None if the call does not fit the model's API.
-    """
+    """A request that the node may answer; ``question`` is None if its call cannot be decoded."""
 
     request_id: bytes
     record: Record
@@ -51,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Response:
-    """The result of one response of the node, or of its silence.
+    """What the node did with one request, and the result.
 
     Attributes:
         request_id: The request, as ``0x…``.

@@ -248,7 +248,7 @@ class Rule(RuleMethods):
 
     @property
     def definition(self) -> str:
-        """The calls that defined it, in one line."""
+        """The method calls that defined the rule, in one line."""
         return " ".join(self.calls)
 
     def narrow(self, which: Which) -> None:
@@ -274,14 +274,14 @@ class Rule(RuleMethods):
             self.calls.append(f"[times {times}]")
 
     def matches(self, task: Task) -> bool:
-        """Whether it applies to a request, counting past uses and reserved requests."""
+        """Whether the rule applies to a request and has uses left."""
         reserved = self.reserved - {task.request_id}
         has_uses_left = self.times is None or self.used + len(reserved) < self.times
         return has_uses_left and all(condition(task) for condition in self.conditions)
 
     @property
     def is_for_all(self) -> bool:
-        """Whether it applies to all questions, always."""
+        """Whether the rule applies to all questions, without a limit."""
         return self.times is None and not self.conditions
 
     def _rule(self, call: str) -> Rule:

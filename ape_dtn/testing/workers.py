@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ape_dtn.devnet.anvil import free_port
 from ape_dtn.types.waiting import POLICY
 
-# Overrides ape-foundry's configuration, and is read at every connection.
+# The variable overrides ape-foundry's configuration; it is read at every connection.
 _HOST = "APE_FOUNDRY_HOST"
 
 

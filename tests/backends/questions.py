@@ -28,6 +28,5 @@ def image(prompt: str, width: int = 64, height: int = 32) -> Question:
 
 
 def ask_concurrently(backend: Backend, questions: list[Question]) -> list[Any]:
-    """Ask all questions concurrently, one thread each; the answers in order."""
     with ThreadPoolExecutor(len(questions)) as threads:
         return list(threads.map(backend, questions))

@@ -23,8 +23,6 @@ LISTENS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 @dataclass
 class Received:
-    """A request that the server received."""
-
     path: str
     headers: Mapping[str, str]
     body: Any

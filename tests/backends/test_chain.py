@@ -68,5 +68,5 @@ def test_a_language_model_and_an_image_server_answer(
     assert "Paris" in capital.answer().text
     assert cat.answer().image_type == "image/png"
     assert cat.answer().value == PNG
-    with pytest.raises(NodeFailure, match="The backend refusal: No dogs"):
+    with pytest.raises(NodeFailure, match="The backend refused: No dogs"):
         dog.answer()

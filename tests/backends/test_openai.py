@@ -48,7 +48,7 @@ def openai(server: Server, **settings: Any) -> OpenAi:
 
 
 def test_a_language_model_answers(tmp_path: Path, key_from: str) -> None:
-    asked = text("What is the capital of France?", "Answer in one word.")
+    capital = text("What is the capital of France?", "Answer in one word.")
     with llama(tmp_path) as url:
 
         def smollm(**settings: Any) -> OpenAi:
@@ -60,14 +60,14 @@ def test_a_language_model_answers(tmp_path: Path, key_from: str) -> None:
             }
             return OpenAi(url=url, **{**defaults, **settings})
 
-        assert "Paris" in smollm()(asked)
-        assert len(smollm(max_tokens=1)(asked).split()) == 1
-        assert all("Paris" in answer for answer in ask_concurrently(smollm(), [asked] * 2))
+        assert "Paris" in smollm()(capital)
+        assert len(smollm(max_tokens=1)(capital).split()) == 1
+        assert all("Paris" in answer for answer in ask_concurrently(smollm(), [capital] * 2))
 
         with pytest.raises(BackendFailed, match=r"^The backend refused: .* must be number"):
-            smollm(parameters={"top_p": "most"})(asked)
+            smollm(parameters={"top_p": "most"})(capital)
         with pytest.raises(BackendFailed, match=r"does not take the node's key \(401\)"):
-            smollm(key_from=None)(asked)
+            smollm(key_from=None)(capital)
         with pytest.raises(BackendFailed, match=r"^The backend refused: File Not Found$"):
             smollm()(image("A cat"))  # it generates no images
 

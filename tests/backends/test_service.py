@@ -18,7 +18,7 @@ LARGE = 2**256 - 1
 
 
 def service(answer: Callable[..., Any]) -> Answer:
-    """A service by the protocol. `answer` gets the decoded parameters and returns the data."""
+    """A service that follows the protocol: `answer` maps the decoded parameters to the data."""
 
     def serve(_server: Server, handler: Handler) -> Reply:
         if handler.command == "GET":

@@ -23,8 +23,6 @@ on_one_variant = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirec
 
 
 class EventLog(list[Event]):
-    """Records a node's events."""
-
     def of(self, kind: EventKind) -> list[Event]:
         return [event for event in self if event.kind is kind]
 
@@ -35,7 +33,6 @@ class EventLog(list[Event]):
 
 @pytest.fixture
 def session(network: LocalNetwork, cast: Cast) -> DtnSession:
-    """An open session of the customer."""
     return DtnSession.start("25.00", cast.customer, network.ai)
 
 
@@ -46,8 +43,6 @@ def events() -> EventLog:
 
 @pytest.fixture
 def make_node(network: LocalNetwork, cast: Cast, events: EventLog) -> Callable[..., DtnNode]:
-    """Creates the network's node with the given arguments."""
-
     def make_node(**arguments: Any) -> DtnNode:
         ai = arguments.pop("ai", network.ai)
         return DtnNode(ai, NODE, cast.worker, listeners=[events.append], **arguments)

@@ -45,10 +45,10 @@ def test_a_restart_reads_only_unsettled_requests(
                 node.scan()
             return ["0x" + id.hex() for id in node.queue.open], count
 
-    found, count = restarted(open_ledger(network.ai, network.node.id))
-    again, from_the_start = restarted(Ledger())
+    first_ids, count = restarted(open_ledger(network.ai, network.node.id))
+    second_ids, from_the_start = restarted(Ledger())
 
-    assert found == again == [last.id]
+    assert first_ids == second_ids == [last.id]
     assert count.methods["eth_call"] < 40 < COUNT < from_the_start.methods["eth_call"]
 
 

@@ -103,17 +103,17 @@ def test_an_undecodable_call_gets_a_failure(
 def test_an_unavailable_backend_is_asked_again(
     session: DtnSession, make_node: Nodes, events: EventLog
 ) -> None:
-    asked = []
+    questions = []
 
     def starting(question: Question) -> str:
-        asked.append(question.text)
-        if question.text == "never" or len(asked) < 3:
+        questions.append(question.text)
+        if question.text == "never" or len(questions) < 3:
             raise BackendUnavailable("It is starting")
         return echo(question)
 
     with serving(make_node(backend=starting, timeout=7.0, at_once=1)):
         assert str(session.request("soon").wait(timeout=20)) == "You asked: soon"
-        assert asked == ["soon"] * 3
+        assert questions == ["soon"] * 3
         assert failure_of(session.request("never")) == "It is starting"
     assert {event.fields["reason"] for event in events.of(EventKind.RETRIED)} == {"It is starting"}
 
@@ -170,10 +170,10 @@ def test_a_callback_with_excessive_gas_does_not_block_others(
 def test_requests_of_a_closed_session_do_not_reach_the_backend(
     session: DtnSession, make_node: Nodes, cast: Cast, events: EventLog
 ) -> None:
-    asked: list[str] = []
+    questions: list[str] = []
 
     def recording(question: Question) -> str:
-        asked.append(question.text)
+        questions.append(question.text)
         return echo(question)
 
     session.request("stranded")
@@ -183,7 +183,7 @@ def test_requests_of_a_closed_session_do_not_reach_the_backend(
     with serving(make_node(backend=recording)):
         assert str(other.request("open").wait(timeout=20)) == "You asked: open"
 
-    assert asked == ["open"]
+    assert questions == ["open"]
     assert len(events.of(EventKind.REFUSED)) == 1
 
 
@@ -191,16 +191,16 @@ def test_requests_of_a_closed_session_do_not_reach_the_backend(
 def test_a_session_closed_during_an_answer_does_not_stop_the_node(
     session: DtnSession, make_node: Nodes, cast: Cast, events: EventLog
 ) -> None:
-    asked, closed = threading.Event(), threading.Event()
+    started, closed = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
-        asked.set()
+        started.set()
         closed.wait(60)
         return echo(question)
 
     session.request("stranded")
     with serving(make_node(backend=slow)):
-        assert asked.wait(60)
+        assert started.wait(60)
         session.close(force=True)
         closed.set()
         events.wait_for(EventKind.REFUSED)
@@ -212,10 +212,10 @@ def test_a_session_closed_during_an_answer_does_not_stop_the_node(
 def test_a_worker_without_gas_money_answers_after_a_top_up(
     session: DtnSession, make_node: Nodes, cast: Cast, events: EventLog
 ) -> None:
-    asked: list[str] = []
+    questions: list[str] = []
 
     def recording(question: Question) -> str:
-        asked.append(question.text)
+        questions.append(question.text)
         return echo(question)
 
     provider, worker = session.ai.provider, str(cast.worker.address)
@@ -227,7 +227,7 @@ def test_a_worker_without_gas_money_answers_after_a_top_up(
         for request in requests:
             request.wait(timeout=30)
 
-    assert sorted(asked) == ["a", "b", "c"]
+    assert sorted(questions) == ["a", "b", "c"]
     assert len(events.of(EventKind.RETRIED)) == 1  # reported once
     assert events.of(EventKind.RECOVERED)
 
@@ -271,11 +271,11 @@ def test_the_node_waits_for_an_unreachable_or_unreadable_chain(
 def test_an_answer_lost_in_a_reorganisation_is_sent_again_without_the_backend(
     session: DtnSession, make_node: Nodes, events: EventLog
 ) -> None:
-    asked: list[str] = []
+    questions: list[str] = []
 
     def recording(question: Question) -> str:
-        asked.append(question.text)
-        return f"{len(asked)}"
+        questions.append(question.text)
+        return f"{len(questions)}"
 
     provider = session.ai.provider
     request = session.request("What?")
@@ -288,7 +288,7 @@ def test_an_answer_lost_in_a_reorganisation_is_sent_again_without_the_backend(
         events.wait_for(EventKind.ANSWERED, times=2)
 
     assert str(request.wait(timeout=5)) == "1"
-    assert asked == ["What?"]
+    assert questions == ["What?"]
     assert events.of(EventKind.REORGANISED)
 
 

@@ -105,11 +105,11 @@ def test_a_fee_that_overflows_is_answered(
 def test_requests_for_other_nodes_are_ignored(
     network: LocalNetwork, session: DtnSession, cast: Cast, make_node: Nodes, events: EventLog
 ) -> None:
-    asked: list[str] = []
+    questions: list[str] = []
     simulated: set[str] = set()
 
     def recording(question: Question) -> str:
-        asked.append(question.text)
+        questions.append(question.text)
         return echo(question)
 
     def watch(method: str, params: list[Any]) -> None:
@@ -133,7 +133,7 @@ def test_requests_for_other_nodes_are_ignored(
         node = make_node(ai=DtnAi(network.ai.router, provider), backend=recording)
         assert node.answer_pending() == [mine.id]
 
-    assert (asked, simulated) == (["mine"], {mine.id})
+    assert (questions, simulated) == (["mine"], {mine.id})
     assert not events.of(EventKind.REFUSED)
 
 
@@ -193,10 +193,10 @@ def test_an_answer_rejected_while_inactive_is_sent_after_activation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(POLICY, "node_registration_check", 0.5)
-    asked, release = threading.Event(), threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
-        asked.set()
+        started.set()
         release.wait(60)
         return echo(question)
 
@@ -205,7 +205,7 @@ def test_an_answer_rejected_while_inactive_is_sent_after_activation(
 
     request = session.request("What?")
     with serving(make_node(backend=slow)):
-        assert asked.wait(60)
+        assert started.wait(60)
         set_active(False)
         release.set()
         events.wait_for(EventKind.REFUSED)
@@ -218,10 +218,10 @@ def test_an_answer_rejected_while_inactive_is_sent_after_activation(
 def test_an_unwritable_disk_is_reported_once_and_does_not_stop_the_node(
     session: DtnSession, make_node: Nodes, events: EventLog, tmp_path: Path
 ) -> None:
-    ledger, asked, release = Ledger(tmp_path / "ledger"), threading.Event(), threading.Event()
+    ledger, started, release = Ledger(tmp_path / "ledger"), threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
-        asked.set()
+        started.set()
         release.wait(60)
         return echo(question)
 
@@ -231,7 +231,7 @@ def test_an_unwritable_disk_is_reported_once_and_does_not_stop_the_node(
 
     with serving(make_node(backend=slow, ledger=ledger)):
         first = session.request("first")
-        assert asked.wait(60)
+        assert started.wait(60)
         set_writable(False)
         release.set()
         events.wait_for(EventKind.RETRIED)

@@ -1,4 +1,4 @@
-"""An endpoint whose nodes are out of sync costs the node no request and no money."""
+"""Out-of-sync nodes behind an endpoint make the node lose neither requests nor money."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def test_a_request_unknown_to_a_lagging_node_is_answered(
     through: Through,
     turns: str,
 ) -> None:
-    asked: list[str] = []
+    questions: list[str] = []
 
     def recording(question: Question) -> str:
-        asked.append(question.text)
+        questions.append(question.text)
         return echo(question)
 
     request = session.request("What?")
@@ -77,7 +77,7 @@ def test_a_request_unknown_to_a_lagging_node_is_answered(
         assert str(request.wait(timeout=20)) == "You asked: What?"
         events.wait_for(EventKind.ANSWERED)
 
-    assert asked == ["What?"]
+    assert questions == ["What?"]
     assert completed_ids(network) == [request.id]
     assert not events.of(EventKind.REFUSED)
     assert len(events.of(EventKind.RETRIED)) <= 1  # reported once
@@ -122,10 +122,10 @@ def test_no_failure_replaces_an_answer_that_another_process_sent_first(
     events: EventLog,
     through: Through,
 ) -> None:
-    asked, release = threading.Event(), threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
-        asked.set()
+        started.set()
         release.wait(60)
         return echo(question)
 
@@ -134,7 +134,7 @@ def test_no_failure_replaces_an_answer_that_another_process_sent_first(
     endpoint = lagging_endpoint(network.ai.provider, "AAAB", blocks=0)
 
     with through(endpoint) as ai, serving(make_node(ai=ai, backend=slow)):
-        assert asked.wait(60)
+        assert started.wait(60)
         assert network.node.answer_pending() == [request.id]
         nonce = cast.worker.nonce
         release.set()
@@ -148,10 +148,10 @@ def test_an_answer_is_abandoned_after_a_reorganisation_removes_its_request(
     session: DtnSession, make_node: Nodes, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(POLICY, "node_refusals", 2)
-    asked, release = threading.Event(), threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     def slow(question: Question) -> str:
-        asked.set()
+        started.set()
         release.wait(60)
         return echo(question)
 
@@ -159,7 +159,7 @@ def test_an_answer_is_abandoned_after_a_reorganisation_removes_its_request(
     snapshot = rpc.result(provider, "evm_snapshot", [])
     session.request("What?")
     with serving(make_node(backend=slow)):
-        assert asked.wait(60)
+        assert started.wait(60)
         rpc.result(provider, "evm_revert", [snapshot])
         rpc.result(provider, "evm_mine", [])
         events.wait_for(EventKind.REORGANISED)

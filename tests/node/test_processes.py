@@ -43,7 +43,7 @@ class Host:
 
     def __init__(self, network: LocalNetwork, shell: Shell) -> None:
         self.network, self.shell = network, shell
-        self.asked = shell.folder / "asked.txt"
+        self.questions_file = shell.folder / "asked.txt"
         self.answers = shell.folder / "answers.py"
         self.answers.write_text(ANSWERS)
 
@@ -52,16 +52,17 @@ class Host:
         backend = f"function:{self.answers}:answer"
         command = ("ape", "dtn", "node", "serve", NODE, "--worker", "TEST::1", "--json")
         options_of_host = ("--router", self.network.ai.router, "--backend", backend)
-        shell = self.shell.having(ASKED=str(self.asked), SECONDS=str(seconds))
+        shell = self.shell.having(ASKED=str(self.questions_file), SECONDS=str(seconds))
         with shell.running(*command, *options_of_host, *options) as running:
             running.until(lambda: "started" in running.out)
             yield running
 
     def questions(self) -> Counter[str]:
-        return Counter(self.asked.read_text().splitlines() if self.asked.exists() else ())
+        return Counter(
+            self.questions_file.read_text().splitlines() if self.questions_file.exists() else ()
+        )
 
     def transactions_sent(self, worker: Any) -> int:
-        """Number of transactions that the worker has sent."""
         provider = self.network.ai.provider
         return as_int(
             rpc.result(provider, "eth_getTransactionCount", [str(worker.address), "latest"])
@@ -116,10 +117,10 @@ def test_two_processes_answer_every_request_once_despite_kills(
     assert sorted(completed_ids(network)) == sorted(request.id for request in requests)
     assert host.transactions_sent(cast.worker) == COUNT  # no duplicates, no reverts
     assert codes == [0, 0]
-    asked = host.questions()
-    assert set(asked) == set(prompts)
+    questions = host.questions()
+    assert set(questions) == set(prompts)
     # Only questions in flight at a kill are asked again.
-    assert asked.total() - COUNT <= 3 * AT_ONCE
+    assert questions.total() - COUNT <= 3 * AT_ONCE
     for process in running:
         events = [json.loads(line) for line in process.out.splitlines()]
         assert (events[0]["event"], events[-1]["event"]) == ("started", "stopped")

@@ -21,7 +21,6 @@ Ape = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def ape(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Ape:
-    """A function that runs `ape` of that environment in a folder."""
     home = tmp_path_factory.mktemp("home")
 
     def ape(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -114,8 +114,6 @@ def reverts_with(signature: str, *args: Any) -> Iterator[None]:
 
 
 class Deployed:
-    """A generated contract, deployed by the customer."""
-
     def __init__(self, network: LocalNetwork, cast: Cast, code: bytes) -> None:
         self.ai, self.cast, self.owner = network.ai, cast, cast.customer
         self.provider, self.token = network.ai.provider, network.token
@@ -172,7 +170,6 @@ contract FailingToken {
 
 @pytest.fixture(scope="module")
 def codes() -> dict[str, bytes]:
-    """The creation codes of all contracts in this file, compiled together."""
     consumers = [case.consumer(name, model_of(name)) for name, case in CASES.items()]
     consumers.append(consumer("AgeCheck", MODEL, Api("", TEXT_SPECS, ""), AGES))
     sources = {f"{item.name}.sol": solidity.contract(item) for item in consumers}

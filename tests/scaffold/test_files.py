@@ -11,7 +11,6 @@ from ape_dtn.scaffold.files import write
 
 
 def content(folder: Path) -> dict[str, str]:
-    """The files and folders below a folder, by relative path."""
     return {
         str(path.relative_to(folder)): path.read_text() if path.is_file() else "(folder)"
         for path in folder.rglob("*")

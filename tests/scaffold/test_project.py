@@ -67,27 +67,28 @@ def compiled(ape: Ape, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fresh(compiled: Path, tmp_path: Path) -> Path:
-    """A copy of the compiled project."""
+def project_copy(compiled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(compiled, tmp_path / "oracle"))
 
 
 @pytest.mark.parametrize("network", ["ethereum:local:test", "ethereum:local:foundry"])
 def test_a_new_project_passes_its_tests(
-    ape: Ape, fresh: Path, network: str, monkeypatch: pytest.MonkeyPatch
+    ape: Ape, project_copy: Path, network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APE_FOUNDRY_HOST", f"http://127.0.0.1:{free_port()}")
 
     # Both workers start their own chain.
-    result = ape("test", "-n", "2", "--network", network, folder=fresh)
+    result = ape("test", "-n", "2", "--network", network, folder=project_copy)
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"\b8 passed\b", result.stdout), result.stdout
     assert "failed" not in result.stdout
 
 
-def test_all_contracts_of_a_project_compile(fresh: Path) -> None:
-    contracts = json.loads((fresh / ".build" / "__local__.json").read_text())["contractTypes"]
+def test_all_contracts_of_a_project_compile(project_copy: Path) -> None:
+    contracts = json.loads((project_copy / ".build" / "__local__.json").read_text())[
+        "contractTypes"
+    ]
 
     assert {"Asker", "AgeCheck", "IERC20"} <= contracts.keys()
 
@@ -169,8 +170,8 @@ def test_generate_needs_no_network_with_the_api(offline: Shell) -> None:
     assert "contract AgeCheck is" in (offline.here / "contracts" / "AgeCheck.sol").read_text()
     assert "class AgeCheck:" in (offline.here / "age_check.py").read_text()
 
-    again = offline.dtn("generate", *AGE_CHECK, *api)
-    assert (again.code, "exist: " in again.err, "--force" in again.err) == (2, True, True)
+    second = offline.dtn("generate", *AGE_CHECK, *api)
+    assert (second.code, "exist: " in second.err, "--force" in second.err) == (2, True, True)
 
 
 def test_generate_reads_the_api_from_the_chain(offline: Shell) -> None:

@@ -163,7 +163,7 @@ CONSUMERS = (
         ["A picture of {0}.", "In the style of {1:string[]}."],
         ["what", "styles"],
     ),
-    # Unusable names: the registry accepts any.
+    # The registry accepts names that are not valid identifiers.
     consumer("Named", MODEL, Api("", "string, uint8, bool -> int8", "prompt, contract, Ünï: x")),
     consumer("Sums", MODEL, Api("", "uint256, int64[2][] -> uint256[][]", "")),
     consumer(
@@ -181,7 +181,6 @@ CONSUMERS = (
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the Python client of each consumer."""
     folder = tmp_path_factory.mktemp("clients")
     for item in CONSUMERS:
         (folder / f"{item.name.lower()}.py").write_text(python.client(item))

@@ -147,7 +147,7 @@ def test_unused_recordings_are_reported(user: User) -> None:
     result.stdout.fnmatch_lines(["*1 recordings were not used*", "*And three?*"])
 
 
-def test_a_repeated_question_is_recorded_and_replayed_repeatedly(user: User) -> None:
+def test_a_question_asked_twice_is_recorded_twice(user: User) -> None:
     twice = f"{ASK}\n    assert dtn_cassette(question('Two and two?')) == 'Two and two? 2'"
     user.writes(twice)
     user.runs().assert_outcomes(passed=1)

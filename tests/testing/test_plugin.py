@@ -23,8 +23,7 @@ PROJECT = Path(__file__).with_name("users_project")
 # Options to load only this plugin, with plugin autoloading disabled.
 ONLY_PLUGIN = ("-p", "ape_dtn.testing.plugin")
 
-# The users_project relies on the order of its tests: Ape reverts session-scoped fixtures that start
-# late.
+# Tests of users_project must run in order: Ape reverts session-scoped fixtures that start late.
 IN_ORDER = ("-p", "no:randomly")
 
 LOADED = """

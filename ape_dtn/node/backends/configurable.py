@@ -1,4 +1,4 @@
-"""The base of all backends that can be configured."""
+"""The base class of configurable backends."""
 
 from __future__ import annotations
 

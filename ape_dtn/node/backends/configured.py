@@ -48,7 +48,7 @@ KINDS: dict[str, type[Configurable]] = {
     "service": Service,
 }
 
-# The key for all models that are not named.
+# The entry for all models without their own.
 ALL = "*"
 
 

@@ -96,13 +96,16 @@ def test_the_one_line_form_equals_the_configured_form(
         ("command: ", "command.line: List should have at least 1 item"),
         ("command:'", "command: No closing quotation"),
         ("command:no-such-command", "command.line: command 'no-such-command' not found"),
-        ("service:127.0.0.1:1", "service.url: it is no address"),
+        ("service:127.0.0.1:1", "service.url: expected an HTTP URL"),
         ("openai:http://127.0.0.1:1/v1", "openai.model: Field required"),
-        ("openai:ftp://127.0.0.1?model=tiny", "openai.url: it is no address"),
+        ("openai:ftp://127.0.0.1?model=tiny", "openai.url: expected an HTTP URL"),
         ("openai:http://127.0.0.1?model=tiny&seed=1", "openai.seed: Extra inputs"),
         ("openai:http://127.0.0.1?model=tiny&temperature=warm", "openai.temperature: Input should"),
         ("openai:http://127.0.0.1?model=tiny&timeout=0", "openai.timeout: Input should be greater"),
-        ("openai:http://127.0.0.1?model=tiny&key_from=NOT_SET", "variable NOT_SET holds no key"),
+        (
+            "openai:http://127.0.0.1?model=tiny&key_from=NOT_SET",
+            "variable NOT_SET does not contain a valid key",
+        ),
     ],
 )
 def test_an_invalid_one_line_form_is_an_error(chosen: str, reason: str) -> None:
@@ -148,7 +151,7 @@ def test_a_key_that_is_no_header_value_is_an_error(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY_OF_THE_TESTS", value)
-    with pytest.raises(InvalidBackend, match="KEY_OF_THE_TESTS holds no key"):
+    with pytest.raises(InvalidBackend, match="KEY_OF_THE_TESTS does not contain a valid key"):
         configured.of(None, "service:http://127.0.0.1:1?key_from=KEY_OF_THE_TESTS")
 
 

@@ -66,7 +66,7 @@ def test_a_language_model_answers(tmp_path: Path, key_from: str) -> None:
 
         with pytest.raises(BackendFailed, match=r"^The backend refused: .* must be number"):
             smollm(parameters={"top_p": "most"})(capital)
-        with pytest.raises(BackendFailed, match=r"does not take the node's key \(401\)"):
+        with pytest.raises(BackendFailed, match=r"rejected the node's key \(401\)"):
             smollm(key_from=None)(capital)
         with pytest.raises(BackendFailed, match=r"^The backend refused: File Not Found$"):
             smollm()(image("A cat"))  # it generates no images
@@ -234,8 +234,8 @@ def test_an_unreachable_server_is_unavailable() -> None:
         (replies(422, {"detail": "Wrong."}), "The backend refused: Wrong."),
         (replies(418, b"<html>"), "The backend refused: status 418"),
         (replies(302, b"", Location="http://127.0.0.1:1/"), "The backend refused: status 302"),
-        (replies(200, b"<html>"), "The backend's answer is no JSON"),
-        (replies(200, b"[" * 100_000), "The backend's answer is no JSON"),
+        (replies(200, b"<html>"), "The backend's answer is not JSON"),
+        (replies(200, b"[" * 100_000), "The backend's answer is not JSON"),
         (replies(200, b"garbage", Content_Encoding="gzip"), "The backend's answer cannot be read"),
         (replies(200, []), "The backend's answer cannot be read"),
         (replies(200, {"choices": []}), "The backend's answer cannot be read"),

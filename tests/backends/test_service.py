@@ -147,7 +147,7 @@ def test_temporary_errors_mean_unavailable(answer: Answer) -> None:
 @pytest.mark.parametrize(
     ("body", "output", "message"),
     [
-        (b"Oops", "string", "The backend's answer is no JSON"),
+        (b"Oops", "string", "The backend's answer is not JSON"),
         (5, "string", "The backend's answer cannot be read"),
         ({"data": "Yes."}, "string", "The backend answered another request"),
         ({"requestId": "0x" + "00" * 32, "data": "Yes."}, "string", "answered another request"),

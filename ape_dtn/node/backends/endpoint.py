@@ -1,4 +1,4 @@
-"""HTTP endpoints: what they say as data, and what goes wrong as an error."""
+"""The base of HTTP backends: requests, timeouts, errors, and the API key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-# No answer is larger: what is read of an answer over IPFS ends at half of it by default.
+# The largest accepted answer. By default, clients read half as much of an answer over IPFS.
 MAX_BYTES = 64 * 2**20
 
 log = logging.getLogger("ape_dtn.node")
@@ -32,32 +32,32 @@ log = logging.getLogger("ape_dtn.node")
 
 @dataclass(frozen=True)
 class Reply:
-    """What an endpoint answered."""
+    """An HTTP response; ``retry_after`` is in seconds."""
 
     status: int
     content: bytes
     retry_after: float | None
 
     def json(self) -> Any:
-        """Its content.
+        """Decode the content.
 
         Raises:
-            BackendFailed: It is no JSON.
+            BackendFailed: The content is not JSON.
         """
         try:
             return read_json(self.content)
         except ValueError as err:
-            raise BackendFailed("The backend's answer is no JSON") from err
+            raise BackendFailed("The backend's answer is not JSON") from err
 
 
 class Endpoint(Configurable):
-    """A backend behind HTTP. Connections are kept and shared by all threads."""
+    """An HTTP backend. Connections are pooled and shared by all threads."""
 
     url: str
-    """Where it is; paths are added to it."""
+    """The base URL."""
 
     key_from: str | None = None
-    """The environment variable that holds the key, which is sent as a bearer token."""
+    """The environment variable with the API key, which is sent as a bearer token."""
 
     _client: httpx.Client = PrivateAttr()
 
@@ -66,9 +66,9 @@ class Endpoint(Configurable):
     def _is_usable(cls, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it is no address as in http://127.0.0.1:11434/v1")
+            raise ValueError("expected an HTTP URL such as http://127.0.0.1:11434/v1")
         if parts.username or parts.password:
-            raise ValueError("it holds a password; name the variable that does with key_from")
+            raise ValueError("it contains credentials; set key_from to a variable with the key")
         return url
 
     @field_validator("key_from")
@@ -76,107 +76,107 @@ class Endpoint(Configurable):
     def _is_set(cls, name: str | None) -> str | None:
         if name is None:
             return None
-        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # perhaps the key itself
-            raise ValueError("it is not the name of an environment variable, as in OPENAI_API_KEY")
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # it may be the key: do not show it
+            raise ValueError("expected the name of an environment variable, such as OPENAI_API_KEY")
         if not re.fullmatch("[!-~]+", os.environ.get(name, "")):
-            raise ValueError(f"the environment variable {name} holds no key")
+            raise ValueError(f"the environment variable {name} does not contain a valid key")
         return name
 
     def model_post_init(self, _context: Any) -> None:
-        """Makes the pool of connections, which opens none yet."""
+        """Create the connection pool. It opens no connection yet."""
         import httpx
 
-        # Uncompressed, since few bytes can unpack to more than memory holds.
+        # No compression: a few bytes could expand to more than the memory holds.
         self._client = httpx.Client(headers={"Accept-Encoding": "identity"})
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Close the connections."""
         self._client.close()
 
-    def at(self, path: str) -> httpx.URL:
-        """The address of a path below its own."""
+    def url_for(self, path: str) -> httpx.URL:
+        """The URL of a path below the base URL."""
         import httpx
 
         url = httpx.URL(self.url)
         return url.copy_with(path=url.path.rstrip("/") + path)
 
-    def ask(self, method: str, path: str, body: Any = None) -> Reply:
-        """Asks, and asks again where it is told to come back in time.
+    def request(self, method: str, path: str, body: Any = None) -> Reply:
+        """Send a request, and repeat it after ``Retry-After`` if the timeout allows.
 
         Raises:
-            BackendFailed: What came is too large or garbled.
-            BackendUnavailable: Nothing came, or not in time.
+            BackendFailed: The response is too large or malformed.
+            BackendUnavailable: There was no response in time.
         """
         headers = {"Authorization": f"Bearer {os.environ[self.key_from]}"} if self.key_from else {}
         deadline = Deadline(self.timeout)
         while True:
-            reply = self._reply(deadline, method, self.at(path), json=body, headers=headers)
+            reply = self._reply(deadline, method, self.url_for(path), json=body, headers=headers)
             pause = reply.retry_after
             if pause is None or not deadline.allows(pause):
                 return reply
             deadline.sleep(pause)
 
     def fetch(self, address: str) -> bytes:
-        """Fetches what an answer of the endpoint points at, without the key.
+        """Download a URL from a response, without sending the key.
 
         Raises:
-            BackendFailed: It is at no safe address, or too large, or refused.
-            BackendUnavailable: It did not come, or not in time.
+            BackendFailed: The URL is unsafe, the content is too large, or the request was rejected.
+            BackendUnavailable: There was no response in time.
         """
         import httpx
 
         try:
             url = httpx.URL(address)
         except httpx.InvalidURL as err:
-            raise garbled() from err
-        # Anything else could make the node read on its own network, for whoever asked.
+            raise unreadable_answer() from err
+        # Other URLs could make the node fetch from its own network on behalf of a requester.
         if url.scheme != "https" and _origin(url) != _origin(httpx.URL(self.url)):
-            raise garbled()
-        return self.accepted(self._reply(Deadline(self.timeout), "GET", url)).content
+            raise unreadable_answer()
+        return self.require_success(self._reply(Deadline(self.timeout), "GET", url)).content
 
-    def accepted(self, reply: Reply) -> Reply:
-        """The reply, where it is a success.
+    def require_success(self, reply: Reply) -> Reply:
+        """Return a successful reply; raise the others as errors.
 
         Raises:
-            BackendFailed: The endpoint refused.
-            BackendUnavailable: It is busy or failed, and may answer later.
+            BackendFailed: The endpoint rejected the request.
+            BackendUnavailable: The endpoint is busy or broken, and may answer later.
         """
         status = reply.status
         if status in (408, 429) or status >= 500:
             raise BackendUnavailable(
                 f"The backend is busy or broken ({status})", retry_after=reply.retry_after
             )
-        if status in (401, 403):  # servers quote a part of the key there
-            raise BackendFailed(f"The backend does not take the node's key ({status})")
+        if status in (401, 403):  # the message may quote a part of the key: do not show it
+            raise BackendFailed(f"The backend rejected the node's key ({status})")
         if not 200 <= status < 300:
-            said = self.without_key(_message(reply.content)) or f"status {status}"
-            raise BackendFailed(f"The backend refused: {said}")
+            reason = self.redact(_error_message(reply.content)) or f"status {status}"
+            raise BackendFailed(f"The backend refused: {reason}")
         return reply
 
-    def without_key(self, text: str) -> str:
-        """A text that is safe to show to anybody."""
+    def redact(self, text: str) -> str:
+        """Remove the key and other secrets from a text."""
         key = os.environ.get(self.key_from) if self.key_from else None
         return hide_secrets(text.replace(key, "…") if key else text)
 
-    def _reply(self, deadline: Deadline, method: str, url: httpx.URL, **given: Any) -> Reply:
+    def _reply(self, deadline: Deadline, method: str, url: httpx.URL, **options: Any) -> Reply:
         import httpx
 
-        left = max(deadline.left, 0.001)
+        remaining = max(deadline.left, 0.001)
         try:
-            with self._client.stream(method, url, timeout=left, **given) as response:
+            with self._client.stream(method, url, timeout=remaining, **options) as response:
                 content = _read(response, deadline)
         except httpx.TimeoutException as err:
             raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
         except httpx.TransportError as err:
-            log.warning("%s: %s", self.without_key(str(url)), self.without_key(str(err)))
+            log.warning("%s: %s", self.redact(str(url)), self.redact(str(err)))
             raise BackendUnavailable("The backend cannot be reached") from err
         except httpx.DecodingError as err:
-            raise garbled() from err
+            raise unreadable_answer() from err
         return Reply(response.status_code, content, _pause(response))
 
 
-def garbled() -> BackendFailed:
-    """What is said of an answer that is not as it should be."""
+def unreadable_answer() -> BackendFailed:
+    """The error for a response of an unexpected form."""
     return BackendFailed("The backend's answer cannot be read")
 
 
@@ -185,41 +185,41 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def _read(response: httpx.Response, deadline: Deadline) -> bytes:
-    """The body. httpx limits the time between two pieces of it, and not of all."""
+    """Read the body within the deadline: httpx only limits the time between two chunks."""
     import httpx
 
     content = bytearray()
-    for piece in response.iter_bytes():
-        content += piece
+    for chunk in response.iter_bytes():
+        content += chunk
         if len(content) > MAX_BYTES:
             raise BackendFailed(f"The backend's answer is larger than {MAX_BYTES} bytes")
         if deadline.is_over:
-            raise httpx.ReadTimeout("It takes too long")
+            raise httpx.ReadTimeout("The body takes too long")
     return bytes(content)
 
 
 def _pause(response: httpx.Response) -> float | None:
-    """When it wants to be asked again, in seconds from now (RFC 9110, 10.2.3)."""
-    said = response.headers.get("Retry-After", "").strip()
-    if response.status_code not in (429, 503) or not said:
+    """Seconds until the server accepts another request (``Retry-After``, RFC 9110, 10.2.3)."""
+    header = response.headers.get("Retry-After", "").strip()
+    if response.status_code not in (429, 503) or not header:
         return None
-    if said.isdecimal():
-        return max(float(said), POLICY.shortest_retry_after)
+    if header.isdecimal():
+        return max(float(header), POLICY.shortest_retry_after)
     try:
-        then = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(header)
     except ValueError:
         return None
-    then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
-    return max((then - datetime.now(timezone.utc)).total_seconds(), POLICY.shortest_retry_after)
+    date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    return max((date - datetime.now(timezone.utc)).total_seconds(), POLICY.shortest_retry_after)
 
 
-def _message(content: bytes) -> str:
-    """What a server says of an error, as the different ones have it."""
+def _error_message(content: bytes) -> str:
+    """The message of an error response, in the forms that servers use."""
     try:
-        said = read_json(content)
+        value = read_json(content)
     except ValueError:
-        return ""  # perhaps the page of a proxy, which tells whoever asked nothing
+        return ""  # such as the HTML page of a proxy
     for name in ("error", "message", "detail"):
-        if isinstance(said, Mapping) and name in said:
-            said = said[name]
-    return said if isinstance(said, str) else ""
+        if isinstance(value, Mapping) and name in value:
+            value = value[name]
+    return value if isinstance(value, str) else ""

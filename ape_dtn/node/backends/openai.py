@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ape_dtn.ipfs.errors import BackendFailed
 from ape_dtn.node.answering import Question
-from ape_dtn.node.backends.endpoint import Endpoint, garbled
+from ape_dtn.node.backends.endpoint import Endpoint, unreadable_answer
 from ape_dtn.types.prompt import as_text
 
 # The inputs of api.system.llm-simpleimage: the prompt, and the width and height in pixels.
@@ -58,12 +58,12 @@ class OpenAi(Endpoint):
     def health_check(self, model: str) -> str | None:
         """Check that the endpoint is reachable, accepts the key and has the model (``/models``)."""
         try:
-            listed = self.accepted(self.ask("GET", "/models")).json()
+            listed = self.require_success(self.request("GET", "/models")).json()
             names = [entry["id"] for entry in listed["data"]]
         except BackendFailed as err:
             return err.message
         except (KeyError, TypeError):
-            return garbled().message
+            return unreadable_answer().message
         if self.model in names:
             return None
         return f"The backend has no model '{self.model}'; it has {', '.join(map(str, names))}"
@@ -84,7 +84,7 @@ class OpenAi(Endpoint):
             message = completion["choices"][0]["message"]
             text, refusal = message["content"], message.get("refusal")
         except (KeyError, IndexError, TypeError, AttributeError) as err:
-            raise garbled() from err
+            raise unreadable_answer() from err
         if isinstance(text, str) and text.strip():
             return text
         raise BackendFailed(f"The model returned no text: {refusal or 'its message is empty'}")
@@ -100,11 +100,11 @@ class OpenAi(Endpoint):
                 return base64.b64decode(image["b64_json"], validate=True)
             address = image["url"]
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as err:
-            raise garbled() from err
+            raise unreadable_answer() from err
         return self.fetch(str(address))
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return self.accepted(self.ask("POST", path, {**body, **self.parameters})).json()
+        return self.require_success(self.request("POST", path, {**body, **self.parameters})).json()
 
 
 def _prompt(question: Question) -> str:

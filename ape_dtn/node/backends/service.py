@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ape_dtn.ipfs.errors import BackendFailed
 from ape_dtn.node.answering import Question
-from ape_dtn.node.backends.endpoint import Endpoint, Reply, garbled
+from ape_dtn.node.backends.endpoint import Endpoint, Reply, unreadable_answer
 from ape_dtn.types.values import from_json, read_json, to_json
 
 
@@ -32,23 +32,23 @@ class Service(Endpoint):
             "model": question.model,
             "call": {"parameters": to_json(question.inputs), "types": list(question.types)},
         }
-        response = self._response(self.ask("POST", "/api/request", body))
+        response = self._response(self.request("POST", "/api/request", body))
         if str(response.get("requestId")).lower() != question.request_id.lower():
             raise BackendFailed("The backend answered another request")
         try:
             return _decode(question.output, response["data"])
         except (KeyError, TypeError, ValueError) as err:
-            raise garbled() from err
+            raise unreadable_answer() from err
 
     def health_check(self, model: str) -> str | None:
         """Check that the service is healthy and serves the model (``GET /health``)."""
         try:
-            health = self.accepted(self.ask("GET", "/health")).json()
+            health = self.require_success(self.request("GET", "/health")).json()
             status, models = health["status"], health["models"]
         except BackendFailed as err:
             return err.message
         except (KeyError, TypeError):
-            return garbled().message
+            return unreadable_answer().message
         if status != "healthy":
             return f"The backend reports status {status}"
         return None if model in models else f"The backend does not serve {model}"
@@ -58,13 +58,13 @@ class Service(Endpoint):
         try:
             body = reply.json()
         except BackendFailed:
-            self.accepted(reply)  # an error status says more
+            self.require_success(reply)  # an error status says more
             raise
         if isinstance(body, dict) and body.get("error") and reply.status in (200, 400, 500):
-            raise BackendFailed(self.without_key(str(body["error"])))
-        self.accepted(reply)
+            raise BackendFailed(self.redact(str(body["error"])))
+        self.require_success(reply)
         if not isinstance(body, dict):
-            raise garbled()
+            raise unreadable_answer()
         return body
 
 

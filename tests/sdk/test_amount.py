@@ -25,7 +25,7 @@ digits = st.text("0123456789", min_size=1, max_size=40)
 
 
 @given(tokens, units)
-def test_an_amount_is_read_back_as_it_is_written(token: Token, count: int) -> None:
+def test_an_amount_can_be_parsed_from_its_text(token: Token, count: int) -> None:
     amount = token.units(count)
 
     assert token.amount(str(amount)) == amount
@@ -40,7 +40,7 @@ def test_the_decimal_of_an_amount_is_exact(token: Token, count: int) -> None:
 
 
 @given(tokens, digits, digits)
-def test_nothing_is_rounded(token: Token, whole: str, fraction: str) -> None:
+def test_amounts_are_not_rounded(token: Token, whole: str, fraction: str) -> None:
     fraction = fraction[: token.decimals]
     exact = int(whole + fraction.ljust(token.decimals, "0"))
     assume(exact > 0)
@@ -51,7 +51,7 @@ def test_nothing_is_rounded(token: Token, whole: str, fraction: str) -> None:
 
 
 @given(tokens, digits, digits, st.sampled_from("123456789"))
-def test_a_digit_too_many_is_refused(token: Token, whole: str, more: str, last: str) -> None:
+def test_too_many_decimals_are_rejected(token: Token, whole: str, more: str, last: str) -> None:
     text = f"{whole}.{more.ljust(token.decimals, '0')}{last}"
 
     for value in (text, f"{text} USDC", Decimal(text)):
@@ -84,7 +84,7 @@ def test_plain_data_keeps_every_unit(token: Token, count: int) -> None:
 
 
 @given(st.text(max_size=12))
-def test_any_text_is_an_amount_or_refused(text: str) -> None:
+def test_any_text_is_an_amount_or_rejected(text: str) -> None:
     with suppress(InvalidAmount):
         amount = USDC.amount(text)
         assert USDC.amount(str(amount)) == amount
@@ -107,7 +107,7 @@ def test_any_text_is_an_amount_or_refused(text: str) -> None:
         (USDC.units(7), 7),
     ],
 )
-def test_what_is_an_amount(value: Any, count: int) -> None:
+def test_valid_amounts(value: Any, count: int) -> None:
     assert USDC.amount(value) == USDC.units(count)
 
 
@@ -115,12 +115,12 @@ def test_what_is_an_amount(value: Any, count: int) -> None:
     "value",
     ["0", "0.00 USDC", "-0", "-1", "-0.000001 USDC", Decimal(0), Decimal("-0"), Decimal(-1)],
 )
-def test_zero_and_less_are_no_amounts(value: Any) -> None:
+def test_zero_and_negative_amounts_are_rejected(value: Any) -> None:
     with pytest.raises(InvalidAmount, match="more than zero"):
         USDC.amount(value)
 
 
-def test_zero_is_allowed_where_it_is_asked_for() -> None:
+def test_zero_is_allowed_on_request() -> None:
     assert USDC.amount("0", zero=True).units == 0
     assert not USDC.amount("0", zero=True)
     with pytest.raises(InvalidAmount):
@@ -128,7 +128,7 @@ def test_zero_is_allowed_where_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("value", [2.5, 25, True, None, b"25", ("25",)])
-def test_types_that_could_mean_something_else_are_refused(value: Any) -> None:
+def test_ambiguous_types_are_rejected(value: Any) -> None:
     with pytest.raises(InvalidAmount, match='write "25 USDC"'):
         USDC.amount(value)
 
@@ -141,7 +141,7 @@ def test_types_that_could_mean_something_else_are_refused(value: Any) -> None:
         *("\u0662\u0665", "\uff12\uff15", "1\u066b5", "\u00bd"),
     ],
 )
-def test_texts_that_are_no_amounts_are_refused(text: str) -> None:
+def test_malformed_texts_are_rejected(text: str) -> None:
     with pytest.raises(InvalidAmount) as raised:
         USDC.amount(text)
 
@@ -151,7 +151,7 @@ def test_texts_that_are_no_amounts_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity"])
-def test_decimals_that_are_no_numbers_are_refused(value: str) -> None:
+def test_decimals_that_are_not_numbers_are_rejected(value: str) -> None:
     with pytest.raises(InvalidAmount, match="not a number"):
         USDC.amount(Decimal(value))
 
@@ -167,25 +167,25 @@ def test_digits_beyond_the_precision_of_decimals_are_kept() -> None:
 @pytest.mark.parametrize(
     "value", ["9" * 5000, "1" + "0" * 72, Decimal("1E+80"), Decimal("1E+999999")]
 )
-def test_more_than_any_token_can_hold_is_no_amount(value: Any) -> None:
+def test_amounts_above_uint256_are_rejected(value: Any) -> None:
     with pytest.raises(InvalidAmount, match="exceeds the range"):
         USDC.amount(value)
 
 
-def test_the_most_that_a_token_can_hold_is_an_amount() -> None:
+def test_the_largest_uint256_is_an_amount() -> None:
     assert WHOLE.amount(str(MOST)).units == MOST
     with pytest.raises(InvalidAmount):
         WHOLE.amount(str(MOST + 1))
 
 
 @pytest.mark.parametrize("exponent", [-7, -5000, -999_999_999])
-def test_less_than_a_unit_is_no_amount(exponent: int) -> None:
+def test_less_than_a_unit_is_rejected(exponent: int) -> None:
     with pytest.raises(TooManyDecimals):
         USDC.amount(Decimal((0, (1,), exponent)))
 
 
 @pytest.mark.parametrize("value", ["25 DAI", "25 USDCX", FOREIGN.units(5), WHOLE.units(5)])
-def test_amounts_of_other_tokens_are_refused(value: Any) -> None:
+def test_amounts_of_other_tokens_are_rejected(value: Any) -> None:
     with pytest.raises(WrongToken) as raised:
         USDC.amount(value)
 
@@ -193,7 +193,7 @@ def test_amounts_of_other_tokens_are_refused(value: Any) -> None:
     assert raised.value.message.endswith("this network is paid in USDC.")
 
 
-def test_amounts_of_different_tokens_do_not_mix() -> None:
+def test_amounts_of_different_tokens_cannot_be_combined() -> None:
     for operation in (Amount.__add__, Amount.__sub__, Amount.__lt__, Amount.__ge__):
         with pytest.raises(WrongToken):
             operation(USDC.units(1), FOREIGN.units(1))
@@ -201,12 +201,12 @@ def test_amounts_of_different_tokens_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("other", [1, 1.0, Decimal(1), "1"])
-def test_amounts_and_numbers_do_not_mix(other: Any) -> None:
+def test_amounts_and_numbers_cannot_be_combined(other: Any) -> None:
     with pytest.raises(TypeError, match="cannot be combined with"):
         _ = USDC.units(1) + other
 
 
-def test_amounts_are_written_as_money_is() -> None:
+def test_amounts_have_at_least_two_decimals() -> None:
     assert str(USDC.units(25_000_000)) == "25.00 USDC"
     assert str(USDC.units(1)) == "0.000001 USDC"
     assert str(USDC.units(-1_500_000)) == "-1.50 USDC"

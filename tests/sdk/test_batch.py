@@ -111,16 +111,16 @@ def delegated(network: LocalNetwork, cast: Cast) -> Any:
 # Safes.
 
 
-def test_a_safe_is_an_account_that_batches(single: Any) -> None:
+def test_a_safe_can_batch(single: Any) -> None:
     assert can_batch(single)
 
 
-def test_it_batches_by_the_canonical_contract(network: LocalNetwork, multi_send: str) -> None:
+def test_a_safe_batches_with_the_canonical_contract(network: LocalNetwork, multi_send: str) -> None:
     assert multi_send == safe.MULTI_SEND
     assert safe.can_batch(network.ai.provider)
 
 
-def test_it_runs_no_other_code_as_its_own(network: LocalNetwork, single: Any) -> None:
+def test_a_safe_delegates_to_no_other_contract(network: LocalNetwork, single: Any) -> None:
     rpc.result(network.ai.provider, "anvil_setCode", [safe.MULTI_SEND, "0x00"])
     assert not can_batch(single)
     with pytest.raises(NoContractAtAddress) as caught:
@@ -131,7 +131,7 @@ def test_it_runs_no_other_code_as_its_own(network: LocalNetwork, single: Any) ->
     assert real.nonce_of(network.ai.provider, single) == 0
 
 
-def test_a_safe_starts_asks_and_closes(
+def test_a_safe_starts_requests_and_closes(
     network: LocalNetwork, single: Any, cast: Cast, balances: Balances
 ) -> None:
     session, receipt = start(network, single)
@@ -147,7 +147,7 @@ def test_a_safe_starts_asks_and_closes(
     assert real.nonce_of(network.ai.provider, single) == 3
 
 
-def test_as_many_owners_sign_as_it_wants(
+def test_the_required_number_of_owners_signs(
     network: LocalNetwork, shared: Any, balances: Balances
 ) -> None:
     session, _ = start(network, shared)
@@ -166,7 +166,7 @@ def test_many_requests_of_a_safe_all_arrive(network: LocalNetwork, single: Any) 
     assert answers == [f"You asked: {word}?" for word in ("One", "Two", "Three")]
 
 
-def test_those_who_send_for_one_safe_at_once_take_turns(
+def test_concurrent_senders_of_one_safe_wait_for_each_other(
     network: LocalNetwork, shared: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
@@ -181,7 +181,7 @@ def test_those_who_send_for_one_safe_at_once_take_turns(
     assert real.nonce_of(provider, shared) == 6
 
 
-def test_several_transactions_that_are_not_batched_follow_each_other(
+def test_unbatched_transactions_of_a_safe_are_sequential(
     network: LocalNetwork, single: Any
 ) -> None:
     signed: dict[int, Signed] = {}
@@ -194,7 +194,7 @@ def test_several_transactions_that_are_not_batched_follow_each_other(
     assert len(SessionManager.session_started.find(receipts[1].logs)) == 1
 
 
-def test_those_that_succeeded_before_one_that_did_not_are_told(
+def test_an_error_has_the_receipts_of_earlier_transactions(
     network: LocalNetwork, single: Any
 ) -> None:
     pay, start_it = (replace(each, gas_limit=400_000) for each in bare(network))
@@ -205,7 +205,7 @@ def test_those_that_succeeded_before_one_that_did_not_are_told(
     assert len(caught.value.before) == 2
 
 
-def test_the_owner_with_the_most_coin_pays_for_the_gas(
+def test_the_owner_with_the_highest_balance_pays_for_gas(
     network: LocalNetwork, shared: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
@@ -216,7 +216,7 @@ def test_the_owner_with_the_most_coin_pays_for_the_gas(
     assert cast.customer.balance == 0
 
 
-def test_without_enough_owners_nothing_is_signed_or_sent(
+def test_without_enough_owners_nothing_is_signed(
     network: LocalNetwork, cast: Cast, stranger_owner: Any, multi_send: str, balances: Balances
 ) -> None:
     provider = network.ai.provider
@@ -244,9 +244,7 @@ def test_without_a_signature_nothing_is_sent(
     assert real.nonce_of(network.ai.provider, shared) == 0
 
 
-def test_why_one_of_them_would_fail_is_found_before_anybody_signs(
-    network: LocalNetwork, shared: Any
-) -> None:
+def test_a_failure_in_a_batch_is_found_before_signing(network: LocalNetwork, shared: Any) -> None:
     provider = network.ai.provider
     with pytest.raises(ContractReverted) as caught:
         transactions.send(
@@ -257,13 +255,15 @@ def test_why_one_of_them_would_fail_is_found_before_anybody_signs(
     assert real.nonce_of(provider, shared) == 0
 
 
-def test_what_would_fail_alone_is_named(network: LocalNetwork, shared: Any) -> None:
+def test_the_failing_call_of_a_batch_is_named(network: LocalNetwork, shared: Any) -> None:
     alone = contract_call(network.ai.router, Router.start_user_session)
     with pytest.raises(NothingDeposited):
         transactions.send(network.ai.provider, shared, alone, reverts.NO_CONTEXT)
 
 
-def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) -> None:
+def test_a_batch_of_a_safe_is_atomic(
+    network: LocalNetwork, shared: Any, balances: Balances
+) -> None:
     pay, start_it = bare(network)
     # The second start finds nothing deposited.
     provider = network.ai.provider
@@ -274,14 +274,14 @@ def test_all_or_nothing(network: LocalNetwork, shared: Any, balances: Balances) 
     assert balances.of(shared).units == UNITS
 
 
-def test_a_closed_session_of_a_safe_is_told(network: LocalNetwork, single: Any) -> None:
+def test_a_closed_session_of_a_safe_is_reported(network: LocalNetwork, single: Any) -> None:
     session, _ = start(network, single)
     session.close()
     with pytest.raises(SessionAlreadyClosed):
         session.close()
 
 
-def test_coin_that_goes_with_it_is_the_safes_own(
+def test_the_value_of_a_batch_comes_from_the_safe(
     network: LocalNetwork, single: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
@@ -309,7 +309,7 @@ def test_an_impersonated_account_does_not_batch(single: Any, accounts: Any) -> N
     assert not can_batch(accounts[str(single.address)])
 
 
-def test_an_account_that_runs_a_batch_executor_starts_asks_and_closes(
+def test_an_account_with_a_batch_executor_starts_requests_and_closes(
     network: LocalNetwork, delegated: Any, balances: Balances
 ) -> None:
     assert can_batch(delegated)
@@ -322,7 +322,7 @@ def test_an_account_that_runs_a_batch_executor_starts_asks_and_closes(
     assert balances.of(delegated).units == before.units - request.cost().units
 
 
-def test_its_batch_is_all_or_nothing_and_says_why(network: LocalNetwork, delegated: Any) -> None:
+def test_a_batch_of_a_delegated_account_is_atomic(network: LocalNetwork, delegated: Any) -> None:
     pay, start_it = bare(network)
     provider = network.ai.provider
     with pytest.raises(NothingDeposited):
@@ -334,7 +334,7 @@ def test_its_batch_is_all_or_nothing_and_says_why(network: LocalNetwork, delegat
         )
 
 
-def test_an_account_that_runs_something_else_does_not_batch(
+def test_an_account_with_another_delegation_does_not_batch(
     network: LocalNetwork, cast: Cast, multi_send: str
 ) -> None:
     real.run_as(network.ai.provider, cast.customer, multi_send)

@@ -134,7 +134,7 @@ def name_of(err: DtnError) -> str:
     return err.revert.name or str(err.revert)
 
 
-def test_closing_somebody_elses_session(
+def test_closing_a_session_of_another_owner(
     refused: Refused, funded: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     err = refused(
@@ -174,7 +174,7 @@ def test_closing_a_closed_session(
     assert name_of(err) == names[variant]
 
 
-def test_asking_on_somebody_elses_session(
+def test_requesting_on_a_session_of_another_owner(
     refused: Refused, funded: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     err = refused(NotSessionOwner, cast.stranger, *asking(funded.id), session=funded.id)
@@ -184,15 +184,15 @@ def test_asking_on_somebody_elses_session(
     assert name_of(err) == names[variant]
 
 
-def test_asking_on_an_unknown_session(refused: Refused, cast: Cast) -> None:
+def test_requesting_on_an_unknown_session(refused: Refused, cast: Cast) -> None:
     refused(SessionNotFound, cast.customer, *asking(UNKNOWN), session=UNKNOWN)
 
 
-def test_asking_on_a_closed_session(refused: Refused, closed: DtnSession, cast: Cast) -> None:
+def test_requesting_on_a_closed_session(refused: Refused, closed: DtnSession, cast: Cast) -> None:
     refused(SessionAlreadyClosed, cast.customer, *asking(closed.id), session=closed.id)
 
 
-def test_the_revert_alone_says_that_the_session_cannot_be_used(
+def test_an_unusable_session_is_known_from_the_revert_alone(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
     """Also where the chain cannot be asked for more, both variants give the same class."""
@@ -203,7 +203,7 @@ def test_the_revert_alone_says_that_the_session_cannot_be_used(
         assert err.fields == {"session_id": funded.id}
 
 
-def test_asking_an_unknown_model(refused: Refused, funded: DtnSession, cast: Cast) -> None:
+def test_requesting_an_unknown_model(refused: Refused, funded: DtnSession, cast: Cast) -> None:
     name = "model.nobody.nothing"
 
     err = refused(
@@ -214,20 +214,20 @@ def test_asking_an_unknown_model(refused: Refused, funded: DtnSession, cast: Cas
     assert str(err.revert) == "Model does not exist"
 
 
-def test_carrying_too_little_for_the_callback(
+def test_sending_too_little_for_the_callback(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
     refused(CallbackGasMissing, cast.customer, *asking(funded.id, callback_gas=1))
 
 
-def test_starting_with_nothing_deposited(refused: Refused, cast: Cast) -> None:
+def test_starting_without_a_deposit(refused: Refused, cast: Cast) -> None:
     err = refused(NothingDeposited, cast.customer, Router.start_user_session)
 
     assert name_of(err) == "InvalidAmount"
 
 
 @on_reference
-def test_asking_for_more_than_the_session_has(
+def test_requesting_more_than_the_balance_of_a_session(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
     err = refused(InsufficientFunds, cast.customer, *asking(funded.id, most=25_000_001))
@@ -252,7 +252,7 @@ def test_transferring_more_than_the_account_has(
     assert name_of(err) == "ERC20InsufficientBalance"
 
 
-def test_fetching_an_answer_that_is_not_there(refused: Refused, cast: Cast) -> None:
+def test_fetching_a_missing_answer(refused: Refused, cast: Cast) -> None:
     request_id = b"\5" * 32
 
     err = refused(
@@ -291,7 +291,7 @@ def test_a_reason_without_a_class_keeps_its_text(
     assert err.message == "The contract reverted: Not the node worker"
 
 
-def test_answering_what_nobody_asked(refused: Refused, cast: Cast, variant: Variant) -> None:
+def test_answering_an_unknown_request(refused: Refused, cast: Cast, variant: Variant) -> None:
     answer = (bytes(32), 1, "", b"", bytes(32), 0, 0)
 
     err = refused(ContractReverted, cast.stranger, Router.respond_to_request, *answer)
@@ -305,7 +305,7 @@ def test_answering_what_nobody_asked(refused: Refused, cast: Cast, variant: Vari
 
 @on_reference
 @pytest.mark.parametrize("target", ["fee_token", "session_manager"])
-def test_a_callback_in_the_name_of_the_network(
+def test_a_callback_to_the_network_itself(
     network: LocalNetwork, refused: Refused, funded: DtnSession, cast: Cast, target: str
 ) -> None:
     """Each of them takes the router's word for it."""
@@ -331,14 +331,14 @@ def test_an_unknown_error_keeps_its_data(
     assert err.message == f"The contract reverted: 0x{err.revert.data.hex()}"
 
 
-def test_a_revert_without_data_is_said_to_be_one(refused: Refused, cast: Cast) -> None:
+def test_a_revert_without_data_is_reported(refused: Refused, cast: Cast) -> None:
     err = refused(ContractReverted, cast.customer, Function("thereIsNoSuchFunction()"))
 
     assert err.revert is not None
     assert err.revert.data == b""
 
 
-def test_running_out_of_gas_is_a_failed_transaction(
+def test_a_transaction_that_runs_out_of_gas_is_reported(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     transaction = contract_call(network.ai.router, *asking(funded.id), gas_limit=60_000)
@@ -350,9 +350,7 @@ def test_running_out_of_gas_is_a_failed_transaction(
     assert str(raised.value.revert.transaction) in raised.value.message
 
 
-def test_charging_a_session_that_was_closed_meanwhile(
-    funded: DtnSession, respond: Respond, variant: Variant
-) -> None:
+def test_charging_a_closed_session(funded: DtnSession, respond: Respond, variant: Variant) -> None:
     """The error comes from where sessions are kept, behind the contract that is called or in it."""
     request = funded.request("Hello?")
     funded.close(force=True)
@@ -365,7 +363,7 @@ def test_charging_a_session_that_was_closed_meanwhile(
     assert name_of(raised.value) == names[variant]
 
 
-def test_errors_keep_the_original_as_their_cause(funded: DtnSession, cast: Cast) -> None:
+def test_errors_have_the_original_as_their_cause(funded: DtnSession, cast: Cast) -> None:
     stranger = str(cast.stranger.address)
     transaction = contract_call(funded.ai.router, Router.close_user_session, funded.id)
 
@@ -380,7 +378,7 @@ def test_errors_keep_the_original_as_their_cause(funded: DtnSession, cast: Cast)
 
 
 @pytest.mark.parametrize("error", [SessionManager.insufficient_balance, ERC20.insufficient_balance])
-def test_too_little_is_insufficient_funds_whoever_says_it(error: Error) -> None:
+def test_every_revert_for_lack_of_funds_is_insufficient_funds(error: Error) -> None:
     values = ["0x" + "11" * 20 if kind == "address" else 5 for kind, _, _ in error.fields]
     data = error.selector + encode([kind for kind, _, _ in error.fields], values)
 
@@ -391,7 +389,7 @@ def test_too_little_is_insufficient_funds_whoever_says_it(error: Error) -> None:
     "data",
     [b"\1", b"\1\2\3\4", SessionManager.invalid_session.selector + b"\1", REASON.selector],
 )
-def test_any_data_is_a_revert(data: bytes) -> None:
+def test_any_revert_data_is_decoded_or_kept(data: bytes) -> None:
     """Somebody else's error may begin as one of ours does, and hold something else."""
     err = reverts.to_error(reverts.decode(data, "execution reverted"))
 
@@ -438,7 +436,7 @@ def made(kind: type[DtnError]) -> DtnError:
     return kind(*arguments)
 
 
-def test_all_classes_are_found() -> None:
+def test_all_error_classes_are_found() -> None:
     defined = {value for value in PUBLIC if inspect.isclass(value)}
 
     assert {kind for kind in defined if issubclass(kind, DtnError)} == {DtnError, *CLASSES}

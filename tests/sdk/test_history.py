@@ -128,7 +128,7 @@ def test_an_honest_session(funded: DtnSession, network: LocalNetwork, cast: Cast
     assert (found.overcharged.units, found.difference.units) == (0, 0)
 
 
-def test_times_are_those_of_the_blocks(funded: DtnSession) -> None:
+def test_times_are_block_timestamps(funded: DtnSession) -> None:
     request = funded.request(PROMPT)
     found = history(funded.ai, funded.id)
 
@@ -164,7 +164,7 @@ def test_a_node_that_overcharges_is_named(
     ("more", "verdict"),
     [(0, Verdict.FAIR), (1, Verdict.OVERCHARGED), (-1, Verdict.CHARGED_LESS)],
 )
-def test_a_single_byte_is_seen(
+def test_an_overcharge_of_one_byte_is_detected(
     funded: DtnSession, respond: Respond, more: int, verdict: Verdict
 ) -> None:
     request = funded.request(PROMPT)
@@ -179,7 +179,7 @@ def test_a_single_byte_is_seen(
 
 
 @pytest.mark.parametrize(("more", "verdict"), [(0, Verdict.FAIR), (5, Verdict.OVERCHARGED)])
-def test_a_failure_costs_one_unit_a_byte(
+def test_a_failure_costs_one_unit_per_byte(
     funded: DtnSession, respond: Respond, more: int, verdict: Verdict
 ) -> None:
     request = funded.request(PROMPT)
@@ -196,7 +196,7 @@ def test_a_failure_costs_one_unit_a_byte(
     assert found.overcharged.units == more
 
 
-def test_any_other_status_is_a_failure(funded: DtnSession, respond: Respond) -> None:
+def test_an_unknown_status_is_a_failure(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT), status=Status.PENDING)
 
     (asked,) = audited(funded).session.requests
@@ -205,7 +205,7 @@ def test_any_other_status_is_a_failure(funded: DtnSession, respond: Respond) -> 
     assert asked.responses[0].status is Status.FAILURE
 
 
-def test_no_charge_is_fair_beyond_the_cap(funded: DtnSession, respond: Respond) -> None:
+def test_no_charge_above_max_cost_is_fair(funded: DtnSession, respond: Respond) -> None:
     request = funded.request(PROMPT, max_cost="0.0002", fee_per_byte="0.000001")
     data = encode(["string"], ["x" * 2000])
     respond(request, data, sizes=(0, 10**9))
@@ -216,7 +216,7 @@ def test_no_charge_is_fair_beyond_the_cap(funded: DtnSession, respond: Respond) 
     assert (finding.fair.units, finding.verdict) == (200, Verdict.FAIR)
 
 
-def test_a_node_is_paid_what_is_left(
+def test_a_charge_above_the_balance_is_balance_short(
     local_networks: dict[Variant, LocalNetwork], cast: Cast
 ) -> None:
     network = local_networks[Variant.LIVE]
@@ -236,7 +236,7 @@ def test_a_node_is_paid_what_is_left(
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILURE])
-def test_a_callback_that_reverts_is_told(
+def test_a_reverted_callback_is_reported(
     funded: DtnSession, respond: Respond, cast: Cast, status: Status
 ) -> None:
     code = deploying(reverting(Function("Error(string)").encode("not now")))
@@ -251,7 +251,7 @@ def test_a_callback_that_reverts_is_told(
     assert answer.callback_error == "not now"
 
 
-def test_a_callback_that_works_is_no_error(funded: DtnSession, network: LocalNetwork) -> None:
+def test_a_successful_callback_has_no_error(funded: DtnSession, network: LocalNetwork) -> None:
     manager, read = funded.ai.contracts().model_manager, "modelExists(bytes32)"
     funded.request(PROMPT, callback=Callback(manager, read, read, 100_000))
     network.node.answer_pending()
@@ -279,7 +279,7 @@ def test_open_requests_and_what_they_may_still_cost(
     assert found.charged + found.session.balance == token.amount("25")
 
 
-def test_closing_strands_what_is_open(funded: DtnSession) -> None:
+def test_closing_strands_open_requests(funded: DtnSession) -> None:
     request = funded.request(PROMPT)
     funded.close(force=True)
 
@@ -290,7 +290,7 @@ def test_closing_strands_what_is_open(funded: DtnSession) -> None:
     assert found.may_still_cost.units == 0
 
 
-def test_a_session_that_did_nothing(funded: DtnSession) -> None:
+def test_a_session_without_requests(funded: DtnSession) -> None:
     found = audited(funded)
 
     assert (found.session.requests, found.session.charges, found.nodes) == ((), (), ())
@@ -298,7 +298,7 @@ def test_a_session_that_did_nothing(funded: DtnSession) -> None:
 
 
 @pytest.mark.parametrize("session_id", [999, 2**256 - 1, 2**256, -1])
-def test_a_session_that_never_was(network: LocalNetwork, session_id: int) -> None:
+def test_an_unknown_session_is_not_found(network: LocalNetwork, session_id: int) -> None:
     with pytest.raises(SessionNotFound):
         history(network.ai, session_id)
 
@@ -329,7 +329,7 @@ def test_a_failure_over_ipfs_has_no_content(funded: DtnSession, network: LocalNe
 
 
 @on_live
-def test_responses_that_complete_nothing_are_charged_and_not_judged(
+def test_responses_before_the_last_are_charged_and_not_judged(
     funded: DtnSession, network: LocalNetwork, token: Token
 ) -> None:
     funded.request(PROMPT, redundancy=2, may_never_complete=True)
@@ -349,7 +349,7 @@ def test_responses_that_complete_nothing_are_charged_and_not_judged(
 # Several at once.
 
 
-def test_requests_of_one_block_that_share_an_id(
+def test_requests_of_one_block_with_the_same_id(
     funded: DtnSession, network: LocalNetwork, cast: Cast, variant: Variant
 ) -> None:
     checked = funded.draft(PROMPT, user=str(cast.customer.address))
@@ -367,7 +367,7 @@ def test_requests_of_one_block_that_share_an_id(
         assert (first.responses, first.record, len(second.responses)) == ((), None, 1)
 
 
-def test_answers_of_one_block_have_each_their_charge(
+def test_answers_of_one_block_have_their_own_charges(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     ids = [funded.request(PROMPT).id for _ in range(3)]
@@ -398,7 +398,7 @@ def batch_node(network: LocalNetwork, cast: Cast) -> str:
     return name
 
 
-def test_answers_of_one_transaction_have_each_their_charge(
+def test_answers_of_one_transaction_have_their_own_charges(
     funded: DtnSession, network: LocalNetwork, cast: Cast, batch_node: str
 ) -> None:
     provider = network.ai.provider
@@ -426,7 +426,7 @@ def test_answers_of_one_transaction_have_each_their_charge(
 
 
 @pytest.mark.parametrize("how_many", [1, 100])
-def test_it_takes_seven_http_requests(
+def test_a_history_takes_seven_http_requests(
     funded: DtnSession, network: LocalNetwork, cast: Cast, how_many: int
 ) -> None:
     provider = network.ai.provider
@@ -460,7 +460,7 @@ def session_of_id(session_id: int, cast: Cast, ai: DtnAi) -> DtnSession:
 
 
 @on_live
-def test_an_id_of_two_session_managers_is_two_sessions(
+def test_an_id_under_two_session_managers_is_two_sessions(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     before = network.ai.contracts().session_manager
@@ -489,7 +489,7 @@ def test_an_id_of_two_session_managers_is_two_sessions(
     assert all(each.manager in found.html() for each in found.sessions)
 
 
-def test_an_old_request_is_paid_by_whoever_has_the_id_now(
+def test_an_old_request_is_paid_by_the_session_with_its_id_now(
     local_networks: dict[Variant, LocalNetwork], cast: Cast
 ) -> None:
     network = local_networks[Variant.LIVE]
@@ -515,7 +515,7 @@ def test_an_old_request_is_paid_by_whoever_has_the_id_now(
 
 
 @on_live
-def test_a_session_manager_that_came_back(
+def test_a_session_manager_that_is_restored(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     before = network.ai.contracts().session_manager
@@ -540,7 +540,7 @@ def forge(network: LocalNetwork, cast: Cast, session_id: int) -> str:
     return create(network.ai.provider, cast.stranger, code)
 
 
-def test_a_forged_session_is_none(funded: DtnSession, network: LocalNetwork, cast: Cast) -> None:
+def test_a_forged_session_is_ignored(funded: DtnSession, network: LocalNetwork, cast: Cast) -> None:
     request = funded.request(PROMPT)
     forge(network, cast, funded.id)
 
@@ -575,7 +575,7 @@ def _body(method: str, *params: Any) -> bytes:
 
 
 @on_live
-def test_without_old_state_what_cannot_be_told_is_left_out(
+def test_without_old_state_doubtful_contracts_are_left_out(
     funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     before = network.ai.contracts().session_manager
@@ -607,7 +607,7 @@ def mine_blocks(network: LocalNetwork, how_many: int) -> None:
 
 
 @on_live
-def test_of_sessions_left_out_the_requests_are_told(
+def test_requests_of_left_out_sessions_are_listed(
     funded: DtnSession, network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     request = funded.request(PROMPT)
@@ -625,7 +625,7 @@ def test_of_sessions_left_out_the_requests_are_told(
         _ = found.session
 
 
-def test_deployments_that_were_remembered_before_have_none(
+def test_an_old_deployment_record_has_no_session_managers(
     network: LocalNetwork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("APE_DTN_LOCAL_FOLDER", str(tmp_path))
@@ -647,7 +647,7 @@ def test_deployments_that_were_remembered_before_have_none(
 # Endpoints that do not tell everything.
 
 
-def test_charges_that_an_endpoint_withholds_are_missed(
+def test_withheld_charges_are_detected(
     funded: DtnSession, network: LocalNetwork, through: Through
 ) -> None:
     request = funded.request(PROMPT)
@@ -673,7 +673,7 @@ def test_charges_that_an_endpoint_withholds_are_missed(
     assert finding.response.at.transaction is None
 
 
-def test_small_ranges_tell_as_much(
+def test_small_block_ranges_give_the_same_history(
     funded: DtnSession, network: LocalNetwork, through: Through
 ) -> None:
     for _ in range(3):
@@ -707,7 +707,7 @@ print(json.dumps(found))
 """
 
 
-def test_it_is_the_same_on_the_in_process_chain() -> None:
+def test_the_in_process_chain_gives_the_same_history() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False
     )

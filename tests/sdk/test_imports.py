@@ -76,18 +76,18 @@ def test_help_is_cheap(command: str) -> None:
     assert heavy_modules_after(HELP, *command.split(), "--help") == []
 
 
-def test_heavy_modules_would_be_seen() -> None:
+def test_heavy_modules_are_detected() -> None:
     """The test of the tests above."""
     assert heavy_modules_after("import eth_abi") == ["eth_abi"]
     assert "web3" in heavy_modules_after("import ape_dtn; ape_dtn.DtnAi; import web3")
 
 
 @pytest.mark.parametrize("name", ape_dtn.__all__)
-def test_every_name_is_there(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert getattr(ape_dtn, name).__name__ == name
 
 
-def test_other_names_are_not_there() -> None:
+def test_other_names_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'ape_dtn' has no attribute 'nonsense'"):
         _ = ape_dtn.nonsense
 
@@ -110,7 +110,7 @@ def test_an_artifact_is_read_once() -> None:
     assert first.keys() == {"abi", "bytecode"}
 
 
-def test_artifacts_are_read_where_they_are_asked_for() -> None:
+def test_artifacts_are_read_on_first_use() -> None:
     code = (
         "from ape_dtn import artifacts; assert artifacts.load.cache_info().currsize == 0;"
         "artifacts.creation_code('TestUSDT'); assert artifacts.load.cache_info().currsize == 1"

@@ -90,7 +90,7 @@ def found(everything: Any, variant: Variant) -> Any:
     return everything[variant.name]
 
 
-def test_without_a_network_there_is_nothing(everything: Any) -> None:
+def test_without_a_network_all_calls_fail(everything: Any) -> None:
     assert everything["not connected"] == "not_connected"
     assert everything["not known"] == "unknown_chain"
 
@@ -108,11 +108,11 @@ def test_without_a_network_there_is_nothing(everything: Any) -> None:
         ("a reason", "contract_reverted"),
     ],
 )
-def test_errors_are_those_of_any_chain(found: Any, attempt: str, code: str) -> None:
+def test_errors_are_the_same_as_over_http(found: Any, attempt: str, code: str) -> None:
     assert found[attempt]["code"] == code
 
 
-def test_fields_are_those_of_any_chain(found: Any, variant: Variant) -> None:
+def test_fields_are_the_same_as_over_http(found: Any, variant: Variant) -> None:
     reference = variant is Variant.REFERENCE
     reason = "Request does not exist" if reference else "Not the node worker"
     assert found["closed"]["session_id"] == 1
@@ -125,6 +125,6 @@ def test_custom_errors_keep_their_names_and_data(found: Any) -> None:
     assert found["nothing deposited"]["revert"]["data"] == "0x2c5211c6"
 
 
-def test_the_money_adds_up(found: Any) -> None:
+def test_the_balances_add_up(found: Any) -> None:
     assert found["refund"].endswith(" USDT")
     assert "0.99" < found["refund"] < "1.00"

@@ -77,7 +77,7 @@ def nonce_of(network: LocalNetwork, account: Any) -> int:
 # One key, one effect.
 
 
-def test_a_start_under_a_key_happens_once(network: LocalNetwork, cast: Cast) -> None:
+def test_a_start_with_a_key_is_executed_once(network: LocalNetwork, cast: Cast) -> None:
     first = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="a start")
     nonce = nonce_of(network, cast.customer)
 
@@ -87,7 +87,7 @@ def test_a_start_under_a_key_happens_once(network: LocalNetwork, cast: Cast) -> 
     assert nonce_of(network, cast.customer) == nonce
 
 
-def test_a_request_under_a_key_happens_once(
+def test_a_request_with_a_key_is_executed_once(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     first = funded.request(PROMPT, idempotency_key="a request")
@@ -99,7 +99,7 @@ def test_a_request_under_a_key_happens_once(
     assert funded.request(PROMPT, idempotency_key="a request").answer().text.endswith(PROMPT)
 
 
-def test_a_request_is_told_again_when_its_session_is_closed(
+def test_a_key_returns_its_request_after_the_session_is_closed(
     network: LocalNetwork, funded: DtnSession
 ) -> None:
     first = funded.request(PROMPT, idempotency_key="asked")
@@ -110,7 +110,9 @@ def test_a_request_is_told_again_when_its_session_is_closed(
     assert funded.close(idempotency_key="closed") == refund
 
 
-def test_without_a_session_a_key_opens_one_and_asks_once(network: LocalNetwork, cast: Cast) -> None:
+def test_a_key_without_a_session_starts_one_and_requests_once(
+    network: LocalNetwork, cast: Cast
+) -> None:
     def ask() -> DtnRequest:
         return network.ai.request(PROMPT, account=cast.customer, idempotency_key="both")
 
@@ -139,7 +141,7 @@ def test_each_of_many_requests_is_sent_once(
 
 
 @pytest.mark.parametrize("key", ["start", "request", "close"])
-def test_a_key_stands_for_one_thing(
+def test_a_key_belongs_to_one_operation(
     network: LocalNetwork, cast: Cast, key: str, balances: Balances
 ) -> None:
     session = DtnSession.start("2", cast.customer, network.ai, idempotency_key="start")
@@ -158,7 +160,7 @@ def test_a_key_stands_for_one_thing(
     assert nonce_of(network, cast.customer) == nonce
 
 
-def test_keys_of_two_accounts_are_two(network: LocalNetwork, cast: Cast) -> None:
+def test_accounts_can_use_the_same_key(network: LocalNetwork, cast: Cast) -> None:
     sessions = [
         DtnSession.start("1", account, network.ai, idempotency_key="the same")
         for account in (cast.customer, cast.stranger)
@@ -167,7 +169,7 @@ def test_keys_of_two_accounts_are_two(network: LocalNetwork, cast: Cast) -> None
     assert len({session.id for session in sessions}) == 2
 
 
-def test_a_key_of_what_was_refused_is_free_again(
+def test_the_key_of_a_refused_request_is_free(
     network: LocalNetwork, funded: DtnSession, cast: Cast, journal: Callable[[], Journal]
 ) -> None:
     with pytest.raises(OverLimit):
@@ -180,7 +182,7 @@ def test_a_key_of_what_was_refused_is_free_again(
 
 
 @pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
-def test_what_is_done_is_written_down_and_no_key_of_an_account(
+def test_operations_are_recorded_without_private_keys(
     network: LocalNetwork, cast: Cast, journal: Callable[[], Journal], method: Method
 ) -> None:
     session = DtnSession.start("2", cast.customer, network.ai, method=method)
@@ -199,7 +201,7 @@ def test_what_is_done_is_written_down_and_no_key_of_an_account(
     assert bytes.fromhex(cast.customer.private_key.removeprefix("0x")) not in kept
 
 
-def test_it_is_written_down_before_it_is_sent(
+def test_a_transaction_is_recorded_before_it_is_sent(
     network: LocalNetwork, cast: Cast, journal: Callable[[], Journal], through: Through
 ) -> None:
     seen: list[Any] = []
@@ -220,7 +222,7 @@ def test_it_is_written_down_before_it_is_sent(
     assert seen
 
 
-def test_what_is_refused_is_void(
+def test_a_refused_request_is_cancelled(
     network: LocalNetwork, funded: DtnSession, journal: Callable[[], Journal], cast: Cast
 ) -> None:
     checked = funded.draft(PROMPT)
@@ -287,9 +289,7 @@ def test_a_start_that_was_not_mined_in_time_is_resumed(network: LocalNetwork, ca
     assert executor.unfinished(network.ai, cast.customer) == []
 
 
-def test_a_start_that_was_dropped_is_sent_again_as_it_was(
-    network: LocalNetwork, cast: Cast
-) -> None:
+def test_a_dropped_start_is_rebroadcast_unchanged(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(2), idempotency_key="dropped")
     (entry,) = executor.unfinished(network.ai, cast.customer)
 
@@ -301,7 +301,7 @@ def test_a_start_that_was_dropped_is_sent_again_as_it_was(
     assert after.state is State.DONE
 
 
-def test_a_nonce_that_something_else_used_is_not_waited_for(
+def test_a_start_whose_nonce_is_used_is_signed_anew(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
     pending_start(network, cast.customer, slice(2), idempotency_key="overtaken")
@@ -316,7 +316,7 @@ def test_a_nonce_that_something_else_used_is_not_waited_for(
     assert balances.of_network == session.balance
 
 
-def test_what_a_wallet_has_replaced_has_happened(
+def test_a_replacement_by_a_wallet_is_found(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     """The same call with the same nonce, as a wallet's "speed up" sends it."""
@@ -357,9 +357,7 @@ def test_a_deposit_without_its_start_is_started(network: LocalNetwork, cast: Cas
     assert str(balance) == "25.00 USDT"
 
 
-def test_a_deposit_that_was_claimed_meanwhile_is_not_taken(
-    network: LocalNetwork, cast: Cast
-) -> None:
+def test_a_deposit_that_its_owner_claimed_is_found(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(1, 2))
     (entry,) = executor.unfinished(network.ai, cast.customer)
     claimed = DtnSession.claim(cast.customer, network.ai)
@@ -370,7 +368,7 @@ def test_a_deposit_that_was_claimed_meanwhile_is_not_taken(
     assert done.outcome["session"] == str(claimed.id)
 
 
-def test_a_deposit_that_was_stolen_meanwhile_is_told(network: LocalNetwork, cast: Cast) -> None:
+def test_a_stolen_deposit_is_reported(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(1, 2))
     (entry,) = executor.unfinished(network.ai, cast.customer)
     DtnSession.claim(cast.stranger, network.ai)
@@ -383,7 +381,7 @@ def test_a_deposit_that_was_stolen_meanwhile_is_told(network: LocalNetwork, cast
 
 
 @pytest.mark.usefixtures("public")
-def test_what_a_reorganisation_took_away_is_sent_again(
+def test_a_start_removed_by_a_reorganisation_is_sent_again(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
     snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
@@ -398,7 +396,9 @@ def test_what_a_reorganisation_took_away_is_sent_again(
 
 
 @pytest.mark.usefixtures("public")
-def test_resuming_finds_what_a_reorganisation_took_away(network: LocalNetwork, cast: Cast) -> None:
+def test_resume_finds_a_start_removed_by_a_reorganisation(
+    network: LocalNetwork, cast: Cast
+) -> None:
     snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
     DtnSession.start(DEPOSIT, cast.customer, network.ai)
     rpc.result(network.ai.provider, "evm_revert", [snapshot])
@@ -411,7 +411,7 @@ def test_resuming_finds_what_a_reorganisation_took_away(network: LocalNetwork, c
     assert str(balance) == "25.00 USDT"
 
 
-def test_what_another_process_is_at_is_left_to_it(
+def test_an_entry_claimed_by_another_process_is_not_resumed(
     network: LocalNetwork, cast: Cast, journal: Callable[[], Journal]
 ) -> None:
     from ape_dtn.journal.store import Intent
@@ -425,7 +425,7 @@ def test_what_another_process_is_at_is_left_to_it(
     journal().end(entry, State.CANCELLED, {})
 
 
-def test_what_a_test_has_set_back_is_void(
+def test_an_entry_of_a_reset_local_chain_is_cancelled(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
     snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
@@ -444,7 +444,7 @@ def without_coin(network: LocalNetwork, account: Any) -> None:
     rpc.result(network.ai.provider, "anvil_setBalance", [str(account.address), "0x0"])
 
 
-def test_what_cannot_be_sent_again_now_is_not_given_up(
+def test_an_entry_that_cannot_be_resent_stays_open(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
     """Another node may have it, and mine it: its key must not start another session."""
@@ -466,9 +466,7 @@ def test_what_cannot_be_sent_again_now_is_not_given_up(
     assert balances.of_network == session.balance
 
 
-def test_an_entry_that_has_ended_meanwhile_is_not_resumed(
-    network: LocalNetwork, cast: Cast
-) -> None:
+def test_an_ended_entry_is_not_resumed(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(2))
     stale = executor.unfinished(network.ai, cast.customer)
     executor.resume(network.ai, cast.customer, stale, operation_of)
@@ -479,7 +477,7 @@ def test_an_entry_that_has_ended_meanwhile_is_not_resumed(
 
 @on_live
 @pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
-def test_a_manager_that_is_replaced_after_the_plan_is_found(
+def test_a_session_manager_replaced_after_the_plan_is_found(
     network: LocalNetwork,
     cast: Cast,
     variant: Variant,
@@ -496,7 +494,7 @@ def test_a_manager_that_is_replaced_after_the_plan_is_found(
     assert str(session.balance) == "25.00 USDT"
 
 
-def test_a_delegate_that_came_after_the_plan_is_kept(
+def test_a_delegation_set_after_the_plan_is_kept(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = DtnSession.plan("25", cast.customer, network.ai, method=Method.DELEGATE)
@@ -507,7 +505,7 @@ def test_a_delegate_that_came_after_the_plan_is_kept(
         DtnSession.open(plan, cast.customer, network.ai)
 
 
-def test_a_strangers_deposit_is_left_alone(network: LocalNetwork, cast: Cast) -> None:
+def test_a_deposit_of_another_account_is_not_claimed(network: LocalNetwork, cast: Cast) -> None:
     pending_start(network, cast.customer, slice(1, 2))
     (entry,) = executor.unfinished(network.ai, cast.customer)
     DtnSession.claim(cast.stranger, network.ai)
@@ -521,7 +519,7 @@ def test_a_strangers_deposit_is_left_alone(network: LocalNetwork, cast: Cast) ->
     assert DtnSession.claim(cast.stranger, network.ai).opened_with == network.ai.token().units(7)
 
 
-def test_an_impersonated_account_does_nothing_twice(
+def test_an_impersonated_account_executes_once(
     network: LocalNetwork, cast: Cast, accounts: Any
 ) -> None:
     account = accounts.impersonate_account(cast.customer.address)
@@ -537,7 +535,7 @@ def test_an_impersonated_account_does_nothing_twice(
 # Closing.
 
 
-def test_a_session_with_a_request_open_is_not_closed(
+def test_a_session_with_an_open_request_is_not_closed(
     network: LocalNetwork, funded: DtnSession
 ) -> None:
     first, second = funded.request("one"), funded.request("two")
@@ -582,7 +580,7 @@ def test_an_account_has_a_budget(network: LocalNetwork, cast: Cast) -> None:
     other.request(PROMPT, account_limit="0.50")
 
 
-def test_what_was_answered_counts_as_what_it_cost(network: LocalNetwork, cast: Cast) -> None:
+def test_an_answered_request_counts_with_its_actual_cost(network: LocalNetwork, cast: Cast) -> None:
     session = DtnSession.start("5", cast.customer, network.ai)
     request = session.request(PROMPT, account_limit="0.50")
     network.node.answer_pending()
@@ -596,7 +594,7 @@ def test_what_was_answered_counts_as_what_it_cost(network: LocalNetwork, cast: C
 
 
 @pytest.mark.parametrize("limit", ["day_limit", "account_limit"])
-def test_over_a_budget_no_session_is_opened(network: LocalNetwork, cast: Cast, limit: str) -> None:
+def test_no_session_is_started_over_a_budget(network: LocalNetwork, cast: Cast, limit: str) -> None:
     options: Any = {limit: "0.20"}
     nonce = nonce_of(network, cast.customer)
 
@@ -606,7 +604,7 @@ def test_over_a_budget_no_session_is_opened(network: LocalNetwork, cast: Cast, l
     assert nonce_of(network, cast.customer) == nonce
 
 
-def test_an_empty_key_is_none(network: LocalNetwork, cast: Cast) -> None:
+def test_an_empty_key_is_rejected(network: LocalNetwork, cast: Cast) -> None:
     """As where a variable is not set in CI: two jobs would share one session."""
     for key in ("", " "):
         with pytest.raises(InvalidOption):
@@ -615,7 +613,7 @@ def test_an_empty_key_is_none(network: LocalNetwork, cast: Cast) -> None:
             network.ai.request(PROMPT, account=cast.customer, idempotency_key=key)
 
 
-def test_a_key_of_a_request_opens_no_session_for_another(
+def test_a_key_of_a_request_starts_no_session_for_another(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     funded.request(PROMPT, idempotency_key="shared/request")
@@ -627,9 +625,7 @@ def test_a_key_of_a_request_opens_no_session_for_another(
     assert nonce_of(network, cast.customer) == nonce
 
 
-def test_a_session_that_is_closed_since_is_told_under_its_key(
-    network: LocalNetwork, cast: Cast
-) -> None:
+def test_a_key_returns_its_session_after_it_is_closed(network: LocalNetwork, cast: Cast) -> None:
     first = DtnSession.start("1", cast.customer, network.ai, idempotency_key="closed since")
     first.close()
 
@@ -638,7 +634,7 @@ def test_a_session_that_is_closed_since_is_told_under_its_key(
     assert (again.id, again.method, again.holder) == (first.id, first.method, first.holder)
 
 
-def test_a_chain_that_goes_away_after_sending_leaves_no_doubt(
+def test_a_connection_lost_after_sending_leaves_it_pending(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     sent = False
@@ -656,21 +652,21 @@ def test_a_chain_that_goes_away_after_sending_leaves_no_doubt(
     assert "ape dtn resume" in (raised.value.hint or "")
 
 
-def test_each_answer_that_is_wanted_counts(network: LocalNetwork, cast: Cast) -> None:
+def test_redundant_answers_count_in_budgets(network: LocalNetwork, cast: Cast) -> None:
     session = DtnSession.start("5", cast.customer, network.ai)
 
     with pytest.raises(OverLimit, match=r"0\.75 USDT"):
         session.request(PROMPT, redundancy=3, may_never_complete=True, request_limit="0.74")
 
 
-def test_a_raised_limit_asks_the_same(network: LocalNetwork, cast: Cast) -> None:
+def test_a_raised_limit_keeps_the_payload_of_a_key(network: LocalNetwork, cast: Cast) -> None:
     session = DtnSession.start("5", cast.customer, network.ai)
     first = session.request(PROMPT, day_limit="1", idempotency_key="raised")
 
     assert session.request(PROMPT, day_limit="2", idempotency_key="raised").id == first.id
 
 
-def test_many_are_told_again_when_there_is_no_money_for_more(
+def test_keys_return_many_requests_after_the_balance_is_spent(
     network: LocalNetwork, cast: Cast
 ) -> None:
     session = DtnSession.start("0.50", cast.customer, network.ai)
@@ -686,7 +682,7 @@ def test_many_are_told_again_when_there_is_no_money_for_more(
 # The file.
 
 
-def test_where_the_journal_is_gone_nothing_is_sent(
+def test_nothing_is_sent_without_the_journal(
     network: LocalNetwork, cast: Cast, journal: Callable[[], Journal], through: Through
 ) -> None:
     nonce = nonce_of(network, cast.customer)
@@ -703,7 +699,7 @@ def test_where_the_journal_is_gone_nothing_is_sent(
     assert nonce_of(network, cast.customer) == nonce
 
 
-def test_only_its_user_reads_it(
+def test_only_the_user_can_read_the_journal(
     network: LocalNetwork, cast: Cast, journal: Callable[[], Journal]
 ) -> None:
     DtnSession.start("1", cast.customer, network.ai)
@@ -713,14 +709,14 @@ def test_only_its_user_reads_it(
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Any) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Any) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(JournalUnusable, match="cannot be used"):
         Journal(tmp_path / "file" / "journal", "chain", "router", "account").entries(*State)
 
 
-def test_the_file_is_made_anew_where_it_is_missing(tmp_path: Any) -> None:
+def test_a_missing_file_is_created(tmp_path: Any) -> None:
     path = tmp_path / "somewhere" / "journal.sqlite3"
 
     assert Journal(path, "chain", "router", "account").entries(*State) == []
@@ -733,7 +729,7 @@ def _write_when_it_begins(path: Path, begin: float) -> None:
     Journal(path, "chain", "router", "account").record_intents([Intent("request", {})])
 
 
-def test_processes_that_find_no_file_make_one_together(tmp_path: Any) -> None:
+def test_concurrent_processes_create_one_file(tmp_path: Any) -> None:
     for attempt in range(10):
         path = tmp_path / str(attempt) / "journal.sqlite3"
         begin = time.time() + 0.1
@@ -750,7 +746,7 @@ def test_processes_that_find_no_file_make_one_together(tmp_path: Any) -> None:
         assert [each.name for each in path.parent.glob("journal*")] == [path.name]
 
 
-def test_a_file_of_another_version_is_left_alone(tmp_path: Any) -> None:
+def test_a_file_of_another_version_is_rejected(tmp_path: Any) -> None:
     path = tmp_path / "journal.sqlite3"
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("pragma user_version = 2")
@@ -759,7 +755,7 @@ def test_a_file_of_another_version_is_left_alone(tmp_path: Any) -> None:
         Journal(path, "chain", "router", "account").entries(*State)
 
 
-def test_processes_that_are_gone_are_known_to_be(tmp_path: Any) -> None:
+def test_a_killed_process_is_not_alive(tmp_path: Any) -> None:
     import subprocess
     import sys
 

@@ -31,7 +31,7 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(path, CHAIN, ROUTER, ACCOUNT, head=100)
 
 
-def test_its_entries_are_read(journal: Journal) -> None:
+def test_entries_are_read(journal: Journal) -> None:
     start, answered, given_up, claim = journal.entries(*State)
 
     assert [each.state for each in (start, answered, given_up, claim)] == [
@@ -51,7 +51,7 @@ def test_its_entries_are_read(journal: Journal) -> None:
     assert answered.outcome["block"] == journal.highest_block() == 101
 
 
-def test_its_keys_stand_for_what_they_stood_for(journal: Journal) -> None:
+def test_keys_are_found(journal: Journal) -> None:
     start, answered, given_up, _ = journal.entries(*State)
 
     assert journal.find("kept", "start", start.payload) == start
@@ -60,7 +60,7 @@ def test_its_keys_stand_for_what_they_stood_for(journal: Journal) -> None:
     assert journal.by_key_or_id("given up") == given_up
 
 
-def test_what_it_has_signed_is_outstanding(journal: Journal) -> None:
+def test_signed_transactions_are_outstanding(journal: Journal) -> None:
     start, *_, claim = journal.entries(*State)
 
     found = journal.outstanding(ACCOUNT, [claim.id])
@@ -70,7 +70,7 @@ def test_what_it_has_signed_is_outstanding(journal: Journal) -> None:
     assert [START.can_be_resent(*each) for each in found] == [True, False]
 
 
-def test_what_it_has_spent_counts(journal: Journal) -> None:
+def test_costs_count_in_budgets(journal: Journal) -> None:
     most = TOKEN.units(1)
 
     journal.check_limits(Spending(most, "7", account_limit=TOKEN.units(3_001)))
@@ -78,7 +78,7 @@ def test_what_it_has_spent_counts(journal: Journal) -> None:
         journal.check_limits(Spending(most, "7", account_limit=TOKEN.units(3_000)))
 
 
-def test_it_goes_on(journal: Journal) -> None:
+def test_entries_can_be_cancelled(journal: Journal) -> None:
     start, *_ = journal.entries(State.OPEN)
 
     taken = journal.claim(start)

@@ -31,14 +31,14 @@ LINES = st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5)
         ("-> string", [], "string"),
     ],
 )
-def test_specs_say_what_goes_in_and_out(specs: str, inputs: list[str], output: str | None) -> None:
+def test_specs_have_inputs_and_output(specs: str, inputs: list[str], output: str | None) -> None:
     api = Api("any", specs, "")
 
     assert api.inputs == inputs
     assert api.output == (output or "(string,bytes)")
 
 
-def test_one_line_stands_for_a_list_of_one() -> None:
+def test_a_text_becomes_a_list_of_one() -> None:
     assert IMAGE.encode("A cat", 64, 32) == IMAGE.encode(["A cat"], 64, 32)
 
 
@@ -60,7 +60,7 @@ def test_docs_name_the_inputs(docs: str) -> None:
     "docs",
     ["", "Paints a cat.", "prompt, width", "prompt, width, width", "prompt: a; width: b; c d: e"],
 )
-def test_docs_that_do_not_name_each_input_name_none(docs: str) -> None:
+def test_docs_that_do_not_name_every_input_name_none(docs: str) -> None:
     assert Api("any", IMAGE.specs, docs).names == []
 
 
@@ -88,20 +88,20 @@ def test_inputs_by_position_and_by_name(values: tuple[Any, ...], named: dict[str
         (IMAGE, ("A cat",), {"width": 64}, "its inputs have no names, so pass them in their order"),
     ],
 )
-def test_inputs_that_cannot_be_bound(
+def test_invalid_inputs_are_rejected(
     api: Api, values: tuple[Any, ...], named: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(InvalidCall, match=re.escape(says)):
         api.bind(values, named)
 
 
-def test_the_input_that_does_not_fit_is_named() -> None:
+def test_the_input_of_the_wrong_type_is_named() -> None:
     with pytest.raises(InvalidCall, match="width is not of type uint64"):
         NAMED.encode("A cat", "64", 32)
 
 
 @pytest.mark.parametrize("specs", ["string[ -> string", ",, -> string", "string string -> string"])
-def test_specs_that_cannot_be_read_are_refused(specs: str) -> None:
+def test_malformed_specs_are_rejected(specs: str) -> None:
     with pytest.raises(InvalidCall, match="not valid ABI types") as raised:
         _ = Api("any", specs, "").inputs
 
@@ -119,7 +119,7 @@ def test_empty_lines_among_others_are_kept() -> None:
     assert TEXT.encode(["", "Hello?", ""]) == encode(["string[]"], [["", "Hello?", ""]])
 
 
-def test_a_prompt_alone_is_not_enough_for_an_image() -> None:
+def test_an_image_model_needs_more_than_a_prompt() -> None:
     with pytest.raises(InvalidCall, match="it takes 3, and 1 are given"):
         IMAGE.encode(["A cat"])
 
@@ -159,7 +159,7 @@ def test_the_types_of_inputs_must_fit(values: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize("specs", ["strin -> string", "uint7 -> string"])
-def test_types_that_do_not_exist_cannot_be_called(specs: str) -> None:
+def test_unknown_types_cannot_be_encoded(specs: str) -> None:
     with pytest.raises(InvalidCall):
         Api("any", specs, "").encode("Hello?")
 
@@ -204,6 +204,6 @@ def test_an_answer_of_another_type_is_undecodable(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("output", ["", "strin", "string,bytes", "(string", "uint7"])
-def test_an_api_without_a_readable_output_gives_undecodable_answers(output: str) -> None:
+def test_an_api_without_a_valid_output_type_gives_undecodable_answers(output: str) -> None:
     with pytest.raises(UndecodableAnswer):
         Api("any", f"string[] -> {output}", "").decode(encode(["string"], ["Hello"]), ID)

@@ -57,7 +57,7 @@ def test_a_node_reads_what_is_rendered(prompt: tuple[list[str], list[Any], list[
 
 
 @given(prompts())
-def test_values_travel_by_index(prompt: tuple[list[str], list[Any], list[str]]) -> None:
+def test_values_are_encoded_by_index(prompt: tuple[list[str], list[Any], list[str]]) -> None:
     lines, values, _ = prompt
     built = Prompt(lines, *values)
 
@@ -82,7 +82,7 @@ def test_an_index_that_is_not_used_is_sent_as_text() -> None:
     assert decode(["string", "string", "uint8"], prompt.extra_params) == ("one", "", 2)
 
 
-def test_braces_that_are_no_placeholder_stay() -> None:
+def test_other_braces_are_kept() -> None:
     assert Prompt('{"json": {}} {x}').render() == ['{"json": {}} {x}']
 
 
@@ -105,18 +105,18 @@ def test_braces_that_are_no_placeholder_stay() -> None:
         ("Hello {0}", ("{1}",), "value 0 contains a placeholder"),
     ],
 )
-def test_what_a_node_could_not_read(text: str, values: tuple[Any, ...], complaint: str) -> None:
+def test_invalid_prompts_are_rejected(text: str, values: tuple[Any, ...], complaint: str) -> None:
     with pytest.raises(InvalidPrompt, match=re.escape(complaint)):
         Prompt(text, *values)
 
 
 @pytest.mark.parametrize("text", ["", " \n", ["", "\t"], []])
-def test_nothing_is_no_prompt(text: Any) -> None:
+def test_an_empty_prompt_is_rejected(text: Any) -> None:
     with pytest.raises(EmptyPrompt):
         Prompt(text)
 
 
-def test_a_node_answers_what_was_rendered(network: Any, cast: Any) -> None:
+def test_a_node_answers_the_rendered_prompt(network: Any, cast: Any) -> None:
     session = DtnSession.start("1", cast.customer, network.ai)
     prompt = Prompt("Is {0:address} older than {1:uint8}?", OWNER, 26)
 

@@ -46,7 +46,7 @@ def spent(funded: DtnSession, network: LocalNetwork, respond: Respond) -> Histor
 # Rows.
 
 
-def test_all_that_happened_is_told_in_order(spent: History) -> None:
+def test_rows_are_in_the_order_of_the_chain(spent: History) -> None:
     found = rows(spent)
 
     events = [(row["event"], row["status"]) for row in found]
@@ -93,14 +93,14 @@ def test_the_rows_add_up(spent: History, funded: DtnSession) -> None:
         ("x" * 500, "x" * 199 + "…"),
     ],
 )
-def test_texts_of_strangers_are_one_printable_line(text: str, shown: str) -> None:
+def test_untrusted_texts_are_one_printable_line(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
 # CSV.
 
 
-def test_csv_is_read_back_as_it_was(spent: History) -> None:
+def test_csv_can_be_parsed(spent: History) -> None:
     header, *lines = csv.reader(io.StringIO(spent.csv()))
     found = [dict(zip(header, line, strict=True)) for line in lines]
 
@@ -115,7 +115,7 @@ def test_csv_is_read_back_as_it_was(spent: History) -> None:
 @pytest.mark.parametrize(
     "message", [HOSTILE, "+1", "-1", "@SUM(1)", " =1", "\t=1", "\uff1d1+1", "\uff20x", "\n=1"]
 )
-def test_csv_holds_no_formula(funded: DtnSession, respond: Respond, message: str) -> None:
+def test_csv_has_no_formulas(funded: DtnSession, respond: Respond, message: str) -> None:
     respond(funded.request("Hello?"), status=Status.FAILURE, message=message)
 
     text = history(funded.ai, funded.id).csv()
@@ -155,7 +155,7 @@ def test_a_dataframe_is_exact(spent: History) -> None:
 # Plain data.
 
 
-def test_plain_data_is_ready_for_json(spent: History) -> None:
+def test_plain_data_can_be_encoded_as_json(spent: History) -> None:
     found = json.loads(json.dumps(spent.as_dict()))
 
     (session,) = found["sessions"]
@@ -170,7 +170,7 @@ def test_plain_data_is_ready_for_json(spent: History) -> None:
     assert session["requests"][3]["may_still_cost"] == "250000"
 
 
-def test_remarks_tell_what_is_wrong(spent: History) -> None:
+def test_remarks_name_problems(spent: History) -> None:
     (audited,) = audits(spent)
     found = remarks(audited)
 
@@ -216,14 +216,14 @@ def test_the_page_shows_the_numbers(spent: History, file: Path, page: Page) -> N
     assert page.value("document.querySelectorAll('details tbody tr').length") == len(rows(spent))
 
 
-def test_the_page_loads_nothing_and_complains_of_nothing(file: Path, page: Page) -> None:
+def test_the_page_loads_nothing_and_logs_no_error(file: Path, page: Page) -> None:
     page.open(file)
 
     assert page.requests == [file.as_uri()]
     assert page.complaints == []
 
 
-def test_what_a_node_wrote_stays_text(spent: History, file: Path, page: Page) -> None:
+def test_the_message_of_a_node_stays_text(spent: History, file: Path, page: Page) -> None:
     page.open(file)
 
     assert page.value("document.title") == f"Session {spent.session_id}"
@@ -231,7 +231,7 @@ def test_what_a_node_wrote_stays_text(spent: History, file: Path, page: Page) ->
     assert SHOWN in page.value("document.body.textContent")
 
 
-def test_a_page_that_did_would_be_caught(file: Path, page: Page) -> None:
+def test_the_browser_detects_a_page_that_loads_something(file: Path, page: Page) -> None:
     """The test of the tests above."""
     bad = '<img src="http://127.0.0.1:9/x.png"><script>console.error("x")</script>'
     file.write_text(file.read_text().replace("</main>", f"{bad}</main>"))
@@ -267,13 +267,13 @@ def test_the_chart_is_drawn(spent: History, file: Path, page: Page, width: int) 
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1200])
-def test_nothing_of_the_page_is_wider_than_the_window(file: Path, page: Page, width: int) -> None:
+def test_the_page_fits_the_window(file: Path, page: Page, width: int) -> None:
     page.open(file, width)
 
     assert page.value("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_is_dark_where_that_is_wanted(file: Path, page: Page) -> None:
+def test_the_page_has_a_dark_mode(file: Path, page: Page) -> None:
     def colors() -> list[int]:
         """How bright the page and its text are, from 0 to 765."""
         style = "getComputedStyle(document.body)"
@@ -289,7 +289,7 @@ def test_the_page_is_dark_where_that_is_wanted(file: Path, page: Page) -> None:
     assert dark[0] < 150 < 600 < dark[1]
 
 
-def test_a_session_that_did_nothing_is_a_page_too(
+def test_a_session_without_requests_has_a_page(
     funded: DtnSession, tmp_path: Path, page: Page
 ) -> None:
     file = tmp_path / "empty.html"

@@ -77,7 +77,7 @@ def then_taken_back(network: LocalNetwork) -> Iterator[None]:
 # What is watched.
 
 
-def test_all_answers_of_a_session_come_in_their_order(
+def test_answers_of_a_session_come_in_order(
     funded: DtnSession, respond: Respond, network: LocalNetwork, cast: Cast
 ) -> None:
     first, second, third = [funded.request(PROMPT) for _ in range(3)]
@@ -95,7 +95,7 @@ def test_all_answers_of_a_session_come_in_their_order(
     assert after.answer().text == "Late."
 
 
-def test_what_is_asked_later_is_watched_too(
+def test_later_requests_are_watched(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     watch = Watch(network.ai, session=funded, timeout=30)
@@ -104,7 +104,7 @@ def test_what_is_asked_later_is_watched_too(
             assert str(next(watch).result) == str(place)
 
 
-def test_answers_to_all_sessions_of_an_owner(
+def test_answers_of_all_sessions_of_an_owner(
     network: LocalNetwork, cast: Cast, respond: Respond
 ) -> None:
     mine_too = [DtnSession.start("1", cast.customer, network.ai) for _ in range(2)]
@@ -132,7 +132,9 @@ def ids_of(requests: Any) -> list[str]:
     return [each.id for each in requests]
 
 
-def test_sessions_of_a_client_are_its_owners(network: LocalNetwork, cast: Cast) -> None:
+def test_sessions_of_a_client_contract_belong_to_its_owner(
+    network: LocalNetwork, cast: Cast
+) -> None:
     session = DtnSession.start("1", cast.customer, network.ai, method="allowance")
     request = session.request(PROMPT)
     network.node.answer_pending()
@@ -145,7 +147,7 @@ def test_an_owner_without_sessions_has_no_answers_yet(network: LocalNetwork, cas
     assert landed(network.ai, owner=str(cast.worker.address)) == []
 
 
-def test_each_of_some_requests_comes_once_and_then_it_is_over(
+def test_a_watch_of_requests_ends_after_their_answers(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     requests = [funded.request(PROMPT) for _ in range(3)]
@@ -162,7 +164,7 @@ def test_each_of_some_requests_comes_once_and_then_it_is_over(
     assert watch.cursor is None
 
 
-def test_a_failure_does_not_end_it(
+def test_a_failure_of_a_node_does_not_end_a_watch(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     failed, odd, fine = [funded.request(PROMPT) for _ in range(3)]
@@ -180,7 +182,7 @@ def test_a_failure_does_not_end_it(
     assert outcomes[2].as_dict()["answer"] == "Here."
 
 
-def test_it_ends_with_the_session_and_tells_what_is_stranded(
+def test_a_watch_ends_with_its_session_and_reports_stranded_requests(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     answered, stranded = [funded.request(PROMPT) for _ in range(2)]
@@ -200,13 +202,13 @@ def test_it_ends_with_the_session_and_tells_what_is_stranded(
     assert list(Watch(network.ai, session=funded, since="now", timeout=30)) == []
 
 
-def test_of_a_session_that_never_was_there_is_nothing_to_watch(network: LocalNetwork) -> None:
+def test_an_unknown_session_cannot_be_watched(network: LocalNetwork) -> None:
     for session_id in (10**6, 2**256, -1):
         with pytest.raises(SessionNotFound):
             next(Watch(network.ai, session=session_id, timeout=0))
 
 
-def test_exactly_one_thing_is_watched(network: LocalNetwork, funded: DtnSession) -> None:
+def test_a_watch_takes_exactly_one_target(network: LocalNetwork, funded: DtnSession) -> None:
     with pytest.raises(TypeError):
         Watch(network.ai)
     with pytest.raises(TypeError):
@@ -217,7 +219,9 @@ def test_exactly_one_thing_is_watched(network: LocalNetwork, funded: DtnSession)
         Watch(network.ai, owner="alice")
 
 
-def test_it_can_begin_now(funded: DtnSession, respond: Respond, network: LocalNetwork) -> None:
+def test_a_watch_can_skip_earlier_answers(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
     early, late = [funded.request(PROMPT) for _ in range(2)]
     respond(early, HERE)
 
@@ -228,7 +232,9 @@ def test_it_can_begin_now(funded: DtnSession, respond: Respond, network: LocalNe
     assert list(again) == []
 
 
-def test_asynchronously(funded: DtnSession, respond: Respond, network: LocalNetwork) -> None:
+def test_a_watch_can_be_iterated_asynchronously(
+    funded: DtnSession, respond: Respond, network: LocalNetwork
+) -> None:
     first, second = [funded.request(PROMPT) for _ in range(2)]
     respond(first, HERE)
 
@@ -244,7 +250,7 @@ def test_asynchronously(funded: DtnSession, respond: Respond, network: LocalNetw
     assert asyncio.run(watch()) == [first.id, second.id]
 
 
-def test_a_cancelled_turn_loses_nothing(
+def test_a_cancelled_step_loses_no_answer(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     requests = [funded.request(PROMPT) for _ in range(5)]
@@ -287,7 +293,7 @@ def raw_of(network: LocalNetwork, transaction: str) -> str:
     return found
 
 
-def test_an_answer_that_is_moved_does_not_come_twice(
+def test_a_moved_answer_is_delivered_once(
     funded: DtnSession, respond: Respond, network: LocalNetwork, moved: Callable[[str], None]
 ) -> None:
     request, other = [funded.request(PROMPT) for _ in range(2)]
@@ -308,7 +314,7 @@ def test_an_answer_that_is_moved_does_not_come_twice(
     assert ids(landed(network.ai, session=funded)) == [request.id, other.id]
 
 
-def test_an_answer_that_is_replaced_by_another_comes_as_it_is_then(
+def test_a_replaced_answer_is_delivered_anew(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     request = funded.request(PROMPT)
@@ -323,7 +329,7 @@ def test_an_answer_that_is_replaced_by_another_comes_as_it_is_then(
     assert texts(landed(network.ai, session=funded)) == ["Second."]
 
 
-def test_an_answer_in_the_place_of_blocks_that_were_read_is_not_missed(
+def test_an_answer_in_reorganised_blocks_is_not_missed(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     early, other = [funded.request(PROMPT) for _ in range(2)]
@@ -338,7 +344,7 @@ def test_an_answer_in_the_place_of_blocks_that_were_read_is_not_missed(
     assert str(next(watch).result) == "Early."
 
 
-def test_an_answer_that_is_taken_away_before_it_is_confirmed_never_comes(
+def test_an_answer_removed_before_confirmation_is_not_delivered(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     request = funded.request(PROMPT)
@@ -357,7 +363,7 @@ def test_an_answer_that_is_taken_away_before_it_is_confirmed_never_comes(
         assert str(next(watch).result) == "Second."
 
 
-def test_an_answer_that_is_taken_away_before_it_is_read_comes_as_it_is_then(
+def test_an_answer_replaced_before_it_is_read_is_delivered_as_replaced(
     funded: DtnSession, respond: Respond, network: LocalNetwork, through: Through
 ) -> None:
     request = funded.request(PROMPT)
@@ -380,7 +386,7 @@ def test_an_answer_that_is_taken_away_before_it_is_read_comes_as_it_is_then(
     assert snapshots == []
 
 
-def test_a_request_that_is_taken_away_and_made_again_is_answered(
+def test_a_request_that_is_removed_and_sent_again_is_answered(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     watch = Watch(network.ai, session=funded, timeout=30)
@@ -397,7 +403,7 @@ def test_a_request_that_is_taken_away_and_made_again_is_answered(
     assert next(watch).answer().text == "Again."
 
 
-def test_a_chain_that_is_set_back_far_is_read_again(
+def test_a_chain_that_is_reset_is_read_again(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     request = funded.request(PROMPT)
@@ -414,7 +420,7 @@ def test_a_chain_that_is_set_back_far_is_read_again(
 # Cursors.
 
 
-def test_what_landed_while_nobody_watched_comes_afterwards(
+def test_a_cursor_delivers_answers_that_came_between_watches(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     requests = [funded.request(PROMPT) for _ in range(6)]
@@ -437,7 +443,7 @@ def test_what_landed_while_nobody_watched_comes_afterwards(
     assert ids(landed(network.ai, session=funded, since=resumed.cursor)) == [requests[5].id]
 
 
-def test_one_outcome_at_a_time_from_cursor_to_cursor(
+def test_every_outcome_is_delivered_once_across_cursors(
     funded: DtnSession, network: LocalNetwork
 ) -> None:
     """As a process that dies after each."""
@@ -471,7 +477,7 @@ def test_a_cursor_stays_small(
     assert ids(landed(network.ai, session=funded, since=watch.cursor)) == [last.id]
 
 
-def test_a_cursor_is_of_what_it_was_made_for(
+def test_a_cursor_of_another_target_is_rejected(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     watch = Watch(network.ai, session=funded, timeout=0)
@@ -522,7 +528,7 @@ with connected_to(url) as provider:
 """
 
 
-def test_a_process_that_is_killed_is_followed_by_another(
+def test_a_new_process_continues_after_a_killed_one(
     funded: DtnSession, network: LocalNetwork, respond: Respond, tmp_path: Path
 ) -> None:
     requests = [funded.request(PROMPT) for _ in range(3)]
@@ -552,7 +558,7 @@ def test_a_process_that_is_killed_is_followed_by_another(
 # Whom to believe.
 
 
-def test_what_strangers_emit_counts_for_nothing(
+def test_events_of_other_contracts_are_ignored(
     funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
     request, later_on = [funded.request(PROMPT) for _ in range(2)]
@@ -580,7 +586,7 @@ def test_what_strangers_emit_counts_for_nothing(
 
 
 @on_live
-def test_an_id_of_a_new_session_manager_is_another_session(
+def test_an_id_under_a_new_session_manager_is_another_session(
     funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
     before = network.ai.contracts().session_manager
@@ -655,7 +661,7 @@ LOOK = ["eth_getBlockByNumber", "eth_getLogs"]
 
 
 @pytest.mark.parametrize("how_many", [1, 200])
-def test_a_look_is_two_calls_however_much_is_awaited(
+def test_a_poll_is_two_calls_for_any_number_of_requests(
     funded: DtnSession, network: LocalNetwork, through: Through, how_many: int
 ) -> None:
     sent = funded.request_many([PROMPT] * how_many, max_cost="0.01")
@@ -678,7 +684,7 @@ def test_a_look_is_two_calls_however_much_is_awaited(
             assert 4 <= len(looks) <= 3 / 0.1 + 1
 
 
-def test_200_answers_are_read_together(
+def test_200_answers_are_read_in_one_http_request(
     funded: DtnSession, network: LocalNetwork, through: Through
 ) -> None:
     sent = funded.request_many([PROMPT] * 200, max_cost="0.01")
@@ -695,7 +701,7 @@ def test_200_answers_are_read_together(
     assert len(read) <= sum(methods == LOOK for _, methods in noted) + 3
 
 
-def test_pauses_follow_the_blocks_that_come(
+def test_pauses_follow_the_measured_block_time(
     network: LocalNetwork, funded: DtnSession, through: Through
 ) -> None:
     """Whatever the configuration says: here, that blocks take no time."""
@@ -712,7 +718,7 @@ def test_pauses_follow_the_blocks_that_come(
     assert second > 0.4
 
 
-def test_ranges_that_are_refused_are_split(
+def test_rejected_block_ranges_are_split(
     funded: DtnSession, network: LocalNetwork, through: Through, respond: Respond
 ) -> None:
     """As after a long time, and on endpoints that take no more than a few blocks at once."""
@@ -742,7 +748,7 @@ def test_ranges_that_are_refused_are_split(
         assert next(watch).request.id == other.id
 
 
-def test_looks_share_a_connection(funded: DtnSession, network: LocalNetwork) -> None:
+def test_polls_share_a_connection(funded: DtnSession, network: LocalNetwork) -> None:
     """Each is made in a thread of its own, and a connection for each would be dear."""
     connections = set()
 
@@ -813,7 +819,7 @@ print(json.dumps(found))
 """
 
 
-def test_it_is_the_same_on_the_chain_in_the_process() -> None:
+def test_a_watch_works_on_the_in_process_chain() -> None:
     command = [sys.executable, "-c", IN_PROCESS]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -43,11 +43,11 @@ MAX_CALLBACK_GAS = 5_000_000
 
 @dataclass(frozen=True)
 class AcceptanceTerms:
-    """The requests that a node accepts. Private: they are not on the chain.
+    """The requests that a node accepts. These terms are not on the chain.
 
     Attributes:
-        minimum_fee: Lowest fee for each byte, asked and answered, in units of the fee token. The
-            request's maximum cost must cover it for the bytes asked.
+        minimum_fee: Lowest fee per byte of request and response, in units of the fee token. The
+            request's maximum cost must cover it for the bytes of the request.
         max_callback_gas: The most gas that a request may reserve for its callback.
     """
 
@@ -64,7 +64,7 @@ class AcceptanceTerms:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """An open request that the node may answer, as the chain stores it, and its model."""
+    """An open request that the node may answer, with its record on the chain and its model."""
 
     request_id: bytes
     record: Record
@@ -234,7 +234,7 @@ class RequestQueue:
         self.open.clear()
 
     def _read_head(self) -> tuple[_Head, bool]:
-        """Read the latest block, and whether the chain was reorganised since the last one."""
+        """Read the latest block; true if the chain was reorganised since the last read."""
         position = self._cursor.position + len(self._read_ids)
         length = Call(self.ai.router, Router.get_pending_requests_length, contract="router")
         calls = [("eth_getBlockByNumber", ["latest", False]), length.request]
@@ -257,7 +257,7 @@ class RequestQueue:
         return head, is_reorganised
 
     def _valid_cursor(self) -> Cursor:
-        """The cursor if the list of requests and the terms still match it, else the start."""
+        """Return the cursor, or the start if the list of requests or the terms have changed."""
         cursor = self._cursor
         if cursor.position == 0 or cursor.position > self._total:
             return Cursor()
@@ -343,7 +343,7 @@ def read_models(
 
 
 def _full_name(config: tuple[Any, ...], default: str) -> str:
-    """Guess a model's full name: the chain stores its own name and only its namespace's id."""
+    """Derive a model's full name. The chain stores its short name, and only the namespace's id."""
     _, model_id, _, name = config
     for full in (name, f"model.system.{name}"):
         if keccak(text=full) == model_id:

@@ -163,7 +163,7 @@ def _is_free(ai: Network, manager: str, owner: str, user: str) -> bool:
 
 
 def _check_user(ai: Network, manager: str, owner: str, user: str) -> None:
-    """Raise ``NotNodeOwner`` if the user name is another account's, by a simulated registration."""
+    """Raise ``NotNodeOwner`` if another account has the user name, found by simulating a call."""
     if _refuses(ai, Call(manager, _NODE, (user, "-", owner), sender=owner), NOT_THEIRS):
         raise NotNodeOwner(f"The user name {user}", "another account", owner)
 

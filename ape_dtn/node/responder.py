@@ -107,7 +107,7 @@ class Responder:
         self._postponed: dict[bytes, float] = {}
 
     def forget(self) -> None:
-        """Discard what was read. The next scan starts over; the chain tells what is answered."""
+        """Discard everything read, so that the next scan starts at the first request."""
         self.queue.forget()
         self._claimed.clear()
         self._postponed.clear()
@@ -292,7 +292,7 @@ class Responder:
             RequestNotFound: The node that rejects the response does not have the request.
         """
         transaction, read = self._transaction(task, result), record_call(self.ai, task.request_id)
-        # An estimate, as before sending: a plain call may use more gas than a block has.
+        # Not `eth_call`, which may use more gas than a block has.
         estimate = "eth_estimateGas", [transaction.as_call(str(self.worker.address))]
         encoded, estimated = rpc.ask(self.ai.provider, [read.request, estimate])
         if not is_revert(estimated):
@@ -448,7 +448,7 @@ def is_revert(result: Any) -> bool:
 
 
 def retried(response: PendingResponse, error: DtnError) -> PendingResponse:
-    """A copy of the response for another attempt, with the error of the last one."""
+    """Prepare a response for another attempt, with the error of the failed one."""
     is_refused = isinstance(error, RpcRefused | RequestNotFound)
     refusals = response.refusals + is_refused
     return replace(response, attempts=response.attempts + 1, refusals=refusals, error=error)

@@ -161,7 +161,7 @@ class Ledger:
             database.execute("update requests set done = ? where id = ?", (when, request_id))
 
     def mined_by_others(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """When other processes' responses to these requests were mined, as Unix times."""
+        """The Unix times at which responses of other processes were mined, by request."""
         with self._transaction() as database:
             rows = [
                 database.execute(

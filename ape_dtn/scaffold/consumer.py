@@ -109,8 +109,8 @@ def consumer(
 
     Raises:
         InvalidName: ``model`` is not a model's full name.
-        InvalidOption: ``name`` or one of ``names`` is not usable in both languages, or ``names``
-            has duplicates or too many names.
+        InvalidOption: A name is invalid or reserved in Solidity or Python, or ``names`` has
+            duplicates or more names than there are parameters.
         EmptyPrompt, InvalidPrompt: The prompt is empty or invalid.
         InvalidCall: A contract cannot call the model's API, or the API takes no such prompt.
     """

@@ -160,7 +160,7 @@ class Cassette:
             return NotRecorded(str(self.path), "the file does not exist", asked)
         count = sum(recording.question == question for recording in self.recordings)
         if count:
-            reason = f"the question was recorded {count} times, and asked {count + 1} times"
+            reason = f"the question was asked more often than it was recorded ({count})"
             return NotRecorded(str(self.path), reason, asked)
         recorded = [_dump(recording.question) for recording in self.unused or self.recordings]
         if not recorded:
@@ -190,7 +190,7 @@ def inserted(request: pytest.FixtureRequest) -> Iterator[Cassette]:
         cassette.save()
     if unused := cassette.unused:
         questions = (json.dumps(item.question, ensure_ascii=False) for item in unused)
-        message = f"{cassette.path}: {len(unused)} recordings were not used:\n"
+        message = f"{cassette.path}: unused recordings ({len(unused)}):\n"
         warnings.warn(message + "\n".join(questions), UnusedRecordings, stacklevel=2)
 
 
@@ -257,7 +257,7 @@ def _path_of(request: pytest.FixtureRequest, name: str | None = None) -> Path:
 
 
 def _backend_of(request: pytest.FixtureRequest, opened: ExitStack) -> Callable[[str], Backend]:
-    """A function that builds the real backends on its first call: a replay needs none."""
+    """Return a function that builds the real backends on first use: replaying needs none."""
     opened_backends: list[Any] = []
 
     def backend(model: str) -> Backend:

@@ -338,7 +338,7 @@ class DtnTestNode(RuleMethods):
         text = f"The node was asked:{_listed(tasks)}" if tasks else "The node was not asked."
         others = len(self._records()) - len(tasks)
         if others:
-            text += f"\n{others} more requests do not trust it, or name a model it does not serve."
+            text += f"\nRequests that do not trust it, or name a model it does not serve: {others}"
         return text
 
 

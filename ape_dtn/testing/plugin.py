@@ -104,7 +104,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Keep the user's own journal free of what tests of the network do."""
+    """Keep tests that use the network out of the user's own journal."""
     with _temporary_journal(item.config) if _uses_network in item.stash else nullcontext():
         yield
 

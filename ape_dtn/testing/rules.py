@@ -212,7 +212,7 @@ class Rule(RuleMethods):
     """How the node responds to the matching questions. See :class:`RuleMethods` for its methods.
 
     Attributes:
-        calls: The calls that defined it, as in the test.
+        calls: The method calls that defined it, as text for messages.
         conditions: Conditions that a request must meet.
         times: How often it applies; None for always.
         used: How often it has applied.

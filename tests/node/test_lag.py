@@ -85,7 +85,7 @@ def test_a_request_unknown_to_a_lagging_node_is_answered(
 
 @on_one_variant
 @pytest.mark.parametrize("turns", SENDING)
-def test_a_failure_rejected_by_a_lagging_node_is_sent(
+def test_a_failure_is_sent_despite_a_lagging_node(
     network: LocalNetwork,
     session: DtnSession,
     make_node: Nodes,

@@ -100,7 +100,7 @@ class Command(Configurable):
 
 
 def _check_size(stdout: bytes, stderr: bytes) -> tuple[bytes, bytes]:
-    """Return the output, which must not exhaust the node's memory."""
+    """Return the output, or raise ``BackendFailed`` if it is too long."""
     if len(stdout) + len(stderr) > MAX_BYTES:
         raise BackendFailed(f"The node's command wrote more than {MAX_BYTES} bytes")
     return stdout, stderr

@@ -1,4 +1,4 @@
-"""Money: what is written is what is paid, to the unit, or it is refused."""
+"""Amounts: parsing, formatting and arithmetic are exact, or rejected."""
 
 from __future__ import annotations
 

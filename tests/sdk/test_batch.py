@@ -1,4 +1,4 @@
-"""Sessions of accounts that make several calls in one transaction: Safes and delegated ones."""
+"""Sessions of smart accounts that batch calls: Safes and accounts with a delegation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def multi_send(network: LocalNetwork, cast: Cast) -> str:
 
 @pytest.fixture
 def stranger_owner(accounts: Any) -> Any:
-    """Whose account is not here."""
+    """An owner whose account is not available."""
     from eth_account import Account
 
     return Account.create()
@@ -71,7 +71,7 @@ def stranger_owner(accounts: Any) -> Any:
 
 @pytest.fixture
 def single(network: LocalNetwork, cast: Cast, multi_send: str) -> Iterator[Any]:
-    """A Safe of one owner, without any coin."""
+    """A Safe of one owner, without ETH."""
     provider = network.ai.provider
     address = real.create_safe(provider, cast.owner, [cast.customer], 1)
     fund(provider, cast.owner, network.token, address, UNITS)
@@ -87,7 +87,7 @@ def shared(
     multi_send: str,
     stranger_owner: Any,
 ) -> Iterator[Any]:
-    """A Safe of each version, of which two of three owners have to sign, and two are here."""
+    """A Safe of each version, with a threshold of two of three owners, two of them available."""
     provider, version = network.ai.provider, request.param
     owners = [cast.customer, stranger_owner, cast.stranger]
     address = (
@@ -102,7 +102,7 @@ def shared(
 
 @pytest.fixture
 def delegated(network: LocalNetwork, cast: Cast) -> Any:
-    """The customer's account, which runs somebody's batch executor (EIP-7702)."""
+    """The customer's account, which delegates to a batch executor (EIP-7702)."""
     executor = transactions.create(network.ai.provider, cast.owner, real.batching_code())
     real.run_as(network.ai.provider, cast.customer, executor)
     return cast.customer
@@ -162,7 +162,7 @@ def test_many_requests_of_a_safe_all_arrive(network: LocalNetwork, single: Any) 
     session, _ = start(network, single)
     requests = session.request_many(["One?", "Two?", "Three?"])
     network.node.answer_pending()
-    answers = [each.answer().text for each in requests]  # type: ignore[union-attr]
+    answers = [request.answer().text for request in requests]  # type: ignore[union-attr]
     assert answers == [f"You asked: {word}?" for word in ("One", "Two", "Three")]
 
 
@@ -170,14 +170,14 @@ def test_concurrent_senders_of_one_safe_wait_for_each_other(
     network: LocalNetwork, shared: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
-    given = [Transaction(str(cast.worker.address), bytes([each])) for each in range(6)]
+    given = [Transaction(str(cast.worker.address), bytes([number])) for number in range(6)]
     with ThreadPoolExecutor(3) as pool:
         receipts = list(
             pool.map(
-                lambda each: transactions.send(provider, shared, each, reverts.NO_CONTEXT), given
+                lambda txn: transactions.send(provider, shared, txn, reverts.NO_CONTEXT), given
             )
         )
-    assert len({each.transaction for each in receipts}) == 6
+    assert len({receipt.transaction for receipt in receipts}) == 6
     assert real.nonce_of(provider, shared) == 6
 
 
@@ -190,14 +190,14 @@ def test_unbatched_transactions_of_a_safe_are_sequential(
     receipts = transactions.send_together(
         network.ai.provider, single, together, outbox=Outbox(signed.update)
     )
-    assert [each.transaction for each in receipts] == [signed[0].hash, signed[1].hash]
+    assert [receipt.transaction for receipt in receipts] == [signed[0].hash, signed[1].hash]
     assert len(SessionManager.session_started.find(receipts[1].logs)) == 1
 
 
 def test_an_error_has_the_receipts_of_earlier_transactions(
     network: LocalNetwork, single: Any
 ) -> None:
-    pay, start_it = (replace(each, gas_limit=400_000) for each in bare(network))
+    pay, start_it = (replace(txn, gas_limit=400_000) for txn in bare(network))
     with pytest.raises(NothingDeposited) as caught:
         transactions.send_together(
             network.ai.provider, single, [pay, start_it, start_it], reverts.NO_CONTEXT
@@ -251,7 +251,7 @@ def test_a_failure_in_a_batch_is_found_before_signing(network: LocalNetwork, sha
             provider, shared, batch(provider, shared, bare(network, UNITS + 1)), reverts.NO_CONTEXT
         )
     assert caught.value.revert is not None
-    assert caught.value.revert.name == "Panic"  # so the token says that the balance is too low
+    assert caught.value.revert.name == "Panic"  # the token's error for a low balance
     assert real.nonce_of(provider, shared) == 0
 
 
@@ -265,7 +265,7 @@ def test_a_batch_of_a_safe_is_atomic(
     network: LocalNetwork, shared: Any, balances: Balances
 ) -> None:
     pay, start_it = bare(network)
-    # The second start finds nothing deposited.
+    # The second start has no deposit.
     provider = network.ai.provider
     with pytest.raises(NothingDeposited):
         transactions.send(
@@ -285,7 +285,7 @@ def test_the_value_of_a_batch_comes_from_the_safe(
     network: LocalNetwork, single: Any, cast: Cast
 ) -> None:
     provider = network.ai.provider
-    given = [Transaction(str(cast.worker.address), b"", value=each) for each in (1, 2)]
+    given = [Transaction(str(cast.worker.address), b"", value=value) for value in (1, 2)]
     both = batch(provider, single, given)
     for transaction in (given[0], both):
         with pytest.raises(NoMoneyForGas) as caught:
@@ -298,7 +298,7 @@ def test_the_value_of_a_batch_comes_from_the_safe(
     assert single.balance == 0
 
 
-# Plain accounts that run a contract which batches.
+# Accounts that delegate to a batch executor.
 
 
 def test_a_plain_account_does_not_batch(network: LocalNetwork, cast: Cast) -> None:

@@ -1,4 +1,4 @@
-"""What the contracts refuse: one class a cause, on both variants, wherever it is found out."""
+"""Reverts as errors: one class per cause, on both variants, at every way to call."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Refused = Callable[..., DtnError]
 
 
 def called(network: LocalNetwork, account: Any, to: str, about: ErrorContext, *call: Any) -> None:
-    """As a view call, which changes nothing."""
+    """Fails in a view call."""
     function, *args = call
     asked = reads.Call(to, function, tuple(args), sender=str(account.address))
     network.ai.read_one(asked, about)
@@ -57,12 +57,12 @@ def called(network: LocalNetwork, account: Any, to: str, about: ErrorContext, *c
 def estimated(
     network: LocalNetwork, account: Any, to: str, about: ErrorContext, *call: Any
 ) -> None:
-    """As a transaction that fails when its gas is estimated."""
+    """Fails when the gas of a transaction is estimated."""
     transactions.send(network.ai.provider, account, contract_call(to, *call), about)
 
 
 def mined(network: LocalNetwork, account: Any, to: str, about: ErrorContext, *call: Any) -> None:
-    """As a transaction that nobody estimates, so that it fails once mined."""
+    """Fails when a transaction with a fixed gas limit is mined."""
     transaction = contract_call(to, *call, gas_limit=ENOUGH_GAS)
     transactions.send(network.ai.provider, account, transaction, about)
 
@@ -75,7 +75,7 @@ def way(request: pytest.FixtureRequest) -> Attempt:
 
 @pytest.fixture
 def refused(network: LocalNetwork, way: Attempt) -> Refused:
-    """Tries something in each way, and gives the error, whose revert is what the chain says."""
+    """Calls a contract in each way, and returns the error with its revert."""
 
     def refused(
         kind: type[DtnError],
@@ -116,7 +116,7 @@ def asking(
     callback_gas: int = 0,
     target: str = NO_ADDRESS,
 ) -> tuple[Any, ...]:
-    """A call of ``router.request`` that nobody has checked."""
+    """An unvalidated call of ``router.request``."""
     return (
         Router.request,
         session_id,
@@ -195,7 +195,7 @@ def test_requesting_on_a_closed_session(refused: Refused, closed: DtnSession, ca
 def test_an_unusable_session_is_known_from_the_revert_alone(
     refused: Refused, funded: DtnSession, cast: Cast
 ) -> None:
-    """Also where the chain cannot be asked for more, both variants give the same class."""
+    """Both variants give the same class without further calls."""
     about = ErrorContext(session_id=funded.id)
 
     for call in (asking(funded.id), (Router.close_user_session, funded.id)):
@@ -268,7 +268,7 @@ def test_fetching_a_missing_answer(refused: Refused, cast: Cast) -> None:
 
 
 def test_a_panic_keeps_its_code(network: LocalNetwork, refused: Refused, cast: Cast) -> None:
-    """USDT has no errors of its own: what it lacks is an arithmetic overflow."""
+    """USDT has no custom errors: a low balance is an arithmetic overflow."""
     err = refused(
         ContractReverted, cast.customer, ERC20.transfer, cast.stranger.address, 2**200,
         to=network.token,
@@ -308,7 +308,7 @@ def test_answering_an_unknown_request(refused: Refused, cast: Cast, variant: Var
 def test_a_callback_to_the_network_itself(
     network: LocalNetwork, refused: Refused, funded: DtnSession, cast: Cast, target: str
 ) -> None:
-    """Each of them takes the router's word for it."""
+    """These contracts trust calls of the router."""
     address = getattr(network.ai.contracts(), target)
 
     err = refused(ContractReverted, cast.customer, *asking(funded.id, target=address))
@@ -351,7 +351,7 @@ def test_a_transaction_that_runs_out_of_gas_is_reported(
 
 
 def test_charging_a_closed_session(funded: DtnSession, respond: Respond, variant: Variant) -> None:
-    """The error comes from where sessions are kept, behind the contract that is called or in it."""
+    """The error comes from the session manager, which may be behind the called contract."""
     request = funded.request("Hello?")
     funded.close(force=True)
 
@@ -390,7 +390,7 @@ def test_every_revert_for_lack_of_funds_is_insufficient_funds(error: Error) -> N
     [b"\1", b"\1\2\3\4", SessionManager.invalid_session.selector + b"\1", REASON.selector],
 )
 def test_any_revert_data_is_decoded_or_kept(data: bytes) -> None:
-    """Somebody else's error may begin as one of ours does, and hold something else."""
+    """Another contract's error may share a selector with ours, and have other fields."""
     err = reverts.to_error(reverts.decode(data, "execution reverted"))
 
     assert err.revert is not None
@@ -398,7 +398,7 @@ def test_any_revert_data_is_decoded_or_kept(data: bytes) -> None:
     json.dumps(err.as_dict())
 
 
-# Each class with something to be made of.
+# Every error class, with arguments.
 
 TOKEN = Token("0x" + "11" * 20, "USDT", 6)
 SAMPLES: dict[type, Any] = {
@@ -419,13 +419,13 @@ def classes(root: type[DtnError] = DtnError) -> Iterator[type[DtnError]]:
             yield from classes(kind)
 
 
-# They are loaded when they are asked for, and known to their bases from then on.
+# Errors are loaded on first use, and are subclasses of their bases from then on.
 PUBLIC = [getattr(errors, name) for name in errors.__all__]
 CLASSES = sorted(set(classes()), key=lambda kind: kind.__name__)
 
 
 def made(kind: type[DtnError]) -> DtnError:
-    """An error of this class, with a value for each argument by its annotation."""
+    """An error of a class, with an argument for each annotation."""
     arguments = []
     for parameter in inspect.signature(kind).parameters.values():
         if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:

@@ -1,4 +1,4 @@
-"""The bill of a session, from its events: nothing missed, nothing invented, whoever lies."""
+"""The history and the audit of a session, also with dishonest nodes, contracts and endpoints."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def audited(session: DtnSession) -> Audit:
 
 
 def mine_together(provider: Any, transactions: Sequence[tuple[Any, Transaction]]) -> None:
-    """Mines transactions of accounts that Anvil has the keys of in as few blocks as they need."""
+    """Mines transactions of unlocked accounts together, in as few blocks as possible."""
     rpc.result(provider, "evm_setAutomine", [False])
     try:
         sent = rpc.ask(
@@ -62,18 +62,18 @@ def mine_together(provider: Any, transactions: Sequence[tuple[Any, Transaction]]
                     [
                         {
                             "from": str(account.address),
-                            "to": each.to,
-                            "data": "0x" + each.data.hex(),
-                            "value": hex(each.value),
+                            "to": transaction.to,
+                            "data": "0x" + transaction.data.hex(),
+                            "value": hex(transaction.value),
                             "gas": hex(900_000),
                             "gasPrice": hex(10**12),
                         }
                     ],
                 )
-                for account, each in transactions
+                for account, transaction in transactions
             ],
         )
-        asked = [("eth_getTransactionReceipt", [rpc.expect(each)]) for each in sent]
+        asked = [("eth_getTransactionReceipt", [rpc.expect(answer)]) for answer in sent]
         for _ in range(50):
             rpc.result(provider, "evm_mine", [])
             receipts = rpc.ask(provider, asked)
@@ -88,7 +88,7 @@ def response(
     network: LocalNetwork, request_id: str, text: str = "Yes.", node: str = NODE
 ) -> Transaction:
     """An honest response of a node."""
-    data, asked = encode(["string"], [text]), 160  # what PROMPT is encoded to
+    data, asked = encode(["string"], [text]), 160  # the size of the encoded PROMPT
     return contract_call(
         network.ai.router,
         Router.respond_to_request,
@@ -97,7 +97,7 @@ def response(
     )
 
 
-# What a session can go through.
+# Courses of a session.
 
 
 def test_an_honest_session(funded: DtnSession, network: LocalNetwork, cast: Cast) -> None:
@@ -266,7 +266,7 @@ def test_open_requests_and_what_they_may_still_cost(
 ) -> None:
     funded.request(PROMPT)
     network.node.answer_pending()
-    waiting = [funded.request(PROMPT, max_cost=each) for each in ("0.03", "0.04")]
+    waiting = [funded.request(PROMPT, max_cost=max_cost) for max_cost in ("0.03", "0.04")]
 
     found = history(funded.ai, funded.id)
 
@@ -346,7 +346,7 @@ def test_responses_before_the_last_are_charged_and_not_judged(
     assert found.may_still_cost == token.amount(MOST)
 
 
-# Several at once.
+# Several requests in one block or transaction.
 
 
 def test_requests_of_one_block_with_the_same_id(
@@ -372,8 +372,8 @@ def test_answers_of_one_block_have_their_own_charges(
 ) -> None:
     ids = [funded.request(PROMPT).id for _ in range(3)]
     texts = ["Yes.", "Yes, and " * 20, "No."]
-    answers = [response(network, *each) for each in zip(ids, texts, strict=True)]
-    mine_together(network.ai.provider, [(cast.worker, each) for each in answers])
+    answers = [response(network, *pair) for pair in zip(ids, texts, strict=True)]
+    mine_together(network.ai.provider, [(cast.worker, answer) for answer in answers])
 
     found = audited(funded)
 
@@ -385,7 +385,7 @@ def test_answers_of_one_block_have_their_own_charges(
 
 @pytest.fixture
 def batch_node(network: LocalNetwork, cast: Cast) -> str:
-    """A node whose worker is the contract that the worker's account creates next."""
+    """A node whose worker is the next contract that the worker's account creates."""
     name, sender = f"node.{NODE_USER}.batch", bytes.fromhex(cast.worker.address[2:])
     worker = to_checksum_address(keccak(rlp.encode([sender, cast.worker.nonce]))[12:])
     manager = network.ai.contracts().node_manager
@@ -402,17 +402,17 @@ def test_answers_of_one_transaction_have_their_own_charges(
     funded: DtnSession, network: LocalNetwork, cast: Cast, batch_node: str
 ) -> None:
     provider = network.ai.provider
-    # Their callbacks pretend to be charges.
+    # Their callbacks emit false charges.
     topics = [SessionManager.session_charged.topic, topic(funded.id), topic(7)]
     code = deploying(emitting(topics, (10**9).to_bytes(32, "big")))
     liar = Callback(create(provider, cast.stranger, code), "x()", "x()", gas=100_000)
     options: Any = {"nodes": [batch_node], "callback": liar}
     ids = [funded.request(PROMPT, **options).id for _ in range(2)]
     answers = [
-        response(network, each, text, batch_node)
-        for each, text in zip(ids, ["Yes.", "Yes, and " * 20], strict=True)
+        response(network, request_id, text, batch_node)
+        for request_id, text in zip(ids, ["Yes.", "Yes, and " * 20], strict=True)
     ]
-    batch = calling(*((network.ai.router, each.data) for each in answers))
+    batch = calling(*((network.ai.router, answer.data) for answer in answers))
     send(provider, cast.worker, Transaction(None, batch, gas_limit=3_000_000))
 
     found = audited(funded)
@@ -433,7 +433,7 @@ def test_a_history_takes_seven_http_requests(
     checked = funded.draft(PROMPT, max_cost="0.01")
     mine_together(provider, [(cast.customer, checked.transaction()) for _ in range(how_many)])
     ids = [request.id for request in history(network.ai, funded.id).session.requests]
-    mine_together(provider, [(cast.worker, response(network, each)) for each in ids])
+    mine_together(provider, [(cast.worker, response(network, request_id)) for request_id in ids])
 
     counter = RpcCounter(str(provider.http_uri), refuse=TRACES)
     with counter, connected_to(counter.url) as counted:
@@ -448,11 +448,11 @@ def test_a_history_takes_seven_http_requests(
     assert found.difference.units == 0
 
 
-# Session managers that came and went.
+# Replaced session managers.
 
 
 def session_of_id(session_id: int, cast: Cast, ai: DtnAi) -> DtnSession:
-    """A session of the stranger, under the present session manager."""
+    """Starts a session of the stranger with an id, under the present session manager."""
     while (found := DtnSession.start("3", cast.stranger, ai)).id < session_id:
         pass
     assert found.id == session_id
@@ -478,15 +478,18 @@ def test_an_id_under_two_session_managers_is_two_sessions(
 
     found = history(network.ai, funded.id)
     assert found.left_out == ()
-    assert [each.manager for each in found.sessions] == [before, manager]
-    assert [each.is_current for each in found.sessions] == [False, True]
-    assert [each.owner for each in found.sessions] == [cast.customer.address, cast.stranger.address]
-    assert [str(each.opened_with) for each in found.sessions] == ["25.00 USDT", "3.00 USDT"]
-    ids = [[request.id for request in each.requests] for each in found.sessions]
-    assert ids == [[each.id for each in asked], [asked_again.id]]
+    assert [session.manager for session in found.sessions] == [before, manager]
+    assert [session.is_current for session in found.sessions] == [False, True]
+    assert [session.owner for session in found.sessions] == [
+        cast.customer.address,
+        cast.stranger.address,
+    ]
+    assert [str(session.opened_with) for session in found.sessions] == ["25.00 USDT", "3.00 USDT"]
+    ids = [[request.id for request in session.requests] for session in found.sessions]
+    assert ids == [[request.id for request in asked], [asked_again.id]]
     assert found.session.manager == manager
-    assert [each.difference.units for each in audits(found)] == [0, 0]
-    assert all(each.manager in found.html() for each in found.sessions)
+    assert [audit.difference.units for audit in audits(found)] == [0, 0]
+    assert all(session.manager in found.html() for session in found.sessions)
 
 
 def test_an_old_request_is_paid_by_the_session_with_its_id_now(
@@ -505,12 +508,12 @@ def test_an_old_request_is_paid_by_the_session_with_its_id_now(
 
     assert open_before.sessions[0].requests[0].state is State.PENDING
     assert str(open_before.may_still_cost) == "0.25 USDT"
-    assert any("requests of other sessions" in each.text for each in remarks(new))
+    assert any("requests of other sessions" in remark.text for remark in remarks(new))
     ((asked,), (charge,)) = old.session.requests, new.session.charges
     assert (asked.id, asked.state) == (request.id, State.ANSWERED)
     assert (asked.responses[0].charge, charge.request_id) == (charge, request.id)
     assert (old.session.charges, new.session.other_charges) == ((), [charge])
-    assert (old.findings, [each.verdict for each in new.findings]) == ((), [Verdict.FAIR])
+    assert (old.findings, [finding.verdict for finding in new.findings]) == ((), [Verdict.FAIR])
     assert [old.difference.units, new.difference.units] == [0, 0]
 
 
@@ -533,7 +536,7 @@ def test_a_session_manager_that_is_restored(
 
 
 def forge(network: LocalNetwork, cast: Cast, session_id: int) -> str:
-    """A stranger's contract that says to have started a session, and returns its address."""
+    """Deploys a contract that emits the start of a session, and returns its address."""
     owner = bytes(12) + bytes.fromhex(cast.stranger.address[2:])
     topics = [SessionManager.session_started.topic, topic(session_id), topic(owner)]
     code = emitting(topics, (10**12).to_bytes(32, "big"))
@@ -546,8 +549,8 @@ def test_a_forged_session_is_ignored(funded: DtnSession, network: LocalNetwork, 
 
     found = history(network.ai, funded.id)
 
-    assert [each.owner for each in found.sessions] == [cast.customer.address]
-    assert [each.id for each in found.session.requests] == [request.id]
+    assert [session.owner for session in found.sessions] == [cast.customer.address]
+    assert [request.id for request in found.session.requests] == [request.id]
     assert (found.left_out, found.unplaced) == ((), ())
     forge(network, cast, 998)
     with pytest.raises(SessionNotFound):
@@ -555,7 +558,7 @@ def test_a_forged_session_is_ignored(funded: DtnSession, network: LocalNetwork, 
 
 
 def forgetful(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
-    """An endpoint that knows the state of the latest two blocks alone."""
+    """An endpoint that has the state of the latest two blocks only."""
     asked = json.loads(body)
     calls = asked if isinstance(asked, list) else [asked]
     head = int(json.loads(ask(_body("eth_blockNumber")))["result"], 16)
@@ -590,10 +593,10 @@ def test_without_old_state_doubtful_contracts_are_left_out(
         ai.deployment = replace(ai.deployment, session_managers=(before,))
         known = history(ai, funded.id)
 
-    assert [each.is_current for each in found.sessions] == [True]
+    assert [session.is_current for session in found.sessions] == [True]
     assert [request.id for request in found.session.requests] == [new.id]
     assert found.left_out == (before, forged)
-    assert found.unplaced == ()  # it was asked before the only session that is told
+    assert found.unplaced == ()  # it is older than the only listed session
     assert known.sessions[0].manager == before
     assert [request.id for request in known.sessions[0].requests] == [old.id]
     assert known.left_out == (forged,)
@@ -618,7 +621,9 @@ def test_requests_of_left_out_sessions_are_listed(
         found = history(ai, funded.id)
 
     assert (found.sessions, len(found.left_out)) == ((), 1)
-    assert [(each.id, each.state) for each in found.unplaced] == [(request.id, State.STRANDED)]
+    assert [(request.id, request.state) for request in found.unplaced] == [
+        (request.id, State.STRANDED)
+    ]
     assert [row["request"] for row in rows(found)] == [request.id]
     assert "Requests of sessions that are left out" in found.html()
     with pytest.raises(SessionNotFound):
@@ -644,7 +649,7 @@ def test_an_old_deployment_record_has_no_session_managers(
     assert deployments.find(provider, deployment.router) == old
 
 
-# Endpoints that do not tell everything.
+# Endpoints that withhold events.
 
 
 def test_withheld_charges_are_detected(
@@ -682,7 +687,7 @@ def test_small_block_ranges_give_the_same_history(
     funded.close()
 
     with through(blocks_at_most(5)) as ai:
-        ai.deployment = network.ai.deployment  # which knows the names
+        ai.deployment = network.ai.deployment  # which has the names
         assert history(ai, funded.id) == history(network.ai, funded.id)
 
 

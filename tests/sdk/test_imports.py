@@ -1,4 +1,4 @@
-"""Ape loads every plugin for every command: importing this one must cost next to nothing."""
+"""Import times: Ape loads every plugin for every command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAVY = [
     "eth_abi",
 ]
 
-# Each prints the heavy modules that are there afterwards.
+# Prints the heavy modules that are loaded afterwards.
 IMPORT = "import ape_dtn"
 COMMANDS = "from ape_dtn._cli import cli"
 HELP = """
@@ -37,7 +37,7 @@ assert "Usage: ape dtn" in out.getvalue(), out.getvalue()
 
 
 def heavy_modules_after(code: str, *arguments: str) -> list[str]:
-    """Runs it in a new interpreter."""
+    """Runs code in a new interpreter."""
     report = f"import sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     command = [sys.executable, "-c", f"{code}\n{report}", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -77,7 +77,7 @@ def test_help_is_cheap(command: str) -> None:
 
 
 def test_heavy_modules_are_detected() -> None:
-    """The test of the tests above."""
+    """Shows that the tests above can fail."""
     assert heavy_modules_after("import eth_abi") == ["eth_abi"]
     assert "web3" in heavy_modules_after("import ape_dtn; ape_dtn.DtnAi; import web3")
 

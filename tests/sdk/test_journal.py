@@ -1,4 +1,4 @@
-"""What is written down before it is sent: keys, what is resumed, and budgets over everything."""
+"""The journal: idempotency keys, resuming, budgets and its file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from .conftest import DEPOSIT, Through
 
 PROMPT = "Hello?"
 
-# Cheap to start, all at the same moment.
+# Forks start fast enough to run at the same time.
 Fork = multiprocessing.get_context("fork")
 
 pytestmark = pytest.mark.usefixtures("own_journal")
@@ -54,14 +54,14 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has set the chain back on purpose."""
+    """Treats the chain as a public one, which is not reset."""
     for module in (settlement, reorgs):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
 
 @pytest.fixture
 def journal(network: LocalNetwork, cast: Cast) -> Callable[[], Journal]:
-    """That of the customer, as it is now."""
+    """Opens the journal of the customer."""
     return lambda: executor.journal_of(network.ai, cast.customer)
 
 
@@ -74,7 +74,7 @@ def nonce_of(network: LocalNetwork, account: Any) -> int:
     return as_int(rpc.result(network.ai.provider, "eth_getTransactionCount", params))
 
 
-# One key, one effect.
+# Idempotency keys.
 
 
 def test_a_start_with_a_key_is_executed_once(network: LocalNetwork, cast: Cast) -> None:
@@ -129,7 +129,7 @@ def test_each_of_many_requests_is_sent_once(
 ) -> None:
     def ask(*prompts: str) -> list[str]:
         sent = funded.request_many(list(prompts), idempotency_key="many")
-        return [each.id for each in sent]  # type: ignore[union-attr]
+        return [request.id for request in sent]  # type: ignore[union-attr]
 
     first = ask("one", "two")
     nonce = nonce_of(network, cast.customer)
@@ -178,7 +178,7 @@ def test_the_key_of_a_refused_request_is_free(
     assert funded.request(PROMPT, idempotency_key="later").id
 
 
-# What is written down.
+# Records.
 
 
 @pytest.mark.parametrize("method", [Method.TWO_STEP, Method.DELEGATE, Method.ALLOWANCE])
@@ -189,9 +189,9 @@ def test_operations_are_recorded_without_private_keys(
     request = session.request(PROMPT)
     session.close(force=True)
 
-    kinds = [each.kind for each in journal().entries(State.DONE)[-3:]]
+    kinds = [entry.kind for entry in journal().entries(State.DONE)[-3:]]
     assert kinds == ["start", "request", "close"]
-    outcomes = [each.outcome or {} for each in journal().entries(State.DONE)[-3:]]
+    outcomes = [entry.outcome or {} for entry in journal().entries(State.DONE)[-3:]]
     assert outcomes[0]["session"] == str(session.id)
     assert outcomes[1]["request"] == request.id
     assert int(outcomes[2]["refund"]) == 2_000_000
@@ -218,7 +218,7 @@ def test_a_transaction_is_recorded_before_it_is_sent(
 
     for raw, entry in seen:
         assert entry.state is State.OPEN
-        assert raw in [each.raw for each in entry.signed]
+        assert raw in [txn.raw for txn in entry.signed]
     assert seen
 
 
@@ -236,12 +236,12 @@ def test_a_refused_request_is_cancelled(
     assert executor.unfinished(network.ai, cast.customer) == []
 
 
-# What is resumed.
+# Resuming.
 
 
 @contextmanager
 def unmined(network: LocalNetwork) -> Iterator[None]:
-    """Nothing that is sent is mined."""
+    """Turns mining off, with a short timeout."""
     provider = network.ai.provider
     rpc.result(provider, "evm_setAutomine", [False])
     try:
@@ -253,7 +253,7 @@ def unmined(network: LocalNetwork) -> Iterator[None]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """What is not mined in a second is not waited for."""
+    """Waits at most a second for transactions."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (broadcast, rebroadcast, receipts, transactions):
             patch.setattr(module, "deadline_of", lambda _: Deadline(1))
@@ -263,13 +263,13 @@ def impatient() -> Iterator[None]:
 def pending_start(
     network: LocalNetwork, account: Any, dropped: slice = slice(0), **options: Any
 ) -> None:
-    """A start of two transactions that are not mined in time, of which some are dropped."""
+    """A start of two transactions that time out, some of which the mempool drops."""
     with unmined(network):
         with pytest.raises(TransactionPending) as raised:
             DtnSession.start(DEPOSIT, account, network.ai, **options)
         (entry,) = executor.unfinished(network.ai, account)
-        for each in entry.signed[dropped]:
-            rpc.result(network.ai.provider, "anvil_dropTransaction", [each.hash])
+        for txn in entry.signed[dropped]:
+            rpc.result(network.ai.provider, "anvil_dropTransaction", [txn.hash])
     rpc.result(network.ai.provider, "evm_mine", [])
     assert "ape dtn resume" in (raised.value.hint or "")
 
@@ -319,7 +319,7 @@ def test_a_start_whose_nonce_is_used_is_signed_anew(
 def test_a_replacement_by_a_wallet_is_found(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    """The same call with the same nonce, as a wallet's "speed up" sends it."""
+    """The same call with the same nonce, as a wallet sends it to "speed up"."""
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key="sped up")
@@ -343,7 +343,7 @@ def sends_created(network: LocalNetwork, receipt: Any) -> list[str]:
     from ape_dtn.network.abi import Router
 
     found = Router.request_created.find(receipt.logs, network.ai.router)
-    return ["0x" + each["requestId"].hex() for each in found]
+    return ["0x" + fields["requestId"].hex() for fields in found]
 
 
 def test_a_deposit_without_its_start_is_started(network: LocalNetwork, cast: Cast) -> None:
@@ -418,10 +418,10 @@ def test_an_entry_claimed_by_another_process_is_not_resumed(
 
     (entry,) = journal().record_intents([Intent("claim", {}, {"is_sent_here": True})])
 
-    assert entry.id not in [each.id for each in executor.unfinished(network.ai, cast.customer)]
+    assert entry.id not in [other.id for other in executor.unfinished(network.ai, cast.customer)]
     assert executor.resume(network.ai, cast.customer, [entry], operation_of) == []
     journal().release(entry)
-    assert entry.id in [each.id for each in executor.unfinished(network.ai, cast.customer)]
+    assert entry.id in [other.id for other in executor.unfinished(network.ai, cast.customer)]
     journal().end(entry, State.CANCELLED, {})
 
 
@@ -437,7 +437,7 @@ def test_an_entry_of_a_reset_local_chain_is_cancelled(
     assert balances.of_network == session.balance
 
 
-# What may still come is not signed anew.
+# Transactions that may still be mined are not signed anew.
 
 
 def without_coin(network: LocalNetwork, account: Any) -> None:
@@ -447,7 +447,7 @@ def without_coin(network: LocalNetwork, account: Any) -> None:
 def test_an_entry_that_cannot_be_resent_stays_open(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
-    """Another node may have it, and mine it: its key must not start another session."""
+    """Another node may still have it and mine it, so its key must not start another session."""
     pending_start(network, cast.customer, slice(2), idempotency_key="no coin", method="delegate")
     (entry,) = executor.unfinished(network.ai, cast.customer)
     coin = rpc.result(network.ai.provider, "eth_getBalance", [str(cast.customer.address), "latest"])
@@ -486,7 +486,7 @@ def test_a_session_manager_replaced_after_the_plan_is_found(
 ) -> None:
     plan = DtnSession.plan("25", cast.customer, network.ai, method=method)
     replace_manager(network, cast)
-    if method is Method.TWO_STEP:  # a bare deposit would go to where nobody finds it
+    if method is Method.TWO_STEP:  # a bare deposit would go to the old session manager
         monkeypatch.setattr(POLICY, "stale_plan", 0)
 
     session = DtnSession.open(plan, cast.customer, network.ai)
@@ -553,17 +553,19 @@ def test_a_session_with_an_open_request_is_not_closed(
 
 
 def test_a_day_has_a_budget(network: LocalNetwork, cast: Cast) -> None:
-    sessions = [DtnSession.start("5", each, network.ai) for each in (cast.customer, cast.stranger)]
+    sessions = [
+        DtnSession.start("5", account, network.ai) for account in (cast.customer, cast.stranger)
+    ]
     limit = "0.50"
     for session in sessions:
         session.request(PROMPT, day_limit=limit)
-    nonces = [nonce_of(network, each) for each in (cast.customer, cast.stranger)]
+    nonces = [nonce_of(network, account) for account in (cast.customer, cast.stranger)]
 
     for session in sessions:
         with pytest.raises(OverLimit, match="All requests of this day"):
             session.request(PROMPT, day_limit=limit)
 
-    assert [nonce_of(network, each) for each in (cast.customer, cast.stranger)] == nonces
+    assert [nonce_of(network, account) for account in (cast.customer, cast.stranger)] == nonces
 
 
 def test_an_account_has_a_budget(network: LocalNetwork, cast: Cast) -> None:
@@ -605,7 +607,7 @@ def test_no_session_is_started_over_a_budget(network: LocalNetwork, cast: Cast, 
 
 
 def test_an_empty_key_is_rejected(network: LocalNetwork, cast: Cast) -> None:
-    """As where a variable is not set in CI: two jobs would share one session."""
+    """As from an unset variable in CI: two jobs would share one session."""
     for key in ("", " "):
         with pytest.raises(InvalidOption):
             DtnSession.start("1", cast.customer, network.ai, idempotency_key=key)
@@ -676,7 +678,7 @@ def test_keys_return_many_requests_after_the_balance_is_spent(
 
     again = session.request_many(["one", "two"], idempotency_key="all of it")
 
-    assert [each.id for each in again] == [each.id for each in first]  # type: ignore[union-attr]
+    assert [request.id for request in again] == [request.id for request in first]  # type: ignore[union-attr]
 
 
 # The file.
@@ -743,7 +745,7 @@ def test_concurrent_processes_create_one_file(tmp_path: Any) -> None:
 
         assert [child.exitcode for child in children] == [0] * 8
         assert len(Journal(path, "chain", "router", "account").entries(State.OPEN)) == 8
-        assert [each.name for each in path.parent.glob("journal*")] == [path.name]
+        assert [file.name for file in path.parent.glob("journal*")] == [path.name]
 
 
 def test_a_file_of_another_version_is_rejected(tmp_path: Any) -> None:

@@ -1,6 +1,6 @@
-"""A journal that the version before has written: `journal_before.sql` is one, as SQLite dumps it.
+"""Compatibility with a journal of the previous version, dumped in `journal_before.sql`.
 
-That version had other names for its modules, and called cancelled entries void.
+Its cancelled entries have the state `void`.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def journal(tmp_path: Path) -> Journal:
 def test_entries_are_read(journal: Journal) -> None:
     start, answered, given_up, claim = journal.entries(*State)
 
-    assert [each.state for each in (start, answered, given_up, claim)] == [
+    assert [entry.state for entry in (start, answered, given_up, claim)] == [
         State.OPEN,
         State.DONE,
         State.CANCELLED,
         State.OPEN,
     ]
-    assert [operation_of(each) for each in (start, answered, given_up, claim)] == [
+    assert [operation_of(entry) for entry in (start, answered, given_up, claim)] == [
         START,
         REQUEST,
         REQUEST,
         CLAIM,
     ]
-    assert [(each.nonce, each.is_empty) for each in start.signed] == [(5, False), (6, False)]
+    assert [(txn.nonce, txn.is_empty) for txn in start.signed] == [(5, False), (6, False)]
     assert answered.outcome is not None
     assert answered.outcome["block"] == journal.highest_block() == 101
 
@@ -66,8 +66,8 @@ def test_signed_transactions_are_outstanding(journal: Journal) -> None:
     found = journal.outstanding(ACCOUNT, [claim.id])
 
     assert [(entry.id, signed.nonce) for entry, signed in found] == [(start.id, 5), (start.id, 6)]
-    # The second transaction of a start in two would take whatever is deposited by then.
-    assert [START.can_be_resent(*each) for each in found] == [True, False]
+    # The start of a bare deposit would claim any deposit.
+    assert [START.can_be_resent(*pair) for pair in found] == [True, False]
 
 
 def test_costs_count_in_budgets(journal: Journal) -> None:

@@ -1,4 +1,4 @@
-"""What a model takes and gives, by the specs of its API."""
+"""Inputs and outputs of a model, by the specs of its API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts with placeholders: what is checked before paying is what a node reads."""
+"""Prompts with placeholders: validation, encoding and rendering."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def prompts(draw: st.DrawFn) -> tuple[list[str], list[Any], list[str]]:
-    """Lines with placeholders, their values, and the lines with each value put in by hand."""
+    """Lines with placeholders, their values, and the expected lines."""
     types = draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=4))
     values = [draw(VALUES[kind]) for kind in types]
-    # Every index is used once at least; the first ones once more.
+    # Every index is used at least once, the first ones twice.
     indices = [*range(len(types)), *range(min(2, len(types)))]
     template, rendered = "", ""
     for index in draw(st.permutations(indices)):

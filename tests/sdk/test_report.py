@@ -1,4 +1,4 @@
-"""The bill in the forms that others read; what strangers wrote into it can do nothing there."""
+"""Exports of a bill. Untrusted text is harmless in each of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHOWN = '=HYPERLINK("http://evil.example";"x")<script>document.title="evil"</scr
 
 @pytest.fixture
 def spent(funded: DtnSession, network: LocalNetwork, respond: Respond) -> History:
-    """A session with an honest answer, a dear one, a hostile failure and an open request."""
+    """A history with a fair answer, an overcharged one, a hostile failure and an open request."""
     manager, nothing = funded.ai.contracts().model_manager, "thereIsNoSuchFunction(bytes32)"
     callback = Callback(manager, nothing, nothing, 100_000)
     funded.request("Hello?", callback=callback)
@@ -123,7 +123,7 @@ def test_csv_has_no_formulas(funded: DtnSession, respond: Respond, message: str)
     cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
     assert not any(cell.lstrip()[:1] in tuple("=+-@\uff1d\uff20\t\r") for cell in cells if cell)
     assert any(plain(message) in cell for cell in cells)
-    # Nor does one begin where a program parts the cells at semicolons.
+    # Also for programs that split cells at semicolons.
     assert all(line.startswith('"') and line.endswith('"') for line in text.splitlines())
 
 
@@ -144,7 +144,7 @@ def test_a_dataframe_is_exact(spent: History) -> None:
     assert str(frame["time"].dt.tz) == "UTC"
     assert not any(str(kind).startswith("float") for kind in frame.dtypes)
     charged = frame["charged"].dropna()
-    assert {type(each) for each in charged} == {Decimal}
+    assert {type(amount) for amount in charged} == {Decimal}
     assert charged.sum() == spent.charged.decimal
     over = frame[frame["verdict"] == "overcharged"]
     assert over.groupby("node")["overcharged"].sum().to_dict() == {
@@ -210,7 +210,7 @@ def test_the_page_shows_the_numbers(spent: History, file: Path, page: Page) -> N
     (audited,) = audits(spent)
     for amount in (spent.session.opened_with, spent.charged, audited.overcharged):
         assert str(amount) in text
-    assert [each in text for each in (NODE, "pending", "overcharged")] == [True] * 3
+    assert [word in text for word in (NODE, "pending", "overcharged")] == [True] * 3
     shown = page.value("[...document.querySelectorAll('.cards td.number')].map(td => td.innerText)")
     assert "0.25" in shown
     assert page.value("document.querySelectorAll('details tbody tr').length") == len(rows(spent))
@@ -232,7 +232,7 @@ def test_the_message_of_a_node_stays_text(spent: History, file: Path, page: Page
 
 
 def test_the_browser_detects_a_page_that_loads_something(file: Path, page: Page) -> None:
-    """The test of the tests above."""
+    """Shows that the two tests above can fail."""
     bad = '<img src="http://127.0.0.1:9/x.png"><script>console.error("x")</script>'
     file.write_text(file.read_text().replace("</main>", f"{bad}</main>"))
     page.open(file)
@@ -240,7 +240,7 @@ def test_the_browser_detects_a_page_that_loads_something(file: Path, page: Page)
     file.write_text(file.read_text().replace("Content-Security-Policy", "x"))
     page.open(file)
 
-    assert len(policed[1]) == 2  # the page's own policy stops both
+    assert len(policed[1]) == 2  # the page's policy blocks both
     assert "http://127.0.0.1:9/x.png" in page.requests
     assert len(page.complaints) == 2
 
@@ -254,7 +254,7 @@ def test_the_chart_is_drawn(spent: History, file: Path, page: Page, width: int) 
     assert box["height"] > 200
     assert page.value("document.querySelector('.steps').getTotalLength()") > 1000
     assert page.value("document.querySelectorAll('.dot').length") == len(spent.session.charges)
-    # A point is drawn, and not only there: a stroke of a real width in a color of its own.
+    # A point is visible: its stroke has a width and a color.
     dot = "getComputedStyle(document.querySelector('.dot.over'))"
     assert page.value(f"{dot}.strokeWidth") == "8px"
     assert page.value(f"{dot}.stroke") not in (
@@ -275,10 +275,10 @@ def test_the_page_fits_the_window(file: Path, page: Page, width: int) -> None:
 
 def test_the_page_has_a_dark_mode(file: Path, page: Page) -> None:
     def colors() -> list[int]:
-        """How bright the page and its text are, from 0 to 765."""
+        """The brightness of the page and of its text, from 0 to 765."""
         style = "getComputedStyle(document.body)"
-        found = [page.value(f"{style}.{each}") for each in ("backgroundColor", "color")]
-        return [sum(int(part) for part in each[4:-1].split(",")) for each in found]
+        found = [page.value(f"{style}.{name}") for name in ("backgroundColor", "color")]
+        return [sum(int(part) for part in color[4:-1].split(",")) for color in found]
 
     page.open(file)
     light = colors()

@@ -1,4 +1,4 @@
-"""Streams of answers: none missed and none twice, whatever happens to the chain meanwhile."""
+"""Watches: every answer is delivered once, also after reorganisations and failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn.answers import scanner as landings_module
+from ape_dtn.answers import scanner
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import topic
 from ape_dtn.client.watch import Outcome, Watch
@@ -53,28 +53,28 @@ def said(text: str) -> bytes:
 
 
 def landed(ai: DtnAi, **what: Any) -> list[Outcome]:
-    """All that has landed until now."""
+    """All outcomes until now."""
     return list(Watch(ai, timeout=0, **what))
 
 
 def ids(outcomes: Any) -> list[str]:
-    return [each.request.id for each in outcomes]
+    return [outcome.request.id for outcome in outcomes]
 
 
 def texts(outcomes: Any) -> list[str]:
-    return [str(each.result) for each in outcomes]
+    return [str(outcome.result) for outcome in outcomes]
 
 
 @contextmanager
 def then_taken_back(network: LocalNetwork) -> Iterator[None]:
-    """What happens in the context is what a reorganisation takes away."""
+    """Reverts the chain at the end of the context, as a reorganisation does."""
     provider = network.ai.provider
     snapshot = rpc.result(provider, "evm_snapshot", [])
     yield
     assert rpc.result(provider, "evm_revert", [snapshot])
 
 
-# What is watched.
+# Targets of a watch.
 
 
 def test_answers_of_a_session_come_in_order(
@@ -115,7 +115,7 @@ def test_answers_of_all_sessions_of_an_owner(
 
     watch = Watch(network.ai, owner=cast.customer, timeout=30)
     before = list(islice(watch, 2))
-    # Of sessions that are opened while it is watched, and closed before it looks again, too.
+    # Also of sessions that are started and closed between two polls.
     new = DtnSession.start("1", cast.customer, network.ai)
     theirs = others.request(PROMPT)
     request = new.request(PROMPT)
@@ -129,7 +129,7 @@ def test_answers_of_all_sessions_of_an_owner(
 
 
 def ids_of(requests: Any) -> list[str]:
-    return [each.id for each in requests]
+    return [request.id for request in requests]
 
 
 def test_sessions_of_a_client_contract_belong_to_its_owner(
@@ -174,7 +174,7 @@ def test_a_failure_of_a_node_does_not_end_a_watch(
 
     outcomes = landed(network.ai, session=funded)
 
-    kinds = [type(each.result) for each in outcomes]
+    kinds = [type(outcome.result) for outcome in outcomes]
     assert kinds == [NodeFailure, UndecodableAnswer, Answer]
     with pytest.raises(NodeFailure, match="out of paper"):
         outcomes[0].answer()
@@ -278,7 +278,7 @@ def test_a_cancelled_step_loses_no_answer(
 
 @pytest.fixture
 def moved(network: LocalNetwork) -> Callable[[str], None]:
-    """Puts a transaction, which a reorganisation took away, into a later block."""
+    """Mines a transaction that a reorganisation removed in a later block."""
     provider = network.ai.provider
 
     def moved(raw: str) -> None:
@@ -304,7 +304,7 @@ def test_a_moved_answer_is_delivered_once(
         first = next(watch)
         cursor = watch.cursor
     moved(raw)
-    mine(network, 60)  # where it was before is behind the window then
+    mine(network, 60)  # its earlier block is older than the window
     respond(other, HERE)
 
     assert (first.request.id, first.transaction) == (request.id, transaction)
@@ -337,7 +337,7 @@ def test_an_answer_in_reorganised_blocks_is_not_missed(
     with then_taken_back(network):
         mine(network, 20)
         respond(other, said("Taken."))
-        assert str(next(watch).result) == "Taken."  # so far it has read
+        assert str(next(watch).result) == "Taken."  # the last block that it has read
     respond(early, said("Early."))
     mine(network, 30)
 
@@ -428,7 +428,7 @@ def test_a_cursor_delivers_answers_that_came_between_watches(
         respond(request, HERE)
     mine(network, 200)
     watch = Watch(network.ai, session=funded, timeout=30)
-    seen = list(islice(watch, 2))  # the third was read as well, and not given out
+    seen = list(islice(watch, 2))  # the third was read, but not delivered
     cursor = watch.cursor
     mine(network, 200)
     respond(requests[3], HERE)
@@ -446,16 +446,18 @@ def test_a_cursor_delivers_answers_that_came_between_watches(
 def test_every_outcome_is_delivered_once_across_cursors(
     funded: DtnSession, network: LocalNetwork
 ) -> None:
-    """As a process that dies after each."""
+    """As when the process is killed after each."""
     requests = funded.request_many([PROMPT] * 20)
-    network.node.answer_pending()  # many of them in one block
+    network.node.answer_pending()  # many in one block
     found, cursor = [], None
     for _ in requests:
         watch = Watch(network.ai, session=funded, since=cursor, timeout=0)
         found.append(next(watch).request.id)
         cursor = watch.cursor
 
-    assert sorted(found) == sorted(each.id for each in requests if isinstance(each, DtnRequest))
+    assert sorted(found) == sorted(
+        request.id for request in requests if isinstance(request, DtnRequest)
+    )
     assert landed(network.ai, session=funded, since=cursor) == []
 
 
@@ -465,7 +467,7 @@ def test_a_cursor_stays_small(
     network: LocalNetwork,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(landings_module, "MOST_REMEMBERED", 10)
+    monkeypatch.setattr(scanner, "MOST_REMEMBERED", 10)
     *requests, last = [funded.request(PROMPT) for _ in range(31)]
     for request in requests:
         respond(request, HERE)
@@ -555,7 +557,7 @@ def test_a_new_process_continues_after_a_killed_one(
     assert ids(landed(network.ai, session=funded, since=saved.read_text())) == [requests[2].id]
 
 
-# Whom to believe.
+# Forged events and replaced session managers.
 
 
 def test_events_of_other_contracts_are_ignored(
@@ -566,7 +568,7 @@ def test_events_of_other_contracts_are_ignored(
     owner = "0x" + cast.customer.address[2:].lower().rjust(64, "0")
     number = bytes(31) + b"\1"
     forged = [
-        # The customer's session is closed; and the stranger's is the customer's.
+        # Forged: the customer's session is closed, and the stranger's session is the customer's.
         ([SessionManager.session_closed.topic, topic(funded.id)], number),
         ([SessionManager.session_started.topic, topic(session_of_stranger.id), owner], number),
         ([SessionManager.session_started.topic, topic(funded.id), owner], number),
@@ -597,16 +599,16 @@ def test_an_id_under_a_new_session_manager_is_another_session(
     end = time.monotonic() + 4
     assert [next(owned).request.id, next(watched).request.id] == [asked.id] * 2
 
-    respond(asked_too, HERE)  # and nobody looks before it is replaced
+    respond(asked_too, HERE)  # without a poll before it is replaced
     replace_manager(network, cast)
-    again = session_of_id(funded.id, cast, network.ai)  # the stranger's
+    again = session_of_id(funded.id, cast, network.ai)  # of the stranger
     of_stranger = again.request(PROMPT)
     respond(of_stranger, HERE)
     new = DtnSession.start("1", cast.customer, network.ai).request(PROMPT)
     respond(new, HERE)
 
     assert ids(islice(owned, 2)) == [asked_too.id, new.id]
-    time.sleep(max(end - time.monotonic(), 0))  # one look is left
+    time.sleep(max(end - time.monotonic(), 0))  # one poll is left
     assert ids(watched) == [asked_too.id]
     with pytest.raises(InvalidCursor):
         landed(network.ai, session=funded, since=watched.cursor)
@@ -621,7 +623,7 @@ def test_an_id_under_a_new_session_manager_is_another_session(
 def test_sessions_of_a_new_session_manager_are_found(
     network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
-    """Nobody has seen this one start; before, its id was that of a stranger's session."""
+    """The watch has not seen its start, and its id belonged to a stranger's session before."""
     first = DtnSession.start("1", cast.stranger, network.ai).id
     session = DtnSession.start("1", cast.customer, network.ai)
     watch = Watch(network.ai, owner=cast.customer, timeout=30)
@@ -636,7 +638,7 @@ def test_sessions_of_a_new_session_manager_are_found(
     assert str(next(watch).result) == "New."
 
 
-# What it costs.
+# HTTP requests and RPC calls.
 
 
 Noted = list[tuple[float, list[str]]]
@@ -644,7 +646,7 @@ Noted = list[tuple[float, list[str]]]
 
 @contextmanager
 def noting(through: Through) -> Iterator[tuple[DtnAi, Noted]]:
-    """The methods of each HTTP request, and when it came."""
+    """Records the methods of each HTTP request, and its time."""
     noted: Noted = []
 
     def note(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
@@ -666,7 +668,9 @@ def test_a_poll_is_two_calls_for_any_number_of_requests(
 ) -> None:
     sent = funded.request_many([PROMPT] * how_many, max_cost="0.01")
     requests = [
-        DtnRequest.load(each.id, network.ai) for each in sent if not isinstance(each, Exception)
+        DtnRequest.load(request.id, network.ai)
+        for request in sent
+        if not isinstance(request, Exception)
     ]
     with noting(through) as (ai, noted):
         for what in ({"requests": requests}, {"session": funded.id}, {"owner": funded.owner}):
@@ -678,9 +682,9 @@ def test_a_poll_is_two_calls_for_any_number_of_requests(
             assert first == ["eth_getBlockByNumber"] * 2
             assert noted[-1][1] == LOOK
             assert looks == [LOOK] * len(looks)
-            # The first look is more; after it, there are these alone.
+            # The first poll reads more; the later ones only this.
             assert len(others) - len(looks) <= 6
-            # Block time 0, and no block comes at all.
+            # The block time is 0, and no block is mined.
             assert 4 <= len(looks) <= 3 / 0.1 + 1
 
 
@@ -688,7 +692,7 @@ def test_200_answers_are_read_in_one_http_request(
     funded: DtnSession, network: LocalNetwork, through: Through
 ) -> None:
     sent = funded.request_many([PROMPT] * 200, max_cost="0.01")
-    requests = [each for each in sent if isinstance(each, DtnRequest)]
+    requests = [request for request in sent if isinstance(request, DtnRequest)]
     with noting(through) as (ai, noted):
         watch = Watch(ai, requests=requests, timeout=30)
         with later(1, network.node.answer_pending):
@@ -696,7 +700,7 @@ def test_200_answers_are_read_in_one_http_request(
 
     read = [methods for _, methods in noted if "eth_call" in methods]
     assert sorted(ids(outcomes)) == sorted(ids_of(requests))
-    # The first look at all of them, then what landed, in a few blocks, one read for each look.
+    # The first poll, then the answers in a few blocks, with one read per poll.
     assert sum(len(methods) for methods in read) <= 2 * 200 + 2 * len(read)
     assert len(read) <= sum(methods == LOOK for _, methods in noted) + 3
 
@@ -704,10 +708,10 @@ def test_200_answers_are_read_in_one_http_request(
 def test_pauses_follow_the_measured_block_time(
     network: LocalNetwork, funded: DtnSession, through: Through
 ) -> None:
-    """Whatever the configuration says: here, that blocks take no time."""
+    """Here, the configured block time is 0."""
     with noting(through) as (ai, noted):
         watch = Watch(ai, session=funded, timeout=6)
-        with later(1, lambda: mine(network)):  # blocks of one second
+        with later(1, lambda: mine(network)):  # one-second blocks
             assert list(watch) == []
     looks = [at for at, methods in noted if methods == LOOK]
     pauses = [after - before for before, after in pairwise(looks)]
@@ -721,7 +725,7 @@ def test_pauses_follow_the_measured_block_time(
 def test_rejected_block_ranges_are_split(
     funded: DtnSession, network: LocalNetwork, through: Through, respond: Respond
 ) -> None:
-    """As after a long time, and on endpoints that take no more than a few blocks at once."""
+    """As after a long pause, or on endpoints that limit the range."""
     request, other = [funded.request(PROMPT) for _ in range(2)]
 
     def ten_blocks(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
@@ -749,7 +753,7 @@ def test_rejected_block_ranges_are_split(
 
 
 def test_polls_share_a_connection(funded: DtnSession, network: LocalNetwork) -> None:
-    """Each is made in a thread of its own, and a connection for each would be dear."""
+    """Each poll runs in its own thread; a connection for each would be slow."""
     connections = set()
 
     class KeepingAlive(RpcCounter):
@@ -777,7 +781,7 @@ def test_polls_share_a_connection(funded: DtnSession, network: LocalNetwork) -> 
     assert len(connections) <= 3
 
 
-# On Ape's in-process chain, which is no HTTP endpoint.
+# Ape's in-process chain, which has no HTTP endpoint.
 
 
 IN_PROCESS = """
@@ -827,19 +831,19 @@ def test_a_watch_works_on_the_in_process_chain() -> None:
     found = json.loads(ran.stdout.splitlines()[-1])
 
     assert set(found) == {variant.name for variant in Variant}
-    for each in found.values():
-        assert each["waited"] == "You asked: One?"
-        assert each["watched"] == ["You asked: One?", "You asked: Two?"]
-        assert each["pending"]["code"] == "request_pending"
-        assert each["pending"]["nodes"][0]["answers"] == 2
-        assert each["stranded"]["code"] == "request_stranded"
-        assert each["then"] == [True]
+    for result in found.values():
+        assert result["waited"] == "You asked: One?"
+        assert result["watched"] == ["You asked: One?", "You asked: Two?"]
+        assert result["pending"]["code"] == "request_pending"
+        assert result["pending"]["nodes"][0]["answers"] == 2
+        assert result["stranded"]["code"] == "request_stranded"
+        assert result["then"] == [True]
 
 
 def test_a_cursor_in_the_middle_of_an_old_block(
     network: LocalNetwork, funded: DtnSession, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More landed in it, long ago, than is read together."""
+    """The block has more answers than one HTTP request reads."""
     provider = network.ai.provider
     requests = funded.request_many([f"{place}?" for place in range(6)])
     mine_together(
@@ -858,5 +862,7 @@ def test_a_cursor_in_the_middle_of_an_old_block(
     rest = network.ai.watch(session=funded.id, since=watching.cursor, timeout=0)
 
     assert [outcome.request.id for outcome in rest] == [
-        each.id for each in requests if isinstance(each, DtnRequest) and each.id not in first
+        request.id
+        for request in requests
+        if isinstance(request, DtnRequest) and request.id not in first
     ]

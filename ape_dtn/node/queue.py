@@ -72,7 +72,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """Hash of the question, because one id can come to stand for another question.
+        """Hash of the question, to notice when another question gets the same id.
 
         The live variant's ids do not include a counter, and a reorganisation can reassign an id.
         """
@@ -343,7 +343,7 @@ def read_models(
 
 
 def _full_name(config: tuple[Any, ...], default: str) -> str:
-    """Derive a model's full name. The chain stores its short name, and only the namespace's id."""
+    """Derive a model's full name: the chain stores its short name and the id of its namespace."""
     _, model_id, _, name = config
     for full in (name, f"model.system.{name}"):
         if keccak(text=full) == model_id:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
 
-# Questions that a backend is asked concurrently, by default.
+# The default number of questions that a backend answers concurrently.
 MAX_CONCURRENT = 16
 
 # Stands for the response when the contracts are asked whether they would accept one.

@@ -105,7 +105,7 @@ def consumer(
         api: The model's API.
         lines: The prompt's lines with placeholders; empty to make the prompt a parameter.
         names: Names of the parameters: those of the placeholders by index, then those of the
-            model's other inputs. Defaults are ``value0`` and so on, and the names in the API.
+            model's other inputs. By default ``value0`` and so on, and the names in the API.
 
     Raises:
         InvalidName: ``model`` is not a model's full name.

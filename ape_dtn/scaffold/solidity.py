@@ -113,7 +113,7 @@ def _statement(start: str, literals: Sequence[str]) -> list[str]:
 def _call(function: str, *arguments: list[str]) -> list[str]:
     """A call, on one line if it fits. Each argument is a list of lines."""
     line = f"{function}({', '.join(lines[0] for lines in arguments)})"
-    # 14 columns for the indentation and for what may follow.
+    # Reserve 14 columns for the indentation and for closing brackets.
     if len(line) + 14 <= LINE and all(len(lines) == 1 for lines in arguments):
         return [line]
     *others, last = arguments

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Selects questions by a part of their text, a pattern in it, or a function.
 When: TypeAlias = "str | re.Pattern[str] | Callable[[Question], bool]"
 
-# A size that exceeds every request's maximum cost, without overflowing 256 bits in the fee.
+# A size whose fee exceeds every request's maximum cost and still fits in 256 bits.
 ENORMOUS = 2**64
 
 BROKEN = REASON.selector + encode(["string"], ["the callback was broken by the test"])
@@ -216,7 +216,7 @@ class Rule(RuleMethods):
         conditions: Conditions that a request must meet.
         times: How often it applies; None for always.
         used: How often it has applied.
-        reserved: Requests that it matched and whose delay is not over.
+        reserved: Matching requests that still wait for the rule's delay.
         result: Produces the content of the response.
         blocks: Delay in blocks.
         is_ignored: Whether there is no response.

@@ -1,4 +1,4 @@
-"""Rendering of prompts as source code, with any characters, and of whole consumers."""
+"""Rendering prompts with any characters, and whole consumers, as source code."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Backends:
         self._open.close()
 
     def health_problems(self, models: Iterable[str]) -> dict[str, str]:
-        """Check the backends of these models; the reasons by model, for those with a problem.
+        """Check the backends of these models, and return the problems found, by model.
 
         Raises:
             NoBackend: No backend is configured for a model.
@@ -119,7 +119,7 @@ def of(settings: Mapping[str, Any] | None, chosen: str | None = None) -> Backend
     Raises:
         InvalidBackend: An unknown kind or an invalid setting; a module cannot be imported; a
             command or an environment variable is missing.
-        InvalidName: A key is not a model's full name.
+        InvalidName: ``settings`` has an entry that is not a model's full name.
     """
     if chosen is not None:
         return Backends({ALL: _backend(ALL, _parse(chosen))})

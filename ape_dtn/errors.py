@@ -132,7 +132,6 @@ if TYPE_CHECKING:
         TransactionRefused,
         WrongChain,
     )
-    from ape_dtn.client.errors import RequestsPending
     from ape_dtn.deployment.errors import DeploymentDiffers, DeploymentUnusable
     from ape_dtn.devnet.errors import (
         AnvilFailed,
@@ -198,6 +197,7 @@ if TYPE_CHECKING:
     )
     from ape_dtn.rescue.errors import ConsentMissing, NoRemedy
     from ape_dtn.scaffold.errors import FilesExist
+    from ape_dtn.sessions.errors import RequestsPending
     from ape_dtn.testing.errors import CassetteUnusable, NotRecorded, StateFixed
     from ape_dtn.types.errors import (
         BAD_INPUT,
@@ -313,7 +313,7 @@ _PACKAGES = {
     "RequestPending": "network",
     "RequestReplaced": "requests",
     "RequestStranded": "answers",
-    "RequestsPending": "client",
+    "RequestsPending": "sessions",
     "RpcRefused": "chain",
     "SessionAlreadyClosed": "network",
     "SessionNotFound": "network",

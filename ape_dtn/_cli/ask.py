@@ -20,19 +20,19 @@ from ape_dtn._cli.command import (
 )
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
 from ape_dtn._cli.options import request_options
-from ape_dtn._cli.session import key_option, method_option, open_session, show_plan, two_step_option
-from ape_dtn.network.errors import InsufficientFunds, RequestPending
+from ape_dtn._cli.session import key_option, method_option, show_plan, two_step_option
+from ape_dtn.network.errors import RequestPending
 from ape_dtn.types.errors import BadInput, DtnError, NoNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ape.api.accounts import AccountAPI
 
     from ape_dtn.client.request import DtnRequest
-    from ape_dtn.client.session import DtnSession
-    from ape_dtn.requests.draft import Draft
     from ape_dtn.requests.options import Options
+    from ape_dtn.requests.purchase import Purchase
+    from ape_dtn.requests.sending import SentRequest
     from ape_dtn.types.answer import Answer
 
 
@@ -100,9 +100,7 @@ def ask(
           --input width=1024 --input height=1024 --output cat.png
     """  # noqa: D301 (for click, it has to be the character)
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.client.session import DtnSession
-    from ape_dtn.journal.executor import check_key_unused
-    from ape_dtn.requests.draft import draft
+    from ape_dtn.requests.purchase import Keys, NewSession, prepare
 
     session_id = session_id or None  # 0 stands for a session of its own, as in the contracts
     if session_id is not None and (deposit or keep):
@@ -118,37 +116,21 @@ def ask(
         asked = to_inputs(api, asked, inputs)
     if key is not None and skip_confirmation:
         unlock(account)  # what was begun under the key is finished first
+    payer = session_id or NewSession(deposit or None, method, unsafe_two_step)
+    purchase = prepare(ai, account, [asked], options, payer, Keys.of_steps(key))
+    if purchase.drafts:
+        if purchase.plan:
+            show_plan(purchase.plan)
+        _show_worst_case(purchase)
+        confirm("Send it?", account, skip_confirmation)
+    if purchase.plan:
+        with working("Depositing and starting the session"):
+            purchase.open()
+        assert purchase.opened is not None
+        balance = purchase.opened.balance
+        click.echo(f"Session {purchase.session_id} is open with {balance}.", err=True)
     wait = {"timeout": timeout, "confirmations": confirmations}
-    close = session_id is None and not keep
-    session = DtnSession(ai, session_id, account) if session_id is not None else None
-    if session is None and key is not None:
-        amount = deposit or options.get("max_cost") or ai.config.max_cost
-        session = DtnSession.started_by(f"{key}/start", amount, account, ai)
-        if session is None:
-            check_key_unused(ai, account, f"{key}/request")
-    request_key = key and f"{key}/request"
-    if session is not None and (sent := session.asked_by(request_key, *asked, **options)):
-        return _ask(session, lambda: sent, wait, output, close, key)
-    checked = draft(ai, account, asked, session.id if session else None, options)
-    most = checked.max_cost
-    if session is None:
-        plan = DtnSession.plan(
-            deposit or most, account, ai, method=method, unsafe_two_step=unsafe_two_step
-        )
-        funds = plan.deposit
-        if funds < most:
-            raise InsufficientFunds("the new session", most, funds)
-        show_plan(plan)
-    else:
-        funds = checked.balance or most
-    _show_worst_case([checked], str(funds))
-    confirm("Send it?", account, skip_confirmation)
-
-    if session is None:
-        session = open_session(plan, account, ai, key and f"{key}/start")
-        click.echo(f"Session {session.id} is open with {funds}.", err=True)
-    paying = session
-    return _ask(session, lambda: paying.send(checked, request_key), wait, output, close, key)
+    return _execute(purchase, wait, output, close=session_id is None and not keep)
 
 
 @dtn_command("ask-many")
@@ -177,30 +159,25 @@ def ask_many(
     exit code.
     """
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.client.request import wait_all
-    from ape_dtn.client.session import DtnSession
-    from ape_dtn.requests.draft import drafts
+    from ape_dtn.requests.purchase import Keys, prepare
 
     lines = [line.rstrip("\n") for line in prompts if line.strip()]
     if not lines:
         raise click.UsageError("There is no prompt in FILE.")
-    session = DtnSession(DtnAi(router), session_id, account)
     if key is not None and skip_confirmation:
         unlock(account)  # what was begun under the key is finished first
-    known = _asked_before(session, lines, options, key)
-    left = [place for place in range(len(lines)) if place not in known]
-    inputs = [[lines[place]] for place in left]
-    checked = drafts(session.ai, account, inputs, session_id, options) if left else []
-    if checked:
-        _show_worst_case(checked, str(checked[0].balance))
-        confirm(f"Send {len(checked)} requests?", account, skip_confirmation)
+    keys = Keys.of_requests(key, len(lines))
+    inputs = [[line] for line in lines]
+    purchase = prepare(DtnAi(router), account, inputs, options, session_id, keys)
+    if purchase.drafts:
+        _show_worst_case(purchase)
+        confirm(f"Send {len(purchase.drafts)} requests?", account, skip_confirmation)
     later = f"`ape dtn session history {session_id}` shows what is sent, `ape dtn watch` the rest."
     try:
-        keys = [key and f"{key}#{place}" for place in left]
-        known |= dict(zip(left, _send_many(checked, keys), strict=True))
-        sent = [known[place] for place in range(len(lines))]
+        with progress("Sending the requests", len(lines)) as advance:
+            sent = purchase.send_each(lambda _place, _sent: advance())
         with working(f"Waiting for {len(sent)} answers"):
-            outcomes = wait_all(sent, timeout, confirmations)
+            outcomes = purchase.wait(timeout, confirmations)
     except (KeyboardInterrupt, SystemExit) as err:
         raise Interrupted(err, later, session_id=session_id) from err
     except DtnError as err:
@@ -237,36 +214,13 @@ def answer(
     from ape_dtn.client.request import DtnRequest
 
     request = DtnRequest.load(request_id, DtnAi(router))
-    return _answered(request, {"timeout": timeout, "confirmations": confirmations}, output)
-
-
-def _asked_before(
-    session: DtnSession, lines: Sequence[str], options: Options, key: str | None
-) -> dict[int, DtnRequest | DtnError]:
-    """Those of the lines that were asked under the key before, by their places."""
-    if key is None:
-        return {}
-    found = {
-        place: session.asked_by(f"{key}#{place}", line, **options)
-        for place, line in enumerate(lines)
-    }
-    return {place: request for place, request in found.items() if request}
-
-
-def _send_many(checked: Sequence[Draft], keys: Sequence[str | None]) -> list[DtnRequest | DtnError]:
-    from ape_dtn.client.request import to_request
-    from ape_dtn.requests.draft import send_drafts
-
-    with progress("Sending the requests", len(checked)) as advance:
-        sent = send_drafts(checked, lambda _place, _sent: advance(), keys)
-    return [
-        each if isinstance(each, DtnError) else to_request(draft.ai, each)
-        for draft, each in zip(checked, sent, strict=True)
-    ]
+    with working("Waiting for the answer"):
+        got = request.wait(timeout, confirmations)
+    return _shown(request, got, output)
 
 
 def _in_its_place(
-    line: str, sent: DtnRequest | DtnError, outcome: Answer | DtnError
+    line: str, sent: SentRequest | DtnError, outcome: Answer | DtnError
 ) -> dict[str, Any]:
     request_id = None if isinstance(sent, DtnError) else sent.id
     if isinstance(outcome, DtnError):
@@ -274,52 +228,49 @@ def _in_its_place(
     return {"prompt": line, **outcome.as_dict(), "error": None}
 
 
-def _ask(
-    session: DtnSession,
-    send: Callable[[], DtnRequest],
-    wait: dict[str, Any],
-    output: Path | None,
-    close: bool,
-    key: str | None,
+def _execute(
+    purchase: Purchase, wait: dict[str, Any], output: Path | None, *, close: bool
 ) -> dict[str, Any]:
     """Sends the request and waits; whatever happens, tells what there is and what is left to do."""
-    from ape_dtn.types.answer import Status
+    from ape_dtn.client.request import to_request
 
-    result: dict[str, Any] = {"session": session.id}
-    finish = [f"`ape dtn session close {session.id}`"] if close else []
+    result: dict[str, Any] = {"session": purchase.session_id}
+    finish = [f"`ape dtn session close {purchase.session_id}`"] if close else []
     try:
         with working("Sending the request"):
-            request = send()
+            request = to_request(purchase.ai, purchase.send())
         click.echo(f"Request {request.id} is sent.", err=True)
         result["request"] = request.id
         finish.insert(0, f"`ape dtn answer {request.id}`")
         try:
-            result |= _answered(request, wait, output)
+            with working("Waiting for the answer"):
+                (got,) = purchase.wait(**wait)
+            if isinstance(got, DtnError):
+                raise got
+            result |= _shown(request, got, output)
         finally:
             # With an answer of any kind the request is complete: nothing is lost by closing.
-            if close and request.status is not Status.PENDING:
+            if close and purchase.is_answered():
                 del finish[0]
-                result["refund"] = _closed(session, key and f"{key}/close")
+                result["refund"] = _closed(purchase)
                 finish.clear()
     except BaseException as err:
-        raise _unfinished(err, session, finish, result) from err
+        raise _unfinished(err, finish, result) from err
     return result
 
 
-def _closed(session: DtnSession, key: str | None) -> dict[str, Any]:
+def _closed(purchase: Purchase) -> dict[str, Any]:
     with working("Closing the session"):
-        refund = session.close(idempotency_key=key)
-    click.echo(f"Session {session.id} is closed. Refunded: {refund}.", err=True)
+        refund = purchase.close()
+    click.echo(f"Session {purchase.session_id} is closed. Refunded: {refund}.", err=True)
     return refund.as_dict()
 
 
-def _unfinished(
-    err: BaseException, session: DtnSession, finish: list[str], result: dict[str, Any]
-) -> BaseException:
+def _unfinished(err: BaseException, finish: list[str], result: dict[str, Any]) -> BaseException:
     """The error, with what was reached until then and the commands that finish it."""
     if isinstance(err, KeyboardInterrupt | SystemExit):
         err = Interrupted(err)
-    hint = f"Session {session.id} stays open." if "refund" not in result else ""
+    hint = f"Session {result['session']} stays open." if "refund" not in result else ""
     if finish:
         hint += f" Finish it: {' and then '.join(finish)}."
     if not isinstance(err, DtnError):
@@ -332,9 +283,7 @@ def _unfinished(
     return err
 
 
-def _answered(request: DtnRequest, wait: dict[str, Any], output: Path | None) -> dict[str, Any]:
-    with working("Waiting for the answer"):
-        got = request.wait(**wait)
+def _shown(request: DtnRequest, got: Answer, output: Path | None) -> dict[str, Any]:
     if got.callback_error:
         click.echo(got.callback_error.message, err=True)
     if output is None:
@@ -359,22 +308,22 @@ def _answered(request: DtnRequest, wait: dict[str, Any], output: Path | None) ->
     return {**result, "cost": cost.as_dict()}
 
 
-def _show_worst_case(checked: Sequence[Draft], funds: str) -> None:
-    first, many = checked[0], len(checked)
+def _show_worst_case(purchase: Purchase) -> None:
+    drafts = list(purchase.drafts.values())
+    first, count = drafts[0], len(drafts)
     paid_from = (
-        f"session {first.session_id}, which has {first.balance}"
+        f"session {first.session_id}, which has {purchase.funds}"
         if first.session_id is not None
-        else f"a new session with {funds}; the rest is refunded"
+        else f"a new session with {purchase.funds}; the rest is refunded"
     )
-    most = first.max_cost
-    worst = f"{most}" if many == 1 else f"{most.token.units(most.units * many)} for {many} requests"
-    asked = sum(each.bytes_asked for each in checked)
+    most = f"{purchase.max_cost}" if count == 1 else f"{purchase.max_cost} for {count} requests"
+    asked = sum(draft.bytes_asked for draft in drafts)
     names = [node.name for node in first.nodes] + list(first.routing.namespaces)
     for name, value in {
         "model": first.model.name,
         "nodes": ", ".join(names),
         "fee": f"{first.fee_per_byte} for each byte; {asked} bytes are asked",
-        "worst case": f"{worst}, and gas",
+        "worst case": f"{most}, and gas",
         "paid from": paid_from,
     }.items():
         click.echo(f"{name:>10}  {value}", err=True)

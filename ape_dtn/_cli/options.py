@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import click
 
+from ape_dtn.types.budgets import BUDGETS
+
 # Each option: its declarations, what it sets of Options, and how click reads it.
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--model",), {"help": "Full name of the model."}),
@@ -47,16 +49,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (("--fee-per-byte",), {"help": "Offered for each byte, asked and answered."}),
     (("--max-cost", "max_cost"), {"help": "The most that the answer may cost."}),
-    (("--request-limit",), {"help": "Refuse a request that may cost more."}),
-    (
-        ("--session-limit",),
-        {"help": "Refuse a request with which its session could cost more in all."},
-    ),
-    (("--day-limit",), {"help": "Refuse a request with which this day's could cost more in all."}),
-    (
-        ("--account-limit",),
-        {"help": "Refuse a request with which the account's could cost more in all."},
-    ),
+    *(((f"--{budget.name.replace('_', '-')}",), {"help": budget.help}) for budget in BUDGETS),
     (
         ("--ipfs",),
         {"is_flag": True, "help": "Let the answer travel over IPFS, and fetch it from there."},
@@ -71,10 +64,7 @@ _NAMES = (
     "may_never_complete",
     "fee_per_byte",
     "max_cost",
-    "request_limit",
-    "session_limit",
-    "day_limit",
-    "account_limit",
+    *(budget.name for budget in BUDGETS),
 )
 
 

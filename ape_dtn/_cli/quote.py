@@ -54,7 +54,7 @@ def quote(
     estimate. It is told for --session, or for an --account that would have to start one first.
     """
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.requests.options import Options
+    from ape_dtn.requests.options import QuoteOptions
     from ape_dtn.requests.quote import BOTH, quote_inputs
     from ape_dtn.types.answer import CallType
 
@@ -64,12 +64,16 @@ def quote(
     quotes = quote_inputs(
         DtnAi(router),
         lambda api: to_inputs(api, prompts, inputs),
-        models or None,
-        BOTH if is_direct is None else CallType(is_direct),
         session_id,
         account,
-        answer_bytes,
-        Options(nodes=nodes, fee_per_byte=fee_per_byte, max_cost=max_cost),
+        QuoteOptions(
+            models=models or None,
+            call_types=BOTH if is_direct is None else CallType(is_direct),
+            answer_bytes=answer_bytes,
+            nodes=nodes,
+            fee_per_byte=fee_per_byte,
+            max_cost=max_cost,
+        ),
     )
     problems = [each.problem for each in quotes if each.problem]
     if len(problems) == len(quotes):

@@ -19,8 +19,8 @@ from ape_dtn._cli.command import (
     table,
     working,
 )
-from ape_dtn.client.errors import RequestsPending
 from ape_dtn.rescue.errors import ConsentMissing
+from ape_dtn.sessions.errors import RequestsPending
 from ape_dtn.types.errors import DtnError
 
 if TYPE_CHECKING:

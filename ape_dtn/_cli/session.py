@@ -98,6 +98,8 @@ def start(
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.client.session import DtnSession
+    from ape_dtn.funding.methods import plan
+    from ape_dtn.sessions.opening import opened_before
 
     if (amount is None) != claim:
         raise click.UsageError("Give either an AMOUNT or --claim.")
@@ -109,13 +111,17 @@ def start(
     else:
         if key is not None and skip_confirmation:
             unlock(account)  # what was begun under the key is finished first
-        before = DtnSession.started_by(key, amount, account, ai)
-        opened = before or _open(
-            DtnSession.plan(amount, account, ai, method=method, unsafe_two_step=unsafe_two_step),
-            account,
-            ai,
-            skip_confirmation,
-            key,
+        before = opened_before(ai, account, amount, key)
+        opened = (
+            DtnSession.opened(ai, account, before)
+            if before
+            else _open(
+                plan(ai, account, amount, method, unsafe_two_step),
+                account,
+                ai,
+                skip_confirmation,
+                key,
+            )
         )
     balance = opened.opened_with
     assert balance is not None
@@ -128,10 +134,13 @@ def start(
 def _open(
     plan: Plan, account: AccountAPI, ai: DtnAi, skip_confirmation: bool, key: str | None
 ) -> DtnSession:
+    from ape_dtn.client.session import DtnSession
+
     show_plan(plan)
     question = f"Deposit {plan.deposit} of {account.address} on {ai.network}?"
     confirm(question, account, skip_confirmation)
-    return open_session(plan, account, ai, key)
+    with working("Depositing and starting the session"):
+        return DtnSession.open(plan, account, ai, key)
 
 
 def show_plan(plan: Plan) -> None:
@@ -149,14 +158,6 @@ def show_plan(plan: Plan) -> None:
         )
     for what in plan.preparations:
         click.echo(f"First: {what}.", err=True)
-
-
-def open_session(plan: Plan, account: AccountAPI, ai: DtnAi, key: str | None) -> DtnSession:
-    """Starts a session as it was planned."""
-    from ape_dtn.client.session import DtnSession
-
-    with working("Depositing and starting the session"):
-        return DtnSession.open(plan, account, ai, key)
 
 
 @dtn_command("list")
@@ -217,18 +218,18 @@ def close(
     unless by --force.
     """
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.client.session import DtnSession
+    from ape_dtn.sessions import closing
 
-    found = DtnSession(DtnAi(router), session_id, account)
+    ai = DtnAi(router)
     if key is not None and skip_confirmation:
         unlock(account)  # what was begun under the key is finished first
-    refund = found.closed_by(key)
+    refund = closing.closed_before(ai, account, session_id, key)
     if refund is None:
-        found.check_close(force=force)
+        found = closing.check_close(ai, account, session_id, force=force)
         question = f"Close session {session_id}, which has {found.balance}?"
         confirm(question, account, skip_confirmation)
         with working("Closing the session"):
-            refund = found.close(force=force, idempotency_key=key)
+            refund, _ = closing.close(ai, account, session_id, force=force, key=key)
     say(f"Session {session_id} is closed. Refunded: {refund}.")
     return {"session": session_id, "refund": refund.as_dict()}
 

@@ -1,1 +1,1 @@
-"""What users hold: the network, sessions and requests as objects."""
+"""The objects that users hold: the network, sessions, requests and watches."""

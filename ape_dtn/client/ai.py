@@ -1,4 +1,4 @@
-"""The Deep Trust Network, as users hold it."""
+"""The network as its users call it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from ape_dtn.network.context import Network
-from ape_dtn.network.errors import InsufficientFunds
-from ape_dtn.types.errors import DtnError, InvalidOption
+from ape_dtn.requests.options import NewSessionOptions, QuoteOptions, request_options
+from ape_dtn.types.errors import InvalidOption
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -18,19 +18,15 @@ if TYPE_CHECKING:
     from ape_dtn.client.request import DtnRequest
     from ape_dtn.client.session import DtnSession
     from ape_dtn.client.watch import Watch
-    from ape_dtn.funding.methods import Method
     from ape_dtn.network.registry import Contracts
-    from ape_dtn.requests.options import Options
     from ape_dtn.requests.quote import Quote
-    from ape_dtn.types.amount import AmountLike
-    from ape_dtn.types.answer import CallType
     from ape_dtn.types.model import Model
 
 
 class DtnAi(Network):
-    """The Deep Trust Network on the connected chain: asks, quotes and watches.
+    """The Deep Trust Network on the connected chain.
 
-    See :class:`ape_dtn.network.context.Network` for its arguments, and for what they raise.
+    See :class:`ape_dtn.network.context.Network` for its arguments and the errors that it raises.
     """
 
     def request(
@@ -38,97 +34,66 @@ class DtnAi(Network):
         *values: Any,
         session: DtnSession | int | None = None,
         account: AccountAPI | None = None,
-        deposit: AmountLike | None = None,
-        method: Method | str | None = None,
-        unsafe_two_step: bool = False,
         idempotency_key: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[NewSessionOptions],
     ) -> DtnRequest:
-        """Asks, on a session, or without one: then a session is opened for it first.
+        """Send a request, on a session or on a new one that is opened for it.
 
-        It stays open afterwards: ``request.session_id`` names it, and what is left of it is
-        refunded when it is closed.
+        A new session stays open: ``request.session_id`` is its id, and closing it refunds the rest.
 
         Args:
-            values: What the model takes; see :meth:`ape_dtn.client.session.DtnSession.draft`.
+            values: The model's inputs; see :meth:`ape_dtn.client.session.DtnSession.draft`.
             session: The session that pays; None or 0 to open one.
-            account: Who signs; by default the session's, else this object's, else Ape's default.
-            deposit: What a new session is opened with; by default what the answer may cost.
-            method: See :meth:`ape_dtn.client.session.DtnSession.start`.
-            unsafe_two_step: See :meth:`ape_dtn.client.session.DtnSession.start`.
-            idempotency_key: Under which one session is opened and one request sent, however often
-                it is asked for.
-            options: See :class:`~ape_dtn.requests.draft.Options`.
+            account: The account that signs; by default the session's, this object's, or Ape's
+                default account.
+            idempotency_key: With it, one session is opened and one request is sent, however often
+                this is called.
+            options: See :class:`~ape_dtn.requests.options.Options`; for a new session also those of
+                :class:`~ape_dtn.requests.options.NewSessionOptions`.
 
         Raises:
-            DtnError: What :func:`ape_dtn.requests.draft.draft` and ``DtnSession.start`` raise.
-                Whatever is wrong with the request is found before a session is opened.
+            InvalidOption: A deposit is given for a session that is open.
+            DtnError: As :meth:`ape_dtn.client.session.DtnSession.draft` and
+                :meth:`ape_dtn.client.session.DtnSession.start` do. An invalid request opens no
+                session.
         """
+        from ape_dtn.client.request import to_request
         from ape_dtn.client.session import DtnSession
-        from ape_dtn.journal.executor import check_key_unused, validate_key
-        from ape_dtn.requests.draft import draft
+        from ape_dtn.requests.purchase import Keys, NewSession, prepare
 
-        if session and deposit is not None:
-            raise InvalidOption("deposit", "a session that is open cannot be filled up")
+        new_session = NewSession(
+            options.get("deposit"), options.get("method"), options.get("unsafe_two_step", False)
+        )
+        plain = request_options(options, NewSessionOptions)
         if session:
+            if new_session.deposit is not None:
+                raise InvalidOption("deposit", "a session that is open cannot be filled up")
             paying = session if isinstance(session, DtnSession) else DtnSession(self, session)
             signer = account or paying.account or self.account
-            return paying.request(
-                *values, account=signer, idempotency_key=idempotency_key, **options
-            )
-        signer, key = self.signer(account), idempotency_key
-        if key is not None:
-            amount = deposit or options.get("max_cost") or self.config.max_cost
-            if opened := DtnSession.started_by(f"{validate_key(key)}/start", amount, signer, self):
-                return opened.request(*values, idempotency_key=f"{key}/request", **options)
-            check_key_unused(self, signer, f"{key}/request")
-        checked = draft(self, signer, values, None, options)
-        most = checked.max_cost
-        funds = most if deposit is None else most.token.amount(deposit)
-        if funds < most:
-            raise InsufficientFunds("the new session", most, funds)
-        opened = DtnSession.start(
-            funds,
-            signer,
-            self,
-            method=method,
-            unsafe_two_step=unsafe_two_step,
-            idempotency_key=key and f"{key}/start",
-        )
-        try:
-            return opened.send(checked, key and f"{key}/request")
-        except DtnError as err:
-            err.fields.setdefault("session_id", opened.id)
-            err.hint = f"Session {opened.id} is open with {funds}. {err.hint or ''}".strip()
-            raise
+            return paying.request(*values, account=signer, idempotency_key=idempotency_key, **plain)
+        keys = Keys.of_steps(idempotency_key)
+        purchase = prepare(self, self.signer(account), [values], plain, new_session, keys)
+        return to_request(self, purchase.execute())
 
     def quote(
         self,
         *values: Any,
-        models: str | Sequence[str] | None = None,
-        call_types: CallType | Sequence[CallType] | None = None,
         session: DtnSession | int | None = None,
         account: AccountAPI | None = None,
-        answer_bytes: int | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[QuoteOptions],
     ) -> list[Quote]:
-        """What a request would cost, of each model and by each call type, without sending it.
+        """Quote a request for several models and call types. Nothing is signed.
 
         See :func:`ape_dtn.requests.quote.quote`.
         """
         from ape_dtn.client.session import DtnSession
         from ape_dtn.requests.quote import quote
 
-        return quote(
-            self,
-            *values,
-            models=models,
-            call_types=call_types,
-            session=session.id if isinstance(session, DtnSession) else session,
-            account=account or (session.account if isinstance(session, DtnSession) else None),
-            answer_bytes=answer_bytes,
-            **options,
-        )
+        if isinstance(session, DtnSession):
+            return quote(
+                self, *values, session=session.id, account=account or session.account, **options
+            )
+        return quote(self, *values, session=session, account=account, **options)
 
     def watch(
         self,
@@ -140,7 +105,7 @@ class DtnAi(Network):
         confirmations: int | None = None,
         timeout: float | None = None,
     ) -> Watch:
-        """Every answer of a session, an owner or some requests, to be iterated, or by ``async``.
+        """Iterate over the answers of a session, of an owner or of some requests as they come.
 
         See :class:`ape_dtn.client.watch.Watch`.
         """
@@ -157,14 +122,14 @@ class DtnAi(Network):
         )
 
     def model(self, name: str, contracts: Contracts | None = None) -> DtnModel:
-        """A model by its full name or id, which can be asked; see :meth:`Network.model`."""
-        return self._asked(super().model(name, contracts))
+        """A model by its full name or id; see :meth:`Network.model`."""
+        return self._callable(super().model(name, contracts))
 
     def models(self, contracts: Contracts | None = None) -> Sequence[DtnModel]:
-        """All models that are registered, as far as they can be found."""
-        return [self._asked(each) for each in super().models(contracts)]
+        """All registered models that can be found; see :meth:`Network.models`."""
+        return [self._callable(model) for model in super().models(contracts)]
 
-    def _asked(self, model: Model) -> DtnModel:
+    def _callable(self, model: Model) -> DtnModel:
         from ape_dtn.client.model import DtnModel
 
         return DtnModel(model.name, model.id, model.api, self)

@@ -1,4 +1,4 @@
-"""A model that can be asked."""
+"""Models that can be called."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ape_dtn.client.request import DtnRequest
 from ape_dtn.types.model import Model
 
 
-class Asked(Protocol):
-    """What a model is asked through: the network as users hold it."""
+class Requester(Protocol):
+    """Sends requests: a :class:`~ape_dtn.client.ai.DtnAi`."""
 
     def request(self, *values: Any, **options: Any) -> DtnRequest:
         """See :meth:`ape_dtn.client.ai.DtnAi.request`."""
@@ -21,25 +21,24 @@ class DtnModel(Model):
     """A registered model of a network.
 
     Attributes:
-        ai: The network that it is registered on.
+        ai: The network.
     """
 
-    ai: Asked = field(repr=False, compare=False)
+    ai: Requester = field(repr=False, compare=False)
 
     def request(self, *values: Any, **named_inputs_and_options: Any) -> DtnRequest:
-        """Asks the model: ``model.request(["A cat"], width=64, height=64, session=session)``.
+        """Send a request: ``model.request(["A cat"], width=64, height=64, session=session)``.
 
         Args:
             values: The first inputs, in the order of the API's specs.
-            named_inputs_and_options: The others, by the names that the API's docs give them, and
-                what :meth:`ape_dtn.client.ai.DtnAi.request` takes. A name that is both is the
-                input's.
+            named_inputs_and_options: The other inputs, by the names in the API's docs, and the
+                options of :meth:`ape_dtn.client.ai.DtnAi.request`. A name that is both is an input.
 
         Raises:
-            DtnError: Whatever :func:`ape_dtn.requests.draft.draft` finds to be wrong.
+            DtnError: As :meth:`ape_dtn.client.ai.DtnAi.request` does.
         """
-        given = named_inputs_and_options
-        known = self.api.names
-        named = {name: value for name, value in given.items() if name in known}
-        options = {name: value for name, value in given.items() if name not in known}
-        return self.ai.request(*values, inputs=named, **{**options, "model": self.name})
+        names = self.api.names
+        given = named_inputs_and_options.items()
+        named_inputs = {name: value for name, value in given if name in names}
+        options = {name: value for name, value in given if name not in names}
+        return self.ai.request(*values, inputs=named_inputs, **{**options, "model": self.name})

@@ -1,16 +1,14 @@
-"""A request that was sent: waited for, answered and billed."""
+"""Requests as users hold them: waited for, answered and charged."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ape_dtn.answers.diagnosis import diagnose
-from ape_dtn.answers.poller import TRANSIENT_ERRORS, Poller
 from ape_dtn.answers.reading import Reader
+from ape_dtn.answers.waiting import wait_for, wait_for_async
 from ape_dtn.network.context import Network
 from ape_dtn.network.requests import Record, read_records
-from ape_dtn.requests.draft import SentRequest
+from ape_dtn.requests.sending import SentRequest
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import Answer, Status
 from ape_dtn.types.errors import DtnError
@@ -20,9 +18,9 @@ from ape_dtn.types.transactions import Receipt
 
 
 class DtnRequest:
-    """A request that was sent. All that is known of it is on the chain, under its id.
+    """A request that was sent. The chain has everything about it, under its id.
 
-    Use :meth:`load` for one that was sent earlier or elsewhere.
+    Use :meth:`load` for a request that was sent earlier or elsewhere.
     """
 
     def __init__(
@@ -39,28 +37,27 @@ class DtnRequest:
 
     @classmethod
     def load(cls, request_id: str, ai: Network | None = None) -> DtnRequest:
-        """A request by its id, from any process.
+        """A request by its id.
 
         Raises:
-            InvalidName: It is no id.
-            RequestNotFound: There is no such request.
+            InvalidName: The id is not valid.
+            RequestNotFound: There is no request of this id.
         """
-        request = cls(ai or Network(), id_of(request_id, "request"))
-        request.record  # noqa: B018  # it raises where there is none
+        ((request, _),) = cls.load_many([request_id], ai)
         return request
 
     @classmethod
     def load_many(
         cls, request_ids: Iterable[str], ai: Network | None = None
     ) -> list[tuple[DtnRequest, Record]]:
-        """Many requests by their ids, each with its record, in one HTTP request a thousand.
+        """Requests by their ids, each with its record, in one HTTP request per thousand.
 
         Raises:
-            InvalidName: One is no id.
-            RequestNotFound: There is no request of one of the ids.
+            InvalidName: An id is not valid.
+            RequestNotFound: There is no request of an id.
         """
         ai = ai or Network()
-        ids = [id_of(each, "request") for each in request_ids]
+        ids = [id_of(request_id, "request") for request_id in request_ids]
         return [
             (cls(ai, request_id), record)
             for request_id, record in zip(ids, read_records(ai, ids), strict=True)
@@ -76,7 +73,7 @@ class DtnRequest:
 
     @property
     def known_api(self) -> Api | None:
-        """The API of the model that was asked, where it was read before."""
+        """The API of its model; None before it was read."""
         return self._reader.api
 
     @known_api.setter
@@ -85,7 +82,7 @@ class DtnRequest:
 
     @property
     def record(self) -> Record:
-        """All that the chain keeps of it now, in one RPC call.
+        """Everything that the router keeps of it now, in one RPC call.
 
         Raises:
             RequestNotFound: There is no such request.
@@ -95,53 +92,56 @@ class DtnRequest:
 
     @property
     def status(self) -> Status:
-        """What became of it, in one RPC call."""
+        """Whether it is pending, answered or failed, in one RPC call."""
         return self.record.status
 
     @property
     def session_id(self) -> int:
-        """The session that pays for it."""
+        """The id of the session that pays for it, in one RPC call."""
         return self.record.session_id
 
     def answer(self) -> Answer:
         """The answer, decoded by the model's API (``router.getRequest``).
 
-        Over IPFS, its content is fetched from the configured gateways, and checked.
+        The content of an answer over IPFS is fetched from the configured gateways and verified.
 
         Raises:
-            RequestPending: There is none yet.
-            NodeFailure: The node answered that it failed.
-            UndecodableAnswer: The node sent something else than the API's output type.
-            ContentUnavailable: No gateway gives its content; another time one may.
-            WrongContent, ContentTooLarge, InvalidCid: Its content cannot be used.
+            RequestPending: There is no answer yet.
+            NodeFailure: The node answered with a failure.
+            UndecodableAnswer: The answer does not have the API's output type.
+            ContentUnavailable: No gateway has the content at present.
+            WrongContent, ContentTooLarge, InvalidCid: The content cannot be used.
         """
         return self._reader.answer(self.record)
 
     def wait(self, timeout: float = 120, confirmations: int | None = None) -> Answer:
-        """Waits for the answer, however often the endpoint fails meanwhile.
+        """Wait for the answer. Errors of the endpoint are retried.
 
         Args:
-            timeout: For how many seconds. Over IPFS, fetching the content takes its own time.
-            confirmations: How many blocks have to follow the answer's; by default as configured.
+            timeout: In seconds. Fetching an answer from IPFS takes longer.
+            confirmations: Blocks that must follow the block of the answer; by default as
+                configured.
 
         Raises:
-            RequestPending: It did not come in time. The request stays open.
-            RequestStranded: It will never come: the session was closed before.
-            NodeFailure: The node answered that it failed.
-            NoNetwork: The endpoint did not answer when the time was over.
-            DtnError: What :meth:`answer` raises else.
+            RequestPending: There is no answer in time. The request stays open.
+            RequestStranded: The session was closed, and the answer will never come.
+            NodeFailure: The node answered with a failure.
+            NoNetwork: The endpoint still failed when the time was over.
+            DtnError: As :meth:`answer` does.
         """
-        return _given(*wait_all([self], timeout, confirmations))
+        (outcome,) = wait_all([self], timeout, confirmations)
+        return _answer(outcome)
 
     async def wait_async(self, timeout: float = 120, confirmations: int | None = None) -> Answer:
-        """As :meth:`wait`, for programs with an event loop."""
-        return _given(*await wait_all_async([self], timeout, confirmations))
+        """As :meth:`wait`, without blocking the event loop."""
+        (outcome,) = await wait_all_async([self], timeout, confirmations)
+        return _answer(outcome)
 
     def cost(self) -> Amount:
-        """What the answer was charged, to the unit, from the chain's events.
+        """The charge for the answer, exactly, from the chain's events.
 
         :meth:`ape_dtn.client.session.DtnSession.history` has the charges of all requests of a
-        session, for as many HTTP requests as this takes for one.
+        session for as many HTTP requests.
 
         Raises:
             RequestPending: There is no answer yet.
@@ -151,38 +151,25 @@ class DtnRequest:
         return self._reader.charged(*self._reader.answered_in(self.record))
 
 
-def _given(found: Answer | DtnError) -> Answer:
-    if isinstance(found, DtnError):
-        raise found
-    return found
-
-
 def wait_all(
     requests: Sequence[DtnRequest | DtnError],
     timeout: float = 120,
     confirmations: int | None = None,
 ) -> list[Answer | DtnError]:
-    """Waits for the answers to many requests of one network, as one would for one.
+    """Wait for the answers to many requests of one network.
 
     Args:
-        requests: The requests, or what befell them already, as ``request_many`` returns them.
-        timeout: For how many seconds. Over IPFS, fetching the contents takes its own time.
-        confirmations: How many blocks have to follow an answer's; by default as configured.
+        requests: The requests, or errors in their place, as ``request_many`` returns them.
+        timeout: In seconds. Fetching answers from IPFS takes longer.
+        confirmations: Blocks that must follow the block of an answer; by default as configured.
 
     Returns:
-        For each, in its place, the answer, or the error that befell it: what
-        :meth:`ape_dtn.client.request.DtnRequest.wait` would raise.
+        The answers in the order of the requests, with the error that
+        :meth:`ape_dtn.client.request.DtnRequest.wait` would raise in place of each missing one.
     """
-    if len(errors := _errors_among(requests)) == len(requests):
-        return errors
-    found: dict[str, Answer | DtnError] = {}
-    failure: DtnError | None = None
-    try:
-        for delivery in _poll_all(requests, timeout, confirmations):
-            found[as_hex(delivery.request_id)] = delivery.result
-    except TRANSIENT_ERRORS as err:
-        failure = err
-    return _in_place(requests, found, failure, timeout)
+    ai, apis = _to_wait_for(requests)
+    outcomes = wait_for(ai, apis, timeout, confirmations) if ai else {}
+    return _in_order(requests, outcomes)
 
 
 async def wait_all_async(
@@ -190,50 +177,35 @@ async def wait_all_async(
     timeout: float = 120,
     confirmations: int | None = None,
 ) -> list[Answer | DtnError]:
-    """As :func:`wait_all`, for programs with an event loop."""
-    if len(errors := _errors_among(requests)) == len(requests):
-        return errors
-    found: dict[str, Answer | DtnError] = {}
-    failure: DtnError | None = None
-    try:
-        async for delivery in _poll_all(requests, timeout, confirmations):
-            found[as_hex(delivery.request_id)] = delivery.result
-    except TRANSIENT_ERRORS as err:
-        failure = err
-    return await asyncio.to_thread(_in_place, requests, found, failure, timeout)
+    """As :func:`wait_all`, without blocking the event loop."""
+    ai, apis = _to_wait_for(requests)
+    outcomes = await wait_for_async(ai, apis, timeout, confirmations) if ai else {}
+    return _in_order(requests, outcomes)
 
 
-def _errors_among(requests: Sequence[DtnRequest | DtnError]) -> list[Answer | DtnError]:
-    """What befell those that are not waited for."""
-    return [each for each in requests if isinstance(each, DtnError)]
-
-
-def _poll_all(
-    requests: Sequence[DtnRequest | DtnError], timeout: float, confirmations: int | None
-) -> Poller:
-    waiting = [each for each in requests if isinstance(each, DtnRequest)]
-    apis = {id_of(each.id, "request"): each.known_api for each in waiting}
-    return Poller(waiting[0].ai, requests=apis, timeout=timeout, confirmations=confirmations)
-
-
-def _in_place(
+def _to_wait_for(
     requests: Sequence[DtnRequest | DtnError],
-    found: dict[str, Answer | DtnError],
-    failure: DtnError | None,
-    waited: float,
+) -> tuple[Network | None, dict[bytes, Api | None]]:
+    sent = [request for request in requests if isinstance(request, DtnRequest)]
+    apis = {id_of(request.id, "request"): request.known_api for request in sent}
+    return (sent[0].ai if sent else None), apis
+
+
+def _in_order(
+    requests: Sequence[DtnRequest | DtnError], outcomes: Mapping[bytes, Answer | DtnError]
 ) -> list[Answer | DtnError]:
-    """What became of each, and of those without an outcome, why they have none."""
-    left = [each for each in requests if isinstance(each, DtnRequest) and each.id not in found]
-    why = [failure] * len(left) if failure else _diagnosed(left, waited)
-    outcomes = {**found, **{each.id: error for each, error in zip(left, why, strict=True)}}
-    return [each if isinstance(each, DtnError) else outcomes[each.id] for each in requests]
+    return [
+        request if isinstance(request, DtnError) else outcomes[id_of(request.id, "request")]
+        for request in requests
+    ]
 
 
-def _diagnosed(requests: Sequence[DtnRequest], waited: float) -> list[DtnError]:
-    ids = [id_of(each.id, "request") for each in requests]
-    return diagnose(requests[0].ai, ids, waited) if ids else []
+def _answer(outcome: Answer | DtnError) -> Answer:
+    if isinstance(outcome, DtnError):
+        raise outcome
+    return outcome
 
 
 def to_request(ai: Network, sent: SentRequest) -> DtnRequest:
-    """The request that was sent."""
+    """A request that :mod:`ape_dtn.requests.sending` has sent."""
     return DtnRequest(ai, sent.request_id, sent.receipt, sent.api)

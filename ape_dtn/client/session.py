@@ -1,76 +1,59 @@
-"""A session: opened with a deposit, spent on requests, closed for a refund of the rest."""
+"""Sessions as users hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from ape_dtn.answers.diagnosis import pending_on
-from ape_dtn.chain.reads import Call
-from ape_dtn.client.errors import RequestsPending
-from ape_dtn.client.request import to_request
-from ape_dtn.funding import bare_deposit, methods
+from ape_dtn.client.request import DtnRequest, to_request
+from ape_dtn.funding import methods
 from ape_dtn.funding.methods import Method, Plan
-from ape_dtn.journal import executor
-from ape_dtn.journal.executor import OperationResult
-from ape_dtn.journal.operation import from_transaction
-from ape_dtn.journal.store import Intent, Journal
-from ape_dtn.network.abi import Router, SessionManager
-from ape_dtn.network.client_contract import client_of
 from ape_dtn.network.context import Network
 from ape_dtn.network.errors import SessionAlreadyClosed
-from ape_dtn.network.holder import SessionOwner
-from ape_dtn.network.registry import Contracts, token_calls
-from ape_dtn.network.sessions import check, exists, explained, session_call
-from ape_dtn.requests.draft import (
-    Draft,
-    SentRequest,
-    draft,
-    drafts,
-    fingerprint,
-    idempotency_payload,
-    send_drafts,
-    to_sent,
-)
-from ape_dtn.requests.options import Options
-from ape_dtn.sessions import operations, settlement
-from ape_dtn.types.amount import Amount, AmountLike, Token
+from ape_dtn.requests import sending
+from ape_dtn.requests.draft import Draft, draft_request
+from ape_dtn.requests.options import Options, QuoteOptions
+from ape_dtn.requests.purchase import Keys, prepare
+from ape_dtn.requests.sending import SentRequest
+from ape_dtn.sessions import closing, opening, reading
+from ape_dtn.sessions.errors import RequestsPending
+from ape_dtn.types.amount import Amount, AmountLike
 from ape_dtn.types.errors import DtnError, InvalidOption
 from ape_dtn.types.prompt import Prompt
-from ape_dtn.types.transactions import Receipt, contract_call
+from ape_dtn.types.transactions import Receipt
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
     from ape_dtn.billing.history import History
-    from ape_dtn.client.request import DtnRequest
     from ape_dtn.client.watch import Watch
     from ape_dtn.requests.quote import Quote
-    from ape_dtn.types.answer import CallType
+    from ape_dtn.sessions.opening import OpenedSession
 
 
 class DtnSession:
-    """A session of the connected network.
+    """A session: opened with a deposit, spent on requests, closed for a refund of the rest.
 
-    Get one with :meth:`start`, :meth:`load` or :meth:`list`. Used as a context manager, it is
-    closed and refunded at the end, also when the body raises; but not while a request of it has no
-    answer yet, which would never come then.
+    Get one with :meth:`start`, :meth:`load` or :meth:`list`. As a context manager it is closed at
+    the end, also after an exception, unless a request has no answer yet.
 
-    ``receipt`` is that of the last transaction sent here, ``opened_with`` what the session was
-    opened with, and ``method`` how, if it was opened here. ``holder`` is whose it is on the chain,
-    the account or its client, where it was opened or listed here.
-
-    What moves money is written to a journal before it is sent. Given an idempotency key, it is done
-    once, however often it is asked for, and whatever befell the process before.
+    Everything that moves money is recorded in a journal before it is sent. With an idempotency key
+    it is done once, however often it is called for, also after a crash.
 
     Args:
         ai: The network.
         session_id: The session's id.
-        account: Who signs for it.
+        account: The account that signs.
+
+    Attributes:
+        receipt: The receipt of the transaction that opened or closed it here.
+        opened_with: The balance that it was opened with, where it was opened here.
+        method: How its deposit was made, where it was opened here.
+        holder: Its owner on the chain, the account or its client, where it was opened or listed
+            here.
     """
 
     def __init__(self, ai: Network, session_id: int, account: AccountAPI | None = None) -> None:
@@ -93,54 +76,36 @@ class DtnSession:
         unsafe_two_step: bool = False,
         idempotency_key: str | None = None,
     ) -> DtnSession:
-        """Deposits tokens and opens a session with them (``router.startUserSession``).
+        """Deposit tokens and open a session with them (``router.startUserSession``).
 
-        Whoever is the next to start a session owns a deposit. So both are done in one transaction,
-        in the best way that there is; see :class:`ape_dtn.funding.methods.Method`. On a local
-        chain of one's own they are two. ``session.method`` says how it was done.
+        A deposit is not tied to its sender: anybody can start a session with it. Both are therefore
+        done in one transaction, by the best :class:`~ape_dtn.funding.methods.Method` available;
+        on a local chain they are two.
 
         Args:
             amount: The deposit, as in ``"25.00 USDC"`` or ``Decimal(25)``.
-            account: Who pays. The session is its own, or its client contract's.
+            account: The account that pays. The session belongs to it or to its client contract.
             ai: The network; by default that of the connected chain.
-            method: How; by default the configured way, or else the best.
-            unsafe_two_step: Deposit and start in two transactions, and accept on a public network
-                that anybody can take the deposit in between.
-            idempotency_key: Under which it is done once, however often it is asked for.
+            method: How to deposit; by default the configured method, or else the best one.
+            unsafe_two_step: Deposit and start in two transactions, and accept that on a public
+                network anybody can take the deposit in between.
+            idempotency_key: With it, one session is opened, however often this is called.
 
         Raises:
-            InvalidAmount: It is no amount of the fee token.
+            InvalidAmount: The amount is not an amount of the fee token.
             InsufficientFunds: The account has less.
-            MethodUnavailable: It cannot be done in that way, or in none that is safe.
+            MethodUnavailable: The method, or every safe one, is unavailable.
             UnsafeDeposit: The network is public, and the risk was not accepted.
             DepositTaken: Somebody else started a session with the deposit.
             DepositWaiting: The deposit was sent, and the start could not be; see :meth:`claim`.
-            KeyReused: The key was given to something else.
+            KeyReused: The key stands for something else.
         """
         ai = ai or Network()
-        if opened := cls.started_by(idempotency_key, amount, account, ai):
-            return opened
-        planned = methods.plan(ai, account, amount, method, unsafe_two_step)
-        return cls.open(planned, account, ai, idempotency_key)
-
-    @classmethod
-    def started_by(
-        cls, key: str | None, amount: AmountLike, account: AccountAPI, ai: Network | None = None
-    ) -> DtnSession | None:
-        """The session that was started under a key before; None where none was.
-
-        A start that was begun and not finished is finished first.
-
-        Raises:
-            KeyReused: The key was given to something else.
-        """
-        if key is None:
-            return None
-        ai = ai or Network()
-        token = ai.token()
-        meant = _meant_by(token.amount(amount))
-        done = executor.find_result(ai, account, operations.START, meant, key)
-        return cls._opened(ai, account, done, token) if done else None
+        opened = opening.opened_before(ai, account, amount, idempotency_key)
+        if opened is None:
+            plan = methods.plan(ai, account, amount, method, unsafe_two_step)
+            opened = opening.open_planned(ai, account, plan, idempotency_key)
+        return cls.opened(ai, account, opened)
 
     @staticmethod
     def plan(
@@ -151,10 +116,10 @@ class DtnSession:
         method: Method | str | None = None,
         unsafe_two_step: bool = False,
     ) -> Plan:
-        """How a session would be started, with all that :meth:`start` checks. Nothing is signed.
+        """Plan how :meth:`start` would open a session, with all its checks. Nothing is signed.
 
         Raises:
-            DtnError: As :meth:`start` would.
+            DtnError: As :meth:`start` does.
         """
         return methods.plan(ai or Network(), account, amount, method, unsafe_two_step)
 
@@ -166,15 +131,10 @@ class DtnSession:
         ai: Network | None = None,
         idempotency_key: str | None = None,
     ) -> DtnSession:
-        """Starts a session as it was planned; see :meth:`start`."""
-        ai, deposit = ai or Network(), planned.deposit
-        meant = Intent(operations.START.kind, _meant_by(deposit), planned.details, idempotency_key)
-        done = executor.execute(ai, account, operations.START, meant, planned)
-        session = cls._opened(ai, account, done, deposit.token)
-        assert session.opened_with is not None
-        if done.receipts and session.opened_with < deposit:
-            raise bare_deposit.short(ai, planned, done.receipts, session.id, session.opened_with)
-        return session
+        """Open a session as planned by :meth:`plan`; see :meth:`start`."""
+        ai = ai or Network()
+        opened = opening.open_planned(ai, account, planned, idempotency_key)
+        return cls.opened(ai, account, opened)
 
     @classmethod
     def claim(
@@ -184,36 +144,22 @@ class DtnSession:
         *,
         idempotency_key: str | None = None,
     ) -> DtnSession:
-        """Opens a session with a deposit that was sent before and not started.
+        """Open a session with deposits that were sent before, whoever sent them.
 
-        It finishes a start that was interrupted between its two transactions. Whatever waits at
-        the fee target becomes the session's, whoever sent it.
+        It finishes a start that was interrupted between its two transactions.
 
         Raises:
-            NothingDeposited: Nothing waits there.
+            NothingDeposited: No deposit waits at the fee target.
         """
         ai = ai or Network()
-        contracts = ai.contracts()
-        start = contract_call(ai.router, Router.start_user_session)
-        details = {
-            "transaction": from_transaction(start),
-            "holder": str(account.address),
-            "manager": contracts.session_manager,
-        }
-        meant = Intent(operations.CLAIM.kind, {}, details, idempotency_key)
-        done = executor.execute(ai, account, operations.CLAIM, meant)
-        return cls._opened(ai, account, done, ai.token(contracts))
+        return cls.opened(ai, account, opening.claim(ai, account, idempotency_key))
 
     @classmethod
-    def _opened(
-        cls, ai: Network, account: AccountAPI, done: OperationResult, token: Token
-    ) -> DtnSession:
-        """The session that something opened."""
-        session = cls(ai, int(done.outcome["session"]), account)
-        session.receipt = done.receipt
-        session.opened_with = token.units(int(done.outcome["balance"]))
-        session.holder = done.details.get("holder")
-        session.method = Method(done.details["method"]) if "method" in done.details else None
+    def opened(cls, ai: Network, account: AccountAPI, opened: OpenedSession) -> DtnSession:
+        """A session that :mod:`ape_dtn.sessions.opening` has opened."""
+        session = cls(ai, opened.id, account)
+        session.receipt, session.opened_with = opened.receipt, opened.balance
+        session.method, session.holder = opened.method, opened.owner
         return session
 
     @classmethod
@@ -224,58 +170,36 @@ class DtnSession:
 
         Args:
             session_id: The session's id.
-            account: Who signs for it; nobody, to read only.
+            account: The account that signs; None to read only.
             ai: The network; by default that of the connected chain.
 
         Raises:
             SessionAlreadyClosed: It was closed before.
-            SessionNotFound: There is none of this id.
+            SessionNotFound: There is no session of this id.
         """
         session = cls(ai or Network(), session_id, account)
-        session._read()
+        reading.read_session(session.ai, session_id)
         return session
 
     @classmethod
     def list(
         cls, owner: AccountAPI | str, ai: Network | None = None
     ) -> Sequence[tuple[DtnSession, Amount]]:
-        """The open sessions of an owner, and of its client, with their balances.
+        """The open sessions of an owner and of its client, with their balances.
 
-        It takes two HTTP requests, however many they are.
+        It takes two HTTP requests for any number of sessions.
 
         Args:
             owner: The account, which then signs for them, or an address.
             ai: The network; by default that of the connected chain.
         """
         ai = ai or Network()
-        address = owner if isinstance(owner, str) else str(owner.address)
-        account = None if isinstance(owner, str) else owner
-        contracts = ai.contracts()
-        # A client's sessions are its account's.
-        holders = address, client_of(address)
-        manager = contracts.session_manager
-        id_calls = [Call(manager, SessionManager.get_user_session_ids, (each,)) for each in holders]
-        session_calls = [
-            Call(manager, SessionManager.get_user_sessions, (each,)) for each in holders
-        ]
-        before: list[Any] | None = None
-        after: list[Any] = []
-        # Ids and balances are two views: a block between them could pair them wrongly.
-        while before != after:
-            symbol, decimals, *found = ai.read(
-                *token_calls(contracts.fee_token),
-                *id_calls,
-                *session_calls,
-                *id_calls,
-            )
-            before, sessions, after = found[:2], found[2:4], found[4:]
-        token = Token(contracts.fee_token, symbol, decimals)
+        address, account = (owner, None) if isinstance(owner, str) else (str(owner.address), owner)
         listed = []
-        for ids, held in zip(after, sessions, strict=True):
-            for session_id, (holder, balance) in zip(ids, held, strict=True):
-                session = cls(ai, session_id, account)
-                session.holder = holder
-                listed.append((session, token.units(balance)))
+        for record in reading.list_sessions(ai, address):
+            session = cls(ai, record.id, account)
+            session.holder = record.owner
+            listed.append((session, record.balance))
         return listed
 
     def __repr__(self) -> str:
@@ -283,28 +207,26 @@ class DtnSession:
 
     @property
     def owner(self) -> str:
-        """The account that may spend, close and be refunded.
+        """The owner on the chain: the account that opened it, or that account's client.
 
         Raises:
             SessionNotFound: There is no such session, or it is closed.
         """
-        return self._read()[0]
+        return self._record().owner
 
     @property
     def balance(self) -> Amount:
-        """What is left.
+        """What is left of the deposit.
 
         Raises:
             SessionNotFound: There is no such session, or it is closed.
         """
-        return self._read()[1]
+        return self._record().balance
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be used and closed."""
-        call = session_call(self.ai.contracts().session_manager, self.id)
-        owner, _ = self.ai.read_one(call)
-        return exists(owner)
+        """Whether it exists and is not closed."""
+        return reading.is_open(self.ai, self.id)
 
     def draft(
         self,
@@ -312,18 +234,21 @@ class DtnSession:
         account: AccountAPI | None = None,
         **options: Unpack[Options],
     ) -> Draft:
-        """Checks a request against the chain, and says what it may cost, before it is sent.
+        """Check a request against the chain without sending it; :meth:`send` sends it.
 
         Args:
-            values: What the model takes: for text models one line of text, or several, or a
+            values: The model's inputs. For text models: one line, a list of lines, or a
                 :class:`~ape_dtn.types.prompt.Prompt`.
-            account: Who signs; by default the session's account.
-            options: See :class:`~ape_dtn.requests.draft.Options`.
+            account: The account that signs; by default the session's account.
+            options: See :class:`~ape_dtn.requests.options.Options`.
+
+        Returns:
+            The draft. Its ``max_cost`` is the most that the answer can cost.
 
         Raises:
-            DtnError: Whatever :func:`ape_dtn.requests.draft.draft` finds to be wrong.
+            DtnError: As :func:`ape_dtn.requests.draft.draft_request` does.
         """
-        return draft(self.ai, self._signer(account), values, self.id, options)
+        return draft_request(self.ai, self._signer(account), values, self.id, options)
 
     def request(
         self,
@@ -332,42 +257,24 @@ class DtnSession:
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> DtnRequest:
-        """Checks a request and sends it. Takes and raises what :meth:`draft` does.
+        """Check a request and send it.
 
         Args:
             values: See :meth:`draft`.
             account: See :meth:`draft`.
-            idempotency_key: Under which it is sent once, however often it is asked for.
+            idempotency_key: With it, one request is sent, however often this is called.
             options: See :meth:`draft`.
 
         Returns:
-            The request; its ``wait()`` gives the answer.
+            The request; its ``wait()`` returns the answer.
 
         Raises:
-            KeyReused: The key was given to something else.
+            KeyReused: The key stands for something else.
+            DtnError: As :meth:`draft` does.
         """
-        if asked := self.asked_by(idempotency_key, *values, account=account, **options):
-            return asked
-        sent = self.draft(*values, account=account, **options).send(idempotency_key)
-        return to_request(self.ai, sent)
-
-    def asked_by(
-        self,
-        key: str | None,
-        *values: Any,
-        account: AccountAPI | None = None,
-        **options: Unpack[Options],
-    ) -> DtnRequest | None:
-        """The request that was sent under a key before; None where none was.
-
-        One that was begun and not finished is finished first.
-
-        Raises:
-            KeyReused: The key was given to something else.
-        """
-        meant = idempotency_payload(self.id, fingerprint(values, options))
-        done = executor.find_result(self.ai, self._signer(account), operations.REQUEST, meant, key)
-        return to_request(self.ai, to_sent(done)) if done else None
+        keys = Keys.of_request(idempotency_key)
+        purchase = prepare(self.ai, self._signer(account), [values], options, self.id, keys)
+        return to_request(self.ai, purchase.send())
 
     def request_many(
         self,
@@ -377,85 +284,55 @@ class DtnSession:
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Sequence[DtnRequest | DtnError]:
-        """Checks many requests and sends them one upon the other, without waiting in between.
+        """Check many requests and send them, without waiting for one before the next.
 
-        All are checked before the first is sent, and what they may cost together has to be in the
-        session.
+        All are checked before the first is sent, and the session must have what they may cost
+        together.
 
         Args:
-            many: The inputs of each: a prompt, or a tuple of all that the model takes.
-            account: Who signs; by default the session's account.
-            on_sent: Told of each as soon as it is mined, or known to have failed, with its place.
-            idempotency_key: Under which each, in its place, is sent once.
-            options: What they have in common; see :class:`~ape_dtn.requests.draft.Options`.
+            many: The inputs of each request: a prompt, or a tuple of all inputs of the model.
+            account: The account that signs; by default the session's account.
+            on_sent: Called with the position of each request that is mined, or has failed.
+            idempotency_key: With it, each request is sent once, by its position.
+            options: The options of all requests; see :class:`~ape_dtn.requests.options.Options`.
 
         Returns:
-            For each, in its place, the request, or the error that befell it alone.
+            The requests in their order, with an error in place of each that failed.
 
         Raises:
-            DtnError: Something is wrong with one of them, and none was sent.
+            DtnError: A request is invalid. None was sent.
         """
         if isinstance(many, str | Prompt):
             raise InvalidOption("many", "it is one prompt; give a list of them")
-        inputs = [each if isinstance(each, tuple) else (each,) for each in many]
-        signer = self._signer(account)
-        found: dict[int, DtnRequest | DtnError] = {}
-        if idempotency_key is not None:
-            for place, values in enumerate(inputs):
-                key = f"{idempotency_key}#{place}"
-                if sent := self.asked_by(key, *values, account=signer, **options):
-                    found[place] = sent
-                    on_sent(place, sent)
-        left = [place for place in range(len(inputs)) if place not in found]
-        if not left:
-            return [found[place] for place in range(len(inputs))]
-        checked = drafts(self.ai, signer, [inputs[place] for place in left], self.id, options)
-        keys = [idempotency_key and f"{idempotency_key}#{place}" for place in left]
+        inputs = [one if isinstance(one, tuple) else (one,) for one in many]
+        keys = Keys.of_requests(idempotency_key, len(inputs))
+        purchase = prepare(self.ai, self._signer(account), inputs, options, self.id, keys)
+        requests: dict[int, DtnRequest | DtnError] = {}
 
-        def told(place: int, outcome: SentRequest | DtnError) -> None:
-            each = outcome if isinstance(outcome, DtnError) else to_request(self.ai, outcome)
-            found[left[place]] = each
-            on_sent(left[place], each)
+        def report(place: int, sent: SentRequest | DtnError) -> None:
+            requests[place] = sent if isinstance(sent, DtnError) else to_request(self.ai, sent)
+            on_sent(place, requests[place])
 
-        send_drafts(checked, told, keys)
-        return [found[place] for place in range(len(inputs))]
+        purchase.send_each(report)
+        return [requests[place] for place in range(len(inputs))]
 
-    def send(self, checked: Draft, idempotency_key: str | None = None) -> DtnRequest:
-        """Sends a request that was drafted before this session was started."""
-        owner = checked.owner or self.holder or self.owner
-        asked = replace(checked, session_id=self.id, owner=owner)
-        return to_request(self.ai, asked.send(idempotency_key))
+    def send(self, draft: Draft, idempotency_key: str | None = None) -> DtnRequest:
+        """Send a request that :meth:`draft` has checked."""
+        owner = draft.owner or self.holder or self.owner
+        return to_request(self.ai, sending.send(draft.on(self.id, owner), idempotency_key))
 
-    def quote(
-        self,
-        *values: Any,
-        models: str | Sequence[str] | None = None,
-        call_types: CallType | Sequence[CallType] | None = None,
-        answer_bytes: int | None = None,
-        **options: Unpack[Options],
-    ) -> Sequence[Quote]:
-        """What a request on this session would cost; see :func:`ape_dtn.requests.quote.quote`."""
+    def quote(self, *values: Any, **options: Unpack[QuoteOptions]) -> Sequence[Quote]:
+        """Quote a request on this session; see :func:`ape_dtn.requests.quote.quote`."""
         from ape_dtn.requests.quote import quote
 
-        return quote(
-            self.ai,
-            *values,
-            models=models,
-            call_types=call_types,
-            session=self.id,
-            account=self.account,
-            answer_bytes=answer_bytes,
-            **options,
-        )
+        return quote(self.ai, *values, session=self.id, account=self.account, **options)
 
     def history(self, contents: Mapping[str, bytes] | None = None) -> History:
-        """All that was asked, answered, charged and refunded.
-
-        See :func:`ape_dtn.billing.history.history`.
+        """All requests, answers and charges; see :func:`ape_dtn.billing.history.history`.
 
         Args:
-            contents: Contents of answers that travelled over IPFS, by their identifiers: their
-                sizes are not on the chain, and their charges not judged without.
+            contents: The contents of answers over IPFS, by their CIDs. Without them, their charges
+                cannot be audited: the chain does not have their sizes.
         """
         from ape_dtn.billing.history import history
 
@@ -468,7 +345,7 @@ class DtnSession:
         confirmations: int | None = None,
         timeout: float | None = None,
     ) -> Watch:
-        """Every answer of this session as it comes; see :class:`ape_dtn.client.watch.Watch`."""
+        """Iterate over the answers as they come; see :class:`ape_dtn.client.watch.Watch`."""
         from ape_dtn.client.watch import Watch
 
         return Watch(
@@ -482,80 +359,27 @@ class DtnSession:
         force: bool = False,
         idempotency_key: str | None = None,
     ) -> Amount:
-        """Closes the session (``router.closeUserSession``).
-
-        Requests without an answer would never get one after this.
+        """Close the session (``router.closeUserSession``).
 
         Args:
-            account: Who signs; by default the session's account.
-            force: Close it also while requests have no answer.
-            idempotency_key: Under which it is closed once, and the refund told each time.
+            account: The account that signs; by default the session's account.
+            force: Close it also while requests have no answer, which will then never come.
+            idempotency_key: With it, further calls return the same refund.
 
         Returns:
             The refund, which the account has received.
 
         Raises:
-            RequestsPending: Requests of it have no answer yet.
+            RequestsPending: Requests have no answer yet.
             SessionAlreadyClosed: It was closed before.
-            NotSessionOwner: It is neither the account's nor its client's.
-            SessionNotFound: There is none of this id.
-            KeyReused: The key was given to something else.
-        """
-        refund = self.closed_by(idempotency_key, account)
-        if refund is not None:
-            return refund
-        signer = self._signer(account)
-        journal = executor.journal_of(self.ai, signer)
-        contracts, token, owner = self.check_close(account, force=force, journal=journal)
-        close = SessionOwner(str(signer.address), owner).close(self.ai.router, self.id)
-        details = {
-            "transaction": from_transaction(close),
-            "manager": contracts.session_manager,
-        }
-        meant = Intent(operations.CLOSE.kind, {"session": str(self.id)}, details, idempotency_key)
-        with explained(self.ai, self.id, str(signer.address)):
-            done = executor.execute(self.ai, signer, operations.CLOSE, meant, journal=journal)
-        self.receipt = done.receipt
-        return token.units(int(done.outcome["refund"]))
-
-    def closed_by(self, key: str | None, account: AccountAPI | None = None) -> Amount | None:
-        """The refund of closing it under a key before; None where it was not.
-
-        Raises:
-            KeyReused: The key was given to something else.
-        """
-        meant = {"session": str(self.id)}
-        done = executor.find_result(self.ai, self._signer(account), operations.CLOSE, meant, key)
-        return self.ai.token().units(int(done.outcome["refund"])) if done else None
-
-    def check_close(
-        self,
-        account: AccountAPI | None = None,
-        *,
-        force: bool = False,
-        journal: Journal | None = None,
-    ) -> tuple[Contracts, Token, str]:
-        """Checks all that :meth:`close` checks before it sends anything.
-
-        Args:
-            account: See :meth:`close`.
-            force: See :meth:`close`.
-            journal: The account's, where it is open already.
-
-        Returns:
-            The contracts, the token, and whose the session is on the chain.
+            NotSessionOwner: It belongs neither to the account nor to its client.
+            SessionNotFound: There is no session of this id.
+            KeyReused: The key stands for something else.
         """
         signer = self._signer(account)
-        caller = str(signer.address)
-        contracts, token, owner, _ = self._look()
-        manager = contracts.session_manager
-        check(self.ai, manager, self.id, owner, caller)
-        if not force:
-            journal = journal or executor.journal_of(self.ai, signer)
-            known = settlement.unanswered(self.ai, journal, self.id)
-            if pending := pending_on(self.ai, manager, self.id, known):
-                raise RequestsPending(self.id, pending)
-        return contracts, token, owner
+        refund, receipt = closing.close(self.ai, signer, self.id, force=force, key=idempotency_key)
+        self.receipt = receipt or self.receipt
+        return refund
 
     def _signer(self, account: AccountAPI | None) -> AccountAPI:
         return self.ai.signer(account or self.account)
@@ -574,32 +398,15 @@ class DtnSession:
         try:
             self.close()
         except RequestsPending as err:
-            # Closed, it could not pay for them any more, and their answers would never come.
             logger.warning(f"Session {self.id} stays open. {err}")
         except SessionAlreadyClosed:
             pass
         except DtnError as err:
             if raised is None:
                 raise
-            # What the body raised matters more, but nobody may miss that money is still inside.
-            logger.error(f"Session {self.id} is still open: {err} Run `ape dtn session close`.")
+            # Let the exception of the body through, and report that money is still in the session.
+            logger.error(f"Session {self.id} is still open: {err} Close it with session.close().")
 
-    def _read(self) -> tuple[str, Amount]:
-        """Owner and balance of the session, while it is open."""
-        contracts, token, owner, balance = self._look()
-        check(self.ai, contracts.session_manager, self.id, owner)
-        return owner, token.units(balance)
-
-    def _look(self) -> tuple[Contracts, Token, str, int]:
-        """The contracts, the token, and the session's owner and balance, in two HTTP requests."""
-        contracts = self.ai.contracts()
-        symbol, decimals, (owner, balance) = self.ai.read(
-            *token_calls(contracts.fee_token),
-            session_call(contracts.session_manager, self.id),
-        )
-        return contracts, Token(contracts.fee_token, symbol, decimals), owner, balance
-
-
-def _meant_by(deposit: Amount) -> dict[str, str]:
-    """What a start has to have in common with another to be the same."""
-    return {"deposit": str(deposit.units), "token": deposit.token.address}
+    def _record(self) -> reading.SessionRecord:
+        session, _ = reading.read_session(self.ai, self.id)
+        return session

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+from typing_extensions import Unpack
 
 from ape_dtn.answers.poller import Delivery, Poller, address_of
 from ape_dtn.client.request import DtnRequest
@@ -20,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request.
+    """The answer to a request, or the error in its place.
 
     Attributes:
         request: The request.
-        result: The answer, or the error in its place: the node's failure, a response that cannot be
-            used, or that the session was closed.
-        transaction: The transaction that answered it, or closed its session; None where that was
-            done before the wait for it began.
+        result: The answer, or an error: the node failed, its response cannot be used, or the
+            session was closed.
+        transaction: The transaction that answered it or closed its session; None where that was
+            before the watch began.
     """
 
     request: DtnRequest
@@ -45,73 +47,85 @@ class Outcome:
         return self.result
 
     def as_dict(self) -> dict[str, Any]:
-        """The outcome as plain data: an answer, or an error."""
+        """The outcome as plain data."""
         if isinstance(self.result, DtnError):
-            found = {"request": self.request.id, "error": self.result.as_dict()}
+            outcome = {"request": self.request.id, "error": self.result.as_dict()}
         else:
-            found = self.result.as_dict()
-        return {**found, "transaction": self.transaction}
+            outcome = self.result.as_dict()
+        return {**outcome, "transaction": self.transaction}
 
 
 class HasId(Protocol):
-    """A session, of which no more than its id is needed."""
+    """A session: an object with an id."""
 
     @property
     def id(self) -> int:
         """The session's id."""
 
 
-class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
-    """Every answer of a session, of an owner's sessions, or of some requests, as it comes.
+class Watched(TypedDict, total=False):
+    """What is watched: exactly one of these.
 
-    An iterator and an asynchronous one. A failure of a node is an outcome like any other, and an
-    endpoint that fails is asked again after pauses that grow. It ends when all of the requests have
-    their outcome, when the session is closed, or when the time is over.
+    Attributes:
+        session: A session or its id.
+        owner: The account, or its address, that opened the sessions itself or by its client.
+        requests: The requests.
+    """
+
+    session: HasId | int | None
+    owner: AccountAPI | str | None
+    requests: Iterable[DtnRequest] | None
+
+
+class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
+    """Iterates over the answers of a session, an owner's sessions or some requests as they come.
+
+    It is an iterator and an asynchronous iterator. A failure of a node is an outcome like any
+    other, and errors of the endpoint are retried with a backoff. It ends when every request has its
+    outcome, when the session is closed, or at the timeout.
 
     Args:
         ai: The network.
-        session: A session or its id.
-        owner: Whoever opened the sessions, itself or by its client: an account or an address.
-        requests: The requests. Exactly one is named of these three.
-        since: For a session or an owner: None for all since it began, ``"now"`` for what lands from
-            now on, or the :attr:`cursor` of an earlier watch.
-        confirmations: How many blocks have to follow an answer's; by default as configured. The
-            endpoint has to know the state of that many blocks ago.
-        timeout: For how many seconds from now; None for ever. What has landed by then is given out,
-            however long that takes.
+        since: For a session or an owner: None for all answers, ``"now"`` for those from now on, or
+            the :attr:`cursor` of an earlier watch.
+        confirmations: Blocks that must follow the block of an answer; by default as configured. The
+            endpoint needs the state of that many blocks ago.
+        timeout: In seconds from now; None for no timeout. Answers that were given by then are
+            still returned.
+        watched: A session, an owner or requests; see :class:`Watched`.
 
     Raises:
-        InvalidAddress: The owner is none.
-        SessionNotFound, InvalidCursor: When it begins: there is no such session, or the cursor is
-            that of something else.
-        NoNetwork: The endpoint did not answer when the time was over.
+        TypeError: Not exactly one of ``session``, ``owner`` and ``requests`` is given.
+        InvalidAddress: The owner is not an address.
+        SessionNotFound, InvalidCursor: On the first iteration: there is no such session, or the
+            cursor belongs to another watch.
+        NoNetwork: The endpoint still failed at the timeout.
     """
 
     def __init__(
         self,
         ai: Network,
         *,
-        session: HasId | int | None = None,
-        owner: AccountAPI | str | None = None,
-        requests: Iterable[DtnRequest] | None = None,
         since: str | None = None,
         confirmations: int | None = None,
         timeout: float | None = None,
+        **watched: Unpack[Watched],
     ) -> None:
-        if sum(each is not None for each in (session, owner, requests)) != 1:
+        session, owner = watched.get("session"), watched.get("owner")
+        requests = watched.get("requests")
+        if [session, owner, requests].count(None) != 2:
             raise TypeError("name either a session, an owner, or requests to be watched")
         if requests is not None and since is not None:
             raise TypeError("requests have no `since`: each has one outcome, whenever it came")
         self.ai = ai
-        self._requests = {id_of(each.id, "request"): each for each in requests or ()}
+        self._requests = {id_of(request.id, "request"): request for request in requests or ()}
         self._latest: tuple[Delivery, Outcome] | None = None
+        apis = {request_id: request.known_api for request_id, request in self._requests.items()}
         self._poller = Poller(
             ai,
             session=session if session is None or isinstance(session, int) else session.id,
             owner=owner if owner is None else address_of(owner),
-            requests=None
-            if requests is None
-            else {request_id: each.known_api for request_id, each in self._requests.items()},
+            requests=None if requests is None else apis,
             since=since,
             confirmations=confirmations,
             timeout=timeout,
@@ -119,32 +133,33 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
 
     @property
     def cursor(self) -> str | None:
-        """Where another watch goes on, as text; what this one has given out will not come again.
+        """The place from which another watch continues without repeating an outcome, as text.
 
-        None as long as nothing was looked at, and where requests are watched: another watch is
-        given those that are left.
+        None before the first block was read, and for requests: give another watch those that are
+        left.
         """
         return self._poller.cursor
 
     @property
     def latest(self) -> Outcome | None:
-        """The outcome that was given out last."""
+        """The outcome that was returned last."""
         latest = self._poller.latest
         return None if latest is None else self._outcome(latest)
 
     def __next__(self) -> Outcome:
-        """The next outcome, once there is one."""
+        """The next outcome; blocks until there is one."""
         return self._outcome(next(self._poller))
 
     async def __anext__(self) -> Outcome:
-        """As :meth:`__next__`. Where it is cancelled, the next call gives what this one had."""
+        """As :meth:`__next__`. After a cancellation, the next call returns the same outcome."""
         return self._outcome(await self._poller.__anext__())
 
-    def _outcome(self, found: Delivery) -> Outcome:
-        if self._latest is None or self._latest[0] is not found:
-            request = self._requests.pop(found.request_id, None)
+    def _outcome(self, delivery: Delivery) -> Outcome:
+        if self._latest is None or self._latest[0] is not delivery:
+            request = self._requests.pop(delivery.request_id, None)
             if request is None:
-                request = DtnRequest(self.ai, found.request_id)
-            request.known_api = found.api
-            self._latest = found, Outcome(request, found.result, found.transaction)
+                request = DtnRequest(self.ai, delivery.request_id)
+            request.known_api = delivery.api
+            outcome = Outcome(request, delivery.result, delivery.transaction)
+            self._latest = delivery, outcome
         return self._latest[1]

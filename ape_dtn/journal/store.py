@@ -23,6 +23,7 @@ from ape_dtn.journal import process_lock
 from ape_dtn.journal.database import open_database
 from ape_dtn.journal.errors import JournalUnusable, KeyReused, OverLimit
 from ape_dtn.types.amount import Amount
+from ape_dtn.types.budgets import Limit
 from ape_dtn.types.transactions import Signed
 
 # Logs each step at debug level; the crash tests kill the process at these lines.
@@ -69,6 +70,17 @@ _WITH_NONCE = (
     " (id in (select entry from transactions where sender = ? and nonce = ?)"
     " or (account = ? and json_extract(details, '$.handed_over') = ?))"
 )
+
+# The columns that the scope of a budget names.
+_SCOPES = {
+    "account": "account",
+    "day": "day",
+    "model": "json_extract(details, '$.model')",
+    "router": "router",
+    "session": "session",
+}
+# The entries that a block of the chain does not count yet.
+_LATER_THAN = "(state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)"
 
 # The entries that this process has claimed. The file may claim more for it: those whose release
 # could not be written.
@@ -133,25 +145,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spending:
-    """The cost of a request, and the budgets that it counts against.
+    """The cost of a request, and the limits of its budgets.
 
     Attributes:
         max_cost: The most that it can cost.
         session: The session that pays.
-        so_far: What the session has spent, and what its open requests can cost, on the chain.
-        as_of: The block of ``so_far``. The journal has what came later.
-        session_limit: The session's budget.
-        day_limit: The budget of all requests of a day (UTC).
-        account_limit: The budget of all requests of the account.
+        model: The model that is asked, by its full name.
+        limits: The limits of its budgets.
     """
 
     max_cost: Amount
     session: str
-    so_far: Amount | None = None
-    as_of: int = 0
-    session_limit: Amount | None = None
-    day_limit: Amount | None = None
-    account_limit: Amount | None = None
+    model: str | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -455,36 +461,30 @@ class Journal:
         return _entry(database, cursor.lastrowid)
 
     def _check_limits(self, database: sqlite3.Connection, spending: Spending, day: str) -> None:
-        token = spending.max_cost.token
-
-        def check(
-            setting: str, what: str, limit: Amount | None, before: int, where: str, *values: Any
-        ) -> None:
-            if limit is None:
-                return
-            rows = database.execute(
-                "select cost from entries where chain = ? and token = ? and state != 'void'"
-                f" and {where}",
-                (self.chain, token.address, *values),
-            )
-            # Added up here: costs are stored as text, since SQLite's integers are too small.
-            earlier = sum(int(cost) for (cost,) in rows)
-            total = token.units(before + earlier + spending.max_cost.units)
-            if total > limit:
-                raise OverLimit(what, limit, total, setting)
-
-        check(
-            "session_limit",
-            "The session",
-            spending.session_limit,
-            spending.so_far.units if spending.so_far else 0,
-            "session = ? and router = ? and"
-            " (state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)",
-            *(spending.session, self.router, spending.as_of),
-        )
-        check("day_limit", "All requests of this day", spending.day_limit, 0, "day = ?", day)
-        account, limit = self.account, spending.account_limit
-        check("account_limit", f"All requests of {account}", limit, 0, "account = ?", account)
+        """Checks the limits. Costs are summed here: as text, they exceed SQLite's integers."""
+        max_cost, token = spending.max_cost, spending.max_cost.token
+        scopes = {
+            "account": self.account,
+            "day": day,
+            "model": spending.model,
+            "router": self.router,
+            "session": spending.session,
+        }
+        for limit in spending.limits:
+            budget, where = limit.budget, "chain = ? and token = ? and state != 'void'"
+            values: list[Any] = [self.chain, token.address]
+            for name in budget.scope:
+                where += f" and {_SCOPES[name]} = ?"
+                values.append(scopes[name])
+            if limit.as_of:
+                where += f" and {_LATER_THAN}"
+                values.append(limit.as_of)
+            rows = database.execute(f"select cost from entries where {where}", values)
+            spent = sum(int(row[0]) for row in rows) + (limit.spent.units if limit.spent else 0)
+            total = token.units(max_cost.units + spent)
+            if total > limit.amount:
+                subject = budget.subject.format(**scopes)
+                raise OverLimit(subject, limit.amount, total, budget.name)
 
     def _by_key(self, database: sqlite3.Connection, key: str) -> Entry | None:
         where = "chain = ? and router = ? and account = ? and key = ?"

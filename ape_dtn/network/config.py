@@ -23,17 +23,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ape.api import PluginConfig
-from pydantic import Field
+from pydantic import Field, create_model
 from pydantic_settings import SettingsConfigDict
 
 from ape_dtn.ipfs.settings import StoreSettings
+from ape_dtn.types.budgets import BUDGETS
 from ape_dtn.types.errors import InvalidOption
 
+if TYPE_CHECKING:
+    from ape.api import PluginConfig as _WithLimits
+else:
+    # One field for each budget, so that a new one is a row of the table alone.
+    _fields = {budget.name: (str | None, None) for budget in BUDGETS}
+    _WithLimits = create_model("_WithLimits", __base__=PluginConfig, **_fields)
 
-class DtnConfig(PluginConfig):
+
+class DtnConfig(_WithLimits):
     """Where the network is, and what requests use when nothing else is said.
 
     Each field can also come from the environment, lists and maps as JSON: ``APE_DTN_MODEL``,
@@ -56,18 +64,6 @@ class DtnConfig(PluginConfig):
 
     max_cost: str = "0.25"
     """The most that one answer may cost, in the fee token."""
-
-    request_limit: str | None = None
-    """No request may be sent that could cost more than this, whoever asks for it."""
-
-    session_limit: str | None = None
-    """No request may be sent with which its session could cost more than this in all."""
-
-    day_limit: str | None = None
-    """No request may be sent with which those of one day (UTC) could cost more than this in all."""
-
-    account_limit: str | None = None
-    """No request may be sent with which those of its account could cost more than this in all."""
 
     method: (
         Literal["batch", "delegate", "authorization", "permit", "allowance", "two-step"] | None

@@ -1,1 +1,1 @@
-"""Before a request is sent: what a model takes, who may answer, what it may cost."""
+"""Requests before they are sent: options, checks, drafts, budgets, quotes and purchases."""

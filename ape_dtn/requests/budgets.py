@@ -1,115 +1,93 @@
-"""Limits on what may be spent: more is refused before anything is signed.
+"""Checks requests against their budgets before anything is signed.
 
-One request is compared with its limit by itself. All others add up, over all processes of this
-user: what the chain has is read there, and what it has not yet is in the journal.
+Spending is counted over all processes of this user: the chain has what was answered or sent to it,
+the journal has the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ape_dtn.journal.errors import OverLimit
+from ape_dtn.types.budgets import BUDGETS, Limit
 
 if TYPE_CHECKING:
     from ape_dtn.network.config import DtnConfig
     from ape_dtn.network.context import Network
-    from ape_dtn.requests.options import Options
-    from ape_dtn.types.amount import Amount, AmountLike
+    from ape_dtn.types.amount import Amount, Token
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What may be spent; None where nothing limits it.
-
-    Attributes:
-        request: On one request.
-        session: On all requests of its session.
-        day: On all requests of a day (UTC), of all accounts that this user sends from.
-        account: On all requests of the account.
-    """
-
-    request: Amount | None
-    session: Amount | None
-    day: Amount | None
-    account: Amount | None
-
-
-NO_LIMITS = Limits(None, None, None, None)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a session has cost, and may still cost, as the chain has it.
-
-    Attributes:
-        amount: How much.
-        as_of: The block that has it so.
-    """
-
-    amount: Amount
-    as_of: int
-
-
-def limits_of(config: DtnConfig, options: Options, like: Amount) -> Limits:
-    """The limits that hold: of a given one and the configured one, the lower.
+def limits_of(config: DtnConfig, options: Mapping[str, Any], token: Token) -> tuple[Limit, ...]:
+    """The limits of a request: for each budget the lower of the given and the configured one.
 
     Args:
         config: The configuration.
-        options: What is said of the request.
-        like: An amount of the token.
+        options: The options of the request.
+        token: The fee token.
 
     Raises:
-        InvalidAmount: One is no amount.
+        InvalidAmount: A limit is not an amount of the token.
     """
-
-    def lowest(*limits: AmountLike | None) -> Amount | None:
-        amounts = [like.token.amount(limit) for limit in limits if limit is not None]
-        return min(amounts, key=lambda amount: amount.units, default=None)
-
-    return Limits(
-        request=lowest(options.get("request_limit"), config.request_limit),
-        session=lowest(options.get("session_limit"), config.session_limit),
-        day=lowest(options.get("day_limit"), config.day_limit),
-        account=lowest(options.get("account_limit"), config.account_limit),
-    )
+    limits = []
+    for budget in BUDGETS:
+        given = options.get(budget.name), getattr(config, budget.name)
+        amounts = [token.amount(value) for value in given if value is not None]
+        if amounts:
+            limits.append(Limit(budget, min(amounts, key=lambda amount: amount.units)))
+    return tuple(limits)
 
 
-def check(
-    ai: Network, limits: Limits, session_id: int | None, most: Amount, how_many: int = 1
-) -> Spent:
-    """Checks requests against the limits of one request and of their session, by the chain.
+def check_request(limits: Sequence[Limit], max_cost: Amount) -> None:
+    """Check one request against the limits that concern it alone.
 
-    What other processes send at this moment is in the journal, which is looked at again when the
-    requests are written down.
+    Raises:
+        OverLimit: Its ``max_cost`` exceeds one.
+    """
+    for limit in limits:
+        if not limit.budget.scope and max_cost > limit.amount:
+            raise OverLimit(limit.budget.subject, limit.amount, max_cost, limit.budget.name)
+
+
+def check_session(
+    ai: Network, limits: Sequence[Limit], session_id: int | None, max_cost: Amount
+) -> tuple[Limit, ...]:
+    """Check requests against the limits of their session, by what it has spent on the chain.
 
     Args:
         ai: The network.
-        limits: The limits.
-        session_id: The session; None when it is yet to be started.
-        most: What each may cost.
-        how_many: How many they are.
+        limits: The limits of the requests.
+        session_id: The session that pays; None before it is opened.
+        max_cost: The most that the requests may cost together.
 
     Returns:
-        What the session has cost; nothing where no limit asks for it.
+        The limits that the journal checks as well, with what the session has spent.
 
     Raises:
-        OverLimit: They could cost more.
+        OverLimit: With the requests, the session could cost more than its limit.
     """
-    if limits.request is not None and most > limits.request:
-        raise OverLimit("The request", limits.request, most, "request_limit")
-    in_all, spent = most.token.units(most.units * how_many), Spent(most.token.units(0), 0)
-    if limits.session is None:
-        return spent
-    if session_id is not None and in_all <= limits.session:
-        spent = _spent(ai, session_id)
-    if (total := in_all + spent.amount) > limits.session:
-        raise OverLimit("The session", limits.session, total, "session_limit")
-    return spent
+    shared = [limit for limit in limits if limit.budget.scope]
+    return tuple(
+        _check_on_chain(ai, limit, session_id, max_cost) if counts_on_chain(limit) else limit
+        for limit in shared
+    )
 
 
-def _spent(ai: Network, session_id: int) -> Spent:
+def counts_on_chain(limit: Limit) -> bool:
+    """Whether the chain has the spending that counts: it shows what a session was charged."""
+    return "session" in limit.budget.scope
+
+
+def _check_on_chain(ai: Network, limit: Limit, session_id: int | None, max_cost: Amount) -> Limit:
     from ape_dtn.billing.history import history
 
-    so_far = history(ai, session_id)
-    return Spent(so_far.charged + so_far.may_still_cost, so_far.as_of.block or 0)
+    limit = replace(limit, spent=max_cost.token.units(0))
+    if session_id is not None and max_cost <= limit.amount:
+        past = history(ai, session_id)
+        spent = past.charged + past.may_still_cost
+        limit = replace(limit, spent=spent, as_of=past.as_of.block or 0)
+    assert limit.spent is not None
+    if (total := max_cost + limit.spent) > limit.amount:
+        raise OverLimit(limit.budget.subject, limit.amount, total, limit.budget.name)
+    return limit

@@ -1,29 +1,24 @@
-"""A request that is not sent yet: everything that could be wrong with it is found here."""
+"""Checks requests before they are sent, and drafts them."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak, to_checksum_address
 
-from ape_dtn.chain import reads
 from ape_dtn.journal import executor
-from ape_dtn.journal.executor import OperationResult
 from ape_dtn.journal.operation import from_transaction
 from ape_dtn.journal.store import Intent, Spending
-from ape_dtn.network import reverts, sessions
-from ape_dtn.network.abi import Router
 from ape_dtn.network.context import Network
 from ape_dtn.network.errors import InsufficientFunds, ModelNotFound
 from ape_dtn.network.holder import SessionOwner
 from ape_dtn.network.registry import Node
-from ape_dtn.requests.budgets import NO_LIMITS, Limits, Spent, limits_of
-from ape_dtn.requests.budgets import check as check_limits
-from ape_dtn.requests.errors import FeeTooHigh, RequestReplaced
+from ape_dtn.requests import budgets
+from ape_dtn.requests.errors import FeeTooHigh
 from ape_dtn.requests.options import Callback, Options, check_options
 from ape_dtn.requests.preflight import Preflight, read_preflight
 from ape_dtn.requests.routing import Routing
@@ -31,6 +26,7 @@ from ape_dtn.sessions.operations import REQUEST
 from ape_dtn.types import prompt
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import CallType
+from ape_dtn.types.budgets import BUDGETS, Limit
 from ape_dtn.types.errors import (
     DtnError,
     EmptyPrompt,
@@ -38,12 +34,11 @@ from ape_dtn.types.errors import (
     InvalidOption,
     InvalidPrompt,
     NoAccount,
-    NoNetwork,
 )
-from ape_dtn.types.ids import as_hex, id_of, to_address
+from ape_dtn.types.ids import to_address
 from ape_dtn.types.model import Api, Model
 from ape_dtn.types.prompt import Prompt
-from ape_dtn.types.transactions import Receipt, Transaction
+from ape_dtn.types.transactions import Transaction
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -51,57 +46,38 @@ if TYPE_CHECKING:
 
 NO_ADDRESS = "0x" + "00" * 20
 
-# Of the address that a request names as its user, the bytes that are drawn for each request.
-DRAWN_BYTES = 8
+# How many of the last bytes of a request's user are random.
+RANDOM_BYTES = 8
+
+_LIMITS = {budget.name for budget in BUDGETS}
 
 # The inputs of one request, in the order of the API's specs.
 Inputs = Sequence[Any]
 
 
 @dataclass(frozen=True)
-class SentRequest:
-    """A request that was sent.
-
-    Attributes:
-        request_id: The request's id.
-        receipt: The transaction that it was sent in; None where that was before.
-        api: The API of the model that was asked, where it is known.
-    """
-
-    request_id: bytes
-    receipt: Receipt | None = None
-    api: Api | None = None
-
-    @property
-    def id(self) -> str:
-        """The request's id, as ``0x…`` text."""
-        return as_hex(self.request_id)
-
-
-@dataclass(frozen=True)
 class Draft:
-    """A request that was checked against the chain and is ready to be sent.
+    """A request that was checked against the chain and can be sent.
 
     Attributes:
         ai: The network.
-        session_id: The session that pays; None until there is one.
-        account: Who signs; nobody where it is only quoted.
-        owner: Whose the session is on the chain: the account, or its client; None until there is a
-            session.
-        model: The model that is asked.
-        routing: Who may answer.
+        session_id: The session that pays; None until it is opened.
+        account: The account that signs; None for a quote.
+        owner: The session's owner on the chain, the account or its client; None until the session
+            is opened.
+        model: The model.
+        routing: The nodes and namespaces that may answer.
         call: The inputs, encoded by the model's API.
         extra_params: The values of the prompt's placeholders, encoded by index.
         call_type: How the answer travels.
-        fee_per_byte: What is offered for each byte, asked and answered.
-        max_cost: The most that the answer can cost: nodes state sizes themselves, so this
-            cap, and not the bytes, is the worst case.
-        balance: What the session has; None until there is one.
-        user: On whose behalf it is asked; None for an address of the request's own.
-        callback: What is called with the answer.
-        asked: What tells it from requests that ask something else.
-        limits: What may be spent.
-        spent: What the session has cost before it.
+        fee_per_byte: The fee offered for each byte of the request and of the answer.
+        max_cost: The most that one answer can cost. Nodes state sizes themselves, so that this cap
+            limits the charge, and not the number of bytes.
+        balance: The session's balance; None until the session is opened.
+        user: The user that the request names; None for a random one.
+        callback: The contract that is called with the answer.
+        fingerprint: A hash of the inputs and options; see :func:`fingerprint`.
+        limits: The limits of the budgets that the journal checks when it records the request.
     """
 
     ai: Network
@@ -118,9 +94,8 @@ class Draft:
     balance: Amount | None
     user: str | None
     callback: Callback | None
-    asked: str = ""
-    limits: Limits = NO_LIMITS
-    spent: Spent | None = None
+    fingerprint: str = ""
+    limits: tuple[Limit, ...] = ()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -128,55 +103,64 @@ class Draft:
         return self.routing.nodes
 
     @property
-    def worst(self) -> Amount:
-        """The most that the request can cost: the cap, for each answer that is wanted."""
-        most = self.max_cost
-        return most.token.units(most.units * max(self.routing.redundancy, 1))
+    def total_max_cost(self) -> Amount:
+        """The most that the request can cost: ``max_cost`` for each answer that it wants."""
+        return self.max_cost.token.units(self.max_cost.units * max(self.routing.redundancy, 1))
 
     @property
     def bytes_asked(self) -> int:
-        """The bytes that a fair node bills the request itself for."""
+        """The size of the request, as a fair node bills it."""
         return len(self.call) + len(self.extra_params)
-
-    def with_inputs(self, values: Sequence[Any]) -> Draft:
-        """The draft with what is asked.
-
-        Args:
-            values: The inputs, in the order of the API's specs.
-
-        Raises:
-            EmptyPrompt, InvalidPrompt, InvalidCall, FeeTooHigh: Something about them is wrong.
-        """
-        api, fee = self.model.api, self.fee_per_byte
-        carried = [each.values for each in values if isinstance(each, Prompt) and each.values]
-        if len(carried) > 1:
-            raise InvalidPrompt(
-                "only one of several prompts can have values: they share the indices"
-            )
-        plain = [_plain(api, *each) for each in zip(api.inputs, values, strict=True)]
-        if any("string" in kind for kind in api.inputs) and not any(prompt.texts_of(plain)):
-            raise EmptyPrompt
-        extra_params = prompt.encode_values(prompt.texts_of(plain), carried[0] if carried else ())
-        asked = replace(self, call=api.encode(*plain), extra_params=extra_params)
-        if (cost := fee.token.units(asked.bytes_asked * fee.units)) > self.max_cost:
-            raise FeeTooHigh(fee, cost, self.max_cost)
-        return asked
 
     @property
     def signer(self) -> AccountAPI:
-        """Who signs.
+        """The account that signs.
 
         Raises:
-            NoAccount: Nobody: it was drafted to be quoted.
+            NoAccount: The request was drafted for a quote.
         """
         if self.account is None:
             raise NoAccount
         return self.account
 
+    def on(self, session_id: int, owner: str) -> Draft:
+        """The draft for a session that was opened after it was checked.
+
+        Args:
+            session_id: The session's id.
+            owner: The session's owner on the chain: the account or its client.
+        """
+        return replace(self, session_id=session_id, owner=owner)
+
+    def with_inputs(self, values: Sequence[Any]) -> Draft:
+        """The draft with its inputs.
+
+        Args:
+            values: The inputs, in the order of the API's specs.
+
+        Raises:
+            EmptyPrompt, InvalidPrompt, InvalidCall, FeeTooHigh: An input is invalid.
+        """
+        api, fee = self.model.api, self.fee_per_byte
+        placeholders = _placeholder_values(values)
+        if len(placeholders) > 1:
+            raise InvalidPrompt(
+                "only one of several prompts can have values: they share the indices"
+            )
+        plain = [_to_abi(api, kind, value) for kind, value in zip(api.inputs, values, strict=True)]
+        if any("string" in kind for kind in api.inputs) and not any(prompt.texts_of(plain)):
+            raise EmptyPrompt
+        texts = prompt.texts_of(plain)
+        extra_params = prompt.encode_values(texts, placeholders[0] if placeholders else ())
+        filled = replace(self, call=api.encode(*plain), extra_params=extra_params)
+        if (cost := fee.token.units(filled.bytes_asked * fee.units)) > self.max_cost:
+            raise FeeTooHigh(fee, cost, self.max_cost)
+        return filled
+
     def transaction(self, sender: str | None = None) -> Transaction:
-        """The call of ``router.request``, with an id of its own each time."""
+        """The call of ``router.request``, each time with another random user if none is named."""
         callback = self.callback
-        assert self.session_id is not None, "a session has to be started for it first"
+        assert self.session_id is not None, "the session is not open"
         signer = sender or str(self.signer.address)
         arguments = (
             self.session_id,
@@ -199,294 +183,219 @@ class Draft:
             callback.gas if callback else 0,
         )
 
-    @property
-    def about(self) -> reverts.ErrorContext:
-        """What the errors of sending it are about."""
-        return reverts.ErrorContext(
-            session_id=self.session_id,
-            model=self.model.name,
-            token=self.max_cost.token,
-        )
-
-    def meant(self, key: str | None = None) -> Intent:
-        """What the journal keeps of it. Each has a user of its own, which tells its event."""
-        assert self.session_id is not None, "a session has to be started for it first"
+    def intent(self, key: str | None = None) -> Intent:
+        """The journal entry of sending it. Its user identifies its event on the chain."""
+        assert self.session_id is not None, "the session is not open"
         user = self.user or randomized_user(str(self.signer.address))
         transaction = replace(self, user=user).transaction()
         return Intent(
-            kind=REQUEST.kind,
-            payload=idempotency_payload(self.session_id, self.asked),
-            details={
+            REQUEST.kind,
+            idempotency_payload(self.session_id, self.fingerprint),
+            {
                 "transaction": from_transaction(transaction),
                 "model": self.model.name,
                 "user": user,
             },
-            key=key,
-            spending=self.spending(self.worst),
+            key,
+            self.spending(self.total_max_cost),
         )
 
-    def spending(self, most: Amount) -> Spending:
-        """What is added up of it, or of many like it that may cost so much together."""
-        return Spending(
-            max_cost=most,
-            session=str(self.session_id),
-            so_far=self.spent.amount if self.spent else None,
-            as_of=self.spent.as_of if self.spent else 0,
-            session_limit=self.limits.session,
-            day_limit=self.limits.day,
-            account_limit=self.limits.account,
-        )
-
-    def send(self, key: str | None = None) -> SentRequest:
-        """Sends the request (``router.request``) and returns it, named by its event.
+    def spending(self, max_cost: Amount) -> Spending:
+        """What the journal counts for this request, or for several like it.
 
         Args:
-            key: Under which it is sent once, however often it is asked for.
-
-        Raises:
-            KeyReused: The key was given to something else.
-            RequestReplaced: It named its ``user``, and another request of that block the same one.
-            OverLimit: With all that was asked before it could cost more than a limit.
-            DtnError: The router refuses it; see :mod:`ape_dtn.network.reverts`.
+            max_cost: The most that they may cost together.
         """
-        meant = self.meant(key)
-        assert self.session_id is not None
-        with sessions.explained(self.ai, self.session_id, str(self.signer.address)):
-            return self.sent(executor.execute(self.ai, self.signer, REQUEST, meant))
-
-    def sent(self, done: OperationResult) -> SentRequest:
-        """The request that a transaction of this draft made.
-
-        Raises:
-            RequestReplaced: See :meth:`send`.
-        """
-        request = to_sent(done, self.model.api)
-        if self.user is not None:
-            _check_not_replaced(self.ai, request, done)
-        return request
+        return Spending(max_cost, str(self.session_id), self.model.name, self.limits)
 
 
-def to_sent(done: OperationResult, api: Api | None = None) -> SentRequest:
-    """The request that came of what was done."""
-    return SentRequest(id_of(done.outcome["request"], "request"), done.receipt, api)
+def fingerprint(inputs: Inputs, options: Mapping[str, Any]) -> str:
+    """A hash of the inputs and options of a request, before names are looked up.
 
-
-def fingerprint(inputs: Inputs, options: Options) -> str:
-    """What tells a request from those that ask something else, before anything is looked up."""
-    # A limit says nothing of what is asked, and may be raised for it to be sent after all.
+    Limits are left out: they do not change the request, and may be raised to send it after all.
+    The journal keeps it: another way to compute it would break the keys of earlier versions.
+    """
     given = sorted(
         (name, value)
         for name, value in options.items()
-        if value not in (None, (), "") and not name.endswith("_limit")
+        if value not in (None, (), "") and name not in _LIMITS
     )
     return "0x" + keccak(text=repr((list(inputs), given))).hex()
 
 
-def idempotency_payload(session_id: int, asked: str) -> dict[str, str]:
-    """What a request has to have in common with another to be the same."""
-    return {"session": str(session_id), "asked": asked}
+def idempotency_payload(session_id: int, request_hash: str) -> dict[str, str]:
+    """The idempotency payload of a request: another session or request needs another key."""
+    return {"session": str(session_id), "asked": request_hash}
 
 
-def draft(
+def draft_request(
     ai: Network,
     account: AccountAPI,
     inputs: Inputs,
     session_id: int | None,
     options: Options,
 ) -> Draft:
-    """Checks a request against the chain, before any money moves.
+    """Check a request against the chain, and draft it. Nothing is signed.
 
-    It takes two HTTP requests, and a third when the nodes are not named.
+    It takes two HTTP requests, and a third where no nodes are named.
 
     Args:
         ai: The network.
-        account: Who signs.
-        inputs: The model's inputs, in the order of its specs: for text models one line of text, or
-            several, or a :class:`~ape_dtn.types.prompt.Prompt`.
-        session_id: The session that is to pay; None when it is yet to be started.
-        options: What else is said of the request.
+        account: The account that signs.
+        inputs: The model's inputs, in the order of its specs. For text models: one line, a list of
+            lines, or a :class:`~ape_dtn.types.prompt.Prompt`.
+        session_id: The session that pays; None before it is opened.
+        options: The options of the request.
 
     Raises:
-        EmptyPrompt, InvalidPrompt, InvalidCall, InvalidName, InvalidAmount, FeeTooHigh: Something
-            given is wrong.
+        EmptyPrompt, InvalidPrompt, InvalidCall, InvalidName, InvalidAmount, FeeTooHigh: An input or
+            an option is invalid.
         NobodyTrusted: No nodes are named on a public network.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
-        ModelNotFound, NodeNotFound, NodeUnavailable: Nobody could answer.
-        CannotComplete: No answer could complete it.
-        InsufficientFunds: The session has less than the answer may cost.
-        OverLimit: It may cost more than a limit allows.
+        ModelNotFound, NodeNotFound, NodeUnavailable: No node can answer.
+        CannotComplete: No answer could complete the request.
+        InsufficientFunds: The session has less than the request may cost.
+        OverLimit: The request may cost more than a limit allows.
     """
-    (checked,) = drafts(ai, account, [inputs], session_id, options)
-    return checked
+    (drafted,) = draft_requests(ai, account, [inputs], session_id, options)
+    return drafted
 
 
-def drafts(
+def draft_requests(
     ai: Network,
     account: AccountAPI,
-    many: Sequence[Inputs],
+    requests: Sequence[Inputs],
     session_id: int | None,
     options: Options,
 ) -> list[Draft]:
-    """Checks many requests that differ in their inputs alone, in as many HTTP requests as for one.
+    """Check and draft requests that share their options, in as many HTTP requests as for one.
 
-    The session has to have what all of them may cost together.
+    The session must have what all of them may cost together.
 
     Raises:
-        DtnError: As :func:`draft` does, for the first request that something is wrong with.
+        DtnError: As :func:`draft_request` does, for the first request that is invalid.
     """
     check_options(options)
     named_inputs = options.get("inputs") or {}
-    if len(many) > 1 and options.get("user"):
+    count = len(requests)
+    if count > 1 and options.get("user"):
         raise InvalidOption("user", "requests of one block that share it share their id too")
-    for place, inputs in enumerate(many):
-        with _placed(place, len(many)):
+    for place, inputs in enumerate(requests):
+        with _at_position(place, count):
             check_texts([*inputs, *named_inputs.values()])
     name = options.get("model") or ai.config.model
     signer = str(account.address)
-    terms = read_preflight(ai, [name], session_id, options, signer)
-    if options.get("user") and terms.owner not in (None, signer):
+    preflight = read_preflight(ai, [name], session_id, options, signer)
+    if options.get("user") and preflight.owner not in (None, signer):
         raise InvalidOption("user", "the client that owns the session names it itself")
-    base = to_draft(terms, name, account)
-    asked = []
-    for place, inputs in enumerate(many):
-        with _placed(place, len(many)):
-            asked.append(base.with_inputs(base.model.api.bind(inputs, named_inputs)))
-    route = terms.routing(base.model)
-    asked = [replace(each, routing=route) for each in asked]
-    limits, spent = _check_money(terms, asked)
+    base = to_draft(preflight, name, account)
+    filled = []
+    for place, inputs in enumerate(requests):
+        with _at_position(place, count):
+            filled.append(base.with_inputs(base.model.api.bind(inputs, named_inputs)))
+    routing = preflight.routing(base.model)
+    limits = _check_money(preflight, [replace(draft, routing=routing) for draft in filled])
     return [
-        replace(each, asked=fingerprint(inputs, options), limits=limits, spent=spent)
-        for each, inputs in zip(asked, many, strict=True)
+        replace(draft, routing=routing, fingerprint=fingerprint(inputs, options), limits=limits)
+        for draft, inputs in zip(filled, requests, strict=True)
     ]
 
 
-def to_draft(terms: Preflight, name: str, account: AccountAPI | None = None) -> Draft:
-    """The draft of a request to a model, that nobody is to answer and that asks nothing yet.
+def to_draft(preflight: Preflight, name: str, account: AccountAPI | None = None) -> Draft:
+    """The draft of a request to a model, without inputs and routing.
 
     Raises:
         ModelNotFound: The model is not registered.
     """
-    options, model = terms.options, terms.models[name]
+    options, model = preflight.options, preflight.models[name]
     if model is None:
         raise ModelNotFound(name)
     user = options.get("user")
     return Draft(
-        ai=terms.ai,
-        session_id=terms.session_id,
+        ai=preflight.ai,
+        session_id=preflight.session_id,
         account=account,
-        owner=terms.owner,
+        owner=preflight.owner,
         model=model,
         routing=Routing((), ()),
         call=b"",
         extra_params=b"",
         call_type=options.get("call_type", CallType.DIRECT),
-        fee_per_byte=terms.fee_per_byte,
-        max_cost=terms.max_cost,
-        balance=terms.balance,
+        fee_per_byte=preflight.fee_per_byte,
+        max_cost=preflight.max_cost,
+        balance=preflight.balance,
         user=to_address(user) if user else None,
         callback=options.get("callback"),
     )
 
 
 def check_texts(values: Sequence[Any]) -> None:
-    """Checks the placeholders in all texts of the inputs, whatever the model.
+    """Check the placeholders of all texts among the inputs of any model.
 
     Raises:
         EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.types.prompt.Prompt`.
     """
-    lines = [each.lines if isinstance(each, Prompt) else each for each in values]
-    carried = [each.values for each in values if isinstance(each, Prompt) and each.values]
+    lines = [value.lines if isinstance(value, Prompt) else value for value in values]
     texts = list(prompt.texts_of(lines))
     if texts:
-        prompt.check(texts, carried[0] if carried else ())
-
-
-def send_drafts(
-    checked: Sequence[Draft],
-    on_sent: Callable[[int, SentRequest | DtnError], None] = lambda _place, _sent: None,
-    keys: Sequence[str | None] | None = None,
-) -> list[SentRequest | DtnError]:
-    """Sends drafts of one session and account one upon the other; see ``DtnSession.request_many``.
-
-    Returns:
-        For each, in its place, the request, or the error that befell it alone.
-    """
-    if not checked:
-        return []
-    first = checked[0]
-    found: dict[int, SentRequest | DtnError] = {}
-
-    def told(place: int, outcome: OperationResult | DtnError) -> None:
-        draft = checked[place]
-        try:
-            found[place] = outcome if isinstance(outcome, DtnError) else draft.sent(outcome)
-        except DtnError as err:
-            found[place] = err
-        on_sent(place, found[place])
-
-    keys = keys or [None] * len(checked)
-    many = [each.meant(key) for each, key in zip(checked, keys, strict=True)]
-    executor.execute_each(first.ai, first.signer, REQUEST, many, told)
-    return [found[place] for place in range(len(checked))]
+        placeholders = _placeholder_values(values)
+        prompt.check(texts, placeholders[0] if placeholders else ())
 
 
 def randomized_user(sender: str) -> str:
-    """An address that begins as the sender's and ends as no other request's does.
+    """The sender's address with its last 8 bytes randomised.
 
-    The live router hashes a request's id from the time, the session, the user and the caller:
-    two of one block that share all four share their id too, and the later replaces the earlier.
+    The live router hashes a request's id from the time, session, user and caller. Two requests of
+    one block that share all four share their id, and the later one replaces the earlier.
     """
-    kept = bytes.fromhex(sender[2:])[:-DRAWN_BYTES]
-    return to_checksum_address(kept + secrets.token_bytes(DRAWN_BYTES))
+    kept = bytes.fromhex(sender[2:])[:-RANDOM_BYTES]
+    return to_checksum_address(kept + secrets.token_bytes(RANDOM_BYTES))
 
 
 @contextmanager
-def _placed(place: int, how_many: int) -> Iterator[None]:
-    """Says which of many it is that something is wrong with."""
+def _at_position(place: int, count: int) -> Iterator[None]:
+    """Adds the position of the request to errors, where there are several."""
     try:
         yield
     except DtnError as err:
-        if how_many > 1:
+        if count > 1:
             err.fields["place"] = place
-            err.hint = f"It is number {place + 1} of {how_many}. {err.hint or ''}".strip()
+            err.hint = f"It is number {place + 1} of {count}. {err.hint or ''}".strip()
         raise
 
 
-def _check_money(terms: Preflight, asked: Sequence[Draft]) -> tuple[Limits, Spent]:
-    """Checks what all requests may cost together against the session and the limits."""
-    ai, worst = terms.ai, asked[0].worst
-    in_all = worst.token.units(worst.units * len(asked))
-    allowed = limits_of(ai.config, terms.options, worst)
-    is_allowed = allowed.request is None or worst <= allowed.request
-    if is_allowed and terms.balance is not None and in_all > terms.balance:
-        raise InsufficientFunds(f"session {terms.session_id}", in_all, terms.balance)
-    spent = check_limits(ai, allowed, terms.session_id, worst, len(asked))
-    if allowed.day or allowed.account:
-        limited = replace(allowed, session=None)
-        together = replace(asked[0], limits=limited).spending(in_all)
-        executor.check_spending(ai, asked[0].signer, REQUEST, together)
-    return allowed, spent
+def _check_money(preflight: Preflight, drafts: Sequence[Draft]) -> tuple[Limit, ...]:
+    """Checks the cost of all requests against the balance and the limits.
+
+    Returns:
+        The limits that the journal checks again when it records a request.
+    """
+    ai, first, session_id = preflight.ai, drafts[0], preflight.session_id
+    max_cost = first.total_max_cost
+    total = max_cost.token.units(max_cost.units * len(drafts))
+    limits = budgets.limits_of(ai.config, preflight.options, max_cost.token)
+    budgets.check_request(limits, max_cost)
+    if preflight.balance is not None and total > preflight.balance:
+        raise InsufficientFunds(f"session {session_id}", total, preflight.balance)
+    limits = budgets.check_session(ai, limits, session_id, total)
+    by_journal = tuple(limit for limit in limits if not budgets.counts_on_chain(limit))
+    if by_journal:
+        spending = replace(first, limits=by_journal).spending(total)
+        executor.check_spending(ai, first.signer, REQUEST, spending)
+    return limits
 
 
-def _plain(api: Api, kind: str, given: Any) -> Any:
-    """An input as it is encoded: of a prompt, its lines."""
-    if not isinstance(given, Prompt):
-        return given
+def _placeholder_values(values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The values of the placeholders, of each prompt that has any."""
+    return [value.values for value in values if isinstance(value, Prompt) and value.values]
+
+
+def _to_abi(api: Api, kind: str, value: Any) -> Any:
+    """An input as it is encoded: the lines of a prompt, any other value as it is."""
+    if not isinstance(value, Prompt):
+        return value
     if kind == "string[]":
-        return list(given.lines)
-    if kind == "string" and len(given.lines) == 1:
-        return given.lines[0]
-    raise InvalidCall(api.specs, f"a prompt of {len(given.lines)} lines is no {kind}")
-
-
-def _check_not_replaced(ai: Network, request: SentRequest, done: OperationResult) -> None:
-    created = []
-    with suppress(NoNetwork):  # it is sent, and named, whatever else can be found out
-        created = reads.logs(
-            ai.provider,
-            ai.router,
-            [Router.request_created.topic, request.id],
-            from_block=int(done.outcome["block"]),
-        )
-    if created and created[-1].transaction != done.outcome["transaction"]:
-        raise RequestReplaced(request.id)
+        return list(value.lines)
+    if kind == "string" and len(value.lines) == 1:
+        return value.lines[0]
+    raise InvalidCall(api.specs, f"a prompt of {len(value.lines)} lines is no {kind}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class FeeTooHigh(BadInput):
-    """A fee per byte at which the question alone would cost more than the answer may."""
+    """At the given fee per byte, the request's own bytes cost more than ``max_cost``."""
 
     fee: str
     asked: str
@@ -19,39 +19,39 @@ class FeeTooHigh(BadInput):
 
     def __init__(self, fee: Amount, asked: Amount, most: Amount) -> None:
         super().__init__(
-            f"At {fee} a byte the question alone costs {asked}, and the answer may cost no more "
-            f"than {most}.",
+            f"At {fee} per byte, the bytes of the request alone cost {asked}, which is more than "
+            f"the max_cost of {most}.",
             fee=str(fee),
             asked=str(asked),
             most=str(most),
         )
         token = fee.token
         self.hint = (
-            "Ask less, lower --fee-per-byte or raise --max-cost. "
-            f"{token.symbol} has {token.decimals} decimals: amounts are in whole tokens, as in "
-            f'"0.00001 {token.symbol}", not in its smallest units.'
+            "Shorten the prompt, lower fee_per_byte or raise max_cost. Amounts are in whole "
+            f'tokens, as in "0.00001 {token.symbol}", and not in the smallest unit: '
+            f"{token.symbol} has {token.decimals} decimals."
         )
 
 
 class NobodyTrusted(BadInput):
-    """No nodes were named on a public network, where anybody can register one."""
+    """No nodes are named on a public network, where anybody can register one."""
 
     model: str
 
     def __init__(self, model: str) -> None:
         super().__init__(
             "No trusted nodes are named. On a public network anybody can register a node, answer "
-            "first, and take as much as the answer may cost.",
+            "first, and charge as much as the answer may cost.",
             model=model,
         )
         self.hint = (
-            f"Choose among `ape dtn nodes --model {model}`, then name them with --node, or under "
-            "`dtn: nodes:` in ape-config.yaml."
+            f"List the nodes that serve the model with ai.nodes({model!r}), and name those that "
+            "you trust in nodes=[…], or under `dtn: nodes:` in ape-config.yaml."
         )
 
 
 class CannotComplete(Refused):
-    """A request that the deployment accepts, is paid gas for, and never completes."""
+    """A request that the router accepts, and that no answer can complete."""
 
     reason: str
 
@@ -59,45 +59,45 @@ class CannotComplete(Refused):
         super().__init__(
             message or f"The request could never complete: {reason}.", reason=reason, **fields
         )
-        self.hint = "To send it all the same: may_never_complete=True, or --may-never-complete."
+        self.hint = "To send it all the same, pass may_never_complete=True."
 
 
 class NobodyCanAnswer(CannotComplete):
-    """A request that no node could answer as things are."""
+    """A request that no node can answer at present."""
 
     request_id: str
     nodes: dict[str, str]
 
     def __init__(self, request_id: str, nodes: dict[str, str]) -> None:
-        told = ", ".join(f"{node} {reason}" for node, reason in nodes.items())
+        reasons = ", ".join(f"{node} {reason}" for node, reason in nodes.items())
         super().__init__(
             "no node can answer it",
-            f"No node can answer request {request_id}: {told or 'its routing trusts none'}.",
+            f"No node can answer request {request_id}: {reasons or 'its routing names none'}.",
             request_id=request_id,
             nodes=nodes,
         )
-        self.hint = "List the nodes: `ape dtn nodes`. Rehearse as any of them: --as-node NAME."
+        self.hint = "List the nodes with ai.nodes(), or rehearse as one of them with as_node=NAME."
 
 
 class NodeUnavailable(CannotComplete):
-    """A node that could never answer: it is switched off, or does not serve the model."""
+    """A node that cannot answer: it is inactive, or does not serve the model."""
 
     node: str
 
     def __init__(self, node: str, reason: str) -> None:
         super().__init__(reason, f"Node {node} cannot answer: {reason}.", node=node)
-        self.hint = f"List the nodes and what they serve: `ape dtn nodes`. {self.hint}"
+        self.hint = f"List the nodes and their models with ai.nodes(). {self.hint}"
 
 
 class RequestReplaced(Refused):
-    """Another request got the same id in the same block, and the network forgot this one."""
+    """Another request of the same block has the same id, and has replaced this one."""
 
     request_id: str
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
-            f"Request {request_id} shares its id with another one of the same block: the network "
-            "keeps the later one only.",
+            f"Request {request_id} has the same id as a later request of its block, which has "
+            "replaced it.",
             request_id=request_id,
         )
-        self.hint = "Leave out `user`: each request then gets one, and an id, of its own."
+        self.hint = "Leave out `user`: each request then has a random user, and an id of its own."

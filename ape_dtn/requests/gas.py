@@ -1,7 +1,7 @@
-"""What transactions would cost in the chain's coin, as the chain itself says before any is signed.
+"""Estimates the gas of transactions and its cost in the native currency, before any is signed.
 
-One transaction is estimated; several that follow one another are simulated together, since the
-later ones run on a state that does not exist yet. Where the endpoint does neither, it is not known.
+A single transaction is estimated (``eth_estimateGas``). A sequence is simulated together
+(``eth_simulateV1``), because the later ones need the state that the earlier ones leave.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# The coin is no contract.
-COIN_ADDRESS = "0x" + "00" * 20
+# The native currency has no contract.
+NATIVE_ADDRESS = "0x" + "00" * 20
 
-# What rollups of the OP stack, as Base, take besides for posting a transaction to their parent
-# chain. Elsewhere there is no contract at this address, and nothing to pay.
+# The contract of OP stack rollups, such as Base, that computes the fee for posting a transaction to
+# their parent chain. Other chains have no contract at this address, and no such fee.
 ROLLUP_FEES = "0x420000000000000000000000000000000000000F"
 GET_ROLLUP_FEE = Function("getL1Fee(bytes)", "uint256")
 
-# What has to be asked for :func:`to_prices`.
+# The requests that :func:`to_prices` reads the results of.
 PRICES: tuple[Request, ...] = (
     ("eth_getBlockByNumber", ["latest", False]),
     ("eth_maxPriorityFeePerGas", []),
 )
 
-# Transactions that follow one another, by what they are called.
+# A sequence of transactions, each by the name of its step.
 Transactions = Mapping[str, Transaction]
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What gas costs in the latest block.
+    """Gas prices as of the latest block, in wei per unit of gas.
 
     Attributes:
-        now: Wei for each unit of gas: the block's base fee and the tip.
-        most: Wei for each unit of gas that would be signed as the most.
-        tip: The part of either that is the tip.
+        now: The base fee and the priority fee.
+        most: The max fee that would be signed.
+        tip: The priority fee, which is part of both.
     """
 
     now: int
@@ -59,17 +59,16 @@ class Prices:
 
 @dataclass(frozen=True)
 class Gas:
-    """What transactions use of gas, and what they cost in the chain's coin.
+    """The gas of a sequence of transactions, and its cost in the native currency.
 
     Attributes:
-        used: What each transaction uses: ``request``, and where a session is yet to be started,
-            what comes before it.
-        limit: What they may use together, as it would be signed.
-        prices: What gas costs.
-        value: What goes with them, in wei: the router keeps as many as the callback has gas.
-        data_fee: What a rollup takes besides for posting them to its parent chain, in wei, at
-            present; 0 where that is not charged.
-        coin: The chain's coin.
+        used: The gas of each transaction: of ``request``, and of the steps before it where a
+            session is opened for it.
+        limit: The sum of the gas limits that would be signed.
+        prices: The gas prices.
+        value: The wei that the transactions carry: one for each unit of the callback's gas.
+        data_fee: The fee of a rollup for posting them to its parent chain, in wei; 0 elsewhere.
+        currency: The native currency.
     """
 
     used: Mapping[str, int]
@@ -77,18 +76,18 @@ class Gas:
     prices: Prices
     value: int
     data_fee: int
-    coin: Token
+    currency: Token
 
     @property
     def expected(self) -> Amount:
-        """What they cost at present prices, all included. ``units`` are wei."""
+        """The expected cost at current prices, with value and data fee. ``units`` are wei."""
         gas_fee = sum(self.used.values()) * self.prices.now
-        return self.coin.units(gas_fee + self.value + self.data_fee)
+        return self.currency.units(gas_fee + self.value + self.data_fee)
 
     @property
     def max_cost(self) -> Amount:
-        """What the account has to have for them: all gas that is allowed, at the most."""
-        return self.coin.units(self.limit * self.prices.most + self.value + self.data_fee)
+        """The balance that the account needs: all gas limits at the max fee, and the rest."""
+        return self.currency.units(self.limit * self.prices.most + self.value + self.data_fee)
 
     def as_dict(self) -> dict[str, Any]:
         """The gas as plain data."""
@@ -97,8 +96,8 @@ class Gas:
             "limit": self.limit,
             "price": str(self.prices.now),
             "most_price": str(self.prices.most),
-            "callback": self.coin.units(self.value).as_dict(),
-            "data_fee": self.coin.units(self.data_fee).as_dict(),
+            "callback": self.currency.units(self.value).as_dict(),
+            "data_fee": self.currency.units(self.data_fee).as_dict(),
             "expected": self.expected.as_dict(),
             "max_cost": self.max_cost.as_dict(),
         }
@@ -106,11 +105,11 @@ class Gas:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated transaction did.
+    """The result of a simulated transaction.
 
     Attributes:
-        used: The gas that it used.
-        returned: What the contract returned.
+        used: The gas used.
+        returned: The data that the contract returned.
     """
 
     used: int
@@ -118,43 +117,46 @@ class Outcome:
 
 
 def native_currency(provider: ProviderAPI) -> Token:
-    """The chain's coin."""
+    """The native currency of the chain."""
     ecosystem = provider.network.ecosystem
-    return Token(COIN_ADDRESS, ecosystem.fee_token_symbol, ecosystem.fee_token_decimals)
+    return Token(NATIVE_ADDRESS, ecosystem.fee_token_symbol, ecosystem.fee_token_decimals)
 
 
 def to_prices(block: Any, tip: Any) -> Prices:
-    """The prices, of the answers to :data:`PRICES`, as they would be signed.
+    """The gas prices, from the results of :data:`PRICES`.
 
     Raises:
-        RpcRefused: The endpoint does not give the latest block.
+        RpcRefused: The endpoint does not return the latest block.
     """
     base_fee = as_int(rpc.expect(block).get("baseFeePerGas") or 0)
     tip = 0 if isinstance(tip, Failure) else as_int(tip)
     return Prices(base_fee + tip, max_fee_per_gas(base_fee, tip), tip)
 
 
-# The code of accounts that they would have by then.
+# The code of accounts for a simulation, by address.
 Codes = Mapping[str, bytes]
 
-# What a transaction uses more that lets its sender run another's code (EIP-7702): half of what is
-# taken for it at first is given back where the sender exists.
+# The extra gas of a transaction that sets its sender's delegate (EIP-7702): 25,000, of which half
+# is refunded where the sender exists.
 DELEGATION_GAS = 12_500
 
 
 def simulation(sender: str, transactions: Transactions, codes: Codes) -> Request:
-    """Runs transactions one upon the other, and forgets them (``eth_simulateV1``)."""
-    block: dict[str, Any] = {"calls": [each.as_call(sender) for each in transactions.values()]}
+    """The request that simulates transactions in sequence (``eth_simulateV1``)."""
+    block: dict[str, Any] = {
+        "calls": [transaction.as_call(sender) for transaction in transactions.values()]
+    }
     if codes:
-        given = {address: {"code": "0x" + code.hex()} for address, code in codes.items()}
-        block["stateOverrides"] = given
+        block["stateOverrides"] = {
+            address: {"code": "0x" + code.hex()} for address, code in codes.items()
+        }
     return "eth_simulateV1", [{"blockStateCalls": [block]}, "latest"]
 
 
 def to_outcomes(
     answer: Any, about: reverts.ErrorContext = reverts.NO_CONTEXT
 ) -> list[Outcome] | DtnError:
-    """What each transaction of a :func:`simulation` did, or why one of them did not succeed."""
+    """The outcomes of a :func:`simulation`, or the error of the transaction that reverted."""
     if isinstance(answer, Failure):
         return reverts.failure_error(answer, about)
     (block,) = answer
@@ -176,27 +178,29 @@ def estimate(
     about: reverts.ErrorContext = reverts.NO_CONTEXT,
     codes: Codes | None = None,
 ) -> list[Gas | DtnError]:
-    """What each of many would cost by itself, in one HTTP request for all.
+    """Estimate several sequences of transactions, each by itself, in one HTTP request.
 
     Args:
         provider: The connection.
-        sender: Who would sign.
-        many: The transactions; several that belong together run one upon the other.
-        prices: What gas costs.
-        about: What they are about.
-        codes: The code that accounts would have by then, beside what they have now.
+        sender: The account that would sign.
+        many: The sequences.
+        prices: The gas prices.
+        about: The context of errors.
+        codes: The code of accounts that differs from the chain's.
 
     Returns:
-        For each, in its place, the gas, or why it is not known: it would revert, or the endpoint
-        refuses to tell.
+        The gas of each sequence in its order, or the error: a transaction would revert, or the
+        endpoint refuses.
     """
     codes = codes or {}
     requests = [
-        request for each in many for request in _requests(provider, sender, each, prices, codes)
+        request
+        for transactions in many
+        for request in _requests(provider, sender, transactions, prices, codes)
     ]
     answers = iter(rpc.ask(provider, requests))
-    unit = native_currency(provider)
-    return [_gas(each, prices, unit, answers, about) for each in many]
+    currency = native_currency(provider)
+    return [_gas(transactions, prices, currency, answers, about) for transactions in many]
 
 
 def _requests(
@@ -207,19 +211,19 @@ def _requests(
         yield "eth_estimateGas", [only.as_call(sender)]
     else:
         yield simulation(sender, transactions, codes)
-    for each in transactions.values():
-        unsigned = _unsigned(provider.chain_id, each, prices)
+    for transaction in transactions.values():
+        unsigned = _unsigned(provider.chain_id, transaction, prices)
         yield Call(ROLLUP_FEES, GET_ROLLUP_FEE, (unsigned,)).request
 
 
 def _gas(
     transactions: Transactions,
     prices: Prices,
-    unit: Token,
+    currency: Token,
     answers: Iterator[Any],
     about: reverts.ErrorContext,
 ) -> Gas | DtnError:
-    """The gas, of the answers to :func:`_requests`."""
+    """The gas, from the results of :func:`_requests`."""
     answer = next(answers)
     fees = [next(answers) for _ in transactions]
     if isinstance(answer, Failure):
@@ -231,8 +235,8 @@ def _gas(
         if isinstance(outcomes, DtnError):
             return outcomes
         used = [
-            outcome.used + (DELEGATION_GAS if each.delegate else 0)
-            for each, outcome in zip(transactions.values(), outcomes, strict=True)
+            outcome.used + (DELEGATION_GAS if transaction.delegate else 0)
+            for transaction, outcome in zip(transactions.values(), outcomes, strict=True)
         ]
     for fee in fees:
         if isinstance(fee, Failure):
@@ -241,14 +245,14 @@ def _gas(
         used=dict(zip(transactions, used, strict=True)),
         limit=sum(map(Transaction.limit_for, transactions.values(), used)),
         prices=prices,
-        value=sum(each.value for each in transactions.values()),
+        value=sum(transaction.value for transaction in transactions.values()),
         data_fee=sum(int.from_bytes(as_bytes(fee), "big") for fee in fees),
-        coin=unit,
+        currency=currency,
     )
 
 
 def _unsigned(chain_id: int, transaction: Transaction, prices: Prices) -> bytes:
-    """The transaction as it is signed (EIP-1559), but for the nonce and the limit it will have."""
+    """The transaction as it is signed (EIP-1559), without its nonce and estimated gas limit."""
     import rlp  # type: ignore[import-untyped]
 
     assert transaction.to is not None

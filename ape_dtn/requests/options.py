@@ -1,32 +1,37 @@
-"""What a request can be given besides its inputs."""
+"""The options of requests, of new sessions and of quotes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, cast
 
 from eth_utils import keccak
 
 from ape_dtn.requests.routing import Aggregation
 from ape_dtn.types.amount import AmountLike
 from ape_dtn.types.answer import CallType
+from ape_dtn.types.budgets import Limits
 from ape_dtn.types.errors import InvalidOption
 from ape_dtn.types.ids import to_address
+
+if TYPE_CHECKING:
+    from ape_dtn.funding.methods import Method
+
 
 _SIGNATURE = re.compile(r"[A-Za-z_$][\w$]*\([\w,()\[\]]*\)")
 
 
 @dataclass(frozen=True)
 class Callback:
-    """What the router calls with the answer (``IDtnAi.CallBack``).
+    """The contract that the router calls with the answer (``IDtnAi.CallBack``).
 
     Attributes:
-        target: The contract; on the reference variant, neither the router nor the fee token.
-        success: Signature of the function for a success, as in ``"onAnswer(bytes32)"``.
-        failure: Signature of the function for a failure.
-        gas: Gas that it may use. The request carries as many wei, which the router keeps.
+        target: The contract's address. The reference variant refuses the router and the fee token.
+        success: The signature of the function for an answer, as in ``"onAnswer(bytes32)"``.
+        failure: The signature of the function for a failure of the node.
+        gas: The gas that the call may use. The request carries as many wei, which the router keeps.
     """
 
     target: str
@@ -35,11 +40,11 @@ class Callback:
     gas: int
 
     def __post_init__(self) -> None:
-        """Checks all of it, since nothing else would: the contracts take whatever comes.
+        """Check the values, which the contracts do not.
 
         Raises:
-            InvalidAddress: The target is no address.
-            InvalidOption: A signature is none, or the gas is no number of gas.
+            InvalidAddress: The target is not an address.
+            InvalidOption: A signature or the gas is invalid.
         """
         to_address(self.target)
         for signature in (self.success, self.failure):
@@ -53,30 +58,26 @@ class Callback:
         return keccak(text=self.success)[:4], keccak(text=self.failure)[:4], self.target
 
 
-class Options(TypedDict, total=False):
-    """What a request can be given besides its inputs.
+class Options(Limits, total=False):
+    """The options of a request.
 
     Attributes:
-        model: Full name of the model; by default the configured one.
-        inputs: Inputs by the names that the API's docs give them.
-        nodes: Full names of the nodes that may answer; by default the configured ones.
-        any_node: Trust all nodes that are active and serve the model. On a local network this is
-            what is done where nobody is named.
-        namespaces: Full names of trust namespaces whose nodes may answer.
-        redundancy: How many answers are wanted. Only 1 completes.
-        aggregation: How several become one. Only ``ANY`` completes.
-        may_never_complete: Send it also where nobody could answer, or no answer could complete it.
-            The reference variant refuses the latter all the same.
-        fee_per_byte: What is offered for each byte, asked and answered, in the fee token.
+        model: The full name of the model; by default the configured model.
+        inputs: Inputs by the names in the API's docs.
+        nodes: The full names of the nodes that may answer; by default the configured nodes.
+        any_node: Let every active node answer that serves the model. The default on a local
+            network where no node is named.
+        namespaces: The full names of trust namespaces whose nodes may answer.
+        redundancy: The number of answers wanted. Only 1 completes.
+        aggregation: How several answers become one. Only ``ANY`` completes.
+        may_never_complete: Send the request even where no node can answer it, or no answer can
+            complete it. The reference variant refuses the latter.
+        fee_per_byte: The fee offered for each byte of the request and of the answer.
         max_cost: The most that the answer may cost, in the fee token.
-        request_limit: Refuse a request that may cost more than this, whatever it says itself.
-        session_limit: Refuse a request with which its session could cost more than this in all.
-        day_limit: Refuse a request with which all of this day (UTC) could cost more than this.
-        account_limit: Refuse a request with which all of its account could cost more than this.
-        call_type: How the answer travels; by default in the transaction itself.
-        callback: What is called with the answer; by default nothing.
-        user: On whose behalf it is asked. By default an address of the request's own, which begins
-            as the signer's: the live network tells requests of one block apart by it alone.
+        call_type: How the answer travels; by default ``DIRECT``, in the node's transaction.
+        callback: The contract that is called with the answer; by default none.
+        user: The user that the request names. By default the signer's address with its last bytes
+            randomised, because the live network tells requests of one block apart by it alone.
     """
 
     model: str | None
@@ -89,21 +90,54 @@ class Options(TypedDict, total=False):
     may_never_complete: bool
     fee_per_byte: AmountLike | None
     max_cost: AmountLike | None
-    request_limit: AmountLike | None
-    session_limit: AmountLike | None
-    day_limit: AmountLike | None
-    account_limit: AmountLike | None
     call_type: CallType
     callback: Callback | None
     user: str | None
 
 
+class NewSessionOptions(Options, total=False):
+    """The options of a request for which a session is opened.
+
+    Attributes:
+        deposit: The deposit of the new session; by default the request's ``max_cost``.
+        method: How to deposit; see :meth:`ape_dtn.client.session.DtnSession.start`.
+        unsafe_two_step: See :meth:`ape_dtn.client.session.DtnSession.start`.
+    """
+
+    deposit: AmountLike | None
+    method: Method | str | None
+    unsafe_two_step: bool
+
+
+class QuoteOptions(Options, total=False):
+    """The options of a quote.
+
+    Attributes:
+        models: The full names of the models; by default ``model``, or the configured model.
+        call_types: How the answer travels; by default ``call_type``, or both.
+        answer_bytes: The size of the answer as it is billed; by default the median of the latest
+            answers of the model by the same call type, or
+            :data:`ape_dtn.requests.quote.DEFAULT_ANSWER_BYTES` where the chain has none. It has
+            none over IPFS.
+    """
+
+    models: str | Sequence[str] | None
+    call_types: CallType | Sequence[CallType] | None
+    answer_bytes: int | None
+
+
+def request_options(options: Options, kind: type[Options]) -> Options:
+    """The options without those that ``kind`` adds to :class:`Options`."""
+    added = kind.__annotations__.keys() - Options.__annotations__.keys()
+    return cast(Options, {name: value for name, value in options.items() if name not in added})
+
+
 def check_options(options: Options) -> None:
-    """Checks that all options exist, as a misspelled limit must not pass for none, and go together.
+    """Check that all options exist, so that a misspelled limit is not ignored, and fit together.
 
     Raises:
-        TypeError: One does not exist.
-        InvalidOption: One has no meaning, or not beside another.
+        TypeError: An option does not exist.
+        InvalidOption: An option is invalid by itself or beside another.
     """
     redundancy = options.get("redundancy", 1)
     if not 0 <= redundancy < 2**32:

@@ -1,4 +1,4 @@
-"""What holds for a request whatever its inputs are: prices, the session, and who may answer."""
+"""Reads what requests depend on besides their inputs: prices, session, models and nodes."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What requests of some models have in common, as the chain has it now.
+    """What requests with the same options have in common, as read from the chain.
 
     Attributes:
         ai: The network.
-        contracts: What is behind the router.
-        options: What was said of the requests.
-        models: The models by their names; None for one that is not registered.
-        serving: Where nobody is named or a namespace is, the nodes that serve each model; None
-            where they are too many to be listed.
-        node_ids: Ids of the nodes that are trusted by their names.
-        nodes: These nodes; None for one that is not registered.
-        now: The time of the latest block, in seconds, where it matters.
-        fee_per_byte: What is offered for each byte.
-        max_cost: What one answer may cost at most.
-        session_id: The session that pays; None for one that is yet to be started.
-        owner: Its owner.
-        balance: What it has.
+        contracts: The contracts behind the router.
+        options: The options of the requests.
+        models: The models by name; None for a model that is not registered.
+        serving: The nodes that serve each model, where no node is named or a namespace is; None
+            where there are too many to list.
+        node_ids: The ids of the named nodes, by name.
+        nodes: The named nodes; None for a node that is not registered.
+        now: The time of the latest block, in seconds; 0 where no namespace is named.
+        fee_per_byte: The fee offered for each byte.
+        max_cost: The most that one answer may cost.
+        session_id: The session that pays; None before it is opened.
+        owner: The owner of the session.
+        balance: The balance of the session.
     """
 
     ai: Network
@@ -70,12 +70,12 @@ class Preflight:
     balance: Amount | None
 
     def routing(self, model: Model) -> Routing:
-        """Who may answer for a model.
+        """The nodes and namespaces that may answer for a model.
 
         Raises:
-            NodeNotFound, NodeUnavailable, CannotComplete: Nobody could, or not so that it
-                completes the request; see :func:`ape_dtn.requests.routing.check`.
-            NodesNotListed: It depends on the nodes that serve the model, and they are too many.
+            NodeNotFound, NodeUnavailable, CannotComplete: No node can answer, or no answer can
+                complete the request; see :func:`ape_dtn.requests.routing.check`.
+            NodesNotListed: Too many nodes serve the model to choose among them.
         """
         options, serving = self.options, self.serving[model.name]
         may_never_complete = options.get("may_never_complete", False)
@@ -105,38 +105,44 @@ def read_preflight(
     options: Options,
     sender: str | None = None,
 ) -> Preflight:
-    """Reads the terms in two HTTP requests, and a third when the nodes are not named.
+    """Read the preflight in two HTTP requests, and a third where no nodes are named.
 
     Args:
         ai: The network.
-        models: Full names of the models.
-        session_id: The session that is to pay; None when it is yet to be started.
-        options: What is said of the requests.
-        sender: Whose the session has to be; None for anybody's.
+        models: The full names of the models.
+        session_id: The session that pays; None before it is opened.
+        options: The options of the requests.
+        sender: The account that must own the session; None for a session of any owner.
 
     Raises:
-        InvalidName, InvalidAmount: Something given is wrong.
+        InvalidName, InvalidAmount: An option is invalid.
         NobodyTrusted: No nodes are named on a public network.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
     """
     config = ai.config
     model_ids = {name: id_of(name, "model") for name in models}
     node_ids, namespaces = _named_nodes(ai, models[0], options), options.get("namespaces")
-    # Anybody can add to who serves a model, until no endpoint reads it any more: whoever names the
-    # nodes does not depend on it.
-    is_known = bool(node_ids) and not namespaces
+    # Anybody can register nodes for a model, until they are too many for an endpoint to return. Do
+    # not read them where the nodes are named.
+    is_named = bool(node_ids) and not namespaces
     contracts = ai.contracts()
     calls = [
         *token_calls(contracts.fee_token),
         sessions.session_call(contracts.session_manager, session_id or 0),
-        *(call for each in node_ids.values() for call in node_calls(contracts.node_manager, each)),
         *(
             call
-            for each in model_ids.values()
-            for call in model_calls(contracts.model_manager, each)
+            for node_id in node_ids.values()
+            for call in node_calls(contracts.node_manager, node_id)
+        ),
+        *(
+            call
+            for model_id in model_ids.values()
+            for call in model_calls(contracts.model_manager, model_id)
         ),
     ]
-    lists = [] if is_known else [serving_call(contracts, each) for each in model_ids.values()]
+    lists = (
+        [] if is_named else [serving_call(contracts, model_id) for model_id in model_ids.values()]
+    )
     results = ai.try_read(*calls, *lists)
     answers = iter(reads.expect_all(results[: len(calls)]))
     token = Token(contracts.fee_token, next(answers), next(answers))
@@ -146,8 +152,8 @@ def read_preflight(
     nodes = {name: to_node(name, next(answers), next(answers)) for name in node_ids}
     found = {name: to_model(name, next(answers), next(answers)) for name in model_ids}
     serving: dict[str, Sequence[bytes] | None] = dict.fromkeys(model_ids, ())
-    if not is_known:
-        listed = [to_serving(each) for each in results[len(calls) :]]
+    if not is_named:
+        listed = [to_serving(result) for result in results[len(calls) :]]
         serving = dict(zip(model_ids, listed, strict=True))
     members = _nodes(ai, contracts, [ids for ids in serving.values() if ids])
     return Preflight(
@@ -156,16 +162,18 @@ def read_preflight(
         options=options,
         models=found,
         serving={
-            name: None if ids is None else [members[each] for each in ids if each in members]
+            name: None
+            if ids is None
+            else [members[node_id] for node_id in ids if node_id in members]
             for name, ids in serving.items()
         },
         node_ids=node_ids,
         nodes=nodes,
         now=_now(ai) if namespaces else 0,
         fee_per_byte=token.amount(
-            _given(options.get("fee_per_byte"), config.fee_per_byte), zero=True
+            _or_default(options.get("fee_per_byte"), config.fee_per_byte), zero=True
         ),
-        max_cost=token.amount(_given(options.get("max_cost"), config.max_cost)),
+        max_cost=token.amount(_or_default(options.get("max_cost"), config.max_cost)),
         session_id=session_id,
         owner=None if session_id is None else owner,
         balance=None if session_id is None else token.units(balance),
@@ -173,10 +181,10 @@ def read_preflight(
 
 
 def _named_nodes(ai: Network, model: str, options: Options) -> dict[str, bytes]:
-    """The nodes that are trusted by their names, with their ids."""
+    """The ids of the nodes that are named in the options or the configuration, by name."""
     if options.get("any_node"):
         return {}
-    # A namespace replaces the configured nodes, and joins those that are named with it.
+    # A namespace replaces the configured nodes, and adds to those named in the options.
     configured = () if options.get("namespaces") else ai.config.nodes
     named = {name: id_of(name, "node") for name in options.get("nodes") or configured}
     if not (named or options.get("namespaces") or is_local(ai.provider)):
@@ -186,12 +194,12 @@ def _named_nodes(ai: Network, model: str, options: Options) -> dict[str, bytes]:
 
 def _nodes(ai: Network, contracts: Contracts, ids: Iterable[Sequence[bytes]]) -> dict[bytes, Node]:
     """Nodes by their ids."""
-    wanted = list(dict.fromkeys(each for some in ids for each in some))
-    if not wanted:
+    unique = list(dict.fromkeys(node_id for some in ids for node_id in some))
+    if not unique:
         return {}
-    calls = [call for each in wanted for call in node_calls(contracts.node_manager, each)]
+    calls = [call for node_id in unique for call in node_calls(contracts.node_manager, node_id)]
     answers, names = iter(ai.read(*calls)), ai.names()
-    found = (to_node(names.of(each), next(answers), next(answers)) for each in wanted)
+    found = (to_node(names.of(node_id), next(answers), next(answers)) for node_id in unique)
     return {node.id: node for node in found if node}
 
 
@@ -201,5 +209,5 @@ def _now(ai: Network) -> int:
     return as_int(block["timestamp"])
 
 
-def _given(value: AmountLike | None, default: str) -> AmountLike:
+def _or_default(value: AmountLike | None, default: str) -> AmountLike:
     return default if value is None else value

@@ -1,4 +1,4 @@
-"""What a request would cost, in the fee token and the chain's coin, before anything is signed."""
+"""Quotes requests: their bytes, cost and gas, before anything is signed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ape_dtn.network.requests import read_records
 from ape_dtn.requests import budgets, gas
 from ape_dtn.requests.draft import Draft, Inputs, check_texts, to_draft
 from ape_dtn.requests.gas import Gas
-from ape_dtn.requests.options import Options, check_options
+from ape_dtn.requests.options import QuoteOptions, check_options, request_options
 from ape_dtn.requests.preflight import Preflight, read_preflight
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import CallType, Status
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Api
 
 
-# How many of the network's latest answers are looked at, and of how many of them, at most, of the
-# same model and call type, the middle size is expected to come again.
+# How many of the network's latest answers are read, and how many answers of the same model and call
+# type count, at most, for the median size.
 ANSWERS_LOOKED_AT = 256
 MOST_ANSWERS = 64
 
-# What is expected of a model that nobody has asked before, by the type that it answers with: a page
-# of text, or a picture of the size that image models make.
+# The expected size of an answer of a model without answers, by the API's output type: a page of
+# text, or a picture of the size that image models return.
 DEFAULT_ANSWER_BYTES = {"string": 2_048, "bytes": 1_048_576}
 OTHER_ANSWER_BYTES = 2_048
 
@@ -47,35 +47,37 @@ BOTH = (CallType.DIRECT, CallType.IPFS)
 
 
 class Basis(Enum):
-    """Where the size of an answer that is expected comes from."""
+    """What the expected size of an answer is based on."""
 
     GIVEN = "given"
+    """``answer_bytes``."""
     ANSWERS = "answers"
-    """The middle size of the latest answers of the model, by the same call type."""
+    """The median of the latest answers of the model by the same call type."""
     DEFAULT = "default"
-    """:data:`DEFAULT_ANSWER_BYTES`: nothing better is known."""
+    """:data:`DEFAULT_ANSWER_BYTES`: the chain has no such answers."""
 
 
 @dataclass(frozen=True)
 class Quote:
-    """What one request of one model would cost, answered in one way.
+    """The cost of one request to one model by one call type.
 
     Attributes:
-        model: Full name of the model.
-        call_type: How the answer would travel.
-        fee_per_byte: What is offered for each byte, asked and answered.
+        model: The full name of the model.
+        call_type: How the answer travels.
+        fee_per_byte: The fee offered for each byte of the request and of the answer.
         max_cost: The most that the answer can cost. It does not depend on the bytes: nodes state
             their sizes, and the router enforces this cap alone (``Router.respondToRequest``).
-        problem: Why the model cannot be asked this, if it cannot. Sizes and gas are None then.
-        bytes_asked: The bytes that a fair node bills the request itself for.
-        bytes_answered: The bytes that are expected to be answered.
-        basis: Where that number comes from.
-        answers_seen: Of how many answers it is the middle size.
-        gas: What sending it uses and costs in the chain's coin; None where nobody can tell.
-        why_no_gas: Why nobody can tell.
-        session_id: The session that would pay; None for one that is yet to be started.
-        balance: What that session has. Its open requests may still take of it.
-        over_limit: The limit that would refuse it, if one would.
+        problem: Why the request cannot be sent to the model; None where it can. Sizes and gas are
+            None where it cannot.
+        bytes_asked: The size of the request, as a fair node bills it.
+        bytes_answered: The expected size of the answer.
+        basis: What that size is based on.
+        answers_seen: How many answers the median was taken of.
+        gas: The gas of sending the request; None where it is not known.
+        why_no_gas: Why the gas is not known.
+        session_id: The session that pays; None for a new one.
+        balance: The balance of that session, from which pending requests may still be charged.
+        over_limit: The error of the request or session limit that would refuse the request.
     """
 
     model: str
@@ -95,7 +97,7 @@ class Quote:
 
     @property
     def expected(self) -> Amount | None:
-        """What a fair node charges for the expected bytes: at most ``max_cost``."""
+        """The charge of a fair node for the expected bytes: at most ``max_cost``."""
         if self.bytes_asked is None or self.bytes_answered is None:
             return None
         units = (self.bytes_asked + self.bytes_answered) * self.fee_per_byte.units
@@ -137,130 +139,117 @@ class Quote:
 def quote(
     ai: Network,
     *values: Any,
-    models: str | Sequence[str] | None = None,
-    call_types: CallType | Sequence[CallType] | None = None,
     session: int | None = None,
     account: AccountAPI | None = None,
-    answer_bytes: int | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[QuoteOptions],
 ) -> list[Quote]:
-    """Says what a request would cost, of each model and by each call type. Nothing is signed.
+    """Quote a request for several models and call types. Nothing is signed.
 
     It takes as many HTTP requests for many models as for one.
 
-    Gas is estimated of the very request. Where a session is yet to be started for it, the chain
-    simulates the deposit of what the answer may cost, the start and the request together.
+    Gas is estimated for the request itself. Where a session would be opened for it, the chain
+    simulates the deposit of ``max_cost``, the start and the request together.
 
     Args:
         ai: The network.
-        values: What the models take; see :meth:`ape_dtn.client.session.DtnSession.draft`.
-        models: Full names of the models; by default the option ``model``, or the configured one.
-        call_types: How the answer would travel; by default the option ``call_type``, or both.
-        session: The session that would pay; None or 0 for one that is yet to be started.
-        account: Who would sign; by default the session's owner, else the network's account,
-            else Ape's default.
-        answer_bytes: How many bytes the answer will have, as it is billed. By default the middle
-            size of the latest answers of the model by the same call type, as far as the chain has
-            them; else :data:`DEFAULT_ANSWER_BYTES`. Over IPFS the chain never has them.
-        options: What the request itself would be given; see
-            :class:`~ape_dtn.requests.draft.Options`.
+        values: The models' inputs; see :meth:`ape_dtn.client.session.DtnSession.draft`.
+        session: The session that pays; None or 0 for a new one.
+        account: The account that signs; by default the session's owner, the network's account, or
+            Ape's default account.
+        options: The options of the request, and those of the quote; see
+            :class:`~ape_dtn.requests.options.QuoteOptions`.
 
     Returns:
-        A quote of each model, in their order, by each call type. One for a model that does not fit
-        the inputs, or that nobody could answer for, says so in its ``problem``.
+        A quote for each model and call type, in their order. Where the inputs do not fit a model,
+        or no node can answer, its ``problem`` says why.
 
     Raises:
-        InvalidName, InvalidAmount: Something given is wrong besides the inputs.
+        InvalidName, InvalidAmount: An option is invalid.
         NobodyTrusted: No nodes are named on a public network.
         SessionNotFound, NotSessionOwner, SessionAlreadyClosed: The session cannot be used.
         ValueError: ``answer_bytes`` is negative.
     """
     named = options.get("inputs") or {}
-    return quote_inputs(
-        ai,
-        lambda api: api.bind(values, named),
-        models,
-        call_types,
-        session,
-        account,
-        answer_bytes,
-        options,
-    )
+    return quote_inputs(ai, lambda api: api.bind(values, named), session, account, options)
 
 
 def quote_inputs(
     ai: Network,
     inputs_of: Callable[[Api], Inputs],
-    models: str | Sequence[str] | None,
-    call_types: CallType | Sequence[CallType] | None,
     session: int | None,
     account: AccountAPI | None,
-    answer_bytes: int | None,
-    options: Options,
+    options: QuoteOptions,
 ) -> list[Quote]:
-    """As :func:`quote`, for inputs that can only be read once a model's API is known.
+    """As :func:`quote`, for inputs that depend on the model's API.
 
-    ``inputs_of`` gives a model's inputs in their order. What it raises is that model's problem.
+    Args:
+        ai: The network.
+        inputs_of: Returns the inputs for an API, in their order. Its errors are the ``problem`` of
+            the model's quotes.
+        session: See :func:`quote`.
+        account: See :func:`quote`.
+        options: See :func:`quote`.
     """
-    check_options(options)
+    plain, answer_bytes = request_options(options, QuoteOptions), options.get("answer_bytes")
+    check_options(plain)
     if answer_bytes is not None and answer_bytes < 0:
-        raise ValueError(f"no answer has {answer_bytes} bytes")
-    names = _listed(models or options.get("model") or ai.config.model)
-    kinds = _listed(options.get("call_type", BOTH) if call_types is None else call_types)
+        raise ValueError(f"answer_bytes cannot be negative: {answer_bytes}")
+    models = _unique(options.get("models") or plain.get("model") or ai.config.model)
+    call_types = options.get("call_types")
+    call_types = _unique(plain.get("call_type", BOTH) if call_types is None else call_types)
     session_id = session or None
-    terms = read_preflight(
-        ai, names, session_id, options, str(account.address) if account else None
-    )
+    caller = str(account.address) if account else None
+    preflight = read_preflight(ai, models, session_id, plain, caller)
     sizes = _sizes_of_answers(ai) if answer_bytes is None else {}
     common = Quote(
         model="",
         call_type=CallType.DIRECT,
-        fee_per_byte=terms.fee_per_byte,
-        max_cost=terms.max_cost,
+        fee_per_byte=preflight.fee_per_byte,
+        max_cost=preflight.max_cost,
         session_id=session_id,
-        balance=terms.balance,
-        over_limit=_over_limit(terms),
+        balance=preflight.balance,
+        over_limit=_over_limit(preflight),
     )
     quotes: list[Quote] = []
     drafts: list[Draft] = []
-    for name in terms.models:
-        drafted = _drafted(terms, name, inputs_of)
-        for kind in kinds:
-            one = replace(common, model=name, call_type=kind)
-            if isinstance(drafted, DtnError):
-                quotes.append(replace(one, problem=drafted))
+    for name in preflight.models:
+        draft = _draft(preflight, name, inputs_of)
+        for call_type in call_types:
+            quoted = replace(common, model=name, call_type=call_type)
+            if isinstance(draft, DtnError):
+                quotes.append(replace(quoted, problem=draft))
             else:
-                drafts.append(replace(drafted, call_type=kind))
-                quotes.append(_with_bytes(one, drafted, answer_bytes, sizes))
-    gases = iter(_gases(terms, account, drafts))
-    return [each if each.problem else _with_gas(each, next(gases)) for each in quotes]
+                drafts.append(replace(draft, call_type=call_type))
+                quotes.append(_with_bytes(quoted, draft, answer_bytes, sizes))
+    estimates = iter(_estimate_gas(preflight, account, drafts))
+    return [quoted if quoted.problem else _with_gas(quoted, next(estimates)) for quoted in quotes]
 
 
-def _sender(terms: Preflight, account: AccountAPI | None) -> str | None:
-    """Who would sign: who is named, or the session's owner; None where nobody is known."""
-    if account is None and terms.owner is not None:
-        return terms.owner
+def _sender(preflight: Preflight, account: AccountAPI | None) -> str | None:
+    """The account that would sign, or else the session's owner; None where neither is known."""
+    if account is None and preflight.owner is not None:
+        return preflight.owner
     try:
-        return str(terms.ai.signer(account).address)
+        return str(preflight.ai.signer(account).address)
     except NoAccount:
         return None
 
 
-def _drafted(terms: Preflight, name: str, inputs_of: Callable[[Api], Inputs]) -> Draft | DtnError:
-    """What would be sent to a model, or why it cannot be asked."""
+def _draft(preflight: Preflight, name: str, inputs_of: Callable[[Api], Inputs]) -> Draft | DtnError:
+    """The draft of the request to a model, or why it cannot be sent to it."""
     try:
-        base = to_draft(terms, name)
+        base = to_draft(preflight, name)
         inputs = inputs_of(base.model.api)
         check_texts(inputs)
-        return replace(base.with_inputs(inputs), routing=terms.routing(base.model))
+        return replace(base.with_inputs(inputs), routing=preflight.routing(base.model))
     except DtnError as err:
         return err
 
 
 def _sizes_of_answers(ai: Network) -> Mapping[tuple[bytes, CallType], Sequence[int]]:
-    """The sizes of the latest answers of each model by each call type, the latest first.
+    """The sizes of the latest answers by model and call type, the latest first.
 
-    Over IPFS the chain has the content's identifier alone, and so no size.
+    Of answers over IPFS the chain has the CID only, and no size.
     """
     length = Call(ai.router, Router.get_completed_requests_length, contract="router")
     completed = ai.read_one(length)
@@ -277,22 +266,22 @@ def _sizes_of_answers(ai: Network) -> Mapping[tuple[bytes, CallType], Sequence[i
 
 
 def _with_bytes(
-    one: Quote,
+    quoted: Quote,
     draft: Draft,
-    given: int | None,
+    answer_bytes: int | None,
     sizes: Mapping[tuple[bytes, CallType], Sequence[int]],
 ) -> Quote:
-    """The quote with what is asked, and what is expected to be answered."""
-    seen = sizes.get((draft.model.id, one.call_type), ())
-    if given is not None:
-        size, basis = given, Basis.GIVEN
+    """The quote with the sizes of the request and of the expected answer."""
+    seen = sizes.get((draft.model.id, quoted.call_type), ())
+    if answer_bytes is not None:
+        size, basis = answer_bytes, Basis.GIVEN
     elif seen:
         size, basis = median_high(seen), Basis.ANSWERS
     else:
         size = DEFAULT_ANSWER_BYTES.get(draft.model.api.output, OTHER_ANSWER_BYTES)
         basis = Basis.DEFAULT
     return replace(
-        one,
+        quoted,
         bytes_asked=draft.bytes_asked,
         bytes_answered=size,
         basis=basis,
@@ -300,60 +289,63 @@ def _with_bytes(
     )
 
 
-def _over_limit(terms: Preflight) -> OverLimit | None:
-    """The limit that would refuse it, if one would."""
-    ai, most = terms.ai, terms.max_cost
+def _over_limit(preflight: Preflight) -> OverLimit | None:
+    ai, max_cost = preflight.ai, preflight.max_cost
+    limits = budgets.limits_of(ai.config, preflight.options, max_cost.token)
     try:
-        budgets.check(ai, budgets.limits_of(ai.config, terms.options, most), terms.session_id, most)
+        budgets.check_request(limits, max_cost)
+        budgets.check_session(ai, limits, preflight.session_id, max_cost)
     except OverLimit as err:
         return err
     return None
 
 
-def _with_gas(one: Quote, found: Gas | str) -> Quote:
-    if isinstance(found, str):
-        return replace(one, why_no_gas=found)
-    return replace(one, gas=found)
+def _with_gas(quoted: Quote, estimate: Gas | str) -> Quote:
+    if isinstance(estimate, str):
+        return replace(quoted, why_no_gas=estimate)
+    return replace(quoted, gas=estimate)
 
 
-def _gases(
-    terms: Preflight, account: AccountAPI | None, drafts: Sequence[Draft]
+def _estimate_gas(
+    preflight: Preflight, account: AccountAPI | None, drafts: Sequence[Draft]
 ) -> list[Gas | str]:
-    """What sending each draft would use, in three HTTP requests; or why nobody can tell."""
-    sender = _sender(terms, account)
+    """The gas of sending each draft, in three HTTP requests, or why it is not known."""
+    sender = _sender(preflight, account)
     if not drafts:
         return []
     if sender is None:
         return ["No account is named that would sign it."] * len(drafts)
-    ai, most, session_id, owner = terms.ai, terms.max_cost, terms.session_id, terms.owner
+    ai, max_cost = preflight.ai, preflight.max_cost
+    session_id, owner = preflight.session_id, preflight.owner
     opening: gas.Transactions = {}
     codes: gas.Codes = {}
     if session_id is None:
         try:
-            plan = methods.plan(ai, ai.signer(account), most, contracts=terms.contracts)
+            signer = ai.signer(account)
+            plan = methods.plan(ai, signer, max_cost, contracts=preflight.contracts)
         except DtnError as err:
             return [err.message] * len(drafts)
         owner = plan.holder.address
         opening, codes = plan.rehearsal(ai)
     first = [gas.simulation(sender, opening, codes)] if opening else []
-    block, tip, *opened = rpc.ask(ai.provider, [*gas.PRICES, *first])
+    block, tip, *simulated = rpc.ask(ai.provider, [*gas.PRICES, *first])
     if session_id is None:
-        outcomes = gas.to_outcomes(opened[0])
+        outcomes = gas.to_outcomes(simulated[0])
         if isinstance(outcomes, DtnError):
             return [outcomes.message] * len(drafts)
         session_id = int.from_bytes(outcomes[-1].returned, "big")
     many = [
         {
             **opening,
-            "request": replace(each, session_id=session_id, owner=owner).transaction(sender),
+            "request": replace(draft, session_id=session_id, owner=owner).transaction(sender),
         }
-        for each in drafts
+        for draft in drafts
     ]
-    about = reverts.ErrorContext(session_id=session_id, token=most.token)
-    found = gas.estimate(ai.provider, sender, many, gas.to_prices(block, tip), about, codes)
-    return [each.message if isinstance(each, DtnError) else each for each in found]
+    about = reverts.ErrorContext(session_id=session_id, token=max_cost.token)
+    estimates = gas.estimate(ai.provider, sender, many, gas.to_prices(block, tip), about, codes)
+    return [found.message if isinstance(found, DtnError) else found for found in estimates]
 
 
-def _listed(values: str | int | Sequence[Any]) -> list[Any]:
-    """One or many, each once."""
+def _unique(values: str | int | Sequence[Any]) -> list[Any]:
+    """One value or several as a list, without duplicates."""
     return list(dict.fromkeys([values] if isinstance(values, str | int) else values))

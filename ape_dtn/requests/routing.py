@@ -1,6 +1,6 @@
-"""Who may answer a request, and whether anybody of them ever could.
+"""The nodes and namespaces that may answer a request, and whether any of them can.
 
-The contracts accept routings that never complete, and keep what was paid for sending them.
+The router accepts requests that no answer can complete, and keeps their fees.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ape_dtn.network.registry import Node
 from ape_dtn.requests.errors import CannotComplete, NodeUnavailable
 from ape_dtn.types.model import Model
 
-# `IDtnAi.DtnRouting`: the only number of answers that the router can make one of.
+# The only redundancy with which the router completes a request (`IDtnAi.DtnRouting`).
 REDUNDANCY = 1
 CONFIDENCE_LEVEL = 8
 
@@ -34,14 +34,14 @@ class Aggregation(IntEnum):
 
 @dataclass(frozen=True)
 class Routing:
-    """Who may answer (``IDtnAi.DtnRouting``).
+    """The nodes and namespaces that may answer (``IDtnAi.DtnRouting``).
 
     Attributes:
-        nodes: The nodes that may answer, as far as they are registered.
-        node_ids: Their ids, as they are sent.
-        namespaces: Full names of the trust namespaces whose nodes may answer.
-        redundancy: How many answers are wanted.
-        confidence_level: From 0 to 10; the contracts only keep it.
+        nodes: The nodes that may answer and are registered.
+        node_ids: The ids of all nodes that may answer.
+        namespaces: The full names of the trust namespaces whose nodes may answer.
+        redundancy: The number of answers wanted.
+        confidence_level: From 0 to 10. The contracts store it and do not use it.
         aggregation: How several answers become one.
     """
 
@@ -64,7 +64,7 @@ class Routing:
 
 
 def namespace_id(name: str) -> bytes:
-    """The id of a trust namespace: keccak-256 of the packed name, as the registry hashes it."""
+    """The id of a trust namespace: keccak-256 of its name, as ``NamespaceManager`` computes it."""
     return keccak(text=name)
 
 
@@ -75,20 +75,20 @@ def check(
     model: Model,
     now: int,
 ) -> None:
-    """Checks that somebody could answer, and that the answer would complete the request.
+    """Check that a node can answer, and that its answer completes the request.
 
     Args:
-        routing: What is checked.
-        named: The nodes that were named, and None for those that are not registered.
-        serving: Where nobody is named or a namespace is, the nodes that serve the model.
-        model: The model that is asked.
+        routing: The routing.
+        named: The nodes that were named; None for a node that is not registered.
+        serving: The nodes that serve the model, where no node is named or a namespace is.
+        model: The model.
         now: The time of the latest block, in seconds.
 
     Raises:
-        NodeNotFound: A node is not registered, or none serves the model.
-        NodeUnavailable: A node is switched off, or does not serve the model.
-        CannotComplete: A namespace reaches no node, or the router cannot make one answer of those
-            that are wanted (``respondToRequest``).
+        NodeNotFound: A named node is not registered, or no node serves the model.
+        NodeUnavailable: A named node is inactive, or does not serve the model.
+        CannotComplete: A namespace has no node that serves the model, or the router cannot
+            aggregate the answers (``respondToRequest``).
     """
     if routing.aggregation is not Aggregation.ANY:
         raise CannotComplete(f"the router has no aggregation {routing.aggregation.name}, only ANY")
@@ -114,8 +114,8 @@ def _check_node(name: str, node: Node | None, model: Model) -> None:
 
 
 def _check_namespace(name: str, serving: Sequence[Node], model: Model, now: int) -> None:
-    of_this = namespace_id(name)
-    if not any(node.is_active and node.namespaces.get(of_this, 0) > now for node in serving):
+    namespace = namespace_id(name)
+    if not any(node.is_active and node.namespaces.get(namespace, 0) > now for node in serving):
         raise CannotComplete(
             f"no active node that serves {model.name} is a member of the trust namespace {name}"
         )

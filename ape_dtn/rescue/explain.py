@@ -9,7 +9,7 @@ from ape_dtn.billing.session_index import SessionLifecycle
 from ape_dtn.network.abi import SessionManager
 from ape_dtn.network.registry import Node
 from ape_dtn.network.requests import Record
-from ape_dtn.requests.gas import COIN_ADDRESS
+from ape_dtn.requests.gas import NATIVE_ADDRESS
 from ape_dtn.requests.routing import REDUNDANCY, Aggregation
 from ape_dtn.rescue.finding import Finding, Kind, Remedy
 from ape_dtn.rescue.scan import AccountSnapshot, Deposit, SessionRequest
@@ -170,7 +170,7 @@ def _stranded_deposit(snapshot: AccountSnapshot, deposit: Deposit) -> Finding:
 def _client_balances(snapshot: AccountSnapshot) -> Iterator[Finding]:
     for amount in snapshot.client_balances:
         if amount:
-            is_native = amount.token.address == COIN_ADDRESS
+            is_native = amount.token.address == NATIVE_ADDRESS
             yield Finding(
                 Kind.CLIENT_NATIVE if is_native else Kind.CLIENT_TOKENS,
                 f"Your client contract {snapshot.client} holds it, and only you can move it. "

@@ -1,1 +1,1 @@
-"""Sessions as operations of the journal: started, claimed, closed."""
+"""Opens, reads and closes sessions, and the operations of the journal that do so."""

@@ -16,7 +16,7 @@ from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.network.context import Network
 from ape_dtn.network.errors import DepositTaken
 from ape_dtn.network.reverts import ErrorContext
-from ape_dtn.sessions import settlement
+from ape_dtn.sessions import spending
 from ape_dtn.types.abi import Log
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.transactions import Receipt, Signed, contract_call
@@ -162,7 +162,7 @@ class _Request(_Plain):
         return Effect(entry.router, created, (None, session, user), {"requestId": "request"})
 
     def reconcile(self, ai: Network, journal: Journal) -> bool:
-        return settlement.reconcile(ai, journal)
+        return spending.reconcile(ai, journal)
 
 
 class _Close(_Plain):

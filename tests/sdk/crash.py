@@ -374,7 +374,7 @@ def _scene(
 
     from ape_dtn import DtnAi
     from ape_dtn.journal import reorgs
-    from ape_dtn.sessions import settlement
+    from ape_dtn.sessions import spending
 
     provider: Any = ape.networks.active_provider
     # What was forked has the connections of what it was forked off.
@@ -383,7 +383,7 @@ def _scene(
         type(provider.network).transaction_acceptance_timeout = job.patience
         provider.web3.provider.exception_retry_configuration.backoff_factor = 0.01
     # What the chain forgets may come again, as on public ones.
-    for module in (settlement, reorgs):
+    for module in (spending, reorgs):
         module.is_local = lambda _: False  # type: ignore[attr-defined]
     if job.folder:
         ape.config.DATA_FOLDER = Path(job.folder)

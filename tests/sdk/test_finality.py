@@ -31,7 +31,7 @@ from ape_dtn.funding.methods import Method
 from ape_dtn.journal import executor, reorgs, status
 from ape_dtn.journal.store import Intent, State
 from ape_dtn.network.abi import Router
-from ape_dtn.sessions import settlement
+from ape_dtn.sessions import spending
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.payload import Fees, payload_of
 from ape_dtn.types.rpc import SEND, as_int
@@ -56,7 +56,7 @@ ANVIL_FINAL_AFTER = 64
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that is not one's own: others make its blocks, and nobody sets it back."""
-    for module in (settlement, reorgs, finality):
+    for module in (spending, reorgs, finality):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
 

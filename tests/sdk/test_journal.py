@@ -35,7 +35,7 @@ from ape_dtn.journal.operation import to_transaction
 from ape_dtn.journal.store import Intent, Journal, State
 from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20
-from ape_dtn.sessions import settlement
+from ape_dtn.sessions import spending
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Transaction, contract_call
@@ -55,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treats the chain as a public one, which is not reset."""
-    for module in (settlement, reorgs):
+    for module in (spending, reorgs):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
 

@@ -15,12 +15,14 @@ from ape_dtn.errors import OverLimit
 from ape_dtn.journal.store import Journal, Spending, State
 from ape_dtn.sessions.operations import CLAIM, REQUEST, START, operation_of
 from ape_dtn.types.amount import Token
+from ape_dtn.types.budgets import Budget, Limit
 
 DUMP = Path(__file__).with_name("journal_before.sql")
 CHAIN = "own 31337:0x" + "44" * 32
 ROUTER = "0x" + "22" * 20
 ACCOUNT = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 TOKEN = Token("0x" + "33" * 20, "USDT", 6)
+MODEL = "model.system.openai-gpt-4o-mini"
 
 
 @pytest.fixture
@@ -70,12 +72,22 @@ def test_signed_transactions_are_outstanding(journal: Journal) -> None:
     assert [START.can_be_resent(*pair) for pair in found] == [True, False]
 
 
-def test_costs_count_in_budgets(journal: Journal) -> None:
-    most = TOKEN.units(1)
+@pytest.mark.parametrize(
+    "scope", [("account",), ("model",), ("router", "session"), ("account", "model", "session")]
+)
+def test_costs_count_in_budgets(journal: Journal, scope: tuple[str, ...]) -> None:
+    budget = Budget("a_limit", "All requests to {model}", scope, "")
 
-    journal.check_limits(Spending(most, "7", account_limit=TOKEN.units(3_001)))
-    with pytest.raises(OverLimit):
-        journal.check_limits(Spending(most, "7", account_limit=TOKEN.units(3_000)))
+    def check(units: int, model: str = MODEL) -> None:
+        limits = (Limit(budget, TOKEN.units(units)),)
+        journal.check_limits(Spending(TOKEN.units(1), "7", model, limits))
+
+    check(3_001)
+    with pytest.raises(OverLimit) as raised:
+        check(3_000)
+    assert raised.value.message.startswith(f"All requests to {MODEL} could cost 0.003001 USDT")
+    if "model" in scope:
+        check(1, model="model.system.another")
 
 
 def test_entries_can_be_cancelled(journal: Journal) -> None:

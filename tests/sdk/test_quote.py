@@ -289,7 +289,7 @@ def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) ->
     assert found.prices.now >= BASE_FEE
     assert found.expected.units == sum(found.used.values()) * found.prices.now
     assert found.max_cost.units == found.limit * found.prices.most
-    assert (found.coin.symbol, found.coin.decimals) == ("ETH", 18)
+    assert (found.currency.symbol, found.currency.decimals) == ("ETH", 18)
 
 
 @pytest.mark.usefixtures("base_fee")

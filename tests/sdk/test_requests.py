@@ -36,6 +36,7 @@ from ape_dtn.network.abi import ModelManager, NodeManager
 from ape_dtn.node.answering import Backend, Question
 from ape_dtn.node.node import DtnNode
 from ape_dtn.requests.draft import randomized_user
+from ape_dtn.requests.sending import sent_by
 from ape_dtn.types.abi import Function
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.model import Model
@@ -531,12 +532,12 @@ def test_a_user_that_two_requests_of_one_block_share_is_told(
         for receipt in receipts
     ]
 
-    later = checked[1].sent(done[1])
+    later = sent_by(checked[1], done[1])
     if variant is Variant.REFERENCE:
-        assert checked[0].sent(done[0]).id != later.id
+        assert sent_by(checked[0], done[0]).id != later.id
     else:
         with pytest.raises(RequestReplaced) as raised:
-            checked[0].sent(done[0])
+            sent_by(checked[0], done[0])
         assert raised.value.request_id == later.id
 
 

@@ -30,7 +30,7 @@ from ape_dtn.errors import (
 )
 from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, NodeManager, Router
-from ape_dtn.requests.draft import draft
+from ape_dtn.requests.draft import draft_request
 from ape_dtn.types.amount import Token
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_int
@@ -203,7 +203,7 @@ def test_what_the_body_raises_matters_more_than_the_close(
     assert funded.is_open
     (told,) = caplog.messages
     assert told.startswith(f"Session {funded.id} is still open")
-    assert told.endswith("Run `ape dtn session close`.")
+    assert told.endswith("Close it with session.close().")
 
 
 def test_a_close_that_fails_alone_is_raised(funded: DtnSession, cast: Cast) -> None:
@@ -280,7 +280,7 @@ def test_sessions_of_a_replaced_session_manager_are_gone(
 def test_a_request_that_was_drafted_before_its_session(
     network: LocalNetwork, cast: Cast, token: Token
 ) -> None:
-    checked = draft(network.ai, cast.customer, [PROMPT], None, {})
+    checked = draft_request(network.ai, cast.customer, [PROMPT], None, {})
     session = DtnSession.start(checked.max_cost, cast.customer, network.ai)
 
     request = session.send(checked)

@@ -31,7 +31,7 @@ from ape_dtn.journal.operation import to_transaction
 from ape_dtn.journal.store import State
 from ape_dtn.network import deployments, reverts
 from ape_dtn.network.abi import Router, SessionManager
-from ape_dtn.sessions import settlement
+from ape_dtn.sessions import spending
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.rpc import SEND, Failure, as_int
 from tests.conftest import Balances, Cast
@@ -83,7 +83,7 @@ def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has set the chain back on purpose."""
-    for module in (settlement, reorgs):
+    for module in (spending, reorgs):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
 

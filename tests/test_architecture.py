@@ -1,4 +1,4 @@
-"""The layers of the package: nothing imports upward, and no modules import each other in a ring."""
+"""The structure of the package: layers, no import cycles, and few parameters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ else:
 
 PACKAGE = Path(ape_dtn.__file__).parent
 
-# From the highest to the lowest. What shares a row knows nothing of its neighbours.
+# From the highest to the lowest. The layers of one row do not import each other.
 CONTRACT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
 LAYERS = [
     set(row.split(" | ")) for row in CONTRACT["tool"]["importlinter"]["contracts"][0]["layers"]
 ]
-# They hand names on, and nothing inside imports from them.
-FACES = {"ape_dtn", "ape_dtn.errors"}
+# The modules that re-export public names. Nothing inside the package imports from them.
+FACADES = {"ape_dtn", "ape_dtn.errors"}
 
 
 def name_of(path: Path) -> str:
@@ -37,25 +37,25 @@ SOURCES = {name_of(path): path.read_text("utf-8") for path in sorted(PACKAGE.rgl
 
 
 def imported(source: str, modules: Mapping[str, object]) -> Iterator[str]:
-    """The modules that a source imports: anywhere, also in functions and for types alone."""
+    """The modules that a source imports, also inside functions and under ``TYPE_CHECKING``."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names if each.name in modules)
+            yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for each in node.names:
-                whole = f"{node.module}.{each.name}"
-                if whole in modules:
-                    yield whole
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                if submodule in modules:
+                    yield submodule
                 elif node.module in modules:
                     yield node.module
 
 
 def graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """What each module imports, but for the faces, which import all of it."""
+    """The imports of each module, without the facades."""
     return {
         name: set(imported(source, sources)) - {name}
         for name, source in sources.items()
-        if name not in FACES
+        if name not in FACADES
     }
 
 
@@ -63,22 +63,23 @@ GRAPH = graph(SOURCES)
 
 
 def upward(imports: Mapping[str, set[str]]) -> list[str]:
-    """The imports of a layer above, or beside, that of who imports."""
+    """The imports from a layer above or beside the importing module."""
     levels = {layer: level for level, row in enumerate(LAYERS) for layer in row}
 
     def layer_of(module: str) -> str:
         return module.split(".")[1]
 
     return sorted(
-        f"{module} -> {each}"
-        for module, found in imports.items()
-        for each in found
-        if layer_of(module) != layer_of(each) and levels[layer_of(module)] >= levels[layer_of(each)]
+        f"{module} -> {imported_}"
+        for module, imported_modules in imports.items()
+        for imported_ in imported_modules
+        if layer_of(module) != layer_of(imported_)
+        and levels[layer_of(module)] >= levels[layer_of(imported_)]
     )
 
 
 def cycle(imports: Mapping[str, set[str]]) -> list[str]:
-    """The modules of a circle, if there is one."""
+    """The modules of an import cycle, if there is one."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as err:
@@ -92,15 +93,15 @@ def test_every_module_belongs_to_a_layer() -> None:
 
 
 def test_nothing_imports_upward() -> None:
-    assert upward({name: found - FACES for name, found in GRAPH.items()}) == []
+    assert upward({name: found - FACADES for name, found in GRAPH.items()}) == []
 
 
-def test_modules_import_each_other_in_no_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     assert cycle(GRAPH) == []
 
 
-def test_nothing_inside_imports_the_faces() -> None:
-    assert {name: found & FACES for name, found in GRAPH.items() if found & FACES} == {}
+def test_nothing_inside_imports_the_facades() -> None:
+    assert {name: found & FACADES for name, found in GRAPH.items() if found & FACADES} == {}
 
 
 @pytest.mark.parametrize(
@@ -113,14 +114,14 @@ def test_nothing_inside_imports_the_faces() -> None:
         "if TYPE_CHECKING:\n    from ape_dtn.chain.rpc import ask",
     ],
 )
-def test_imports_would_be_seen(source: str) -> None:
+def test_all_kinds_of_imports_are_found(source: str) -> None:
     sources = {"ape_dtn.types.ids": source, "ape_dtn.chain.rpc": "from ape_dtn.types import ids"}
     found = graph(sources | {"ape_dtn.types": "", "ape_dtn.chain": ""})
     assert upward(found) == ["ape_dtn.types.ids -> ape_dtn.chain.rpc"]
     assert set(cycle(found)) == {"ape_dtn.types.ids", "ape_dtn.chain.rpc"}
 
 
-MOST_PARAMETERS = 6
+MAX_PARAMETERS = 6
 
 
 def parameters(source: str) -> dict[str, int]:
@@ -129,8 +130,8 @@ def parameters(source: str) -> dict[str, int]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             given = node.args
-            names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-            names += [each.arg for each in (given.vararg, given.kwarg) if each]
+            names = [arg.arg for arg in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            names += [arg.arg for arg in (given.vararg, given.kwarg) if arg]
             counts[f"{node.name} (line {node.lineno})"] = len(names) - (names[:1] in OWN)
     return counts
 
@@ -138,13 +139,13 @@ def parameters(source: str) -> dict[str, int]:
 OWN = (["self"], ["cls"])
 
 
-def test_parameters_that_travel_together_are_one_value() -> None:
+def test_no_function_has_too_many_parameters() -> None:
     too_many = {
         f"{module}: {function}": count
         for module, source in SOURCES.items()
         if not module.startswith("ape_dtn._cli")  # a command has a parameter for each option
         for function, count in parameters(source).items()
-        if count > MOST_PARAMETERS
+        if count > MAX_PARAMETERS
     }
 
     assert too_many == {}
@@ -159,5 +160,5 @@ def test_parameters_that_travel_together_are_one_value() -> None:
         ("async def f(cls, *, a=1): ...", 1),
     ],
 )
-def test_parameters_would_be_counted(source: str, count: int) -> None:
+def test_parameters_are_counted(source: str, count: int) -> None:
     assert list(parameters(source).values()) == [count]

@@ -1,7 +1,7 @@
 """The public names of ``ape_dtn`` and ``ape_dtn.errors`` are those that ``public_names.txt`` lists.
 
-Everything else may change without notice. Whoever adds, renames or removes a public name changes
-the list as well.
+Everything else may change without notice. To add, rename or remove a public name, change the
+list as well.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def test_a_public_name_resolves_and_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in LISTED if is_exit_code(name)])
 def test_a_public_constant_is_the_exit_code_of_an_error(name: str) -> None:
-    codes = {getattr(public(each), "exit_code", None) for each in LISTED if not is_exit_code(each)}
+    classes = [public(listed) for listed in LISTED if not is_exit_code(listed)]
+    codes = {getattr(error, "exit_code", None) for error in classes}
 
     assert public(name) in codes

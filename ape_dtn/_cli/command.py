@@ -24,6 +24,7 @@ from ape.exceptions import (
     ProviderError,
 )
 
+from ape_dtn._cli.hints import with_options
 from ape_dtn.types.errors import BadInput, DtnError, NoAccount, NoNetwork
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -386,6 +387,7 @@ def _as_json(err: click.ClickException) -> dict[str, Any]:
 def _fail(ctx: click.Context, err: DtnError) -> None:
     click.echo(f"{click.style('ERROR', fg='bright_red')}: {err.message}", err=True)
     if err.hint:
+        err.hint = with_options(err.hint, ctx.command)
         click.echo(err.hint, err=True)
     print_json({"error": err.as_dict()})
     ctx.exit(err.exit_code)

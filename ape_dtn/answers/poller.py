@@ -61,6 +61,21 @@ class Delivery:
     api: Api | None
 
 
+@dataclass(frozen=True)
+class PollTarget:
+    """What is polled for answers: exactly one of these.
+
+    Attributes:
+        session: A session, by its id.
+        owner: The account that opened the sessions itself or by its client, by its address.
+        requests: Requests, by their ids, each with the API of its model where that is known.
+    """
+
+    session: int | None = None
+    owner: str | None = None
+    requests: Mapping[bytes, Api | None] | None = None
+
+
 class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
     """Delivers the answers of a session, an owner's sessions, or some requests, each once.
 
@@ -70,10 +85,7 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
 
     Args:
         ai: The network.
-        session: A session's id.
-        owner: The address that started the sessions, itself or by its client contract.
-        requests: Ids of requests, each with the API of its model, if that is known. Exactly one of
-            session, owner and requests is given.
+        target: A session, an owner or requests.
         since: For a session or an owner: None for all since its start, ``"now"`` for new answers
             only, or the :attr:`cursor` of an earlier poller.
         confirmations: How many blocks have to follow an answer's block; by default as configured.
@@ -89,22 +101,20 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
     def __init__(
         self,
         ai: Network,
+        target: PollTarget,
         *,
-        session: int | None = None,
-        owner: str | None = None,
-        requests: Mapping[bytes, Api | None] | None = None,
         since: str | None = None,
         confirmations: int | None = None,
         timeout: float | None = None,
     ) -> None:
         self.ai = ai
         self.latest: Delivery | None = None
-        self._requests = dict(requests or {})
+        self._requests = dict(target.requests or {})
         self._scanner = LogScanner(
             ai,
-            session,
-            owner,
-            None if requests is None else list(requests),
+            target.session,
+            target.owner,
+            None if target.requests is None else list(target.requests),
             since,
             max(ai.config.confirmations if confirmations is None else confirmations, 0),
         )

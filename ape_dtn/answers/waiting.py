@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from ape_dtn.answers.diagnosis import diagnose
-from ape_dtn.answers.poller import TRANSIENT_ERRORS, Poller
+from ape_dtn.answers.poller import TRANSIENT_ERRORS, Poller, PollTarget
 
 if TYPE_CHECKING:
     from ape_dtn.network.context import Network
@@ -57,7 +57,8 @@ async def wait_for_async(
 
 
 def _poll(ai: Network, requests: Requests, timeout: float, confirmations: int | None) -> Poller:
-    return Poller(ai, requests=requests, timeout=timeout, confirmations=confirmations)
+    target = PollTarget(requests=requests)
+    return Poller(ai, target, timeout=timeout, confirmations=confirmations)
 
 
 def _complete(

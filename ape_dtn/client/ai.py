@@ -67,7 +67,9 @@ class DtnAi(Network):
         plain = request_options(options, NewSessionOptions)
         if session:
             if new_session.deposit is not None:
-                raise InvalidOption("deposit", "a session that is open cannot be filled up")
+                raise InvalidOption(
+                    "deposit", "it is for a new session, and the session given is open"
+                )
             paying = session if isinstance(session, DtnSession) else DtnSession(self, session)
             signer = account or paying.account or self.account
             return paying.request(*values, account=signer, idempotency_key=idempotency_key, **plain)

@@ -144,7 +144,7 @@ class DtnSession:
         *,
         idempotency_key: str | None = None,
     ) -> DtnSession:
-        """Open a session with deposits that were sent before, whoever sent them.
+        """Open a session with deposits that were sent before, from any sender.
 
         It finishes a start that was interrupted between its two transactions.
 
@@ -303,7 +303,7 @@ class DtnSession:
             DtnError: A request is invalid. None was sent.
         """
         if isinstance(many, str | Prompt):
-            raise InvalidOption("many", "it is one prompt; give a list of them")
+            raise InvalidOption("many", "it is a single prompt; give a list")
         inputs = [one if isinstance(one, tuple) else (one,) for one in many]
         keys = Keys.of_requests(idempotency_key, len(inputs))
         purchase = prepare(self.ai, self._signer(account), inputs, options, self.id, keys)

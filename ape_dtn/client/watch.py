@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from typing_extensions import Unpack
 
-from ape_dtn.answers.poller import Delivery, Poller, address_of
+from ape_dtn.answers.poller import Delivery, Poller, PollTarget, address_of
 from ape_dtn.client.request import DtnRequest
 from ape_dtn.types.answer import Answer
 from ape_dtn.types.errors import DtnError
@@ -63,7 +63,7 @@ class HasId(Protocol):
         """The session's id."""
 
 
-class Watched(TypedDict, total=False):
+class WatchTarget(TypedDict, total=False):
     """What is watched: exactly one of these.
 
     Attributes:
@@ -92,7 +92,7 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
             endpoint needs the state of that many blocks ago.
         timeout: In seconds from now; None for no timeout. Answers that were given by then are
             still returned.
-        watched: A session, an owner or requests; see :class:`Watched`.
+        target: A session, an owner or requests; see :class:`WatchTarget`.
 
     Raises:
         TypeError: Not exactly one of ``session``, ``owner`` and ``requests`` is given.
@@ -109,26 +109,35 @@ class Watch(Iterator[Outcome], AsyncIterator[Outcome]):
         since: str | None = None,
         confirmations: int | None = None,
         timeout: float | None = None,
-        **watched: Unpack[Watched],
+        **target: Unpack[WatchTarget],
     ) -> None:
-        session, owner = watched.get("session"), watched.get("owner")
-        requests = watched.get("requests")
-        if [session, owner, requests].count(None) != 2:
-            raise TypeError("name either a session, an owner, or requests to be watched")
-        if requests is not None and since is not None:
-            raise TypeError("requests have no `since`: each has one outcome, whenever it came")
+        if list(target.values()).count(None) != len(target) - 1:
+            raise TypeError("give exactly one of session, owner and requests")
+        if target.get("requests") is not None and since is not None:
+            raise TypeError("since is for a session or an owner, not for requests")
         self.ai = ai
-        self._requests = {id_of(request.id, "request"): request for request in requests or ()}
+        self._requests: dict[bytes, DtnRequest] = {}
         self._latest: tuple[Delivery, Outcome] | None = None
-        apis = {request_id: request.known_api for request_id, request in self._requests.items()}
         self._poller = Poller(
             ai,
-            session=session if session is None or isinstance(session, int) else session.id,
-            owner=owner if owner is None else address_of(owner),
-            requests=None if requests is None else apis,
+            self._poll_target(**target),
             since=since,
             confirmations=confirmations,
             timeout=timeout,
+        )
+
+    def _poll_target(
+        self,
+        session: HasId | int | None = None,
+        owner: AccountAPI | str | None = None,
+        requests: Iterable[DtnRequest] | None = None,
+    ) -> PollTarget:
+        self._requests = {id_of(request.id, "request"): request for request in requests or ()}
+        apis = {request_id: request.known_api for request_id, request in self._requests.items()}
+        return PollTarget(
+            session if session is None or isinstance(session, int) else session.id,
+            None if owner is None else address_of(owner),
+            None if requests is None else apis,
         )
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from typing_extensions import Unpack
 
 from ape_dtn.chain import reads, rebroadcast, rpc, transactions
 from ape_dtn.chain.broadcast import Outbox
@@ -71,6 +73,16 @@ class PendingResponse:
 OnResult = Callable[[PendingResponse, "Receipt | DtnError"], None]
 
 
+class NodeSettings(TypedDict, total=False):
+    """The settings of a node; see :class:`ape_dtn.node.node.DtnNode`."""
+
+    terms: AcceptanceTerms | None
+    ledger: Ledger | None
+    at_once: int
+    timeout: float
+    listeners: Iterable[Listener]
+
+
 class Responder:
     """The steps of a node: scan, claim, produce an answer, send.
 
@@ -84,12 +96,7 @@ class Responder:
         worker: AccountAPI,
         backend: Backend = echo,
         store: Store | None = None,
-        *,
-        terms: AcceptanceTerms | None = None,
-        ledger: Ledger | None = None,
-        at_once: int = MAX_CONCURRENT,
-        timeout: float = POLICY.node_answer,
-        listeners: Iterable[Listener] = (),
+        **settings: Unpack[NodeSettings],
     ) -> None:
         self.ai = ai
         self.name = name
@@ -97,14 +104,25 @@ class Responder:
         self.worker = worker
         self.backend = backend
         self.store = store
+        self.counters = Counters()
+        self._claimed: set[bytes] = set()
+        self._postponed: dict[bytes, float] = {}
+        self._configure(**settings)
+
+    def _configure(
+        self,
+        terms: AcceptanceTerms | None = None,
+        ledger: Ledger | None = None,
+        at_once: int = MAX_CONCURRENT,
+        timeout: float = POLICY.node_answer,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
         self.at_once = at_once
         self.timeout = timeout
         self.listeners: list[Listener] = [to_log, *listeners]
-        self.counters = Counters()
         self.ledger = ledger or Ledger()
-        self.queue = RequestQueue(ai, name, self.id, self.ledger, terms or AcceptanceTerms())
-        self._claimed: set[bytes] = set()
-        self._postponed: dict[bytes, float] = {}
+        terms = terms or AcceptanceTerms()
+        self.queue = RequestQueue(self.ai, self.name, self.id, self.ledger, terms)
 
     def forget(self) -> None:
         """Discard everything read, so that the next scan starts at the first request."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from eth_utils import keccak
+from typing_extensions import Unpack
 
 from ape_dtn.answers.errors import NodeFailure
 from ape_dtn.chain import reads
@@ -74,20 +75,31 @@ class Call:
     contract_type: ContractType | None = None
 
 
+class Answering(TypedDict, total=False):
+    """What the node of a rehearsal answers: one of these, by default an echo.
+
+    Attributes:
+        answers: The answers in order, each of the model's output type. The last one is repeated.
+        failures: The failures in place of answers, in the same way.
+        backend: The backend that answers.
+    """
+
+    answers: Sequence[Any]
+    failures: Sequence[str]
+    backend: Backend | None
+
+
 class DtnRehearsal:
     """Rehearses transactions of an account: ``DtnRehearsal(alice).run(consumer.ask, "Hello?")``.
 
     Args:
         account: Who would send, or an address: it signs nothing. By default who signs for `ai`.
         ai: The network; by default the one on the connected chain.
-        answers: What the node answers, in order, each of the type that the model gives; the last
-            one again and again.
-        failures: What the node says in place of answers, in order, in the same way.
-        backend: What the node asks for its answers, where none are given; by default an echo.
         as_node: The full name of the node that is played, see
             :func:`ape_dtn.rehearsal.nodes.choose`; by default one that could answer.
         depth: How deep callbacks may ask in callbacks: what is asked deeper is not answered.
         told: Told what is being done.
+        answering: What the node answers; see :class:`Answering`.
 
     Raises:
         InvalidOption: More than one of answers, failures and backend are given.
@@ -99,20 +111,15 @@ class DtnRehearsal:
         account: AccountAPI | str | None = None,
         ai: DtnAi | None = None,
         *,
-        answers: Sequence[Any] = (),
-        failures: Sequence[str] = (),
-        backend: Backend | None = None,
         as_node: str | None = None,
         depth: int = DEPTH,
         told: Callable[[str], None] = lambda _: None,
+        **answering: Unpack[Answering],
     ) -> None:
-        if sum(map(bool, (answers, failures, backend))) > 1:
-            raise InvalidOption("answers", "give one of answers, failures and backend")
         self.ai = ai or DtnAi()
         sender = account if isinstance(account, str) else self.ai.signer(account).address
         self.sender = to_address(str(sender))
-        self.answers, self.failures = tuple(answers), tuple(failures)
-        self.backend = backend or echo
+        self.answers, self.failures, self.backend = _answering(**answering)
         self.as_node = as_node
         self.depth = depth
         self.told = told
@@ -356,6 +363,14 @@ class _Told(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def _answering(
+    answers: Sequence[Any] = (), failures: Sequence[str] = (), backend: Backend | None = None
+) -> tuple[Sequence[Any], Sequence[str], Backend]:
+    if sum(map(bool, (answers, failures, backend))) > 1:
+        raise InvalidOption("answers", "give one of answers, failures and backend")
+    return tuple(answers), tuple(failures), backend or echo
 
 
 def _backend(rehearsal: DtnRehearsal) -> Backend:

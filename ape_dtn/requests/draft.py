@@ -145,7 +145,7 @@ class Draft:
         placeholders = _placeholder_values(values)
         if len(placeholders) > 1:
             raise InvalidPrompt(
-                "only one of several prompts can have values: they share the indices"
+                "only one of several prompts can have values, because they share the indices"
             )
         plain = [_to_abi(api, kind, value) for kind, value in zip(api.inputs, values, strict=True)]
         if any("string" in kind for kind in api.inputs) and not any(prompt.texts_of(plain)):
@@ -279,7 +279,9 @@ def draft_requests(
     named_inputs = options.get("inputs") or {}
     count = len(requests)
     if count > 1 and options.get("user"):
-        raise InvalidOption("user", "requests of one block that share it share their id too")
+        raise InvalidOption(
+            "user", "requests of one block with the same user would have the same id"
+        )
     for place, inputs in enumerate(requests):
         with _at_position(place, count):
             check_texts([*inputs, *named_inputs.values()])
@@ -287,7 +289,7 @@ def draft_requests(
     signer = str(account.address)
     preflight = read_preflight(ai, [name], session_id, options, signer)
     if options.get("user") and preflight.owner not in (None, signer):
-        raise InvalidOption("user", "the client that owns the session names it itself")
+        raise InvalidOption("user", "the client contract that owns the session chooses it")
     base = to_draft(preflight, name, account)
     filled = []
     for place, inputs in enumerate(requests):
@@ -398,4 +400,4 @@ def _to_abi(api: Api, kind: str, value: Any) -> Any:
         return list(value.lines)
     if kind == "string" and len(value.lines) == 1:
         return value.lines[0]
-    raise InvalidCall(api.specs, f"a prompt of {len(value.lines)} lines is no {kind}")
+    raise InvalidCall(api.specs, f"a prompt of {len(value.lines)} lines is not a {kind}")

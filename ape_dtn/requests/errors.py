@@ -27,7 +27,7 @@ class FeeTooHigh(BadInput):
         )
         token = fee.token
         self.hint = (
-            "Shorten the prompt, lower fee_per_byte or raise max_cost. Amounts are in whole "
+            "Shorten the prompt, lower `fee_per_byte` or raise `max_cost`. Amounts are in whole "
             f'tokens, as in "0.00001 {token.symbol}", and not in the smallest unit: '
             f"{token.symbol} has {token.decimals} decimals."
         )
@@ -45,8 +45,8 @@ class NobodyTrusted(BadInput):
             model=model,
         )
         self.hint = (
-            f"List the nodes that serve the model with ai.nodes({model!r}), and name those that "
-            "you trust in nodes=[…], or under `dtn: nodes:` in ape-config.yaml."
+            f"List the nodes that serve the model with `ai.nodes({model!r})`, and name those that "
+            "you trust in `nodes`, or under `dtn: nodes:` in ape-config.yaml."
         )
 
 
@@ -59,7 +59,7 @@ class CannotComplete(Refused):
         super().__init__(
             message or f"The request could never complete: {reason}.", reason=reason, **fields
         )
-        self.hint = "To send it all the same, pass may_never_complete=True."
+        self.hint = "To send it all the same, pass `may_never_complete=True`."
 
 
 class NobodyCanAnswer(CannotComplete):
@@ -76,7 +76,9 @@ class NobodyCanAnswer(CannotComplete):
             request_id=request_id,
             nodes=nodes,
         )
-        self.hint = "List the nodes with ai.nodes(), or rehearse as one of them with as_node=NAME."
+        self.hint = (
+            "List the nodes with `ai.nodes()`, or rehearse as one of them with `as_node=NAME`."
+        )
 
 
 class NodeUnavailable(CannotComplete):
@@ -86,7 +88,7 @@ class NodeUnavailable(CannotComplete):
 
     def __init__(self, node: str, reason: str) -> None:
         super().__init__(reason, f"Node {node} cannot answer: {reason}.", node=node)
-        self.hint = f"List the nodes and their models with ai.nodes(). {self.hint}"
+        self.hint = f"List the nodes and their models with `ai.nodes()`. {self.hint}"
 
 
 class RequestReplaced(Refused):

@@ -49,9 +49,9 @@ class Callback:
         to_address(self.target)
         for signature in (self.success, self.failure):
             if not _SIGNATURE.fullmatch(signature):
-                raise InvalidOption("callback", f"'{signature}' is no name with types")
+                raise InvalidOption("callback", f"'{signature}' is not a function signature")
         if not 0 <= self.gas < 2**256:
-            raise InvalidOption("callback", f"{self.gas} is no gas")
+            raise InvalidOption("callback", f"{self.gas} is not an amount of gas")
 
     def encode(self) -> tuple[bytes, bytes, str]:
         """The Solidity struct."""
@@ -141,8 +141,8 @@ def check_options(options: Options) -> None:
     """
     redundancy = options.get("redundancy", 1)
     if not 0 <= redundancy < 2**32:
-        raise InvalidOption("redundancy", f"{redundancy} is no number of answers")
+        raise InvalidOption("redundancy", f"{redundancy} is not a number of answers")
     if options.get("any_node") and (options.get("nodes") or options.get("namespaces")):
-        raise InvalidOption("any_node", "it would trust more than those that are named besides")
+        raise InvalidOption("any_node", "it cannot be combined with nodes or namespaces")
     if unknown := options.keys() - Options.__annotations__.keys():
         raise TypeError(f"a request has no option {', '.join(map(repr, sorted(unknown)))}")

@@ -203,16 +203,21 @@ class Purchase:
             The answers in the order of the requests, with an error in place of each missing one.
         """
         sent = [self.sent[place] for place in sorted(self.sent)]
-        apis = {each.request_id: each.api for each in sent if isinstance(each, SentRequest)}
+        requests = [result for result in sent if isinstance(result, SentRequest)]
+        apis = {request.request_id: request.api for request in requests}
         answers = wait_for(self.ai, apis, timeout, confirmations) if apis else {}
-        return [each if isinstance(each, DtnError) else answers[each.request_id] for each in sent]
+        return [
+            result if isinstance(result, DtnError) else answers[result.request_id]
+            for result in sent
+        ]
 
     def is_answered(self) -> bool:
         """Whether all requests that were sent have an answer, or an error of their node.
 
         Closing the session then loses nothing.
         """
-        ids = [each.request_id for each in self.sent.values() if isinstance(each, SentRequest)]
+        sent = self.sent.values()
+        ids = [result.request_id for result in sent if isinstance(result, SentRequest)]
         return all(record.status is not Status.PENDING for record in read_records(self.ai, ids))
 
     def close(self) -> Amount:

@@ -314,7 +314,7 @@ def _estimate_gas(
     if not drafts:
         return []
     if sender is None:
-        return ["No account is named that would sign it."] * len(drafts)
+        return ["There is no account to sign it."] * len(drafts)
     ai, max_cost = preflight.ai, preflight.max_cost
     session_id, owner = preflight.session_id, preflight.owner
     opening: gas.Transactions = {}

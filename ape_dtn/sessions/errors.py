@@ -19,4 +19,4 @@ class RequestsPending(Refused):
             session_id=session_id,
             requests=requests,
         )
-        self.hint = "Wait for the answers, or close the session all the same with force=True."
+        self.hint = "Wait for the answers, or close the session all the same with `force=True`."

@@ -80,7 +80,7 @@ def open_planned(
 
 
 def claim(ai: Network, account: AccountAPI, key: str | None = None) -> OpenedSession:
-    """Open a session with all deposits that wait at the fee target, whoever sent them.
+    """Open a session with all deposits that wait at the fee target, from any sender.
 
     Raises:
         NothingDeposited: No deposit waits there.

@@ -1,4 +1,4 @@
-"""What moves money: starting, claiming and closing a session, and asking on it."""
+"""The operations of the journal: starting, claiming and closing a session, and requests."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Plain(ABC):
-    """One transaction, which is kept in the journal as it was meant."""
+class _OneTransaction(ABC):
+    """An operation of one transaction, which the journal keeps with the intent."""
 
     kind: str
     is_split: bool = False
@@ -81,8 +81,8 @@ class _Plain(ABC):
         return False
 
 
-class _Opening(_Plain):
-    """What opens a session."""
+class _Opening(_OneTransaction):
+    """An operation that opens a session."""
 
     def effect(self, entry: Entry) -> Effect:
         return Effect(
@@ -94,13 +94,13 @@ class _Opening(_Plain):
 
 
 class _Start(_Opening):
-    """Deposits tokens and opens a session with them, in one transaction or, bare, in two."""
+    """Deposits tokens and opens a session with them: in two transactions for a bare deposit."""
 
     def claimed_outcome(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
-        """The session of a bare deposit that its sender has claimed in another way.
+        """The session that the sender of a bare deposit has opened by another transaction.
 
         Raises:
-            DepositTaken: Somebody else has.
+            DepositTaken: Another account opened a session with it.
         """
         deposited = bare_deposit.deposit_among(logs, entry)
         if deposited is None:
@@ -110,7 +110,7 @@ class _Start(_Opening):
         if found is None:
             return None
         outcome = operation.outcome_in(self.effect(entry), [found[0]])
-        if outcome is None:  # what waits now is somebody else's
+        if outcome is None:  # another account was the next to start a session
             deposit = bare_deposit.deposit_of(entry)
             raise bare_deposit.taken(ai, manager, deposit, deposited)
         return outcome
@@ -119,8 +119,8 @@ class _Start(_Opening):
         return bare_deposit.deposit_among(logs, entry) is not None
 
     def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
-        """The second of two would start a session with whatever is deposited when it is mined."""
-        first = min(each.nonce for each in entry.signed)
+        """Whether it is not the second of two, which starts a session with any deposit it finds."""
+        first = min(transaction.nonce for transaction in entry.signed)
         return not self.leaves_deposit(entry) or signed.nonce == first
 
     def plan(self, ai: Network, account: AccountAPI, entry: Entry, logs: Sequence[Log]) -> Steps:
@@ -144,17 +144,17 @@ class _Start(_Opening):
 
 
 class _Claim(_Opening):
-    """Opens a session with what the account has deposited."""
+    """Opens a session with the deposits that wait at the fee target."""
 
     def can_be_resent(self, _entry: Entry, _signed: Signed) -> bool:
         return False
 
 
-class _Request(_Plain):
-    """Asks a model, on a session."""
+class _Request(_OneTransaction):
+    """Sends a request on a session."""
 
     def effect(self, entry: Entry) -> Effect:
-        # A client names the user itself.
+        # A client contract chooses the user itself.
         is_direct = entry.details["transaction"]["to"] == entry.router
         user = operation.address_topic(entry.details["user"]) if is_direct else None
         session = topic(int(entry.payload["session"]))
@@ -165,7 +165,7 @@ class _Request(_Plain):
         return spending.reconcile(ai, journal)
 
 
-class _Close(_Plain):
+class _Close(_OneTransaction):
     """Closes a session for a refund of the rest."""
 
     def effect(self, entry: Entry) -> Effect:
@@ -179,24 +179,25 @@ CLAIM: Operation = _Claim("claim")
 REQUEST: Operation = _Request("request")
 CLOSE: Operation = _Close("close")
 
-_BY_KIND: Mapping[str, Operation] = {each.kind: each for each in (START, CLAIM, REQUEST, CLOSE)}
+_BY_KIND: Mapping[str, Operation] = {
+    operation.kind: operation for operation in (START, CLAIM, REQUEST, CLOSE)
+}
 
 
 def operation_of(entry: Entry) -> Operation:
-    """The operation that an entry of the journal is of."""
+    """The operation of an entry of the journal."""
     return _BY_KIND[entry.kind]
 
 
 def _is_deposited_elsewhere(ai: Network, entry: Entry) -> bool:
-    """Whether a wallet has made the bare deposit, by another transaction with the same nonce.
+    """Whether a wallet has made the bare deposit by another transaction with the same nonce.
 
-    Of an account that sends in its own way, a transfer of as much is taken for it.
+    For an account that broadcasts by itself, any transfer of the same amount counts.
     """
     if not entry.signed and entry.details["is_sent_here"]:
         return False
-    parties = (
-        operation.address_topic(each) for each in (entry.account, entry.details["fee_target"])
-    )
+    sender, receiver = entry.account, entry.details["fee_target"]
+    parties = operation.address_topic(sender), operation.address_topic(receiver)
     logs = reads.logs(
         ai.provider,
         entry.payload["token"],

@@ -58,7 +58,7 @@ def test_a_quote_for_nobody_has_no_gas(reference: Network) -> None:
     (found,) = quoted(reference, "What is it?", "--ipfs")
 
     assert (found["call_type"], found["gas"]) == ("ipfs", None)
-    assert found["why_no_gas"] == "No account is named that would sign it."
+    assert found["why_no_gas"] == "There is no account to sign it."
     assert found["expected"]["symbol"] == "USDT"
 
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong is found before anything is sent: nothing moves, and the error says why."""
+"""Invalid input is refused before anything is sent, with an error that says why."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def refused(kind: type[DtnError], attempt: Callable[[], Any], message: str) -> A
         ("much", InvalidAmount, """'much' is not an amount: write it as "25.00 USDT"."""),
     ],
 )
-def test_a_deposit_that_is_no_amount(
+def test_an_invalid_deposit_is_refused(
     network: LocalNetwork,
     cast: Cast,
     nothing_moves: None,
@@ -132,7 +132,7 @@ def test_an_unknown_session(
 
 
 @pytest.mark.parametrize("session_id", [0, -1, 2**256])
-def test_a_number_that_no_session_can_have(
+def test_a_session_id_out_of_range(
     network: LocalNetwork, nothing_moves: None, session_id: int
 ) -> None:
     refused(
@@ -143,7 +143,7 @@ def test_a_number_that_no_session_can_have(
 
 
 @pytest.mark.parametrize("operation", ["close", "request"])
-def test_somebody_elses_session(
+def test_a_session_of_another_account(
     funded: DtnSession, cast: Cast, nothing_moves: None, operation: str
 ) -> None:
     attempts: dict[str, Callable[[], Any]] = {
@@ -172,7 +172,7 @@ def test_a_closed_session(closed: DtnSession, nothing_moves: None, operation: st
 
 
 @pytest.mark.parametrize("operation", ["close", "request", "draft"])
-def test_nobody_to_sign(funded: DtnSession, nothing_moves: None, operation: str) -> None:
+def test_no_account_to_sign(funded: DtnSession, nothing_moves: None, operation: str) -> None:
     nobodys = DtnSession.load(funded.id, ai=funded.ai)
     attempts: dict[str, Callable[[], Any]] = {
         "close": nobodys.close,
@@ -227,7 +227,7 @@ def test_an_unknown_node(funded: DtnSession, nothing_moves: None) -> None:
         ({"nodes": [IMAGE]}, "node", IMAGE),
     ],
 )
-def test_names_that_are_none(
+def test_invalid_names(
     funded: DtnSession, nothing_moves: None, options: Any, kind: str, name: str
 ) -> None:
     with pytest.raises(InvalidName, match=f"'{name}' names no {kind}"):
@@ -241,9 +241,7 @@ def switched_off(network: LocalNetwork, cast: Cast) -> None:
     transactions.send(network.ai.provider, cast.owner, switch_off, reverts.NO_CONTEXT)
 
 
-def test_a_node_that_is_switched_off(
-    funded: DtnSession, switched_off: None, nothing_moves: None
-) -> None:
+def test_an_inactive_node(funded: DtnSession, switched_off: None, nothing_moves: None) -> None:
     refused(
         NodeUnavailable,
         lambda: funded.request("Hello?", nodes=[NODE]),
@@ -251,9 +249,7 @@ def test_a_node_that_is_switched_off(
     )
 
 
-def test_no_node_that_is_switched_on(
-    funded: DtnSession, switched_off: None, nothing_moves: None
-) -> None:
+def test_no_active_node(funded: DtnSession, switched_off: None, nothing_moves: None) -> None:
     refused(
         NodeNotFound,
         lambda: funded.request("Hello?"),
@@ -277,7 +273,7 @@ def test_a_model_that_no_node_serves(funded: DtnSession, nothing_moves: None) ->
     )
 
 
-def test_a_model_that_takes_more_than_a_prompt(
+def test_a_model_with_more_inputs_than_a_prompt(
     network: LocalNetwork, funded: DtnSession, cast: Cast, nothing_moves: None
 ) -> None:
     ai = network.ai
@@ -297,7 +293,7 @@ def test_a_model_that_takes_more_than_a_prompt(
     )
 
 
-def test_a_cap_above_what_the_session_has(funded: DtnSession, nothing_moves: None) -> None:
+def test_a_max_cost_above_the_balance(funded: DtnSession, nothing_moves: None) -> None:
     refused(
         InsufficientFunds,
         lambda: funded.request("Hello?", max_cost="25.000001"),
@@ -317,7 +313,7 @@ def test_a_cap_above_what_the_session_has(funded: DtnSession, nothing_moves: Non
         (10, InvalidAmount),
     ],
 )
-def test_prices_that_are_no_amounts(
+def test_invalid_prices(
     funded: DtnSession, nothing_moves: None, option: str, amount: Any, kind: type[DtnError]
 ) -> None:
     options: Any = {option: amount}
@@ -326,7 +322,7 @@ def test_prices_that_are_no_amounts(
         funded.request("Hello?", **options)
 
 
-def test_a_cap_of_nothing(funded: DtnSession, nothing_moves: None) -> None:
+def test_a_max_cost_of_zero(funded: DtnSession, nothing_moves: None) -> None:
     with pytest.raises(InvalidAmount, match="more than zero"):
         funded.request("Hello?", max_cost="0")
 
@@ -341,7 +337,7 @@ def test_an_unknown_request(network: LocalNetwork, nothing_moves: None) -> None:
     )
 
 
-def test_a_request_that_is_named_as_nothing_is(network: LocalNetwork, nothing_moves: None) -> None:
+def test_an_invalid_request_id(network: LocalNetwork, nothing_moves: None) -> None:
     with pytest.raises(InvalidName, match="'7' names no request"):
         DtnRequest.load("7", network.ai)
 
@@ -395,7 +391,7 @@ def test_another_contract_where_the_router_should_be(
 
 
 def test_no_code_where_a_number_is_asked_for(network: LocalNetwork, cast: Cast) -> None:
-    """Ape has eth_abi read the number 0 from nothing, which would be a balance of zero."""
+    """Ape lets eth_abi decode 0 from empty data, which would pass for a balance of zero."""
     call = Call(NOWHERE, ERC20.balance_of, (str(cast.customer.address),), "fee token")
 
     refused(
@@ -405,7 +401,7 @@ def test_no_code_where_a_number_is_asked_for(network: LocalNetwork, cast: Cast) 
     )
 
 
-def test_a_chain_that_nothing_is_known_of(nothing_moves: None) -> None:
+def test_an_unknown_chain(nothing_moves: None) -> None:
     with own_anvil("--timestamp", "1700000000") as url, connected_to(url):
         err = refused(
             UnknownChain,
@@ -417,7 +413,7 @@ def test_a_chain_that_nothing_is_known_of(nothing_moves: None) -> None:
     assert err.chain_id == 31337
 
 
-def test_a_chain_that_has_changed_under_the_connection(
+def test_a_chain_that_changed_during_the_connection(
     network: LocalNetwork, cast: Cast, nothing_moves: None
 ) -> None:
     provider = network.ai.provider
@@ -434,7 +430,7 @@ def test_a_chain_that_has_changed_under_the_connection(
 
 
 @pytest.mark.parametrize("operation", ["start", "close"])
-def test_a_chain_that_is_not_there(
+def test_an_unreachable_chain(
     network: LocalNetwork, funded: DtnSession, cast: Cast, nothing_moves: None, operation: str
 ) -> None:
     proxy = RpcCounter(str(network.ai.provider.http_uri))
@@ -475,7 +471,7 @@ def test_an_account_that_cannot_pay_for_gas(
 
 @pytest.fixture
 def careful(cast: Cast, tmp_path: Path) -> KeyfileAccount:
-    """The customer's account as a key file, which asks before it signs."""
+    """The customer's account as a key file, which prompts before it signs."""
     key = tmp_path / "careful.json"
     encrypted = Account.encrypt(cast.customer.private_key, "open sesame", "pbkdf2", 1000)
     key.write_text(json.dumps(encrypted))
@@ -493,7 +489,7 @@ def test_an_account_that_declines_to_sign(
     monkeypatch: pytest.MonkeyPatch,
     said: str,
 ) -> None:
-    """Nothing is sent before everything is signed: no deposit without its start."""
+    """Nothing is sent before everything is signed: no deposit without a start."""
     monkeypatch.setattr("sys.stdin", io.StringIO(said))
 
     refused(

@@ -1,7 +1,7 @@
-"""What it costs, as ``benchmarks/cost.py`` measures it: gas, HTTP requests and RPC calls.
+"""Gas, HTTP requests and RPC calls, as measured by ``benchmarks/cost.py``.
 
-All numbers are exact: the chain is a new one, and its requests have the same ids each time. A
-number that falls is good news; one that rises wants a reason.
+All numbers are exact: the chain is new, and its requests have the same ids each time. A lower one
+is an improvement; a higher one needs a reason.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ CALLS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(Variant), ids=lambda each: each.value.lower())
+@pytest.fixture(scope="module", params=list(Variant), ids=lambda variant: variant.value.lower())
 def measured(request: pytest.FixtureRequest) -> tuple[Variant, dict[str, Any]]:
     return request.param, measure(request.param)
 
@@ -73,7 +73,7 @@ def test_calls(measured: tuple[Variant, dict[str, Any]], operation: str) -> None
     assert (count["http"], count["rpc"]) == CALLS[operation]
 
 
-def test_everything_that_is_measured_is_pinned(
+def test_every_measurement_is_pinned(
     measured: tuple[Variant, dict[str, Any]],
 ) -> None:
     variant, found = measured
@@ -82,14 +82,16 @@ def test_everything_that_is_measured_is_pinned(
     assert found["gas"].keys() == GAS[variant].keys()
 
 
-def test_long_lists_cost_what_short_ones_do(measured: tuple[Variant, dict[str, Any]]) -> None:
+def test_long_lists_take_as_many_calls_as_short_ones(
+    measured: tuple[Variant, dict[str, Any]],
+) -> None:
     _, found = measured
 
     assert found["calls"][f"list of {MANY}"] == found["calls"]["list of 1"]
 
 
-def test_nothing_is_traced(measured: tuple[Variant, dict[str, Any]]) -> None:
-    """Public endpoints refuse it. The one that was measured with did so too."""
+def test_no_call_traces(measured: tuple[Variant, dict[str, Any]]) -> None:
+    """Public endpoints refuse it, and so does the one of the measurement."""
     _, found = measured
 
     assert {

@@ -1,4 +1,4 @@
-"""Endpoints as the public ones are: stingy, unordered, or something else altogether."""
+"""Endpoints that behave as public ones do: limited, unordered or not JSON-RPC at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refusing(method: str) -> Answer:
     return answer
 
 
-def test_batches_may_be_refused(through: Through, network: LocalNetwork) -> None:
+def test_an_endpoint_without_batches(through: Through, network: LocalNetwork) -> None:
     def singles_only(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         return error(-32014, "maximum 1 calls in 1 batch") if body[:1] == b"[" else ask(body)
 
@@ -49,7 +49,7 @@ def test_answers_of_a_batch_may_come_in_any_order(through: Through, network: Loc
         assert ai.contracts() == network.ai.contracts()
 
 
-def test_a_chain_without_a_first_block_is_none(through: Through, network: LocalNetwork) -> None:
+def test_a_chain_without_a_first_block_is_refused(through: Through, network: LocalNetwork) -> None:
     def without_it(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         if b"eth_getBlockByNumber" not in body or b'"0x0"' not in body:
             return ask(body)
@@ -59,7 +59,7 @@ def test_a_chain_without_a_first_block_is_none(through: Through, network: LocalN
         DtnAi()
 
 
-def test_an_error_of_null_is_none(through: Through, network: LocalNetwork) -> None:
+def test_a_null_error_is_no_error(through: Through, network: LocalNetwork) -> None:
     def with_null(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         return ask(body).replace(b'{"jsonrpc"', b'{"error":null,"jsonrpc"')
 
@@ -71,7 +71,7 @@ def test_an_error_of_null_is_none(through: Through, network: LocalNetwork) -> No
     "page",
     [b"<html>Sorry</html>", b"", b'{"message": "slow down"}', b"[]", b'[{"id": 1}]', b"null", b"5"],
 )
-def test_what_is_no_json_rpc_is_no_chain(through: Through, page: bytes) -> None:
+def test_a_response_that_is_not_json_rpc_is_refused(through: Through, page: bytes) -> None:
     with through(lambda *_: page) as ai:
         for attempt in (
             ai.contracts,
@@ -81,7 +81,7 @@ def test_what_is_no_json_rpc_is_no_chain(through: Through, page: bytes) -> None:
                 attempt()
 
 
-def test_models_are_those_known_where_there_are_no_logs(through: Through) -> None:
+def test_without_logs_only_known_models_are_listed(through: Through) -> None:
     with through(refusing("eth_getLogs")) as ai:
         found = {model.name for model in ai.models()}
 
@@ -95,7 +95,7 @@ def test_without_logs_a_closed_session_is_not_found(through: Through, closed: Dt
     assert not isinstance(raised.value, SessionAlreadyClosed)
 
 
-def test_a_search_for_logs_comes_to_an_end(through: Through, network: LocalNetwork) -> None:
+def test_a_search_for_logs_is_limited(through: Through, network: LocalNetwork) -> None:
     topics = [Router.request_created.topic]
 
     with through(refusing("eth_getLogs")) as ai, pytest.raises(RpcRefused, match="eth_getLogs"):
@@ -107,7 +107,7 @@ def test_a_search_for_logs_comes_to_an_end(through: Through, network: LocalNetwo
     ["0x{}", {"data": "0x{}"}, "Reverted 0x{}", {"result": "0x{}"}],
     ids=["plain", "wrapped", "as text", "as a result"],
 )
-def test_reverts_are_found_wherever_endpoints_put_them(through: Through, data: Any) -> None:
+def test_reverts_are_found_in_the_formats_of_all_endpoints(through: Through, data: Any) -> None:
     revert = SessionManager.invalid_session.selector.hex() + f"{7:064x}"
     given = json.loads(json.dumps(data).replace("{}", revert))
     answer = error(3, "execution reverted", data=given)

@@ -1,4 +1,4 @@
-"""What goes wrong between signing and knowing, and what strangers leave on the chain."""
+"""Faults between signing and the receipt, and unusual data of others on the chain."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RECEIPT = "eth_getTransactionReceipt"
 
 
 def lost(method: str, times: int = 1) -> Answer:
-    """The chain takes it, and its answer is lost on the way, so many times."""
+    """The chain accepts it, and the response is lost this many times."""
     left = [times]
 
     def fault(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
@@ -51,7 +51,7 @@ def lost(method: str, times: int = 1) -> Answer:
 
 
 @pytest.mark.parametrize("times", [1, 2, 1000])
-def test_a_transaction_whose_answer_is_lost_is_not_lost(
+def test_a_transaction_whose_response_is_lost_is_followed(
     network: LocalNetwork, through: Through, cast: Cast, balances: Balances, times: int
 ) -> None:
     before = balances.of(cast.customer)
@@ -60,11 +60,12 @@ def test_a_transaction_whose_answer_is_lost_is_not_lost(
         session = DtnSession.start("3", cast.customer, ai)
 
     assert session.opened_with == balances.token.amount("3")
-    assert [each.id for each, _ in DtnSession.list(cast.customer, network.ai)] == [session.id]
+    (listed,) = DtnSession.list(cast.customer, network.ai)
+    assert listed[0].id == session.id
     assert balances.of(cast.customer) == before - balances.token.amount("3")
 
 
-def test_receipts_that_do_not_come_leave_the_outcome_open(
+def test_a_missing_receipt_leaves_the_outcome_open(
     network: LocalNetwork, through: Through, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with through(lost(RECEIPT, 1_000_000)) as ai:
@@ -75,7 +76,7 @@ def test_receipts_that_do_not_come_leave_the_outcome_open(
 
     assert raised.value.exit_code == 7
     assert len(raised.value.transactions) == 2
-    assert all(each in str(raised.value) for each in raised.value.transactions)
+    assert all(hash_ in str(raised.value) for hash_ in raised.value.transactions)
     assert len(DtnSession.list(cast.customer, network.ai)) == 1
 
 
@@ -96,7 +97,7 @@ with connected_to(sys.argv[1]) as provider:
 """
 
 
-def test_ctrl_c_never_falls_between_deposit_and_start(cast: Cast) -> None:
+def test_an_interrupt_does_not_separate_deposit_and_start(cast: Cast) -> None:
     with own_anvil() as chain, Endpoint(chain) as endpoint:
         child = subprocess.Popen(
             [sys.executable, "-c", STARTS_A_SESSION, endpoint.url],
@@ -114,14 +115,14 @@ def test_ctrl_c_never_falls_between_deposit_and_start(cast: Cast) -> None:
             return ask(body)
 
         endpoint.opinion = interrupting
-        told = "".join(child.communicate(timeout=60))
+        output = "".join(child.communicate(timeout=60))
         with connected_to(chain) as provider:
             ((_, balance),) = DtnSession.list(cast.customer, DtnAi(router, provider))
 
     assert child.returncode != 0
     assert balance.units == 3_000_000
-    assert "not to be sent again" in told
-    assert "Traceback" not in told
+    assert "not to be sent again" in output
+    assert "Traceback" not in output
 
 
 def test_a_start_that_fails_leaves_a_deposit_to_claim(
@@ -165,7 +166,7 @@ def test_keys_in_addresses_are_hidden(text: str, shown: str) -> None:
     assert hidden in (shown, shown.removesuffix(" for https://eth.example") + " for ")
 
 
-def test_a_message_that_is_no_text_is_still_a_failure(network: LocalNetwork, cast: Cast) -> None:
+def test_a_failure_message_that_is_not_utf8(network: LocalNetwork, cast: Cast) -> None:
     session = DtnSession.start("3", cast.customer, network.ai)
     request = session.request("Hello?")
     kinds = ["bytes32", "uint8", "bytes", "bytes", "bytes32", "uint256", "uint256"]
@@ -214,7 +215,7 @@ def test_anybody_may_register_a_model_of_any_name(network: LocalNetwork, cast: C
 
 
 @on_live  # where that is accepted
-def test_the_local_node_goes_on_after_what_it_cannot_answer(
+def test_the_local_node_continues_after_an_invalid_request(
     network: LocalNetwork, cast: Cast
 ) -> None:
     session = DtnSession.start("3", cast.customer, network.ai)
@@ -222,7 +223,7 @@ def test_the_local_node_goes_on_after_what_it_cannot_answer(
     all_of_them: Any = (
         session.id,
         draft.model.id,
-        ((), [network.node.id], 1, 8, 1),  # ALL: accepted, and never completed
+        ((), [network.node.id], 1, 8, 1),  # ALL: accepted and never completed
         (draft.call, b"", 1, 0, 0, 1),
         (b"\0" * 4, b"\0" * 4, "0x" + "00" * 20),
         str(cast.stranger.address),

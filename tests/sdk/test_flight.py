@@ -10,18 +10,18 @@ from ape_dtn.deployment.assemble import Variant
 from benchmarks.flight import HOW_MANY, READ, measure
 
 
-@pytest.fixture(scope="module", params=list(Variant), ids=lambda each: each.value.lower())
+@pytest.fixture(scope="module", params=list(Variant), ids=lambda variant: variant.value.lower())
 def flown(request: pytest.FixtureRequest) -> dict[str, Any]:
     return measure(request.param)
 
 
-def test_none_is_lost_and_none_comes_twice(flown: dict[str, Any]) -> None:
+def test_every_request_is_answered_once(flown: dict[str, Any]) -> None:
     counts = {flown[what] for what in ("asked", "ids", "completed", "right")}
 
     assert counts == {HOW_MANY}
 
 
-def test_each_is_sent_once(flown: dict[str, Any]) -> None:
+def test_every_transaction_is_broadcast_once(flown: dict[str, Any]) -> None:
     methods = flown["sending"]["methods"]
 
     assert methods["eth_sendRawTransaction"] == HOW_MANY
@@ -29,19 +29,19 @@ def test_each_is_sent_once(flown: dict[str, Any]) -> None:
 
 
 def test_sending_takes_few_http_requests(flown: dict[str, Any]) -> None:
-    """Three to check, and for each 64 one to estimate, one to send, and some for the receipts."""
+    """Three to draft, and per 64 requests one to estimate, one to send and some for receipts."""
     assert flown["sending"]["http"] <= 40
 
 
-def test_waiting_takes_two_calls_a_poll(flown: dict[str, Any]) -> None:
+def test_a_poll_takes_two_calls(flown: dict[str, Any]) -> None:
     methods = flown["waiting"]["methods"]
     answers = methods.pop("eth_call")
-    # None where the node was done before the wait began: the first look finds all of them answered.
+    # None where the node had answered all before the wait began: the first poll finds them.
     polls = methods.get("eth_getLogs", 0)
 
     assert 2 * polls <= sum(methods.values()) <= 2 * flown["waiting"]["http"]
     assert answers <= 2 * HOW_MANY + flown["waiting"]["http"]
 
 
-def test_reading_a_thousand_takes_one_http_request(flown: dict[str, Any]) -> None:
+def test_reading_a_thousand_requests_takes_one_http_request(flown: dict[str, Any]) -> None:
     assert (flown["reading a thousand"]["http"], flown["reading a thousand"]["rpc"]) == (1, READ)

@@ -1,4 +1,4 @@
-"""Over a limit nothing is signed, whoever set the limit and whoever spent what counts."""
+"""A request over a limit is refused before anything is signed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_each_of_many_requests_is_limited(funded: DtnSession, refused: Refused) 
     ("limit", "kind"), [("0", InvalidAmount), ("1 DAI", WrongToken), ("much", InvalidAmount)]
 )
 @pytest.mark.usefixtures("nothing_moves")
-def test_a_limit_that_is_no_amount(
+def test_an_invalid_limit_is_refused(
     funded: DtnSession, name: str, limit: str, kind: type[InvalidAmount]
 ) -> None:
     options: Any = {name: limit}
@@ -99,7 +99,7 @@ def test_a_limit_that_is_no_amount(
 
 
 @pytest.mark.usefixtures("nothing_moves")
-def test_a_misspelled_limit_is_none_of_the_options(funded: DtnSession) -> None:
+def test_a_misspelled_limit_is_refused(funded: DtnSession) -> None:
     options: Any = {"request_limits": "0.1"}
 
     with pytest.raises(TypeError, match="'request_limits'"):
@@ -109,7 +109,7 @@ def test_a_misspelled_limit_is_none_of_the_options(funded: DtnSession) -> None:
 # All requests of a session.
 
 
-def test_what_was_charged_and_what_is_open_counts(
+def test_charges_and_open_requests_count(
     network: LocalNetwork, funded: DtnSession, refused: Refused
 ) -> None:
     answered = funded.request(PROMPT)
@@ -128,9 +128,7 @@ def test_what_was_charged_and_what_is_open_counts(
     assert err.hint == "Ask for less, or raise `session_limit`."
 
 
-def test_what_a_node_takes_beyond_the_fair_counts(
-    funded: DtnSession, respond: Respond, refused: Refused
-) -> None:
+def test_an_excessive_charge_counts(funded: DtnSession, respond: Respond, refused: Refused) -> None:
     respond(funded.request(PROMPT), b"\0" * 32, sizes=(10**6, 10**6))
 
     err = refused(lambda: funded.request(PROMPT, session_limit="0.499999"))
@@ -139,10 +137,10 @@ def test_what_a_node_takes_beyond_the_fair_counts(
     assert funded.request(PROMPT, session_limit="0.50").id
 
 
-def test_what_others_of_the_owner_spent_counts(
+def test_requests_of_other_objects_of_the_owner_count(
     network: LocalNetwork, funded: DtnSession, cast: Cast, refused: Refused
 ) -> None:
-    """The chain knows it, so that no process can spend what another has spent already."""
+    """The chain has it, so that it counts in every process."""
     funded.request(PROMPT)
 
     elsewhere = DtnSession(DtnAi(network.ai.router), funded.id, cast.customer)
@@ -176,10 +174,10 @@ def test_a_session_over_the_configured_limit(
     assert (err.limit, err.required) == ("0.30 USDT", "0.50 USDT")
 
 
-# What a quote says of it.
+# Quotes.
 
 
-def test_a_quote_tells_what_would_be_refused(funded: DtnSession, refused: Refused) -> None:
+def test_a_quote_has_the_error_of_the_limit(funded: DtnSession, refused: Refused) -> None:
     funded.request(PROMPT)
 
     (over,) = funded.ai.quote(

@@ -1,4 +1,4 @@
-"""Many requests at once: in order, each in its place, and none lost with another."""
+"""Many requests at once: in order, and each failing alone."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ PROMPTS = [f"What is {place}?" for place in range(10)]
 
 
 def texts(network: LocalNetwork, requests: Any) -> list[str]:
-    """The answers, by the connection of the tests: that of a request may be gone."""
+    """The answers, read by the connection of the tests: that of the requests may be closed."""
     return [DtnRequest.load(request.id, network.ai).answer().text for request in requests]
 
 
-def test_each_request_is_in_its_place(network: LocalNetwork, funded: DtnSession) -> None:
+def test_results_keep_the_order_of_the_requests(network: LocalNetwork, funded: DtnSession) -> None:
     requests = funded.request_many(PROMPTS)
     network.node.answer_pending()
 
@@ -50,24 +50,24 @@ def test_each_request_is_in_its_place(network: LocalNetwork, funded: DtnSession)
     assert len({request.id for request in requests if isinstance(request, DtnRequest)}) == 10
 
 
-def test_each_is_told_as_it_is_sent(funded: DtnSession) -> None:
-    told: dict[int, Any] = {}
+def test_on_sent_is_called_for_each_request(funded: DtnSession) -> None:
+    reported: dict[int, Any] = {}
 
-    requests = funded.request_many(PROMPTS, on_sent=told.__setitem__)
+    requests = funded.request_many(PROMPTS, on_sent=reported.__setitem__)
 
-    assert [told[place] for place in range(10)] == requests
+    assert [reported[place] for place in range(10)] == requests
 
 
-def test_nothing_is_asked_of_nobody(funded: DtnSession, nothing_moves: None) -> None:
+def test_no_requests_send_nothing(funded: DtnSession, nothing_moves: None) -> None:
     assert funded.request_many([]) == []
 
 
-def test_all_of_them_have_to_be_paid(funded: DtnSession, nothing_moves: None) -> None:
+def test_the_balance_must_cover_all_requests(funded: DtnSession, nothing_moves: None) -> None:
     with pytest.raises(InsufficientFunds, match=r"has 25\.00 USDT, and 30\.00 USDT is needed"):
         funded.request_many(PROMPTS, max_cost="3.00")
 
 
-def test_one_that_is_wrong_stops_all_before_the_first(
+def test_an_invalid_request_stops_all_before_the_first(
     funded: DtnSession, nothing_moves: None
 ) -> None:
     with pytest.raises(EmptyPrompt):
@@ -88,7 +88,7 @@ def sent_in(body: bytes) -> list[str]:
 
 
 def but_for(refused: list[str], why: str, body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
-    """What the chain answers to each call by itself, but for those with a transaction refused."""
+    """The responses of the chain, with an error for calls that send a refused transaction."""
     answers = []
     for call in calls_in(body):
         if refused and call["params"][:1] == refused:
@@ -99,10 +99,10 @@ def but_for(refused: list[str], why: str, body: bytes, chain: Callable[[bytes], 
     return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
 
 
-def test_one_that_the_endpoint_refuses_takes_no_other_with_it(
+def test_a_request_refused_by_the_endpoint_fails_alone(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """Its nonce is used up all the same: those behind it would wait for ever."""
+    """Its nonce must be used all the same: later transactions would wait forever."""
     refused: list[str] = []
 
     def refuse_the_third(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
@@ -124,7 +124,7 @@ def test_one_that_the_endpoint_refuses_takes_no_other_with_it(
     ]
 
 
-def test_those_whose_answers_are_lost_are_not_sent_twice(
+def test_requests_whose_responses_are_lost_are_not_sent_twice(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     lost: list[int] = []
@@ -144,10 +144,10 @@ def test_those_whose_answers_are_lost_are_not_sent_twice(
     assert len(network.node.answer_pending()) == 10
 
 
-def test_one_that_reverts_takes_no_other_with_it(
+def test_a_request_that_reverts_fails_alone(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """Here all of them do, as the session is closed while they are on their way."""
+    """All of them revert, because the session is closed while they are pending."""
     closed: list[bool] = []
 
     def close_before_they_are_sent(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
@@ -172,7 +172,7 @@ def test_one_that_reverts_takes_no_other_with_it(
     with through(close_before_they_are_sent) as ai:
         outcomes = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS[:3])
 
-    # The first one's nonce was taken by the close, and the others find the session closed.
+    # The close has used the nonce of the first, and the others find the session closed.
     assert all(isinstance(outcome, DtnError) for outcome in outcomes)
 
 
@@ -268,7 +268,7 @@ def test_a_nonce_that_another_program_used_is_not_used_again(
 
 
 def use_nonces(network: LocalNetwork, cast: Cast, how_many: int) -> None:
-    """Mines something else of the customer's, as another program might."""
+    """Mines another transaction of the customer, as another program might."""
     ask, customer = network.ai.provider, str(cast.customer.address)
     first = as_int(rpc.result(ask, "eth_getTransactionCount", [customer, "latest"]))
     for nonce in range(first, first + how_many):
@@ -277,7 +277,7 @@ def use_nonces(network: LocalNetwork, cast: Cast, how_many: int) -> None:
     rpc.result(ask, "evm_mine", [])
 
 
-def test_those_whose_nonces_another_program_used_are_signed_anew(
+def test_requests_whose_nonces_another_program_used_are_signed_again(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     sent: list[int] = []
@@ -298,10 +298,10 @@ def test_those_whose_nonces_another_program_used_are_signed_anew(
     assert texts(network, requests) == [f"You asked: {prompt}" for prompt in PROMPTS]
 
 
-def test_one_of_many_that_was_taken_late_is_not_told_to_be_refused(
+def test_a_request_accepted_late_is_not_reported_as_refused(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """The endpoint refuses it, knows nothing of it, and takes it all the same."""
+    """The endpoint refuses it, does not know it, and accepts it all the same."""
     late: list[str] = []
     taken: list[str] = []
 
@@ -311,7 +311,7 @@ def test_one_of_many_that_was_taken_late_is_not_told_to_be_refused(
             late.append(sent[-1])
         answered = but_for([] if taken else late, "request timed out", body, chain)
         if late and not taken and calls_in(body)[0]["method"] == "eth_getTransactionByHash":
-            taken.append(late[0])  # after it was said that nobody knows it
+            taken.append(late[0])  # after the endpoint has said that it does not know it
             send = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": late}
             assert "result" in json.loads(chain(json.dumps(send).encode()))
         return answered
@@ -324,10 +324,10 @@ def test_one_of_many_that_was_taken_late_is_not_told_to_be_refused(
     assert len(network.node.answer_pending()) == 10
 
 
-def test_one_of_many_that_is_mined_while_it_is_looked_for_is_not_told_to_be_refused(
+def test_a_request_mined_during_the_lookup_is_not_reported_as_refused(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """The endpoint answers two calls of one HTTP request from before a block and from after it."""
+    """The endpoint answers two calls of one HTTP request as of before a block and after it."""
     late: list[str] = []
     mined: list[str] = []
 
@@ -339,7 +339,7 @@ def test_one_of_many_that_is_mined_while_it_is_looked_for_is_not_told_to_be_refu
         sent, calls = sent_in(body), calls_in(body)
         if not late and len(sent) == 10:
             late.append(sent[-1])
-        methods = [each["method"] for each in calls]
+        methods = [call["method"] for call in calls]
         if mined or methods[:2] != ["eth_getTransactionReceipt", "eth_getTransactionCount"]:
             return but_for([] if mined else late, "request timed out", body, chain)
         receipt = json.loads(chain(json.dumps(calls[0]).encode()))
@@ -347,7 +347,7 @@ def test_one_of_many_that_is_mined_while_it_is_looked_for_is_not_told_to_be_refu
         while result(chain, "eth_getTransactionReceipt", mined) is None:
             time.sleep(0.01)
         return json.dumps(
-            [receipt, *(json.loads(chain(json.dumps(each).encode())) for each in calls[1:])]
+            [receipt, *(json.loads(chain(json.dumps(call).encode())) for call in calls[1:])]
         ).encode()
 
     with through(mine_between) as ai:
@@ -358,10 +358,10 @@ def test_one_of_many_that_is_mined_while_it_is_looked_for_is_not_told_to_be_refu
     assert len(network.node.answer_pending()) == 10
 
 
-def test_balances_are_as_they_were_asked(
+def test_balances_after_many_requests(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    """What is asked many times is paid many times, and nothing else."""
+    """Each request is charged once, and nothing else is."""
     funded.request_many(PROMPTS)
     network.node.answer_pending()
     left = funded.balance
@@ -382,17 +382,17 @@ def test_balances_are_as_they_were_asked(
     assert as_int(held) == 1_000_000_000 - spent.units
 
 
-def test_a_prompt_is_not_many(funded: DtnSession, nothing_moves: None) -> None:
-    with pytest.raises(InvalidOption, match="it is one prompt"):
+def test_one_prompt_in_place_of_a_list_is_refused(funded: DtnSession, nothing_moves: None) -> None:
+    with pytest.raises(InvalidOption, match="it is a single prompt"):
         funded.request_many("Hello?")
 
 
 def test_many_cannot_share_a_user(funded: DtnSession, cast: Cast, nothing_moves: None) -> None:
-    with pytest.raises(InvalidOption, match="share their id"):
+    with pytest.raises(InvalidOption, match="would have the same id"):
         funded.request_many(PROMPTS, user=str(cast.stranger.address))
 
 
-def test_the_one_that_is_wrong_is_named(funded: DtnSession, nothing_moves: None) -> None:
+def test_the_error_names_the_invalid_request(funded: DtnSession, nothing_moves: None) -> None:
     with pytest.raises(EmptyPrompt) as raised:
         funded.request_many([*PROMPTS, ""])
 
@@ -400,10 +400,10 @@ def test_the_one_that_is_wrong_is_named(funded: DtnSession, nothing_moves: None)
     assert "number 11 of 11" in (raised.value.hint or "")
 
 
-def test_whoever_is_told_may_ask_again(
+def test_on_sent_may_send_another_request(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """The turn to send is not held meanwhile."""
+    """The callback runs without the nonce lock."""
     refused: list[bool] = []
 
     def refuse_one_estimate(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
@@ -429,10 +429,10 @@ def test_whoever_is_told_may_ask_again(
     assert len(network.node.answer_pending()) == 10
 
 
-def test_what_was_taken_late_is_not_sent_again(
+def test_a_request_accepted_late_is_not_sent_again(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """The endpoint refuses it, knows nothing of it, and takes it all the same."""
+    """The endpoint refuses it, does not know it, and accepts it all the same."""
     taken: list[bytes] = []
 
     def take_it_late(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
@@ -443,7 +443,7 @@ def test_what_was_taken_late_is_not_sent_again(
             return json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
         answer = chain(body)
         if isinstance(call, dict) and call["method"] == "eth_getTransactionByHash":
-            chain(taken[0])  # after it was said that nobody knows it
+            chain(taken[0])  # after the endpoint has said that it does not know it
         return answer
 
     with through(take_it_late) as ai:
@@ -453,7 +453,7 @@ def test_what_was_taken_late_is_not_sent_again(
     assert len(network.node.answer_pending()) == 1
 
 
-def test_what_befell_one_is_told_although_nobody_knows_why(
+def test_a_failure_of_unknown_cause_is_reported(
     network: LocalNetwork,
     funded: DtnSession,
     cast: Cast,
@@ -493,7 +493,7 @@ def test_what_befell_one_is_told_although_nobody_knows_why(
         return chain(body)
 
     with through(close_it_and_fail) as ai:
-        # The close has taken the first one's nonce: what became of that is not known in time.
+        # The close has used the nonce of the first, whose outcome is not known in time.
         monkeypatch.setattr(type(ai.provider.network), "transaction_acceptance_timeout", 1)
         outcomes = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS[:3])
 
@@ -515,7 +515,7 @@ def test_an_impersonated_account_asks(network: LocalNetwork, accounts: Any, cast
     assert str(session.owner) == to_address(owner)
 
 
-def test_a_session_that_owes_answers_is_not_closed_at_the_end(
+def test_a_session_with_pending_requests_is_not_closed_at_the_end(
     network: LocalNetwork, cast: Cast
 ) -> None:
     with DtnSession.start("10", cast.customer, network.ai) as session:

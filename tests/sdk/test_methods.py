@@ -1,4 +1,4 @@
-"""How a deposit becomes a session: each way, and which one is chosen."""
+"""The methods of depositing and starting a session, and the choice among them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ each_atomic = pytest.mark.parametrize("method", ATOMIC, ids=lambda method: metho
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The chain is taken for a public one."""
+    """Makes the chain pass for a public one."""
     monkeypatch.setattr(methods, "is_local", lambda _: False)
 
 
@@ -79,7 +79,7 @@ def test_a_second_start_needs_no_preparation(
 
 
 @pytest.mark.usefixtures("public")
-def test_on_a_public_network_a_signed_payment_is_the_best(
+def test_on_a_public_network_an_authorization_is_preferred(
     usdc_network: LocalNetwork, cast: Cast
 ) -> None:
     plan = DtnSession.plan("1", cast.customer, usdc_network.ai)
@@ -89,7 +89,7 @@ def test_on_a_public_network_a_signed_payment_is_the_best(
 
 
 @pytest.mark.usefixtures("public")
-def test_a_token_that_takes_no_signatures_is_approved(network: LocalNetwork, cast: Cast) -> None:
+def test_a_token_without_signatures_is_approved(network: LocalNetwork, cast: Cast) -> None:
     assert DtnSession.plan("1", cast.customer, network.ai).method is Method.ALLOWANCE
 
 
@@ -105,9 +105,7 @@ def test_the_delegate_is_chosen_where_the_account_runs_it(
 
 
 @pytest.mark.usefixtures("public")
-def test_the_bare_way_is_taken_only_by_who_accepts_the_risk(
-    network: LocalNetwork, cast: Cast
-) -> None:
+def test_two_step_needs_the_risk_accepted(network: LocalNetwork, cast: Cast) -> None:
     with pytest.raises(UnsafeDeposit):
         DtnSession.plan("1", cast.customer, network.ai, method="two-step")
 
@@ -117,7 +115,7 @@ def test_the_bare_way_is_taken_only_by_who_accepts_the_risk(
 
 
 @pytest.mark.usefixtures("public")
-def test_where_nothing_is_safe_nothing_is_done(
+def test_without_a_safe_method_nothing_is_signed(
     network: LocalNetwork, cast: Cast, nothing_moves: None
 ) -> None:
     with (
@@ -131,7 +129,7 @@ def test_where_nothing_is_safe_nothing_is_done(
 
 
 @pytest.mark.parametrize("method", [Method.AUTHORIZATION, Method.PERMIT, Method.BATCH])
-def test_a_way_that_cannot_be_taken_says_why(
+def test_an_unavailable_method_says_why(
     network: LocalNetwork, cast: Cast, method: Method, nothing_moves: None
 ) -> None:
     with pytest.raises(MethodUnavailable) as raised:
@@ -140,7 +138,7 @@ def test_a_way_that_cannot_be_taken_says_why(
     assert list(raised.value.reasons) == [method.value]
 
 
-def test_an_account_that_runs_other_code_keeps_it(network: LocalNetwork, cast: Cast) -> None:
+def test_an_account_with_another_delegate_keeps_it(network: LocalNetwork, cast: Cast) -> None:
     cast.customer.set_delegate(network.ai.router)
 
     with pytest.raises(MethodUnavailable, match="would replace the account"):
@@ -161,7 +159,7 @@ def test_an_impersonated_account_starts_by_allowance(
     assert str(session.close()) == "1.00 USDT"
 
 
-def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cast) -> None:
+def test_a_different_approval_is_reset_first(network: LocalNetwork, cast: Cast) -> None:
     spender = client_contract.client_of(str(cast.customer.address))
     approve = contract_call(network.token, ERC20.approve, spender, 5)
     transactions.send(network.ai.provider, cast.customer, approve, reverts.NO_CONTEXT)
@@ -172,7 +170,7 @@ def test_a_changed_approval_is_taken_back_first(network: LocalNetwork, cast: Cas
     assert network.ai.read_one(left) == 0
 
 
-def test_a_token_that_keeps_a_part_is_told_before_anything_is_paid(
+def test_a_token_with_a_transfer_fee_is_refused_before_paying(
     network: LocalNetwork, cast: Cast, project: Any, variant: Variant
 ) -> None:
     token = project.HostileToken.deploy(sender=cast.owner)
@@ -185,9 +183,7 @@ def test_a_token_that_keeps_a_part_is_told_before_anything_is_paid(
     assert raised.value.fields == {"deposit": "10.00 BAD", "balance": "9.00 BAD"}
 
 
-def test_a_blocked_account_is_told_before_anything_is_paid(
-    usdc_network: LocalNetwork, cast: Cast
-) -> None:
+def test_a_blocked_account_is_refused_before_paying(usdc_network: LocalNetwork, cast: Cast) -> None:
     plan = DtnSession.plan("1", cast.customer, usdc_network.ai, method="permit")
     block = Function("blacklist(address)")
     blocked = contract_call(usdc_network.token, block, str(cast.customer.address))
@@ -199,7 +195,7 @@ def test_a_blocked_account_is_told_before_anything_is_paid(
     assert DtnSession.list(cast.customer, usdc_network.ai) == []
 
 
-def test_sessions_of_a_client_are_only_its_owners(network: LocalNetwork, cast: Cast) -> None:
+def test_a_session_of_a_client_belongs_to_its_owner(network: LocalNetwork, cast: Cast) -> None:
     session = DtnSession.start("1", cast.customer, network.ai, method="allowance")
 
     with pytest.raises(NotSessionOwner):
@@ -249,14 +245,14 @@ def test_a_quote_of_a_request_without_a_session_counts_its_start(
     assert request.receipt is not None
     really = {"start": session.receipt.gas_used, "request": request.receipt.gas_used}
     for step, used in really.items():
-        # A permit or an authorization uses other gas than the approval that stands in for it.
+        # The gas of a permit or an authorization differs from the approval that is simulated.
         about = {"abs": 40_000} if method.by_client else {"rel": 0.02}
         assert quote.gas.used[step] == pytest.approx(used, **about)
 
 
 @contextmanager
 def without_code(network: LocalNetwork, address: str) -> Iterator[None]:
-    """As on a chain that lacks a contract."""
+    """Removes the code of a contract."""
     provider = network.ai.provider
     code = "0x" + code_of(network, address).hex()
     rpc.result(provider, "anvil_setCode", [address, "0x"])

@@ -1,4 +1,4 @@
-"""What each way to start a session costs: gas, and calls of the chain."""
+"""Gas and RPC calls of each method of starting a session."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from ape_dtn.deployment.assemble import Variant
 from benchmarks import methods
 
-# Gas, the first time and later: of what comes before, and of the start, on the reference variant
-# and on the deployed one. Then HTTP requests and RPC calls.
+# Gas of the preparations and of the start, the first time and later, on the reference variant and
+# on the live one. Then HTTP requests and RPC calls.
 PINNED: dict[tuple[str, str], tuple[list[int], tuple[int, int], int, int]] = {
     ("delegate", "first"): ([], (123_185, 210_657), 6, 30),
     ("delegate", "later"): ([], (116_435, 181_057), 6, 31),
@@ -26,11 +26,11 @@ PINNED: dict[tuple[str, str], tuple[list[int], tuple[int, int], int, int]] = {
     ("batch", "later"): ([], (149_985, 212_214), 10, 39),
 }
 
-# Bytes of signatures, nonces and addresses that happen to be zero are cheaper.
+# Zero bytes in signatures, nonces and addresses are cheaper.
 VARIES = 300
 
 
-@pytest.fixture(scope="module", params=list(Variant), ids=lambda each: each.name.lower())
+@pytest.fixture(scope="module", params=list(Variant), ids=lambda variant: variant.name.lower())
 def variant(request: pytest.FixtureRequest) -> Variant:
     found: Variant = request.param
     return found
@@ -53,7 +53,7 @@ def test_gas_and_calls(measured: dict[str, Any], variant: Variant, case: tuple[s
     assert (found["calls"]["http"], found["calls"]["rpc"]) == (http, calls)
 
 
-def test_all_that_is_measured_is_pinned(measured: dict[str, Any]) -> None:
+def test_each_measurement_is_pinned(measured: dict[str, Any]) -> None:
     assert {(method, when) for method, found in measured.items() for when in found} == set(PINNED)
 
 

@@ -45,7 +45,7 @@ def test_full_names_of_nodes_have_ids(name: str) -> None:
         *(b"", b"5" * 31, b"5" * 33, 5, None),
     ],
 )
-def test_what_is_no_node_is_refused(name: Any) -> None:
+def test_an_invalid_node_name_is_refused(name: Any) -> None:
     with pytest.raises(InvalidName) as raised:
         id_of(name, "node")
 

@@ -1,4 +1,4 @@
-"""What is quoted is what it costs: bytes, tokens and gas. Nothing is sent for it."""
+"""Quotes equal the actual cost in bytes, tokens and gas, and send nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 
 
 BASE_FEE = 7 * 10**9
 
-# Returns the size of the data that it is called with.
+# Code that returns the size of its call data.
 CALLDATA_SIZE = "0x365f5260205ff3"
 
 IN_PROCESS = """
@@ -93,7 +93,7 @@ def serves_images(network: LocalNetwork, cast: Cast) -> None:
 
 @pytest.fixture
 def base_fee(network: LocalNetwork, funded: DtnSession) -> Iterator[None]:
-    """A latest block with a base fee, which Ape's Anvil does without."""
+    """A latest block with a base fee, which Ape's Anvil has not."""
     provider = network.ai.provider
 
     def next_is(wei: int) -> None:
@@ -103,7 +103,7 @@ def base_fee(network: LocalNetwork, funded: DtnSession) -> Iterator[None]:
     next_is(BASE_FEE)
     rpc.result(provider, "evm_mine", [])
     yield
-    next_is(before)  # what Ape takes back leaves it as it is
+    next_is(before)  # Ape's isolation does not restore it
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def one(quotes: Sequence[Quote]) -> Quote:
 
 
 def problem(quotes: Sequence[Quote]) -> Any:
-    """What is wrong with the only one of them, of which nothing else is known."""
+    """The problem of the only quote, which has no other values."""
     found = one(quotes)
     known = (found.bytes_asked, found.bytes_answered, found.expected, found.gas)
     assert known == (None, None, None, None)
@@ -134,19 +134,19 @@ def problem(quotes: Sequence[Quote]) -> Any:
 
 
 def coins(provider: Any, address: str) -> int:
-    """What an account has of the chain's coin, in wei."""
+    """The balance of an account, in wei."""
     return as_int(rpc.result(provider, "eth_getBalance", [address, "latest"]))
 
 
 def is_close(estimated: int, used: int) -> bool:
-    """Whether an estimate is within 5 percent of what was used."""
+    """Whether an estimate is within 5 percent of the gas used."""
     return abs(estimated - used) * 20 <= used
 
 
 # Bytes and tokens.
 
 
-def test_what_is_expected_is_what_a_fair_node_charges(
+def test_the_expected_cost_is_the_charge_of_a_fair_node(
     network: LocalNetwork, funded: DtnSession
 ) -> None:
     funded.request(PROMPT)
@@ -160,10 +160,10 @@ def test_what_is_expected_is_what_a_fair_node_charges(
     assert (found.basis, found.answers_seen) == (Basis.ANSWERS, 1)
 
 
-def test_the_middle_size_of_the_answers_is_expected(funded: DtnSession, respond: Respond) -> None:
+def test_the_median_size_of_the_answers_is_expected(funded: DtnSession, respond: Respond) -> None:
     for size in (400, 100, 200):
         respond(funded.request(PROMPT), b"\1" * size)
-    # None of these is an answer of this model by this call type.
+    # None of these counts as an answer of this model by this call type.
     respond(funded.request(PROMPT, model=MINI), b"\1" * 1000)
     respond(funded.request(PROMPT, call_type=IPFS), b"\1" * 1000)
     respond(funded.request(PROMPT), b"\1" * 1000, Status.FAILURE)
@@ -185,7 +185,7 @@ def test_the_latest_answers_count(
     assert (found.bytes_answered, found.answers_seen) == (6, 3)
 
 
-def test_only_so_many_answers_are_read(
+def test_the_number_of_answers_read_is_limited(
     funded: DtnSession, respond: Respond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for size in (900, 800, 7):
@@ -197,7 +197,7 @@ def test_only_so_many_answers_are_read(
     assert (found.bytes_answered, found.answers_seen) == (7, 1)
 
 
-def test_the_size_that_is_given_is_believed(funded: DtnSession, respond: Respond) -> None:
+def test_a_given_answer_size_is_used(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT), b"\1" * 100)
 
     direct, ipfs = funded.ai.quote(PROMPT, session=funded, answer_bytes=3_000)
@@ -207,7 +207,7 @@ def test_the_size_that_is_given_is_believed(funded: DtnSession, respond: Respond
     assert str(direct.expected) == "0.0316 USDT"  # 160 bytes and 3,000 at 0.00001
 
 
-def test_over_ipfs_the_chain_knows_no_sizes(funded: DtnSession, respond: Respond) -> None:
+def test_answers_over_ipfs_have_the_default_size(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT, call_type=IPFS), encode(["string"], ["bafy"]))
 
     found = one(funded.ai.quote(PROMPT, session=funded, call_types=IPFS))
@@ -228,7 +228,7 @@ def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
     assert image.expected == image.max_cost, "more than the cap is never charged"
 
 
-def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
+def test_the_bytes_asked_are_those_of_the_request(funded: DtnSession) -> None:
     prompt = Prompt("Is {0} older than {1:uint8}?", "Ada", 26)
 
     found = one(funded.ai.quote(prompt, session=funded, call_types=DIRECT))
@@ -236,11 +236,11 @@ def test_what_is_asked_is_what_would_be_sent(funded: DtnSession) -> None:
     assert found.bytes_asked == funded.draft(prompt).bytes_asked > 160
 
 
-def test_the_worst_is_the_cap(funded: DtnSession) -> None:
+def test_the_max_cost_is_the_cap(funded: DtnSession) -> None:
     found = funded.ai.quote(PROMPT, session=funded, max_cost="0.07", fee_per_byte="0.00002")
 
-    assert {str(each.max_cost) for each in found} == {"0.07 USDT"}
-    assert {str(each.fee_per_byte) for each in found} == {"0.00002 USDT"}
+    assert {str(quote.max_cost) for quote in found} == {"0.07 USDT"}
+    assert {str(quote.fee_per_byte) for quote in found} == {"0.00002 USDT"}
 
 
 # Gas.
@@ -274,7 +274,7 @@ def test_without_a_session_the_gas_is_that_of_starting_one_and_of_the_request(
 
 
 @pytest.mark.usefixtures("base_fee")
-def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) -> None:
+def test_the_gas_cost_is_what_the_account_pays(funded: DtnSession, cast: Cast) -> None:
     found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT)).gas
     before = cast.customer.balance
 
@@ -283,7 +283,7 @@ def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) ->
     assert found
     assert sent
     spent = before - cast.customer.balance
-    # A block's base fee differs from that of the one before by an eighth at the most.
+    # The base fee changes by at most one eighth per block.
     assert abs(found.expected.units - spent) * 100 <= spent * 18
     assert spent < found.max_cost.units
     assert found.prices.now >= BASE_FEE
@@ -293,7 +293,7 @@ def test_gas_costs_what_the_account_then_pays(funded: DtnSession, cast: Cast) ->
 
 
 @pytest.mark.usefixtures("base_fee")
-def test_the_worst_is_what_the_account_has_to_have(funded: DtnSession, cast: Cast) -> None:
+def test_the_max_cost_of_gas_is_the_balance_that_is_needed(funded: DtnSession, cast: Cast) -> None:
     user, provider = str(cast.stranger.address), funded.ai.provider
     found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, user=user)).gas
     assert found
@@ -308,7 +308,7 @@ def test_the_worst_is_what_the_account_has_to_have(funded: DtnSession, cast: Cas
     assert sent.id
 
 
-def test_the_callback_is_paid_in_coin(funded: DtnSession, cast: Cast) -> None:
+def test_the_quote_includes_the_gas_of_the_callback(funded: DtnSession, cast: Cast) -> None:
     callback = Callback(str(cast.stranger.address), "good(bytes32)", "bad(bytes32)", gas=70_000)
     router, provider = funded.ai.router, funded.ai.provider
     before = coins(provider, router)
@@ -324,7 +324,7 @@ def test_the_callback_is_paid_in_coin(funded: DtnSession, cast: Cast) -> None:
     assert found.expected.units == gas_alone + 70_000
 
 
-def test_a_rollup_takes_a_fee_for_each_transactions_data(ai: DtnAi, cast: Cast) -> None:
+def test_a_rollup_charges_a_data_fee_per_transaction(ai: DtnAi, cast: Cast) -> None:
     rpc.result(ai.provider, "anvil_setCode", [ROLLUP_FEES, CALLDATA_SIZE])
 
     short, long = (
@@ -339,20 +339,20 @@ def test_a_rollup_takes_a_fee_for_each_transactions_data(ai: DtnAi, cast: Cast) 
     assert short.expected.units == gas_fee + short.data_fee
 
 
-def test_for_nobody_there_is_no_gas(ai: DtnAi) -> None:
+def test_without_an_account_there_is_no_gas(ai: DtnAi) -> None:
     found = one(ai.quote(PROMPT, call_types=DIRECT))
 
-    assert (found.gas, found.why_no_gas) == (None, "No account is named that would sign it.")
+    assert (found.gas, found.why_no_gas) == (None, "There is no account to sign it.")
     assert found.expected
 
 
-def test_the_networks_own_account_would_sign(network: LocalNetwork, cast: Cast) -> None:
+def test_the_account_of_the_network_is_quoted(network: LocalNetwork, cast: Cast) -> None:
     ai = DtnAi(network.ai.router, network.ai.provider, cast.customer)
 
     assert one(ai.quote(PROMPT, call_types=DIRECT)).gas
 
 
-def test_a_sessions_owner_would_sign(funded: DtnSession) -> None:
+def test_the_owner_of_the_session_is_quoted(funded: DtnSession) -> None:
     assert one(funded.ai.quote(PROMPT, session=funded.id, call_types=DIRECT)).gas
 
 
@@ -398,7 +398,7 @@ def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
     assert ran.returncode == 0, ran.stderr
     on_session, used, without = json.loads(ran.stdout.splitlines()[-1])
 
-    # That chain looks for what is enough in steps of 21,000.
+    # That chain searches for the gas limit in steps of 21,000.
     assert 0 < on_session["gas"]["used"]["request"] - used < 21_000 + used // 20
     assert without["gas"] is None
     assert "eth_simulateV1" in without["why_no_gas"]
@@ -407,7 +407,7 @@ def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
 # The session.
 
 
-def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
+def test_a_quote_says_how_many_requests_the_balance_covers(funded: DtnSession) -> None:
     enough = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
     short = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
 
@@ -419,19 +419,19 @@ def test_what_a_session_is_enough_for(funded: DtnSession) -> None:
     assert (short.suffices, short.requests_at_max_cost) == (False, 0)
 
 
-def test_without_a_session_nothing_is_said_of_one(ai: DtnAi) -> None:
+def test_without_a_session_a_quote_has_no_balance(ai: DtnAi) -> None:
     found = one(ai.quote(PROMPT, call_types=DIRECT, session=0))
 
-    told = (found.session_id, found.balance, found.suffices, found.requests_at_max_cost)
-    assert told == (None, None, None, None)
+    of_session = (found.session_id, found.balance, found.suffices, found.requests_at_max_cost)
+    assert of_session == (None, None, None, None)
 
 
-def test_where_the_network_would_refuse_it_there_is_no_gas(
+def test_a_request_that_the_router_would_refuse_has_no_gas(
     funded: DtnSession, variant: Variant
 ) -> None:
     found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="26"))
 
-    if variant is Variant.LIVE:  # it takes what the session cannot pay
+    if variant is Variant.LIVE:  # the session cannot pay it
         assert found.gas
     else:
         assert found.why_no_gas
@@ -456,7 +456,7 @@ def test_a_session_that_cannot_be_used(funded: DtnSession, closed: DtnSession, c
 # Limits.
 
 
-def test_a_limit_is_told_and_refuses_nothing(funded: DtnSession) -> None:
+def test_an_exceeded_limit_is_reported_by_the_quote(funded: DtnSession) -> None:
     limited = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.2"))
     free = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.25"))
 
@@ -483,7 +483,7 @@ def test_a_limit_of_the_session_counts_from_its_start(ai: DtnAi) -> None:
 def test_every_model_is_quoted_by_every_call_type(ai: DtnAi) -> None:
     found = ai.quote(PROMPT, models=[MINI, TEXT, MINI])
 
-    assert [(each.model, each.call_type) for each in found] == [
+    assert [(quote.model, quote.call_type) for quote in found] == [
         (MINI, DIRECT),
         (MINI, IPFS),
         (TEXT, DIRECT),
@@ -492,17 +492,17 @@ def test_every_model_is_quoted_by_every_call_type(ai: DtnAi) -> None:
 
 
 def test_the_configured_model_is_quoted_by_default(ai: DtnAi) -> None:
-    assert {each.model for each in ai.quote(PROMPT)} == {ai.config.model}
+    assert {quote.model for quote in ai.quote(PROMPT)} == {ai.config.model}
 
 
-def test_what_a_request_takes_can_be_quoted(ai: DtnAi) -> None:
+def test_the_options_of_a_request_can_be_quoted(ai: DtnAi) -> None:
     found = one(ai.quote(PROMPT, model=MINI, call_type=IPFS))
 
     assert (found.model, found.call_type) == (MINI, IPFS)
 
 
 @pytest.mark.usefixtures("serves_images")
-def test_a_model_that_cannot_be_asked_spoils_no_other(ai: DtnAi, cast: Cast) -> None:
+def test_a_model_with_a_problem_does_not_spoil_other_quotes(ai: DtnAi, cast: Cast) -> None:
     found = ai.quote(
         PROMPT, models=[IMAGE, TEXT, UNKNOWN], call_types=DIRECT, account=cast.customer
     )
@@ -544,13 +544,13 @@ def test_a_model_of_other_inputs(ai: DtnAi, funded: DtnSession) -> None:
         ((PROMPT,), {"nodes": ["node.local.other"]}, NodeNotFound),
     ],
 )
-def test_what_is_wrong_with_a_model(
+def test_problems_of_a_model(
     ai: DtnAi, values: tuple[Any, ...], options: dict[str, Any], kind: type[DtnError]
 ) -> None:
     assert type(problem(ai.quote(*values, call_types=DIRECT, **options))) is kind
 
 
-def test_what_cannot_complete_can_be_quoted_all_the_same(funded: DtnSession) -> None:
+def test_a_request_that_cannot_complete_can_be_quoted(funded: DtnSession) -> None:
     found = one(
         funded.ai.quote(
             PROMPT,
@@ -574,7 +574,7 @@ def test_what_cannot_complete_can_be_quoted_all_the_same(funded: DtnSession) -> 
         ({"answer_bytes": -1}, ValueError),
     ],
 )
-def test_what_is_wrong_with_all_of_it(
+def test_invalid_options_of_a_quote_are_refused(
     ai: DtnAi, options: dict[str, Any], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
@@ -592,14 +592,14 @@ def test_on_a_public_network_nodes_have_to_be_named(
     assert one(ai.quote(PROMPT, nodes=[NODE], call_types=DIRECT)).expected
 
 
-# What it takes.
+# HTTP requests.
 
 
 @pytest.mark.parametrize("paid", ["by a session", "by a session with a limit", "by an account"])
 def test_many_models_take_as_many_http_requests_as_one(
     network: LocalNetwork, funded: DtnSession, cast: Cast, paid: str
 ) -> None:
-    """Through an endpoint that serves no traces."""
+    """The network through an endpoint that serves no traces."""
     funded.request(PROMPT)
     network.node.answer_pending()
     payers: dict[str, dict[str, Any]] = {
@@ -618,9 +618,9 @@ def test_many_models_take_as_many_http_requests_as_one(
         with counter.counting() as for_many:
             found = ai.quote(PROMPT, models=many, **payer)
 
-    assert [bool(each.gas) for each in found] == [True] * 6 + [False] * 4
+    assert [bool(quote.gas) for quote in found] == [True] * 6 + [False] * 4
     assert for_one.http == for_many.http
-    # A limit of the session reads its history besides.
+    # A session limit also reads the session's history.
     assert for_many.http in (8, 9) or "limit" in paid
     assert for_many.traces == 0
 
@@ -635,7 +635,7 @@ def test_nothing_is_sent(network: LocalNetwork, funded: DtnSession, cast: Cast) 
     assert network.ai.provider.get_block("latest").number == block
 
 
-def test_it_is_exact_in_json(funded: DtnSession) -> None:
+def test_a_quote_is_exact_in_json(funded: DtnSession) -> None:
     found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
 
     read = json.loads(json.dumps(found.as_dict()))
@@ -651,7 +651,7 @@ def test_it_is_exact_in_json(funded: DtnSession) -> None:
     assert (read["suffices"], read["requests_at_max_cost"]) == (True, 100)
 
 
-def test_a_problem_is_told_in_json(ai: DtnAi) -> None:
+def test_a_problem_is_in_the_json(ai: DtnAi) -> None:
     read = one(ai.quote(PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
 
     assert json.loads(json.dumps(read))["problem"]["code"] == "model_not_found"
@@ -659,7 +659,7 @@ def test_a_problem_is_told_in_json(ai: DtnAi) -> None:
 
 
 def _gas_of_start(network: LocalNetwork, cast: Cast) -> list[int]:
-    """What the last deposit of the customer, and the last start of a session by him, used."""
+    """The gas of the customer's last deposit and of their last start of a session."""
     provider = network.ai.provider
     customer = reads.topic(bytes.fromhex(str(cast.customer.address)[2:]).rjust(32, b"\0"))
     return [

@@ -1,4 +1,4 @@
-"""Requests of any model, on any routing, with and without a session: right before they are paid."""
+"""Requests of any model, with any routing, with and without a session."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ UPDATE_NAMESPACES = Function("updateNodeNamespaces(bytes32,string[],uint256[],by
 
 @pytest.fixture
 def new_model(network: LocalNetwork, cast: Cast) -> NewModel:
-    """Registers a model of any API, which the node serves beside nothing else."""
+    """Registers a model with an API, as the only model that the node serves."""
 
     def new_model(specs: str, docs: str = "") -> Model:
         ai, contracts = network.ai, network.ai.contracts()
@@ -117,7 +117,7 @@ def test_inputs_by_their_names(
         ("-> string", (), "Nothing was asked."),
     ],
 )
-def test_any_types_go_in_and_come_out(
+def test_inputs_and_outputs_of_any_type(
     network: LocalNetwork,
     funded: DtnSession,
     new_model: NewModel,
@@ -171,7 +171,7 @@ def test_values_of_two_prompts_would_share_indices(
         funded.request(Prompt("{0}", "a"), Prompt("{0}", "b"), model=model.name)
 
 
-def test_an_input_that_the_model_does_not_know(
+def test_an_unknown_input_is_refused(
     funded: DtnSession, new_model: NewModel, nothing_moves: None
 ) -> None:
     model = new_model("string[], uint64 -> string", "prompt, length")
@@ -182,7 +182,7 @@ def test_an_input_that_the_model_does_not_know(
         funded.request("Hello?", model=model.name, inputs={"lenght": 5})
 
 
-def test_an_option_that_does_not_exist_is_no_limit(funded: DtnSession, nothing_moves: None) -> None:
+def test_an_unknown_option_is_not_ignored(funded: DtnSession, nothing_moves: None) -> None:
     with pytest.raises(TypeError, match="no option 'max_costs'"):
         funded.request("Hello?", max_costs="0.01")  # type: ignore[call-arg]
 
@@ -191,17 +191,19 @@ def test_an_option_that_does_not_exist_is_no_limit(funded: DtnSession, nothing_m
 
 
 @pytest.mark.parametrize("fee", [10**15, 10**15 * 1.0])
-def test_a_fee_in_the_smallest_units_is_no_amount(
+def test_a_fee_in_the_smallest_unit_is_too_high(
     funded: DtnSession, nothing_moves: None, fee: Any
 ) -> None:
     with pytest.raises(InvalidAmount, match="is not an amount"):
         funded.request("Hello?", fee_per_byte=fee)
 
 
-def test_a_fee_at_which_the_question_alone_costs_more_than_the_answer_may(
+def test_a_fee_at_which_the_request_alone_exceeds_max_cost(
     funded: DtnSession, nothing_moves: None
 ) -> None:
-    with pytest.raises(FeeTooHigh, match=r"the question alone costs 0\.16 USDT") as raised:
+    with pytest.raises(
+        FeeTooHigh, match=r"the bytes of the request alone cost 0\.16 USDT"
+    ) as raised:
         funded.request("Hello?", fee_per_byte="0.001", max_cost="0.1")
 
     assert "USDT has 6 decimals" in (raised.value.hint or "")
@@ -226,17 +228,17 @@ def untouched(_network: LocalNetwork, _cast: Cast) -> None: ...
 
 
 @pytest.mark.usefixtures("crowded")
-def test_whoever_names_nodes_asks_however_many_there_are(
+def test_named_nodes_work_however_many_nodes_serve_the_model(
     network: LocalNetwork, funded: DtnSession
 ) -> None:
-    assert all(each.problem is None for each in funded.quote("Hello?", nodes=[NODE]))
+    assert all(quote.problem is None for quote in funded.quote("Hello?", nodes=[NODE]))
     request = funded.request("Hello?", nodes=[NODE])
 
     network.node.answer_pending()
     assert str(request.answer()) == "You asked: Hello?"
 
 
-def test_nodes_of_other_models_are_listed_however_many_one_has(
+def test_too_many_nodes_of_one_model_do_not_hide_those_of_others(
     network: LocalNetwork, crowded: str
 ) -> None:
     assert NODE in [node.name for node in network.ai.nodes()]
@@ -245,7 +247,7 @@ def test_nodes_of_other_models_are_listed_however_many_one_has(
 
 
 @pytest.mark.usefixtures("nothing_moves")
-def test_whoever_trusts_any_of_too_many_nodes_is_told_to_name_some(
+def test_any_node_of_too_many_is_refused_with_a_hint_to_name_some(
     funded: DtnSession, crowded: str
 ) -> None:
     with pytest.raises(NodesNotListed, match=crowded) as raised:
@@ -254,7 +256,7 @@ def test_whoever_trusts_any_of_too_many_nodes_is_told_to_name_some(
     assert "--node" in (raised.value.hint or "")
 
 
-def test_whoever_trusts_members_of_a_namespace_asks_however_many_nodes_there_are(
+def test_a_namespace_of_too_many_nodes_needs_may_never_complete(
     funded: DtnSession, crowded: str
 ) -> None:
     namespaces = ["namespace.nobody.in"]
@@ -266,10 +268,10 @@ def test_whoever_trusts_members_of_a_namespace_asks_however_many_nodes_there_are
     assert request.record.namespaces == (keccak(text=namespaces[0]),)
 
 
-def test_a_model_that_too_many_nodes_serve_leaves_the_quotes_of_others(
+def test_a_model_with_too_many_nodes_does_not_spoil_other_quotes(
     funded: DtnSession, crowded: str
 ) -> None:
-    others = [each for each in NODE_MODELS if each != crowded]
+    others = [model for model in NODE_MODELS if model != crowded]
 
     quotes = funded.quote("Hello?", models=[crowded, *others], any_node=True)
 
@@ -348,12 +350,12 @@ class TestWhatCannotComplete:
 def test_a_namespace_that_a_node_has_joined(
     network: LocalNetwork, cast: Cast, funded: DtnSession, variant: Variant
 ) -> None:
-    """On the live variant nobody can join one: the signature covers the time of its block."""
+    """On the live variant no node can join one: the signature covers the time of its block."""
     if variant is Variant.LIVE:
         pytest.skip("no node can join a namespace there")
     ai = network.ai
     manager = ai.contracts().node_manager
-    namespace, expiration = "node.local", 2**40  # the node's owner owns this one
+    namespace, expiration = "node.local", 2**40  # owned by the node's owner
     signature = _assignment(network, cast, manager, namespace, expiration)
     join = contract_call(
         manager, UPDATE_NAMESPACES, network.node.id, [namespace], [expiration], [signature]
@@ -405,7 +407,7 @@ def test_without_a_session_one_is_opened_first(network: LocalNetwork, cast: Cast
     assert refund + request.cost() == refund.token.amount("0.10")
 
 
-def test_session_zero_is_no_session(network: LocalNetwork, cast: Cast) -> None:
+def test_session_zero_opens_a_new_session(network: LocalNetwork, cast: Cast) -> None:
     request = network.ai.request("Hello?", session=0, account=cast.customer, deposit="2.00")
 
     session = DtnSession.load(request.session_id, ai=network.ai)
@@ -429,22 +431,22 @@ def test_on_a_session_by_its_id(network: LocalNetwork, funded: DtnSession, cast:
         ({"deposit": Decimal(0)}, InvalidAmount),
     ],
 )
-def test_options_that_cannot_be(
+def test_invalid_options_are_refused(
     network: LocalNetwork, cast: Cast, nothing_moves: None, options: Any, error: Any
 ) -> None:
     with pytest.raises(error):
         network.ai.request("Hello?", account=cast.customer, **options)
 
 
-def test_a_session_cannot_be_filled_up(funded: DtnSession, nothing_moves: None) -> None:
-    with pytest.raises(InvalidOption, match="filled up"):
+def test_a_deposit_for_an_open_session_is_refused(funded: DtnSession, nothing_moves: None) -> None:
+    with pytest.raises(InvalidOption, match="the session given is open"):
         funded.ai.request("Hello?", session=funded, deposit="5")
 
 
 @pytest.mark.parametrize(
     "wrong", [{"success": "onAnswer"}, {"failure": "(bytes32)"}, {"gas": -1}, {"gas": 2**256}]
 )
-def test_a_callback_that_cannot_be(cast: Cast, wrong: dict[str, Any]) -> None:
+def test_invalid_callbacks_are_refused(cast: Cast, wrong: dict[str, Any]) -> None:
     right = {"success": "onAnswer(bytes32)", "failure": "onFailure(bytes32)", "gas": 100_000}
     Callback(str(cast.stranger.address), **right)
 
@@ -452,7 +454,7 @@ def test_a_callback_that_cannot_be(cast: Cast, wrong: dict[str, Any]) -> None:
         Callback(str(cast.stranger.address), **{**right, **wrong})
 
 
-def test_what_is_wrong_is_found_before_a_session_is_opened(
+def test_an_invalid_request_opens_no_session(
     network: LocalNetwork, cast: Cast, nothing_moves: None
 ) -> None:
     with pytest.raises(InvalidCall):
@@ -474,7 +476,7 @@ def test_apes_default_sender_signs(network: LocalNetwork, cast: Cast, accounts: 
     assert DtnSession.load(request.session_id, ai=network.ai).owner == str(cast.customer.address)
 
 
-def test_nobody_signs(network: LocalNetwork) -> None:
+def test_a_request_without_an_account_is_refused(network: LocalNetwork) -> None:
     with pytest.raises(NoAccount):
         network.ai.request("Hello?")
 
@@ -482,7 +484,7 @@ def test_nobody_signs(network: LocalNetwork) -> None:
 # Ids.
 
 
-def test_users_begin_as_the_sender_and_end_as_nobody_else(cast: Cast) -> None:
+def test_users_begin_as_the_sender_and_end_at_random(cast: Cast) -> None:
     sender = str(cast.customer.address)
     drawn = {randomized_user(sender) for _ in range(1000)}
 
@@ -490,7 +492,7 @@ def test_users_begin_as_the_sender_and_end_as_nobody_else(cast: Cast) -> None:
     assert {user.lower()[:26] for user in drawn} == {sender.lower()[:26]}
 
 
-def test_requests_of_one_block_are_told_apart(
+def test_requests_of_one_block_have_different_ids(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     with one_block(network):
@@ -498,7 +500,7 @@ def test_requests_of_one_block_are_told_apart(
         hashes = [send_unmined(network, cast, draft.transaction()) for draft in checked]
 
     receipts = rpc.ask(
-        network.ai.provider, [("eth_getTransactionReceipt", [each]) for each in hashes]
+        network.ai.provider, [("eth_getTransactionReceipt", [hash_]) for hash_ in hashes]
     )
     assert len({receipt["blockNumber"] for receipt in receipts}) == 1
     ids = {receipt["logs"][0]["topics"][1] for receipt in receipts}
@@ -511,7 +513,7 @@ def test_requests_of_one_block_are_told_apart(
     }
 
 
-def test_a_user_that_two_requests_of_one_block_share_is_told(
+def test_two_requests_of_one_block_with_the_same_user_are_reported(
     network: LocalNetwork, funded: DtnSession, cast: Cast, variant: Variant
 ) -> None:
     user = str(cast.stranger.address)
@@ -519,7 +521,7 @@ def test_a_user_that_two_requests_of_one_block_share_is_told(
         checked = [funded.draft(f"{place}?", user=user) for place in range(2)]
         hashes = [send_unmined(network, cast, draft.transaction()) for draft in checked]
     receipts = rpc.ask(
-        network.ai.provider, [("eth_getTransactionReceipt", [each]) for each in hashes]
+        network.ai.provider, [("eth_getTransactionReceipt", [hash_]) for hash_ in hashes]
     )
     done = [
         OperationResult(
@@ -561,7 +563,7 @@ def test_the_record_of_a_request(network: LocalNetwork, funded: DtnSession, cast
 
 
 class one_block:
-    """Mines nothing inside, and then all of it in one block."""
+    """Holds back mining inside the context, and then mines everything in one block."""
 
     def __init__(self, network: LocalNetwork) -> None:
         self.provider = network.ai.provider

@@ -1,4 +1,4 @@
-"""Sessions and requests where things go another way than they should."""
+"""Sessions and requests that fail or take an unusual course."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Balances, Cast, on_live, replace_manager
 from tests.sdk.conftest import DEPOSIT, Respond
 
-# What is offered for a byte when nothing is said, in units: 0.00001 USDT.
+# The default fee per byte, in units: 0.00001 USDT.
 FEE_PER_BYTE = 10
 MOST = "0.25"
 PROMPT = "Hello?"
@@ -51,7 +51,7 @@ Through = Callable[[Intervene], AbstractContextManager[DtnAi]]
 
 
 def deposit(network: LocalNetwork, account: Any, units: int) -> None:
-    """A transfer to the fee target that no start follows."""
+    """A transfer to the fee target without a start after it."""
     target = network.ai.contracts().fee_target
     transfer = contract_call(network.token, ERC20.transfer, target, units)
     transactions.send(network.ai.provider, account, transfer, reverts.NO_CONTEXT)
@@ -62,7 +62,7 @@ def deposit(network: LocalNetwork, account: Any, units: int) -> None:
 
 @pytest.fixture
 def between(network: LocalNetwork, balances: Balances) -> Through:
-    """A connection on which something happens between a deposit and its start."""
+    """A connection that runs a function between a deposit and its start."""
 
     @contextmanager
     def between(intervene: Intervene) -> Iterator[DtnAi]:
@@ -84,7 +84,7 @@ def between(network: LocalNetwork, balances: Balances) -> Through:
     return between
 
 
-def test_somebody_else_starts_with_the_deposit(
+def test_another_account_starts_with_the_deposit(
     network: LocalNetwork, cast: Cast, between: Through
 ) -> None:
     taken: list[DtnSession] = []
@@ -103,7 +103,7 @@ def test_somebody_else_starts_with_the_deposit(
     assert raised.value.taken_in == taken[0].receipt.transaction
 
 
-def test_somebody_else_leaves_less_than_the_deposit(
+def test_another_account_takes_a_part_of_the_deposit(
     network: LocalNetwork, cast: Cast, between: Through
 ) -> None:
     def intervene(_: RpcCounter) -> None:
@@ -133,7 +133,7 @@ def test_a_deposit_whose_start_cannot_be_sent_is_claimed_later(
     assert str(DtnSession.claim(cast.customer, network.ai).balance) == "25.00 USDT"
 
 
-def test_a_claim_takes_what_waits_whoever_sent_it(network: LocalNetwork, cast: Cast) -> None:
+def test_a_claim_takes_deposits_of_any_sender(network: LocalNetwork, cast: Cast) -> None:
     deposit(network, cast.customer, 3)
     deposit(network, cast.stranger, 4)
 
@@ -143,14 +143,14 @@ def test_a_claim_takes_what_waits_whoever_sent_it(network: LocalNetwork, cast: C
     assert session.close().units == 7
 
 
-def test_nothing_is_there_to_be_claimed(
+def test_a_claim_without_a_deposit_is_refused(
     network: LocalNetwork, cast: Cast, funded: DtnSession, nothing_moves: None
 ) -> None:
     with pytest.raises(NothingDeposited):
         DtnSession.claim(cast.customer, network.ai)
 
 
-def test_a_start_takes_along_what_waits(network: LocalNetwork, cast: Cast) -> None:
+def test_a_start_includes_deposits_that_wait(network: LocalNetwork, cast: Cast) -> None:
     deposit(network, cast.stranger, 5)
 
     assert str(DtnSession.start("1", cast.customer, network.ai).balance) == "1.000005 USDT"
@@ -192,7 +192,7 @@ def test_a_public_network_needs_its_nodes_named(
 # Sessions.
 
 
-def test_what_the_body_raises_matters_more_than_the_close(
+def test_an_exception_in_the_body_hides_a_failed_close(
     funded: DtnSession, cast: Cast, caplog: pytest.LogCaptureFixture
 ) -> None:
     theirs = DtnSession.load(funded.id, cast.stranger, funded.ai)
@@ -201,12 +201,14 @@ def test_what_the_body_raises_matters_more_than_the_close(
         _ = 1 / 0
 
     assert funded.is_open
-    (told,) = caplog.messages
-    assert told.startswith(f"Session {funded.id} is still open")
-    assert told.endswith("Close it with session.close().")
+    (message,) = caplog.messages
+    assert message.startswith(f"Session {funded.id} is still open")
+    assert message.endswith("Close it with session.close().")
 
 
-def test_a_close_that_fails_alone_is_raised(funded: DtnSession, cast: Cast) -> None:
+def test_a_failed_close_is_raised_after_a_body_without_exception(
+    funded: DtnSession, cast: Cast
+) -> None:
     theirs = DtnSession.load(funded.id, cast.stranger, funded.ai)
 
     with pytest.raises(NotSessionOwner), theirs:
@@ -239,13 +241,13 @@ def test_sessions_of_an_address_are_read_only(funded: DtnSession, cast: Cast) ->
     assert balance == funded.balance
 
 
-def test_nobody_has_no_sessions(network: LocalNetwork, cast: Cast) -> None:
+def test_an_account_without_sessions_lists_none(network: LocalNetwork, cast: Cast) -> None:
     assert DtnSession.list(cast.stranger, network.ai) == []
 
 
 @pytest.fixture
 def replaced(network: LocalNetwork, funded: DtnSession, cast: Cast) -> str:
-    """A new session manager, which the router's owner has put in the place of the one before."""
+    """A new session manager, with which the router's owner has replaced the old one."""
     return replace_manager(network, cast)
 
 
@@ -298,7 +300,7 @@ def test_a_request_on_behalf_of_somebody_else(funded: DtnSession, cast: Cast) ->
     assert funded.ai.read_one(call)[1] == cast.stranger.address
 
 
-def test_several_requests_have_each_their_answer_and_their_cost(
+def test_each_of_several_requests_has_its_answer_and_cost(
     funded: DtnSession, network: LocalNetwork
 ) -> None:
     requests = [funded.request(prompt) for prompt in ("One?", "Two?" * 20)]
@@ -312,7 +314,7 @@ def test_several_requests_have_each_their_answer_and_their_cost(
     assert funded.balance == funded.ai.token().amount(DEPOSIT) - costs[0] - costs[1]
 
 
-def test_a_node_that_states_any_size_is_paid_no_more_than_the_most(
+def test_a_node_that_overstates_sizes_is_paid_at_most_max_cost(
     funded: DtnSession, respond: Respond, token: Token
 ) -> None:
     request = funded.request(PROMPT)
@@ -335,7 +337,7 @@ def test_a_node_that_states_any_size_is_paid_no_more_than_the_most(
         ),
     ],
 )
-def test_a_failure_keeps_what_the_node_says(
+def test_a_failure_has_the_message_of_the_node(
     funded: DtnSession, respond: Respond, reason: str, message: str
 ) -> None:
     request = funded.request(PROMPT)
@@ -348,7 +350,7 @@ def test_a_failure_keeps_what_the_node_says(
         assert raised.value.fields == {"request_id": request.id, "reason": reason}
 
     assert request.status is Status.FAILURE
-    # A failure is charged one unit for each byte, whatever was offered.
+    # A failure is charged one unit per byte, regardless of the fee offered.
     assert request.cost().units == 12
 
 
@@ -365,7 +367,7 @@ def test_the_node_says_that_it_cannot_read_a_call(
 
 
 @pytest.mark.parametrize("data", [b"", b"plain text", encode(["uint256"], [7])])
-def test_an_answer_of_another_type_keeps_its_data(
+def test_an_undecodable_answer_has_its_data(
     funded: DtnSession, respond: Respond, data: bytes
 ) -> None:
     request = funded.request(PROMPT)
@@ -403,7 +405,7 @@ def test_an_answer_is_text_and_bytes() -> None:
 # Waiting.
 
 
-def test_a_wait_that_is_over_can_be_resumed(funded: DtnSession, network: LocalNetwork) -> None:
+def test_a_wait_can_be_repeated_after_a_timeout(funded: DtnSession, network: LocalNetwork) -> None:
     request = funded.request(PROMPT)
 
     with pytest.raises(RequestPending) as raised:
@@ -428,7 +430,7 @@ def test_a_wait_ends_when_the_answer_comes(funded: DtnSession, network: LocalNet
     assert answer.text == ANSWER
 
 
-def test_a_wait_takes_no_longer_than_it_was_given(funded: DtnSession) -> None:
+def test_a_wait_ends_at_its_timeout(funded: DtnSession) -> None:
     request = funded.request(PROMPT)
     start = time.monotonic()
 
@@ -445,7 +447,7 @@ def test_there_is_no_cost_before_there_is_an_answer(funded: DtnSession) -> None:
         request.cost()
 
 
-def test_a_request_whose_session_is_closed_does_not_keep_the_node_from_others(
+def test_a_request_on_a_closed_session_does_not_block_the_node(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     stranded = funded.request(PROMPT)
@@ -463,7 +465,7 @@ def test_a_request_whose_session_is_closed_does_not_keep_the_node_from_others(
 
 @pytest.fixture
 def contract(network: LocalNetwork, cast: Cast, project: Any) -> Any:
-    """``contracts/examples/ReuseSession.sol``, which stores what it is called back with."""
+    """``contracts/examples/ReuseSession.sol``, which stores the arguments of its callbacks."""
     return project.ReuseSession.deploy(
         network.ai.router, NODE_MODELS[0], NODE, FEE_PER_BYTE, 250_000, sender=cast.customer
     )
@@ -492,7 +494,7 @@ def test_a_contract_is_called_back_with_the_failure(
     assert contract.failures(request.id) == "E0042: out of paper"
 
 
-def test_the_callbacks_gas_is_paid_in_coin(
+def test_the_gas_of_a_callback_is_paid_in_the_native_currency(
     funded: DtnSession, network: LocalNetwork, contract: Any
 ) -> None:
     funded.request(PROMPT, callback=callback(contract, gas=123_456))
@@ -513,7 +515,7 @@ def test_a_callback_that_fails_does_not_lose_the_answer(
     assert request.answer().text == "Here."
 
 
-def test_a_contract_asks_at_its_own_expense(
+def test_a_contract_pays_for_its_own_request(
     network: LocalNetwork, cast: Cast, contract: Any
 ) -> None:
     units = 1_000_000
@@ -535,7 +537,7 @@ def test_a_contract_asks_at_its_own_expense(
 
 
 def calls_all(router: str, calls: list[bytes]) -> bytes:
-    """Creation code that makes these calls, one after another, and leaves no code behind."""
+    """Creation code that makes these calls in sequence and deploys nothing."""
 
     def size_of(value: int) -> bytes:
         return b"\x63" + value.to_bytes(4, "big")  # PUSH4
@@ -587,7 +589,7 @@ def answered_together(network: LocalNetwork, cast: Cast) -> Callable[..., None]:
     return answered_together
 
 
-def test_answers_that_share_a_transaction_have_each_their_cost(
+def test_answers_of_one_transaction_have_separate_costs(
     funded: DtnSession, answered_together: Callable[..., None]
 ) -> None:
     nodes = ["node.contract.all"]

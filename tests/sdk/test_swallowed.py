@@ -1,4 +1,4 @@
-"""Endpoints that forget transactions, swallow them, or refuse what they take: paid is once."""
+"""Endpoints that forget, drop or falsely refuse transactions: each payment is made once."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 
 PROMPT = "Hello?"
 
-# More blocks than endpoints are expected to remember.
+# More blocks than endpoints are expected to keep.
 LONG = reorgs.REORGANISED_BLOCKS + 10
 
 
-def each_call(told: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answer:
-    """An endpoint that answers each call by itself: `told` gives its answer, or an rpc error."""
+def each_call(respond: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answer:
+    """An endpoint that answers each call by itself, with the result or error of ``respond``."""
 
     def opinion(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
         answers = []
@@ -58,7 +58,7 @@ def each_call(told: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answe
             def really(call: dict[str, Any] = call) -> Any:
                 return json.loads(chain(json.dumps(call).encode()))
 
-            found = told(call, really)
+            found = respond(call, really)
             answers.append({"jsonrpc": "2.0", "id": call["id"], **found})
         return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
 
@@ -66,10 +66,10 @@ def each_call(told: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answe
 
 
 def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
-    """An endpoint that has forgotten all transactions so far, and perhaps their logs."""
+    """An endpoint that has forgotten all earlier transactions, and optionally their logs."""
     horizon = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
 
-    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def respond(call: dict[str, Any], really: Callable[[], Any]) -> Any:
         answer = really()
         found = answer.get("result")
         if call["method"] in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
@@ -77,12 +77,12 @@ def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
             return {"result": None} if is_old else answer
         return {"result": []} if call["method"] == "eth_getLogs" and not has_logs else answer
 
-    return each_call(told)
+    return each_call(respond)
 
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has set the chain back on purpose."""
+    """Makes the chain pass for one that tests do not revert."""
     for module in (spending, reorgs):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
@@ -93,7 +93,7 @@ def pass_time(network: LocalNetwork) -> None:
 
 @pytest.mark.usefixtures("public")
 @pytest.mark.parametrize("has_logs", [True, False])
-def test_what_was_done_long_ago_is_not_done_again(
+def test_an_operation_done_long_ago_is_not_repeated(
     network: LocalNetwork, cast: Cast, balances: Balances, through: Through, has_logs: bool
 ) -> None:
     first = DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="long ago")
@@ -109,7 +109,7 @@ def test_what_was_done_long_ago_is_not_done_again(
 
 
 @pytest.mark.usefixtures("public")
-def test_what_was_sent_long_ago_is_found_by_its_logs(
+def test_a_transaction_sent_long_ago_is_found_by_its_logs(
     network: LocalNetwork, cast: Cast, balances: Balances, through: Through
 ) -> None:
     pending_start(network, cast.customer, idempotency_key="long ago")
@@ -125,7 +125,7 @@ def test_what_was_sent_long_ago_is_found_by_its_logs(
 
 
 @pytest.mark.usefixtures("public")
-def test_where_nothing_tells_what_was_sent_long_ago_nothing_is_sent(
+def test_an_old_transaction_of_unknown_outcome_is_not_sent_again(
     network: LocalNetwork, cast: Cast, balances: Balances, through: Through
 ) -> None:
     pending_start(network, cast.customer, idempotency_key="long ago")
@@ -147,7 +147,7 @@ def test_where_nothing_tells_what_was_sent_long_ago_nothing_is_sent(
     assert str(session.balance) == "25.00 USDT"
 
 
-def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
+def test_an_endpoint_that_hides_accepted_transactions_is_not_retried_forever(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     pending_start(network, cast.customer, slice(2))
@@ -158,13 +158,13 @@ def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
         if call["method"] != SEND:
             return really()
         sent.append(call["params"][0])
-        return {"result": next(each.hash for each in entry.signed if each.raw == sent[-1])}
+        return {"result": next(signed.hash for signed in entry.signed if signed.raw == sent[-1])}
 
     with through(each_call(swallow)) as ai, impatient():
         ((_, found),) = executor.resume(ai, cast.customer, [entry], operation_of)
 
     assert isinstance(found, TransactionPending)
-    assert set(sent) == {each.raw for each in entry.signed}
+    assert set(sent) == {signed.raw for signed in entry.signed}
     assert len(sent) < 200
 
 
@@ -176,7 +176,7 @@ def test_an_endpoint_that_shows_nothing_of_what_it_takes_is_not_asked_for_ever(
         (False, "ALREADY_EXISTS: known transaction"),
     ],
 )
-def test_what_may_be_on_its_way_is_not_told_to_be_refused(
+def test_a_transaction_that_may_be_pending_is_not_reported_as_refused(
     network: LocalNetwork,
     funded: DtnSession,
     cast: Cast,
@@ -184,7 +184,7 @@ def test_what_may_be_on_its_way_is_not_told_to_be_refused(
     is_lost: bool,
     why: str,
 ) -> None:
-    """One node has it and has not answered, or says so; the others know nothing of it."""
+    """One node has it and timed out, or says that it has; the others do not know it."""
     first: list[str] = []
 
     def refuse(call: dict[str, Any], really: Callable[[], Any]) -> Any:
@@ -207,10 +207,10 @@ def test_what_may_be_on_its_way_is_not_told_to_be_refused(
     assert request.record.session_id == funded.id
 
 
-def test_a_deposit_that_may_not_have_been_taken_is_not_told_to_wait(
+def test_a_deposit_that_may_be_pending_is_not_reported_as_waiting(
     network: LocalNetwork, cast: Cast, through: Through, balances: Balances
 ) -> None:
-    """Nobody is told to claim what may be a stranger's."""
+    """A hint to claim it could lead to claiming another account's deposit."""
     sent: list[str] = []
 
     def lose(call: dict[str, Any], really: Callable[[], Any]) -> Any:
@@ -240,7 +240,7 @@ def test_a_deposit_that_may_not_have_been_taken_is_not_told_to_wait(
         "txpool is full",
     ],
 )
-def test_what_is_refused_for_another_reason_is_refused(why: str) -> None:
+def test_a_transaction_refused_for_another_reason_is_refused(why: str) -> None:
     failure = Failure(SEND, why, None)
 
     assert not broadcast.says_to_have_it(failure)
@@ -262,14 +262,14 @@ def test_what_is_refused_for_another_reason_is_refused(why: str) -> None:
         "INTERNAL_ERROR: existing tx with same hash",
     ],
 )
-def test_what_is_had_already_is_not_refused(why: str) -> None:
+def test_a_transaction_already_known_is_not_refused(why: str) -> None:
     assert broadcast.says_to_have_it(Failure(SEND, why, None))
 
 
-def test_where_web3_finds_the_endpoint_by_itself_an_answer_that_is_lost_is_known_to_be(
+def test_a_lost_response_is_recognised_with_an_endpoint_found_by_web3(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    """As Ape's own node provider has it: web3's AutoProvider asks a second time what was lost."""
+    """As with Ape's node provider: web3's AutoProvider repeats a call whose response was lost."""
     from .conftest import Endpoint
 
     sent: list[str] = []
@@ -303,10 +303,10 @@ def test_where_web3_finds_the_endpoint_by_itself_an_answer_that_is_lost_is_known
     assert set(sent) == {sent[0]}
 
 
-def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does_not_have(
+def test_a_payment_replaced_by_a_wallet_is_not_repeated_by_a_lagging_node(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """The log is there, and not yet the transaction that tells whose it is."""
+    """The log is there, but not yet the transaction with its sender."""
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key="sped up")
@@ -332,7 +332,7 @@ def test_what_a_wallet_has_replaced_is_not_paid_again_by_what_a_node_behind_does
     assert [request.id] == sends_created(network, replaced)
 
 
-def test_a_deposit_that_a_node_behind_does_not_have_is_not_told_to_be_taken(
+def test_a_deposit_missing_on_a_lagging_node_is_not_reported_as_taken(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     height = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
@@ -365,7 +365,7 @@ def test_a_deposit_that_a_node_behind_does_not_have_is_not_told_to_be_taken(
 
 
 @pytest.mark.usefixtures("public")
-def test_a_session_is_not_closed_over_a_request_that_a_node_behind_does_not_have(
+def test_a_session_is_not_closed_while_a_lagging_node_misses_a_request(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     height = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
@@ -391,7 +391,7 @@ def test_a_session_is_not_closed_over_a_request_that_a_node_behind_does_not_have
     assert not funded.is_open
 
 
-def test_an_answer_whose_charge_a_node_behind_does_not_have_may_have_cost_the_most(
+def test_an_answer_without_a_charge_on_a_lagging_node_counts_max_cost(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     request = funded.request(PROMPT, nodes=[NODE], account_limit="0.50")
@@ -402,7 +402,7 @@ def test_an_answer_whose_charge_a_node_behind_does_not_have_may_have_cost_the_mo
     def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
         answer = really()
         if call["method"] == "eth_getLogs":
-            answer["result"] = [each for each in answer["result"] if each["topics"][0] != charged]
+            answer["result"] = [log for log in answer["result"] if log["topics"][0] != charged]
         return answer
 
     with through(each_call(behind)) as ai, pytest.raises(OverLimit):
@@ -414,7 +414,7 @@ def test_an_answer_whose_charge_a_node_behind_does_not_have_may_have_cost_the_mo
 def test_a_preparation_that_was_sent_is_no_deposit(
     network: LocalNetwork, cast: Cast, through: Through, balances: Balances
 ) -> None:
-    """Who is told to claim a deposit that was never sent would take those of others."""
+    """A hint to claim a deposit that was never sent could lead to claiming those of others."""
     refused: list[str] = []
 
     def refuse_the_second(call: dict[str, Any], really: Callable[[], Any]) -> Any:
@@ -439,10 +439,10 @@ def test_a_preparation_that_was_sent_is_no_deposit(
     assert balances.of_network == session.balance
 
 
-def test_what_is_done_on_a_copy_is_not_done_on_the_original(
+def test_an_operation_on_a_fork_is_not_done_on_the_original(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fork has the id and the first block of its original: what it signs is valid on both."""
+    """A fork has the chain id and first block of its original: signatures are valid on both."""
     DtnSession.start(DEPOSIT, cast.customer, network.ai, idempotency_key="november")
     assert executor.journal_of(network.ai, cast.customer).by_key("november")
 
@@ -451,7 +451,7 @@ def test_what_is_done_on_a_copy_is_not_done_on_the_original(
     assert executor.journal_of(network.ai, cast.customer).entries(*State) == []
 
 
-def test_on_a_copy_sessions_are_started_as_on_the_original(
+def test_on_a_fork_sessions_are_started_as_on_the_original(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert DtnSession.plan("1", cast.customer, network.ai).method is Method.TWO_STEP
@@ -461,10 +461,10 @@ def test_on_a_copy_sessions_are_started_as_on_the_original(
     assert DtnSession.plan("1", cast.customer, network.ai).is_atomic
 
 
-def test_what_could_not_be_written_down_is_not_waited_for(
+def test_an_entry_that_could_not_be_written_is_not_waited_for(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is full: the file says still that this process is at it."""
+    """The disk is full, so that the file still has the claim of this process."""
     journal = executor.journal_of(network.ai, cast.customer)
     pending_start(network, cast.customer, idempotency_key="full")
     (entry,) = executor.unfinished(network.ai, cast.customer)
@@ -477,7 +477,7 @@ def test_what_could_not_be_written_down_is_not_waited_for(
     stale = journal.entry(entry.id)
     assert stale.worker == taken.worker
     with ThreadPoolExecutor(8) as pool:
-        again = [each for each in pool.map(journal.claim, [stale] * 8) if each]
+        again = [entry for entry in pool.map(journal.claim, [stale] * 8) if entry]
     assert len(again) == 1
     assert journal.is_claimed(stale)
     journal.release(again[0])

@@ -1,4 +1,4 @@
-"""Waiting for answers: whenever they land, whatever the endpoint does, and why none came."""
+"""Waiting for answers: before and during the wait, with failing endpoints, and timeouts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def mine(network: LocalNetwork, blocks: int = 1) -> None:
 
 @contextmanager
 def later(seconds: float, work: Callable[[], Any]) -> Iterator[None]:
-    """Does it after so many seconds, and not before the end of the context is it awaited."""
+    """Runs a function after a delay; the context waits for it at its end."""
     timer = Timer(seconds, work)
     timer.start()
     try:
@@ -69,10 +69,10 @@ def later(seconds: float, work: Callable[[], Any]) -> Iterator[None]:
         timer.join()
 
 
-# Answers that land.
+# Answers.
 
 
-def test_an_answer_that_landed_before_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
+def test_an_answer_before_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
     request = funded.request(PROMPT)
     network.node.answer_pending()
     mine(network, 200)
@@ -80,17 +80,17 @@ def test_an_answer_that_landed_before_the_wait(funded: DtnSession, network: Loca
     assert request.wait(timeout=0).text == ANSWER
 
 
-def test_an_answer_that_lands_during_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
+def test_an_answer_during_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
     request = funded.request(PROMPT)
 
     with later(1, network.node.answer_pending):
         assert request.wait(timeout=10).text == ANSWER
 
 
-def test_an_answer_in_the_very_block_of_its_request(
+def test_an_answer_in_the_block_of_its_request(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
-    """And that block is the latest when the wait begins."""
+    """That block is the latest when the wait begins."""
     asked = funded.draft(PROMPT).transaction()
     call = {"from": cast.customer.address, "to": asked.to, "data": "0x" + asked.data.hex()}
     request_id = as_bytes(rpc.result(network.ai.provider, "eth_call", [call, "pending"]))
@@ -107,7 +107,7 @@ def test_an_answer_in_the_very_block_of_its_request(
 
 
 def mined_together(network: LocalNetwork, *calls: dict[str, Any]) -> list[Any]:
-    """The receipts of transactions that were mined in one block, in this order."""
+    """Mines transactions in one block in this order, and returns their receipts."""
     provider = network.ai.provider
     rpc.result(provider, "evm_setAutomine", [False])
     try:
@@ -121,7 +121,7 @@ def mined_together(network: LocalNetwork, *calls: dict[str, Any]) -> list[Any]:
         mine(network)
     finally:
         rpc.result(provider, "evm_setAutomine", [True])
-    return [rpc.result(provider, "eth_getTransactionReceipt", [each]) for each in hashes]
+    return [rpc.result(provider, "eth_getTransactionReceipt", [hash_]) for hash_ in hashes]
 
 
 def test_an_answer_is_awaited_by_another_process(
@@ -146,16 +146,16 @@ with connected_to(url) as provider:
         )
         for _ in range(2)
     ]
-    for each in waiting:
-        assert each.stdout is not None
-        assert each.stdout.readline() == "waiting\n"
+    for process in waiting:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
     network.node.answer_pending()
 
-    assert [each.communicate(timeout=60)[0] for each in waiting] == [f"{ANSWER}\n"] * 2
+    assert [process.communicate(timeout=60)[0] for process in waiting] == [f"{ANSWER}\n"] * 2
 
 
 @pytest.mark.parametrize("confirmations", [1, 3])
-def test_an_answer_counts_when_enough_blocks_follow_it(
+def test_an_answer_counts_after_its_confirmations(
     funded: DtnSession, network: LocalNetwork, confirmations: int
 ) -> None:
     request = funded.request(PROMPT)
@@ -188,7 +188,7 @@ def test_confirmations_are_configured(
 # Many at once, and asynchronously.
 
 
-def test_many_are_awaited_together_each_in_its_place(
+def test_many_requests_are_awaited_together_in_order(
     funded: DtnSession, network: LocalNetwork, respond: Respond
 ) -> None:
     first, second, third, fourth = [funded.request(PROMPT) for _ in range(4)]
@@ -206,7 +206,7 @@ def test_many_are_awaited_together_each_in_its_place(
     assert fourth.status is Status.PENDING
 
 
-def test_nothing_is_awaited_of_nobody(network: LocalNetwork) -> None:
+def test_waiting_for_no_requests(network: LocalNetwork) -> None:
     assert wait_all([]) == []
 
 
@@ -217,12 +217,10 @@ def test_200_requests_in_flight_get_200_answers(funded: DtnSession, network: Loc
     with later(0.5, network.node.answer_pending):
         found = wait_all(requests, timeout=60)
 
-    assert [str(each) for each in found] == [f"You asked: {prompt}" for prompt in prompts]
+    assert [str(answer) for answer in found] == [f"You asked: {prompt}" for prompt in prompts]
 
 
-def test_waiting_does_not_keep_an_event_loop_from_other_work(
-    funded: DtnSession, network: LocalNetwork
-) -> None:
+def test_waiting_does_not_block_the_event_loop(funded: DtnSession, network: LocalNetwork) -> None:
     request = funded.request(PROMPT)
 
     async def wait() -> tuple[Answer, int]:
@@ -241,7 +239,7 @@ def test_waiting_does_not_keep_an_event_loop_from_other_work(
     assert ticks >= 50
 
 
-def test_many_are_awaited_asynchronously(
+def test_many_requests_are_awaited_asynchronously(
     funded: DtnSession, network: LocalNetwork, respond: Respond
 ) -> None:
     answered, failed, pending = [funded.request(PROMPT) for _ in range(3)]
@@ -255,9 +253,7 @@ def test_many_are_awaited_asynchronously(
     assert isinstance(found[2], RequestPending)
 
 
-def test_a_wait_that_is_cancelled_can_be_begun_again(
-    funded: DtnSession, network: LocalNetwork
-) -> None:
+def test_a_cancelled_wait_can_be_repeated(funded: DtnSession, network: LocalNetwork) -> None:
     request = funded.request(PROMPT)
 
     async def impatiently() -> Answer:
@@ -274,7 +270,7 @@ def test_a_wait_that_is_cancelled_can_be_begun_again(
 
 @dataclass
 class Rough:
-    """An endpoint that does with each request what is planned next, and then passes all on."""
+    """An endpoint that applies one planned fault per request, and then passes requests on."""
 
     upstream: str
     plan: list[str] = field(default_factory=list)
@@ -334,7 +330,7 @@ def rough(network: LocalNetwork) -> Iterator[tuple[Rough, DtnAi]]:
 
 
 @pytest.mark.parametrize("fault", ["dropped", "429", "502", "504"])
-def test_a_wait_goes_on_after_what_passes(
+def test_a_wait_survives_transient_errors(
     rough: tuple[Rough, DtnAi], funded: DtnSession, network: LocalNetwork, fault: str
 ) -> None:
     endpoint, ai = rough
@@ -352,10 +348,10 @@ def test_a_wait_goes_on_after_what_passes(
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_failure_at_any_place_loses_nothing(
+def test_a_failure_at_any_call_loses_nothing(
     rough: tuple[Rough, DtnAi], funded: DtnSession, network: LocalNetwork, place: int
 ) -> None:
-    """Also between reading the answer and reading what decodes it."""
+    """Also between reading the answer and reading the API that decodes it."""
     endpoint, ai = rough
     request = DtnRequest.load(funded.request(PROMPT).id, ai)
     network.node.answer_pending()
@@ -379,7 +375,7 @@ def test_pauses_grow_while_the_endpoint_fails(
     assert 3 <= len(endpoint.met) <= 8
 
 
-def test_an_endpoint_that_hangs_does_not_hold_a_wait(
+def test_a_hanging_endpoint_does_not_extend_the_timeout(
     rough: tuple[Rough, DtnAi], funded: DtnSession
 ) -> None:
     endpoint, ai = rough
@@ -393,7 +389,7 @@ def test_an_endpoint_that_hangs_does_not_hold_a_wait(
     assert "no response" in raised.value.message
 
 
-def test_what_was_found_is_not_lost_with_the_connection(
+def test_answers_found_are_kept_when_the_connection_fails(
     rough: tuple[Rough, DtnAi], funded: DtnSession, respond: Respond
 ) -> None:
     endpoint, ai = rough
@@ -437,7 +433,7 @@ def test_a_wait_ends_when_the_session_is_closed(funded: DtnSession) -> None:
     assert time.monotonic() - start < 15
 
 
-def test_what_was_answered_before_the_session_was_closed_has_its_answer(
+def test_a_request_answered_before_the_session_was_closed_has_its_answer(
     funded: DtnSession, network: LocalNetwork
 ) -> None:
     request = funded.request(PROMPT)
@@ -462,10 +458,10 @@ def test_a_session_of_a_replaced_manager_pays_nothing_more(
         request.wait(timeout=0)
 
 
-# What is known when none came.
+# Timeouts and their diagnosis.
 
 
-def test_a_timeout_says_what_is_known(
+def test_a_timeout_reports_the_state_of_the_nodes(
     funded: DtnSession, network: LocalNetwork, respond: Respond, cast: Cast
 ) -> None:
     respond(funded.request(PROMPT), HERE)
@@ -498,7 +494,7 @@ def test_a_timeout_says_what_is_known(
     assert f"ape dtn answer {request.id}" in str(raised.value.hint)
 
 
-def test_a_node_that_was_switched_off_is_told(
+def test_an_inactive_node_is_reported(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
     request = funded.request(PROMPT)
@@ -524,7 +520,7 @@ def test_a_node_that_was_switched_off_is_told(
     assert (node["answers"], node["last_answer"]) == (0, None)
 
 
-def test_a_node_that_is_not_registered_is_told(funded: DtnSession) -> None:
+def test_an_unregistered_node_is_reported(funded: DtnSession) -> None:
     nobody = "0x" + "77" * 32
     request = funded.request(PROMPT, nodes=[nobody], may_never_complete=True)
 
@@ -532,7 +528,9 @@ def test_a_node_that_is_not_registered_is_told(funded: DtnSession) -> None:
         request.wait(timeout=0)
 
 
-def test_what_the_endpoint_refuses_is_not_known(through: Through, funded: DtnSession) -> None:
+def test_a_refusing_endpoint_leaves_the_diagnosis_unknown(
+    through: Through, funded: DtnSession
+) -> None:
     request = funded.request(PROMPT)
 
     def no_answers_of_nodes(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
@@ -559,7 +557,7 @@ def test_members_of_a_trusted_namespace_may_answer(
 
 
 @pytest.mark.usefixtures("crowded")
-def test_where_nodes_are_too_many_to_be_listed_those_named_are_told(funded: DtnSession) -> None:
+def test_of_too_many_nodes_the_named_ones_are_reported(funded: DtnSession) -> None:
     members = {"namespaces": ["namespace.nobody.in"], "may_never_complete": True}
     of_members, of_one_more = (
         funded.request(PROMPT, nodes=nodes, **members) for nodes in ([], [NODE])
@@ -574,7 +572,7 @@ def test_where_nodes_are_too_many_to_be_listed_those_named_are_told(funded: DtnS
         of_one_more.wait(timeout=0)
 
 
-def test_a_request_that_is_not_there_is_not_pending(network: LocalNetwork) -> None:
+def test_an_unknown_request_is_not_pending(network: LocalNetwork) -> None:
     nothing = DtnRequest(network.ai, b"\7" * 32)
 
     with pytest.raises(RequestNotFound):
@@ -597,7 +595,7 @@ def test_a_failure_of_the_node_ends_the_wait(funded: DtnSession, respond: Respon
 
 @pytest.fixture
 def reverting(network: LocalNetwork, cast: Cast) -> Callable[[bytes], Callback]:
-    """Callbacks to contracts that revert with this data, whatever is called."""
+    """Callbacks to contracts that revert every call with this data."""
 
     def reverting(data: bytes) -> Callback:
         words = [data[start : start + 32].ljust(32, b"\0") for start in range(0, len(data), 32)]
@@ -625,7 +623,7 @@ CUSTOM = Function("TooLate(uint256)").encode(7)
         (b"", "it gave no reason, and may have run out of gas"),
     ],
 )
-def test_a_callback_that_reverts_is_explained_and_the_answer_given(
+def test_a_reverting_callback_is_explained_beside_the_answer(
     funded: DtnSession,
     respond: Respond,
     network: LocalNetwork,
@@ -646,7 +644,7 @@ def test_a_callback_that_reverts_is_explained_and_the_answer_given(
     assert answer.callback_error.target == callback.target
     assert answer.callback_error.revert is not None
     assert answer.callback_error.revert.data == data
-    for again in (request.answer(), request.wait(timeout=0)):  # its block is not known to these
+    for again in (request.answer(), request.wait(timeout=0)):  # these nodes do not have its block
         assert again.callback_error is not None
         assert again.callback_error.reason == reason
 
@@ -672,7 +670,7 @@ def test_errors_of_the_project_are_named(
     project: Any,
     reverting: Callable[[bytes], Callback],
 ) -> None:
-    """``contracts/examples/Example.sol`` has one."""
+    """The error is one of ``contracts/examples/Example.sol``."""
     project.load_contracts()
     data = Function("SessionOpen(uint256)").encode(3)
     request = funded.request(PROMPT, callback=reverting(data))
@@ -684,7 +682,7 @@ def test_errors_of_the_project_are_named(
     assert answer.callback_error.reason == "SessionOpen(sessionId=3)"
 
 
-def test_only_requests_with_a_callback_pay_for_looking_for_its_failure(
+def test_only_requests_with_a_callback_look_for_its_failure(
     funded: DtnSession, respond: Respond, through: Through, reverting: Callable[[bytes], Callback]
 ) -> None:
     plain, with_callback = funded.request(PROMPT), funded.request(PROMPT, callback=reverting(b""))
@@ -703,7 +701,7 @@ def test_only_requests_with_a_callback_pay_for_looking_for_its_failure(
         assert len(queries) == 1
 
 
-def test_an_answer_is_given_also_where_a_node_behind_does_not_have_its_block(
+def test_an_answer_is_returned_when_a_lagging_node_misses_its_block(
     funded: DtnSession, respond: Respond, through: Through, reverting: Callable[[bytes], Callback]
 ) -> None:
     request = funded.request(PROMPT, callback=reverting(b""))
@@ -718,10 +716,10 @@ def test_an_answer_is_given_also_where_a_node_behind_does_not_have_its_block(
         answer = DtnRequest.load(request.id, ai).wait(timeout=0)
 
     assert str(answer) == "Here."
-    assert answer.callback_error is None  # a warning says that it is not known
+    assert answer.callback_error is None  # a warning says that the failure is unknown
 
 
-def test_where_all_failed_to_be_sent_nobody_is_asked() -> None:
+def test_waiting_for_failed_requests_makes_no_calls() -> None:
     errors: list[DtnRequest | DtnError] = [RpcRefused("eth_sendRawTransaction", "no")] * 2
 
     assert wait_all(errors) == errors

@@ -48,12 +48,12 @@ class Prices:
 
     Attributes:
         now: The base fee and the priority fee.
-        most: The max fee that would be signed.
+        max_fee: The max fee that would be signed.
         tip: The priority fee, which is part of both.
     """
 
     now: int
-    most: int
+    max_fee: int
     tip: int
 
 
@@ -87,7 +87,7 @@ class Gas:
     @property
     def max_cost(self) -> Amount:
         """The balance that the account needs: all gas limits at the max fee, and the rest."""
-        return self.currency.units(self.limit * self.prices.most + self.value + self.data_fee)
+        return self.currency.units(self.limit * self.prices.max_fee + self.value + self.data_fee)
 
     def as_dict(self) -> dict[str, Any]:
         """The gas as plain data."""
@@ -95,7 +95,7 @@ class Gas:
             "used": dict(self.used),
             "limit": self.limit,
             "price": str(self.prices.now),
-            "most_price": str(self.prices.most),
+            "most_price": str(self.prices.max_fee),
             "callback": self.currency.units(self.value).as_dict(),
             "data_fee": self.currency.units(self.data_fee).as_dict(),
             "expected": self.expected.as_dict(),
@@ -260,7 +260,7 @@ def _unsigned(chain_id: int, transaction: Transaction, prices: Prices) -> bytes:
         chain_id,
         0,
         prices.tip,
-        prices.most,
+        prices.max_fee,
         transaction.gas_limit or 0,
         bytes.fromhex(transaction.to[2:]),
         transaction.value,

@@ -454,19 +454,19 @@ def test_an_unreachable_chain(
 # Accounts.
 
 
-@pytest.mark.parametrize("coin", [0, 10**9])
+@pytest.mark.parametrize("balance", [0, 10**9])
 def test_an_account_that_cannot_pay_for_gas(
-    network: LocalNetwork, cast: Cast, nothing_moves: None, coin: int
+    network: LocalNetwork, cast: Cast, nothing_moves: None, balance: int
 ) -> None:
     account = cast.customer
-    rpc.result(network.ai.provider, "anvil_setBalance", [str(account.address), hex(coin)])
+    rpc.result(network.ai.provider, "anvil_setBalance", [str(account.address), hex(balance)])
 
     with pytest.raises(NoMoneyForGas) as raised:
         DtnSession.start("1", account, network.ai)
 
     assert raised.value.account == account.address
-    assert raised.value.fields["available"] == coin
-    assert raised.value.message.startswith(f"Account {account.address} has {coin} wei")
+    assert raised.value.fields["available"] == balance
+    assert raised.value.message.startswith(f"Account {account.address} has {balance} wei")
 
 
 @pytest.fixture

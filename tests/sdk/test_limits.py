@@ -15,7 +15,7 @@ from tests.conftest import Balances, Cast
 from .conftest import Respond
 
 PROMPT = "What is two and two?"
-CAP = "0.25"  # the configured one
+MAX_COST = "0.25"  # as configured by default
 
 Refused = Callable[[Callable[[], Any]], OverLimit]
 
@@ -55,7 +55,7 @@ def test_a_request_over_its_limit(funded: DtnSession, refused: Refused) -> None:
 
 
 def test_a_request_at_its_limit(funded: DtnSession) -> None:
-    assert funded.request(PROMPT, request_limit=CAP).id
+    assert funded.request(PROMPT, request_limit=MAX_COST).id
 
 
 def test_a_request_over_the_configured_limit(
@@ -81,7 +81,7 @@ def test_over_a_limit_no_session_is_opened(
 def test_each_of_many_requests_is_limited(funded: DtnSession, refused: Refused) -> None:
     refused(lambda: funded.request_many([PROMPT, PROMPT], request_limit="0.1"))
 
-    assert len(funded.request_many([PROMPT, PROMPT], request_limit=CAP)) == 2
+    assert len(funded.request_many([PROMPT, PROMPT], request_limit=MAX_COST)) == 2
 
 
 @pytest.mark.parametrize("name", ["request_limit", "session_limit"])
@@ -154,7 +154,7 @@ def test_other_sessions_do_not_count(
     funded.request(PROMPT)
     fresh = DtnSession.start("1", cast.customer, network.ai)
 
-    assert fresh.request(PROMPT, session_limit=CAP).id
+    assert fresh.request(PROMPT, session_limit=MAX_COST).id
 
 
 def test_many_requests_count_together(funded: DtnSession, refused: Refused) -> None:

@@ -252,8 +252,8 @@ def test_a_nonce_that_another_program_used_is_not_used_again(
             sender = [str(cast.customer.address), "pending"]
             pending = rpc.result(network.ai.provider, "eth_getTransactionCount", sender)
             used.append(as_int(pending))
-            nothing = {"from": str(cast.customer.address), "to": str(cast.stranger.address)}
-            rpc.result(network.ai.provider, "eth_sendTransaction", [nothing])
+            transfer = {"from": str(cast.customer.address), "to": str(cast.stranger.address)}
+            rpc.result(network.ai.provider, "eth_sendTransaction", [transfer])
         return chain(body)
 
     with through(use_it_first) as ai:
@@ -272,8 +272,8 @@ def use_nonces(network: LocalNetwork, cast: Cast, how_many: int) -> None:
     ask, customer = network.ai.provider, str(cast.customer.address)
     first = as_int(rpc.result(ask, "eth_getTransactionCount", [customer, "latest"]))
     for nonce in range(first, first + how_many):
-        nothing = {"from": customer, "to": str(cast.stranger.address), "nonce": hex(nonce)}
-        rpc.result(ask, "eth_sendTransaction", [nothing])
+        transfer = {"from": customer, "to": str(cast.stranger.address), "nonce": hex(nonce)}
+        rpc.result(ask, "eth_sendTransaction", [transfer])
     rpc.result(ask, "evm_mine", [])
 
 
@@ -303,15 +303,15 @@ def test_a_request_accepted_late_is_not_reported_as_refused(
 ) -> None:
     """The endpoint refuses it, does not know it, and accepts it all the same."""
     late: list[str] = []
-    taken: list[str] = []
+    accepted: list[str] = []
 
     def take_the_last_late(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
         sent = sent_in(body)
         if not late and len(sent) == 10:
             late.append(sent[-1])
-        answered = but_for([] if taken else late, "request timed out", body, chain)
-        if late and not taken and calls_in(body)[0]["method"] == "eth_getTransactionByHash":
-            taken.append(late[0])  # after the endpoint has said that it does not know it
+        answered = but_for([] if accepted else late, "request timed out", body, chain)
+        if late and not accepted and calls_in(body)[0]["method"] == "eth_getTransactionByHash":
+            accepted.append(late[0])  # after the endpoint has said that it does not know it
             send = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": late}
             assert "result" in json.loads(chain(json.dumps(send).encode()))
         return answered
@@ -319,7 +319,7 @@ def test_a_request_accepted_late_is_not_reported_as_refused(
     with through(take_the_last_late) as ai:
         requests = DtnSession(ai, funded.id, cast.customer).request_many(PROMPTS)
 
-    assert taken
+    assert accepted
     assert all(isinstance(request, DtnRequest) for request in requests)
     assert len(network.node.answer_pending()) == 10
 
@@ -433,23 +433,23 @@ def test_a_request_accepted_late_is_not_sent_again(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     """The endpoint refuses it, does not know it, and accepts it all the same."""
-    taken: list[bytes] = []
+    accepted: list[bytes] = []
 
     def take_it_late(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
         call = json.loads(body)
-        if isinstance(call, dict) and call["method"] == "eth_sendRawTransaction" and not taken:
-            taken.append(body)
+        if isinstance(call, dict) and call["method"] == "eth_sendRawTransaction" and not accepted:
+            accepted.append(body)
             error = {"code": -32000, "message": "request timed out"}
             return json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
         answer = chain(body)
         if isinstance(call, dict) and call["method"] == "eth_getTransactionByHash":
-            chain(taken[0])  # after the endpoint has said that it does not know it
+            chain(accepted[0])  # after the endpoint has said that it does not know it
         return answer
 
     with through(take_it_late) as ai:
         DtnSession(ai, funded.id, cast.customer).request("Once?")
 
-    assert taken
+    assert accepted
     assert len(network.node.answer_pending()) == 1
 
 

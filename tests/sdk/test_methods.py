@@ -68,8 +68,8 @@ def test_a_second_start_needs_no_preparation(
 
     plan = DtnSession.plan("2", cast.customer, usdc_network.ai, method=method)
 
-    wanted = ["approve your client contract 2.00 USDC"] if method is Method.ALLOWANCE else []
-    assert [what.replace(plan.holder.address, "…") for what in plan.preparations] == wanted
+    expected = ["approve your client contract 2.00 USDC"] if method is Method.ALLOWANCE else []
+    assert [step.replace(plan.holder.address, "…") for step in plan.preparations] == expected
     assert not plan.delegates
     again = DtnSession.open(plan, cast.customer, usdc_network.ai)
     assert {session.id for session, _ in DtnSession.list(cast.customer, usdc_network.ai)} == {
@@ -217,15 +217,15 @@ def test_many_requests_of_a_client(usdc_network: LocalNetwork, cast: Cast, metho
 def test_the_addresses_are_those_of_the_contracts(network: LocalNetwork, cast: Cast) -> None:
     DtnSession.start("1", cast.customer, network.ai, method="allowance")
     owner = str(cast.customer.address)
-    theirs = client_contract.client_of(owner)
+    client = client_contract.client_of(owner)
 
     assert network.ai.read(
-        Call(theirs, Client.owner),
-        Call(theirs, Client.client_of, (owner,)),
-        Call(theirs, Client.implementation),
-        Call(theirs, Client.deployer),
-    ) == [owner, theirs, client_contract.implementation(), client_contract.DEPLOYER]
-    assert code_of(network, theirs) == client_contract.runtime_code(owner)
+        Call(client, Client.owner),
+        Call(client, Client.client_of, (owner,)),
+        Call(client, Client.implementation),
+        Call(client, Client.deployer),
+    ) == [owner, client, client_contract.implementation(), client_contract.DEPLOYER]
+    assert code_of(network, client) == client_contract.runtime_code(owner)
 
 
 @each_atomic
@@ -243,8 +243,8 @@ def test_a_quote_of_a_request_without_a_session_counts_its_start(
     assert session.receipt is not None
     request = session.request("Hello?")
     assert request.receipt is not None
-    really = {"start": session.receipt.gas_used, "request": request.receipt.gas_used}
-    for step, used in really.items():
+    used_by_step = {"start": session.receipt.gas_used, "request": request.receipt.gas_used}
+    for step, used in used_by_step.items():
         # The gas of a permit or an authorization differs from the approval that is simulated.
         about = {"abs": 40_000} if method.by_client else {"rel": 0.02}
         assert quote.gas.used[step] == pytest.approx(used, **about)

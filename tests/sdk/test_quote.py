@@ -288,7 +288,7 @@ def test_the_gas_cost_is_what_the_account_pays(funded: DtnSession, cast: Cast) -
     assert spent < found.max_cost.units
     assert found.prices.now >= BASE_FEE
     assert found.expected.units == sum(found.used.values()) * found.prices.now
-    assert found.max_cost.units == found.limit * found.prices.most
+    assert found.max_cost.units == found.limit * found.prices.max_fee
     assert (found.currency.symbol, found.currency.decimals) == ("ETH", 18)
 
 

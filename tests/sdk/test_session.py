@@ -87,20 +87,20 @@ def between(network: LocalNetwork, balances: Balances) -> Through:
 def test_another_account_starts_with_the_deposit(
     network: LocalNetwork, cast: Cast, between: Through
 ) -> None:
-    taken: list[DtnSession] = []
+    claimed: list[DtnSession] = []
 
     with (
-        between(lambda _: taken.append(DtnSession.claim(cast.stranger, network.ai))) as ai,
+        between(lambda _: claimed.append(DtnSession.claim(cast.stranger, network.ai))) as ai,
         pytest.raises(DepositTaken) as raised,
     ):
         DtnSession.start(DEPOSIT, cast.customer, ai)
 
     assert raised.value.fields["deposit"] == "25.00 USDT"
-    assert str(taken[0].balance) == "25.00 USDT"
-    assert taken[0].owner == cast.stranger.address
+    assert str(claimed[0].balance) == "25.00 USDT"
+    assert claimed[0].owner == cast.stranger.address
     assert raised.value.taken_by == cast.stranger.address
-    assert taken[0].receipt is not None
-    assert raised.value.taken_in == taken[0].receipt.transaction
+    assert claimed[0].receipt is not None
+    assert raised.value.taken_in == claimed[0].receipt.transaction
 
 
 def test_another_account_takes_a_part_of_the_deposit(
@@ -519,8 +519,8 @@ def test_a_contract_pays_for_its_own_request(
     network: LocalNetwork, cast: Cast, contract: Any
 ) -> None:
     units = 1_000_000
-    give = contract_call(network.token, ERC20.transfer, str(contract.address), units)
-    transactions.send(network.ai.provider, cast.customer, give, reverts.NO_CONTEXT)
+    transfer = contract_call(network.token, ERC20.transfer, str(contract.address), units)
+    transactions.send(network.ai.provider, cast.customer, transfer, reverts.NO_CONTEXT)
     contract.start(sender=cast.customer)
     contract.ask(PROMPT, sender=cast.customer, value=200_000)
     network.node.answer_pending()

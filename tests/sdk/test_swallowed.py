@@ -55,10 +55,10 @@ def each_call(respond: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> An
         answers = []
         for call in calls_in(body):
 
-            def really(call: dict[str, Any] = call) -> Any:
+            def forward(call: dict[str, Any] = call) -> Any:
                 return json.loads(chain(json.dumps(call).encode()))
 
-            found = respond(call, really)
+            found = respond(call, forward)
             answers.append({"jsonrpc": "2.0", "id": call["id"], **found})
         return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
 
@@ -69,8 +69,8 @@ def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
     """An endpoint that has forgotten all earlier transactions, and optionally their logs."""
     horizon = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
 
-    def respond(call: dict[str, Any], really: Callable[[], Any]) -> Any:
-        answer = really()
+    def respond(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
+        answer = forward()
         found = answer.get("result")
         if call["method"] in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
             is_old = found and as_int(found["blockNumber"]) <= horizon
@@ -154,9 +154,9 @@ def test_an_endpoint_that_hides_accepted_transactions_is_not_retried_forever(
     (entry,) = executor.unfinished(network.ai, cast.customer)
     sent: list[str] = []
 
-    def swallow(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def swallow(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND:
-            return really()
+            return forward()
         sent.append(call["params"][0])
         return {"result": next(signed.hash for signed in entry.signed if signed.raw == sent[-1])}
 
@@ -187,9 +187,9 @@ def test_a_transaction_that_may_be_pending_is_not_reported_as_refused(
     """One node has it and timed out, or says that it has; the others do not know it."""
     first: list[str] = []
 
-    def refuse(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def refuse(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND:
-            return really()
+            return forward()
         if not first:
             first.append(call["params"][0])
             if is_lost:
@@ -213,9 +213,9 @@ def test_a_deposit_that_may_be_pending_is_not_reported_as_waiting(
     """A hint to claim it could lead to claiming another account's deposit."""
     sent: list[str] = []
 
-    def lose(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def lose(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND:
-            return really()
+            return forward()
         sent.append(call["params"][0])
         if len(sent) == 1:
             raise OSError("the connection dropped")
@@ -274,9 +274,9 @@ def test_a_lost_response_is_recognised_with_an_endpoint_found_by_web3(
 
     sent: list[str] = []
 
-    def lose(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def lose(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND:
-            return really()
+            return forward()
         sent.append(call["params"][0])
         if len(sent) == 1:
             raise OSError("the connection dropped")
@@ -319,12 +319,12 @@ def test_a_payment_replaced_by_a_wallet_is_not_repeated_by_a_lagging_node(
     assert replaced.transaction != sent.hash
     nonce = nonce_of(network, cast.customer)
 
-    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def lag(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         is_it = call["params"] == [replaced.transaction]
         is_asked = call["method"] == "eth_getTransactionByHash"
-        return {"result": None} if is_it and is_asked else really()
+        return {"result": None} if is_it and is_asked else forward()
 
-    with through(each_call(behind)) as ai, pytest.raises(RpcRefused, match="not the transaction"):
+    with through(each_call(lag)) as ai, pytest.raises(RpcRefused, match="not the transaction"):
         DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key="sped up")
 
     assert nonce_of(network, cast.customer) == nonce
@@ -338,26 +338,26 @@ def test_a_deposit_missing_on_a_lagging_node_is_not_reported_as_taken(
     height = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
     sent: list[str] = []
 
-    def take_one(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def take_one(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] == SEND:
             sent.append(call["params"][0])
         is_next = sent and call["method"] == SEND and sent[0] != call["params"][0]
-        return {"error": {"code": -32000, "message": "busy"}} if is_next else really()
+        return {"error": {"code": -32000, "message": "busy"}} if is_next else forward()
 
-    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def lag(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if Router.start_user_session.selector.hex() not in json.dumps(call["params"]):
-            return really()
+            return forward()
         if call["method"] == "eth_call" and call["params"][1] != "latest":
             assert int(call["params"][1], 16) > height
             return {"error": {"code": -32000, "message": "header not found"}}
         call["params"] = [call["params"][0], hex(height)]
-        return really()
+        return forward()
 
     with through(each_call(take_one)) as ai, pytest.raises(DepositWaiting):
         DtnSession.start(DEPOSIT, cast.customer, ai)
     (entry,) = executor.unfinished(network.ai, cast.customer)
     receipts = succeeded(network.ai.provider, entry.signed)
-    with through(each_call(behind)) as ai:
+    with through(each_call(lag)) as ai:
         explained = bare_deposit.explained(ai, entry, NothingDeposited(), receipts)
 
     assert isinstance(explained, DepositWaiting)
@@ -372,14 +372,14 @@ def test_a_session_is_not_closed_while_a_lagging_node_misses_a_request(
     request = funded.request(PROMPT, nodes=[NODE])
     asks_for_it = Router.get_request.selector.hex()
 
-    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def lag(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] == "eth_getLogs":
             call["params"][0]["toBlock"] = hex(height)
         if call["method"] == "eth_call" and asks_for_it in json.dumps(call["params"]):
             call["params"][1] = hex(height)
-        return really()
+        return forward()
 
-    with through(each_call(behind)) as ai:
+    with through(each_call(lag)) as ai:
         session = DtnSession(ai, funded.id, cast.customer)
         with pytest.raises(RequestsPending) as raised:
             session.close()
@@ -399,13 +399,13 @@ def test_an_answer_without_a_charge_on_a_lagging_node_counts_max_cost(
     limit = request.cost() + network.ai.token().amount("0.25")
     charged = SessionManager.session_charged.topic
 
-    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
-        answer = really()
+    def lag(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
+        answer = forward()
         if call["method"] == "eth_getLogs":
             answer["result"] = [log for log in answer["result"] if log["topics"][0] != charged]
         return answer
 
-    with through(each_call(behind)) as ai, pytest.raises(OverLimit):
+    with through(each_call(lag)) as ai, pytest.raises(OverLimit):
         DtnSession(ai, funded.id, cast.customer).request(PROMPT, nodes=[NODE], account_limit=limit)
 
     funded.request(PROMPT, nodes=[NODE], account_limit=limit)
@@ -417,15 +417,15 @@ def test_a_preparation_that_was_sent_is_no_deposit(
     """A hint to claim a deposit that was never sent could lead to claiming those of others."""
     refused: list[str] = []
 
-    def refuse_the_second(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def refuse_the_second(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND:
-            return really()
+            return forward()
         if refused == [call["params"][0]] or (
             not refused and nonce_of(network, cast.customer) == nonce + 1
         ):
             refused[:] = call["params"]
             return {"error": {"code": -32000, "message": "txpool is full"}}
-        return really()
+        return forward()
 
     nonce = nonce_of(network, cast.customer)
     options: Any = {"idempotency_key": "partly", "method": Method.ALLOWANCE}
@@ -468,14 +468,14 @@ def test_an_entry_that_could_not_be_written_is_not_waited_for(
     journal = executor.journal_of(network.ai, cast.customer)
     pending_start(network, cast.customer, idempotency_key="full")
     (entry,) = executor.unfinished(network.ai, cast.customer)
-    taken = journal.claim(entry)
-    assert taken is not None
-    assert journal.is_claimed(taken)
+    claimed = journal.claim(entry)
+    assert claimed is not None
+    assert journal.is_claimed(claimed)
 
-    journal.drop_claim(taken)
+    journal.drop_claim(claimed)
 
     stale = journal.entry(entry.id)
-    assert stale.worker == taken.worker
+    assert stale.worker == claimed.worker
     with ThreadPoolExecutor(8) as pool:
         again = [entry for entry in pool.map(journal.claim, [stale] * 8) if entry]
     assert len(again) == 1

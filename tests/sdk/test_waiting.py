@@ -707,10 +707,10 @@ def test_an_answer_is_returned_when_a_lagging_node_misses_its_block(
     request = funded.request(PROMPT, callback=reverting(b""))
     respond(request, HERE)
 
-    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def behind(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         is_block = call["method"] == "eth_getBlockByNumber"
         is_one_of_them = is_block and call["params"][0] not in ("0x0", "latest")
-        return {"result": None} if is_one_of_them else really()
+        return {"result": None} if is_one_of_them else forward()
 
     with through(each_call(behind)) as ai:
         answer = DtnRequest.load(request.id, ai).wait(timeout=0)

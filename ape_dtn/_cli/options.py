@@ -1,4 +1,4 @@
-"""What a request can be given on the command line, as :class:`ape_dtn.requests.draft.Options`."""
+"""What a request can be given on the command line, as :class:`ape_dtn.requests.options.Options`."""
 
 from __future__ import annotations
 

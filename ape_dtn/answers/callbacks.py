@@ -38,12 +38,7 @@ def failure(
 ) -> CallbackFailed | None:
     """Why the callback of an answered request reverted; None if it did not, or if it has none.
 
-    Args:
-        ai: The network.
-        request_id: The request.
-        record: Its record on the chain.
-        block: The block of the answer. Without it, a search by the answer's time takes about 25 RPC
-            calls.
+    Without the answer's block, a search by its time takes about 25 RPC calls.
     """
     if not record.has_callback:
         return None

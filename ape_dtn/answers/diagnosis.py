@@ -47,12 +47,7 @@ class BlockContext:
 
 
 def diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]:
-    """Diagnoses requests that were not answered in time, in at most eight HTTP requests.
-
-    Args:
-        ai: The network.
-        ids: The requests.
-        waited: How long they were waited for, in seconds.
+    """Diagnoses requests without an answer after some seconds, in at most eight HTTP requests.
 
     Returns:
         An error for each, in their order: `RequestStranded` if its session is closed,
@@ -68,11 +63,7 @@ def diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]
 def pending_on(ai: Network, manager: str, session_id: int, known: Mapping[str, int]) -> list[str]:
     """The ids of an open session's requests without an answer.
 
-    Args:
-        ai: The network.
-        manager: Its session manager. An earlier manager may have had a session of the same id.
-        session_id: The session.
-        known: Requests that the journal has, with their blocks. The endpoint may lag behind them.
+    ``known`` has the blocks of requests in the journal, which the endpoint may not have yet.
 
     Raises:
         RpcRefused: The endpoint does not serve the events.
@@ -206,10 +197,7 @@ def may_answer(node_id: bytes, node: Node | None, record: Record, now: BlockCont
 def _activity(
     ai: Network, now: BlockContext, ids: list[bytes]
 ) -> Mapping[bytes, tuple[int, int]] | None:
-    """How often nodes have answered lately, and how many seconds ago they did last.
-
-    None if the endpoint refuses the search.
-    """
+    """The number of recent answers of nodes, and the seconds since the last; None if unknown."""
     if not ids:
         return {}
     query = {

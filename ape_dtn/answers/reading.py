@@ -21,13 +21,7 @@ CID_API = Api("cid", "-> string", "The identifier of the content.")
 
 
 class Reader:
-    """Reads the answer of one request.
-
-    Args:
-        ai: The network.
-        request_id: The request.
-        api: The API of its model; read once when needed, if it is None.
-    """
+    """Reads the answer of one request, and the API of its model if that is not given."""
 
     def __init__(self, ai: Network, request_id: bytes, api: Api | None = None) -> None:
         self.ai, self.request_id, self.api = ai, request_id, api
@@ -39,10 +33,6 @@ class Reader:
 
     def answer(self, record: Record, block: int | None = None) -> Answer:
         """Decodes the answer, and fetches its content if it is on IPFS.
-
-        Args:
-            record: The request's record on the chain.
-            block: The block of the answer, if known.
 
         Raises:
             RequestPending: The request has no answer yet.

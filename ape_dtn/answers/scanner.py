@@ -146,7 +146,6 @@ class LogScanner:
         self._reset()
 
     def _reset(self) -> None:
-        """Forgets what was read from the chain."""
         self._next: int | None = None  # the first block of the next poll; None before the first
         self._first = 0  # events before this block are not delivered
         self._head = self._confirmed = 0  # the latest block, and the latest with confirmations
@@ -265,7 +264,6 @@ class LogScanner:
             self._watched.pop(event.request_id, None)
 
     def _begin(self) -> None:
-        """Reads all events until now."""
         self._reset()  # after an earlier attempt that failed
         latest, genesis = rpc.ask(self.ai.provider, [_LATEST, _GENESIS])
         self._update_head(rpc.expect(latest))
@@ -367,7 +365,6 @@ class LogScanner:
         self._reset()
 
     def _apply(self, log: Log) -> None:
-        """Updates what is known by an event of the network's contracts."""
         apply = {
             _CREATED: self._apply_request,
             _COMPLETED: self._apply_answer,
@@ -437,7 +434,6 @@ class LogScanner:
         self._head, self._confirmed = number, number - self._confirmations
 
     def _move_window(self) -> None:
-        """Moves the start of the next poll up to the latest blocks."""
         self._next = max(self._first, self._next or 0, self._confirmed - WINDOW, 0)
         # Delivered events are remembered for longer: nodes of an endpoint disagree on the latest
         # block, and the cursor goes back to the oldest undelivered event.

@@ -124,14 +124,8 @@ def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None =
 class _State:
     """What the events of a session do not tell, as of one block.
 
-    Attributes:
-        names: Names of models and nodes.
-        tokens: The sessions' tokens, by session manager.
-        balances: The sessions' balances, by session manager.
-        records: The router's records, by request id.
-        managers: The router's session manager at a request, by the event of the request.
-        responses: Responses that were charged, by request id.
-        times: Timestamps, by block.
+    ``tokens`` and ``balances`` are by session manager, ``records`` and ``responses`` by request id,
+    ``managers`` by the event of a request, and ``times`` by block.
     """
 
     names: Names
@@ -208,11 +202,6 @@ def _receipts_and_times(
 
 
 def _known(answer: Any, what: str) -> Any:
-    """A receipt or header of an event that was just read.
-
-    Raises:
-        RpcRefused: The endpoint does not have it, as after a reorganisation.
-    """
     found = rpc.expect(answer)
     if found is None:
         raise RpcRefused("the events", f"it does not have {what} of them any more")
@@ -347,7 +336,7 @@ def _recorded(record: Record, chain: _State, content: bytes | None, at: Moment) 
 
 
 def _bytes_answered(record: Record, content: bytes | None) -> int | None:
-    """The size of an answer; None for one on IPFS, where only its content tells."""
+    # Over IPFS the response is an identifier: only the content has the size.
     if record.call_type is CallType.DIRECT or not record.response:
         return len(record.response)
     return None if content is None else len(content)

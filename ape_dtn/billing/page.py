@@ -235,10 +235,7 @@ def _cell(value: object) -> str:
 def _table(
     title: str, columns: Sequence[str], cells: Iterable[Sequence[str]], is_wide: bool = False
 ) -> str:
-    """A table; narrow screens show each row as a card, unless it is wide.
-
-    A column whose name starts with # has numbers.
-    """
+    """A table, whose rows are cards on narrow screens. # marks columns of numbers."""
 
     def attributes(column: str) -> str:
         css_class = ' class="number"' if column.startswith("#") else ""

@@ -70,14 +70,8 @@ def find(
 ) -> tuple[list[SessionLifecycle], tuple[str, ...]]:
     """Finds the sessions of some ids, in two HTTP requests.
 
-    More are sent only as the endpoint limits ranges of blocks and batches.
-
-    Args:
-        ai: The network.
-        session_ids: The ids, each of one or several sessions.
-        current: The router's present session manager.
-        head: The last block to read.
-        charges: Whether to read their charges.
+    More are sent only as the endpoint limits ranges of blocks and batches. ``current`` is the
+    router's present session manager.
 
     Returns:
         The sessions, and the contracts that may be impostors.
@@ -130,13 +124,7 @@ def manager_call(ai: Network, created: Log) -> Call:
 def payer(
     created: Log, found: Sequence[SessionLifecycle], manager: Any = None
 ) -> SessionLifecycle | None:
-    """The session that sent a request, if it is one of these.
-
-    Args:
-        created: ``RequestCreated``.
-        found: The sessions.
-        manager: The result of :func:`manager_call`, if it was read.
-    """
+    """The session that sent a request, by the result of :func:`manager_call` if it was read."""
     possible = [session for session in found if session.could_ask(created)]
     certain = next((session for session in possible if session.manager == manager), None)
     # Without old blocks, the latest: a replaced session manager is hardly ever restored.
@@ -164,10 +152,8 @@ def _authenticate(
     """Tells the router's session managers from impostors.
 
     A genuine one is the router's now, is listed by the deployment, or was the router's at the start
-    of a session. Where the endpoint no longer has that block, the contract is doubtful.
-
-    Returns:
-        The tokens of the genuine ones, by address, and the doubtful ones.
+    of a session. Where the endpoint no longer has that block, the contract is doubtful. Returns the
+    tokens of the genuine ones, by address, and the doubtful ones.
     """
     genuine, doubtful = {current, *ai.deployment.session_managers}, set()
     addresses = list(dict.fromkeys(log.address for log in started))

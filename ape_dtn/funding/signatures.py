@@ -93,14 +93,7 @@ def to_signable(token: str, chain_id: int, answers: Sequence[Any]) -> Signable |
 def permit(
     account: AccountAPI, domain: Signable, spender: str, units: int, now: int
 ) -> tuple[Any, ...]:
-    """Signs a permit for a spender (EIP-2612).
-
-    Args:
-        account: The holder.
-        domain: The token's domain.
-        spender: The spender's address.
-        units: The amount, in the token's smallest units.
-        now: The chain's time, in seconds.
+    """Signs a permit for a spender (EIP-2612), of an amount in the token's smallest units.
 
     Returns:
         ``deadline, v, r, s``, as ``DtnClient.startWithPermit`` takes them.

@@ -163,13 +163,7 @@ def execute(
 ) -> OperationResult:
     """Executes an operation, unless it was executed under its key before.
 
-    Args:
-        ai: The network.
-        account: The signer.
-        operation: The kind of operation.
-        intent: What to record.
-        steps: The plan, where one was made already.
-        journal: The account's journal, where it is open already.
+    A plan and a journal are passed if the caller has them already.
 
     Raises:
         KeyReused: The key belongs to another operation.
@@ -206,12 +200,7 @@ def execute_each(
 ) -> None:
     """Executes independent operations of one transaction each, many at a time.
 
-    Args:
-        ai: The network.
-        account: The signer.
-        operation: The kind of operation.
-        intents: What to record.
-        on_result: Called once for each, with its position and its result or error.
+    ``on_result`` is called once for each, with its position and its result or error.
 
     Raises:
         DtnError: Nothing could be sent.
@@ -406,15 +395,10 @@ def _finish(
     steps: Steps | None = None,
     is_requested: bool = True,
 ) -> OperationResult:
-    """Executes what is missing of an entry, then ends or releases it.
+    """Executes what is missing of a claimed entry, then ends or releases it.
 
-    Args:
-        run: The operation.
-        entry: The entry, claimed by this process.
-        is_retry: Whether something may have been sent for it before.
-        steps: The plan, where one was made already.
-        is_requested: Whether the user asked for this operation. A refused one is not sent again
-            otherwise: the user may have repeated it without a key meanwhile.
+    A refused operation is sent again only if the user requests it: resuming must not, since the
+    user may have repeated it without a key meanwhile.
     """
     receipts: list[Receipt] = []
     refused = entry.details.get("refused")
@@ -449,7 +433,6 @@ def _finish(
 
 
 def _send(run: Run, entry: Entry, receipts: list[Receipt], steps: Steps | None) -> Outcome:
-    """Sends what is missing and waits for it. Adds the receipts."""
     ai, account, operation = run.ai, run.account, run.operation
     logs_before = [log for receipt in receipts for log in receipt.logs]
     context = operation.error_context(entry)
@@ -484,7 +467,6 @@ def _send(run: Run, entry: Entry, receipts: list[Receipt], steps: Steps | None) 
 
 
 def _end(run: Run, entry: Entry, outcome: Receipt | DtnError) -> OperationResult | DtnError:
-    """Ends or releases one of many entries, by the receipt or the error of its transaction."""
     if isinstance(outcome, Receipt):
         fields = outcome_in(run.operation.effect(entry), outcome.logs)
         if fields is not None:

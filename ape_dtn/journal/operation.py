@@ -124,12 +124,7 @@ class Operation(Protocol):
         """The effect under the router's current contracts; None if it does not depend on them."""
 
     def claimed_outcome(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
-        """The outcome of a deposit that another transaction has claimed.
-
-        Args:
-            ai: The network.
-            entry: The entry.
-            logs: The logs of its own transactions.
+        """The outcome of a deposit, found in logs of its transactions, that another one claimed.
 
         Raises:
             DtnError: Another account has claimed it: the operation has failed for good.
@@ -189,13 +184,7 @@ def outcome_on_chain(
     """The outcome of a transaction that the journal does not have.
 
     A wallet may have replaced a transaction by another one with the same nonce. An account that
-    sends itself is taken for the sender of any matching event that no other entry has.
-
-    Args:
-        ai: The network.
-        operation: The operation.
-        entry: The entry.
-        other_transactions: Hashes of the transactions of other entries.
+    sends itself is taken for the sender of any matching event that is not of another entry.
     """
     effect = operation.effect(entry)
     logs = reads.logs(

@@ -35,14 +35,7 @@ BLOCKS_SEARCHED = 16
 
 @dataclass(frozen=True)
 class Run:
-    """An operation, and all that executing it needs.
-
-    Attributes:
-        ai: The network.
-        account: The signer.
-        journal: The account's journal.
-        operation: The operation.
-    """
+    """An operation, and all that executing it needs."""
 
     ai: Network
     account: AccountAPI
@@ -51,17 +44,12 @@ class Run:
 
 
 def reconcile(run: Run, entry: Entry, receipts: list[Receipt]) -> Outcome | None:
-    """Follows what was signed for an entry, and looks for its effect on the chain.
+    """Follows what was signed for a claimed entry, and looks for its effect on the chain.
 
-    The order matters: each step looks for an effect that a later step could take for missing.
-
-    Args:
-        run: The operation.
-        entry: The entry, claimed by this process.
-        receipts: Receives the receipts of its transactions that succeeded.
+    The receipts of its successful transactions are added to ``receipts``.
 
     Returns:
-        The outcome; None where there is none, and the operation may be sent again.
+        The outcome; None if it has no effect and may be sent again.
 
     Raises:
         PaymentCancelled: Empty transactions were mined in place of its own.
@@ -130,7 +118,6 @@ def _raise_failure(
 
 
 def _transactions_of_others(journal: Journal, entry: Entry) -> set[str]:
-    """The hashes of the transactions of all other entries."""
     others = [other for other in journal.entries(*State) if other.id != entry.id]
     signed = {signed.hash for other in others for signed in other.signed}
     done = [other.outcome for other in others if other.state is State.DONE and other.outcome]

@@ -43,14 +43,6 @@ def waits_for(ai: Network, journal: Journal, entries: Sequence[Entry]) -> list[s
 def _waits_for(
     entry: Entry, known: dict[str, dict[str, str] | None], used: dict[str, int], final: int
 ) -> str:
-    """What an entry waits for.
-
-    Args:
-        entry: The entry.
-        known: The endpoint's transactions, by hash; None for those it does not have.
-        used: How many nonces are used, by sender.
-        final: The newest final block.
-    """
     for (sender, nonce), signed in by_nonce(entry.signed).items():
         found = [raw for transaction in signed if (raw := known[transaction.hash])]
         mined = [raw for raw in found if raw.get("blockNumber")]

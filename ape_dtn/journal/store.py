@@ -162,15 +162,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class Intent:
-    """An operation to be recorded.
-
-    Attributes:
-        kind: See :class:`Entry`.
-        payload: See :class:`Entry`.
-        details: See :class:`Entry`.
-        key: See :class:`Entry`.
-        spending: What it can cost; None for operations without a cost.
-    """
+    """An operation to be recorded, with the fields of its :class:`Entry` and what it can cost."""
 
     kind: str
     payload: Mapping[str, Any]
@@ -228,11 +220,7 @@ class Journal:
             return self._by_key(database, key)
 
     def record_signed(self, entries: Mapping[int, Entry], signed: Mapping[int, Signed]) -> None:
-        """Records signed transactions before they are broadcast.
-
-        Args:
-            entries: The entries, by position.
-            signed: The transactions, by the position of their entry.
+        """Records signed transactions, by the position of their entry, before they are broadcast.
 
         Raises:
             JournalUnusable: An entry is missing: the file was removed meanwhile.
@@ -332,12 +320,7 @@ class Journal:
         return next((entry for entry in self.entries(*State) if str(entry.id) == name), None)
 
     def outstanding(self, address: str, but_for: Collection[int]) -> list[tuple[Entry, Signed]]:
-        """The transactions of open entries that an address signed, or that were signed for it.
-
-        Args:
-            address: The sender, or the Safe that an owner sends for.
-            but_for: Ids of entries to leave out.
-        """
+        """The transactions of open entries that a sender signed, or that were signed for a Safe."""
         with self._reading() as database:
             found = _entries(
                 database,
@@ -576,7 +559,6 @@ def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
 
 
 def _entries(database: sqlite3.Connection, where: str, *values: Any) -> list[Entry]:
-    """The entries that match a condition, oldest first, with their transactions."""
     rows = database.execute(
         "select id, chain, router, account, kind, meant, details, key, state, outcome, worker"
         f" from entries where {where} order by id",
@@ -620,5 +602,4 @@ def _today() -> str:
 
 
 def _through_json(payload: Mapping[str, Any]) -> Any:
-    """The payload as the journal returns it."""
     return json.loads(json.dumps(payload, sort_keys=True))

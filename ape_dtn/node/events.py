@@ -58,10 +58,8 @@ class Event:
     time: float = field(default_factory=time.time)
 
     def __str__(self) -> str:
-        return " ".join([self.kind.value, *(f"{name}={_text(value)}" for name, value in self)])
-
-    def __iter__(self) -> Any:
-        return iter(self.fields.items())
+        fields = (f"{name}={_text(value)}" for name, value in self.fields.items())
+        return " ".join([self.kind.value, *fields])
 
     def as_dict(self) -> dict[str, Any]:
         """The event as plain data, for JSON."""

@@ -56,10 +56,12 @@ class AcceptanceTerms:
 
     def accepts(self, record: Record) -> bool:
         """Whether a request offers the minimum fee and stays within the callback gas."""
-        offered = min(record.fee_per_byte_asked, record.fee_per_byte_answered)
-        pays = offered >= self.minimum_fee
-        pays &= record.max_cost >= self.minimum_fee * record.bytes_asked
-        return pays and record.callback_gas <= self.max_callback_gas
+        fee_per_byte = min(record.fee_per_byte_asked, record.fee_per_byte_answered)
+        return (
+            fee_per_byte >= self.minimum_fee
+            and record.max_cost >= self.minimum_fee * record.bytes_asked
+            and record.callback_gas <= self.max_callback_gas
+        )
 
 
 @dataclass(frozen=True, eq=False)

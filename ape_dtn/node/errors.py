@@ -15,7 +15,7 @@ class InvalidBackend(BadInput):
         super().__init__(
             f"Invalid backend for '{backend}': {reason}.", backend=backend, reason=reason
         )
-        self.hint = "Correct `dtn: backends:` in ape-config.yaml, or the backend that you passed."
+        self.hint = "Correct `dtn: backends:` in ape-config.yaml, or the `backend` that you passed."
 
 
 class NoBackend(BadInput):
@@ -27,7 +27,7 @@ class NoBackend(BadInput):
         super().__init__(f"No backend is configured for model {model}.", model=model)
         self.hint = (
             "Add the model, or `*` for all models, to `dtn: backends:` in ape-config.yaml, or pass "
-            "a backend."
+            "`backend`."
         )
 
 
@@ -49,4 +49,4 @@ class NotTheWorker(BadInput):
 
     def __init__(self, node: str, worker: str, account: str) -> None:
         super().__init__(f"The worker of {node} is {worker}, not {account}.", worker=worker)
-        self.hint = "Pass the worker's account."
+        self.hint = "Pass the worker's account as `worker`."

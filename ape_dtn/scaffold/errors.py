@@ -13,4 +13,4 @@ class FilesExist(BadInput):
     def __init__(self, paths: list[str]) -> None:
         names = ", ".join(paths)
         super().__init__(f"Nothing was written, because these exist: {names}.", paths=paths)
-        self.hint = "Choose another name, or replace the files with --force."
+        self.hint = "Choose another name, or pass `force=True` to replace the files."

@@ -192,7 +192,7 @@ def fail(question: Question) -> str:
     raise BackendFailed("No backend.")
 
 
-def test_it_answers_after_a_delay_of_blocks(
+def test_an_answer_can_be_delayed_by_blocks(
     consumer: Consumer, dtn_node: DtnTestNode, chain: Any
 ) -> None:
     dtn_node.reply("late").delay(blocks=3)

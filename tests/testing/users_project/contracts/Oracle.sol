@@ -9,13 +9,13 @@ struct Routing {
     uint8 aggregation;
 }
 
-struct Asked {
+struct DtnRequest {
     bytes call;
     bytes extraParams;
     uint8 callType;
     uint256 feePerByteAsked;
     uint256 feePerByteAnswered;
-    uint256 most;
+    uint256 maxCost;
 }
 
 struct CallBack {
@@ -32,7 +32,7 @@ interface IAi {
         uint256 sessionId,
         bytes32 model,
         Routing calldata routing,
-        Asked calldata asked,
+        DtnRequest calldata dtnRequest,
         CallBack calldata callback,
         address user,
         uint256 callbackGas
@@ -73,7 +73,7 @@ contract Oracle {
             session,
             keccak256("model.system.openai-gpt-5"),
             Routing(new bytes32[](0), nodes, 1, 8, 0),
-            Asked(abi.encode(lines), "", 1, 10, 10, 10_000),
+            DtnRequest(abi.encode(lines), "", 1, 10, 10, 10_000),
             CallBack(this.onAnswer.selector, this.onFailure.selector, address(this)),
             msg.sender,
             msg.value

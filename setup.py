@@ -67,6 +67,8 @@ setup(
         "ape_dtn": [
             "py.typed",
             "artifacts/*.json",
+            "billing/page.css",
+            "billing/page.html.template",
             "deployment/*.json",
             "scaffold/templates/*.template",
         ],

@@ -24,7 +24,7 @@ FAILURE_FEE_PER_BYTE = 1
 # Why a request has no answer.
 UNANSWERED = {
     State.PENDING: "it may still be answered",
-    State.STRANDED: "its session is closed or replaced",
+    State.STRANDED: "its session is closed, or its session manager was replaced",
     State.REPLACED: "another request has replaced it under the same id",
 }
 
@@ -192,10 +192,10 @@ def remarks(audit: Audit) -> list[Remark]:
         ),
         (
             short,
-            f"Paid less than they may cost, for want of balance: {_count(short, 'answer')}.",
+            f"Paid less than the fair charge, since the balance was short: {_count(short, 'answer')}.",
             False,
         ),
-        (less, f"Charged less than they may cost: {_count(less, 'answer')}.", False),
+        (less, f"Charged less than the fair charge: {_count(less, 'answer')}.", False),
         *(
             (count, f"Not judged: {_count(count, 'answer')}; {why}.", False)
             for why, count in why_not.items()

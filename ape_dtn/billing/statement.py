@@ -20,7 +20,7 @@ class State(Enum):
     FAILED = "failed"
     PENDING = "pending"
     STRANDED = "stranded"
-    """It will never be answered: its session is closed or replaced."""
+    """It will never be answered: its session is closed, or its session manager was replaced."""
     REPLACED = "replaced"
     """Another request of the same block has the same id, and the router kept only that one."""
 

@@ -70,7 +70,7 @@ def calls(token: str, holder: str) -> tuple[Call, ...]:
 
 
 def to_signable(token: str, chain_id: int, answers: Sequence[Any]) -> Signable | None:
-    """The domain of a token, from the results of :func:`calls`; None if it has no known one."""
+    """The domain of a token, from the results of :func:`calls`; None if it is unknown."""
     separator, name, version, permit, receive, nonce = (
         None if isinstance(answer, DtnError) else answer for answer in answers
     )

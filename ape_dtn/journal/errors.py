@@ -109,7 +109,7 @@ class NotCancellable(BadInput):
 
 
 class WalletPending(DtnError):
-    """An account that sends itself may have sent a transaction, which cannot be found out."""
+    """A wallet may have sent a transaction, and the chain does not show whether it did."""
 
     exit_code = UNKNOWN_OUTCOME
     account: str

@@ -272,7 +272,7 @@ def cancel(
         That it is cancelled; or its result, where it was mined all the same.
 
     Raises:
-        NotCancellable: It has ended, another process has claimed it, or the account sent it itself.
+        NotCancellable: It has ended, another process has claimed it, or a wallet sent it.
         TransactionPending: The empty transactions are not mined in time, or not final. The entry
             stays open until they are.
     """
@@ -291,7 +291,7 @@ def cancel(
             return cancelled
         is_ours = all(signed.raw for signed in claimed.signed) and claimed.details["is_sent_here"]
         if not is_ours:
-            reason = f"account {entry.account} signed and sent it itself"
+            reason = f"the wallet of {entry.account} sent it"
             raise NotCancellable(entry.kind, reason, "sent_by_wallet")
         outbox = outbox_of(run, {0: claimed})
 
@@ -379,7 +379,7 @@ def _record_intents(run: Run, intents: Sequence[Intent]) -> list[Entry] | None:
 
 
 def _within_limits(run: Run, attempt: Callable[[], _T]) -> _T:
-    """Repeats an attempt that exceeds a budget, if recorded costs turn out lower on the chain."""
+    """Repeats an attempt over a budget once actual costs have replaced recorded maximum costs."""
     try:
         return attempt()
     except OverLimit:

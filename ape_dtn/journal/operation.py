@@ -183,8 +183,8 @@ def outcome_on_chain(
 ) -> Outcome | None:
     """The outcome of a transaction that the journal does not have.
 
-    A wallet may have replaced a transaction by another one with the same nonce. An account that
-    sends itself is taken for the sender of any matching event that is not of another entry.
+    A wallet may have replaced a transaction by another one with the same nonce. If the wallet sends
+    all transactions of the account, any matching event counts that is not of another entry.
     """
     effect = operation.effect(entry)
     logs = reads.logs(

@@ -143,7 +143,7 @@ def _check_remembered(ai: Network, journal: Journal, entry: Entry) -> None:
 
 
 def may_be_handed_over(entry: Entry) -> bool:
-    """Whether the account itself may have sent a transaction that the journal does not have."""
+    """Whether the account's wallet may have sent a transaction that the journal does not have."""
     nonce = entry.details.get("handed_over")
     return nonce is not None and nonce not in [signed.nonce for signed in entry.signed]
 

@@ -50,9 +50,9 @@ def _waits_for(
             block = as_int(mined[0]["blockNumber"])
             if block <= final:
                 continue
-            return f"block {block} to be final, which has its transaction {mined[0]['hash']}"
+            return f"its transaction {mined[0]['hash']} to be final, in block {block}"
         if used[sender] > nonce:
-            return f"another transaction with nonce {nonce} of {sender} to be final"
+            return f"another transaction, which used nonce {nonce} of {sender}, to be final"
         if found:
             waiting = [txn.hash for txn in signed if known[txn.hash]][-1]
             return f"transaction {waiting} to be mined, with nonce {nonce} of {sender}"

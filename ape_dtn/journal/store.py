@@ -88,16 +88,16 @@ _claims: set[tuple[Path | None, int]] = set()
 
 
 class Step(Enum):
-    """What was written about an operation last, as the log names it."""
+    """The latest record of an operation, as it is logged."""
 
     NOTED = "noted"
-    """Its intent."""
+    """The intent."""
     SIGNED = "signed"
-    """A signed transaction, which is about to be broadcast."""
+    """A signed transaction, before it is broadcast."""
     SENT = "sent"
-    """The same, but it is mined, and the outcome is about to be written."""
+    """A mined transaction, before the outcome is recorded."""
     DONE = "done"
-    """Its outcome."""
+    """The outcome."""
 
 
 class State(Enum):

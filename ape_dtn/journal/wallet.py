@@ -1,4 +1,4 @@
-"""Finds out what an account that signs and sends itself did with a transaction."""
+"""Finds out what an account's wallet did with a transaction that it was asked to send."""
 
 from __future__ import annotations
 

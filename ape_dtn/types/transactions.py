@@ -76,7 +76,7 @@ class Signed:
         hash: Its hash.
         sender: The account that signed it.
         nonce: Its nonce.
-        raw: Its bytes as ``0x…``; empty if the account sent it itself.
+        raw: Its bytes as ``0x…``; empty if the account's wallet sent it.
     """
 
     hash: str

@@ -45,7 +45,7 @@ MOST = "0.25"
 
 
 def audited(session: DtnSession) -> Audit:
-    """The only session of its id."""
+    """The audit of a session whose id no other session has."""
     (found,) = audits(history(session.ai, session.id))
     return found
 

@@ -192,7 +192,7 @@ def remarks(audit: Audit) -> list[Remark]:
         ),
         (
             short,
-            f"Paid less than the fair charge, since the balance was short: {_count(short, 'answer')}.",
+            f"Charged less for lack of balance: {_count(short, 'answer')}.",
             False,
         ),
         (less, f"Charged less than the fair charge: {_count(less, 'answer')}.", False),

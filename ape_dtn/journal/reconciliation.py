@@ -58,7 +58,7 @@ def reconcile(run: Run, entry: Entry, receipts: list[Receipt]) -> Outcome | None
     ai, journal, operation = run.ai, run.journal, run.operation
     context = operation.error_context(entry)
     if operation.is_split:
-        # Before anything is rebroadcast: the start would take a deposit that is not its own.
+        # Before anything is rebroadcast: a start claims any deposit that it finds.
         landed = succeeded(ai.provider, entry.signed, context)
         operation.claimed_outcome(ai, entry, [log for receipt in landed for log in receipt.logs])
     # Before the effect is looked for: it may appear between the two reads.

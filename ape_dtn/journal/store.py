@@ -79,7 +79,7 @@ _SCOPES = {
     "router": "router",
     "session": "session",
 }
-# The entries that a block of the chain does not count yet.
+# Entries whose cost is not in the state of a block yet.
 _LATER_THAN = "(state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)"
 
 # The entries that this process has claimed. The file may claim more for it: those whose release

@@ -152,7 +152,7 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
             try:
                 await asyncio.wait([step], timeout=self._step_timeout())
             finally:
-                # Detaches from the thread, which cannot be cancelled, without a warning.
+                # The thread runs on. Reading its error here prevents a warning about it.
                 if not step.cancel():
                     step.exception()
             found = self._finish_step()
@@ -265,7 +265,7 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
 
 
 def _in_thread(work: Callable[[], _Result]) -> Future[_Result]:
-    """Runs a function in a daemon thread, which does not keep the program from ending."""
+    """Runs a function in a daemon thread, which ends with the program."""
     future: Future[_Result] = Future()
     future.set_running_or_notify_cancel()
 

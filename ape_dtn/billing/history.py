@@ -47,7 +47,7 @@ from ape_dtn.types.ids import Names, as_hex
 from ape_dtn.types.rpc import as_int
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # type: ignore[import-untyped]  # has none
+    from pandas import DataFrame  # type: ignore[import-untyped]  # untyped
 
     from ape_dtn.network.charges import ChargedResponse
 
@@ -62,7 +62,7 @@ _STATES = {
 def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None = None) -> History:
     """Reads all that happened on a session, open or closed, in seven HTTP requests.
 
-    More are sent only as the endpoint limits ranges of blocks and batches.
+    It takes more if the endpoint limits the range of blocks or the size of batches.
 
     Args:
         ai: The network.

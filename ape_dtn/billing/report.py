@@ -21,7 +21,7 @@ from ape_dtn.billing.statement import (
 from ape_dtn.types.amount import Amount
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # type: ignore[import-untyped]  # has none
+    from pandas import DataFrame  # type: ignore[import-untyped]  # untyped
 
 
 # The columns of a row, in order.

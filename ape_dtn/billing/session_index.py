@@ -70,8 +70,8 @@ def find(
 ) -> tuple[list[SessionLifecycle], tuple[str, ...]]:
     """Finds the sessions of some ids, in two HTTP requests.
 
-    More are sent only as the endpoint limits ranges of blocks and batches. ``current`` is the
-    router's present session manager.
+    It takes more if the endpoint limits the range of blocks or the size of batches. ``current`` is
+    the router's present session manager.
 
     Returns:
         The sessions, and the contracts that may be impostors.

@@ -299,7 +299,7 @@ def cancel(
             return journal.update_details(journal.entry(entry.id), {"is_cancelled": True})
 
         def record(signed: Mapping[int, Signed]) -> None:
-            mark_cancelled()  # first: a retry must not send anew what an empty one replaces
+            mark_cancelled()  # first: with the mark, a retry signs no new payment
             outbox.record(signed)
 
         rebroadcast.cancel(ai.provider, account, claimed.signed, replace(outbox, record=record))
@@ -379,7 +379,7 @@ def _record_intents(run: Run, intents: Sequence[Intent]) -> list[Entry] | None:
 
 
 def _within_limits(run: Run, attempt: Callable[[], _T]) -> _T:
-    """Repeats an attempt over a budget once actual costs have replaced recorded maximum costs."""
+    """Repeats an attempt over a budget, if the chain shows that earlier requests cost less."""
     try:
         return attempt()
     except OverLimit:

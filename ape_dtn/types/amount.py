@@ -55,7 +55,7 @@ class Token:
         return Amount(units, self)
 
     def units(self, units: int) -> Amount:
-        """The amount of a number of the token's smallest units."""
+        """An amount, given in the token's smallest units."""
         return Amount(units, self)
 
     def _units(self, value: Decimal | str) -> int:
@@ -117,7 +117,7 @@ class Amount:
         sign = "-" if self.units < 0 else ""
         whole, fraction = divmod(abs(self.units), 10**self.token.decimals)
         digits = f"{fraction:0{self.token.decimals}d}" if self.token.decimals else ""
-        # At least two decimals, and all that are not zero.
+        # Drops trailing zeros, down to two decimals.
         digits = digits.rstrip("0").ljust(min(2, self.token.decimals), "0")
         return f"{sign}{whole}{'.' if digits else ''}{digits} {self.token.symbol}"
 

@@ -23,7 +23,7 @@ class _Stream(ContextFramesBytesIO):
     """A stream with a limit on the bytes that are read from it, in all."""
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(data)  # type: ignore[no-untyped-call]  # of eth_abi
+        super().__init__(data)  # type: ignore[no-untyped-call]  # untyped
         self._left = MOST_READS * len(data)
 
     def read(self, size: int | None = -1, /) -> bytes:

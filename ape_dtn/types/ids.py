@@ -58,7 +58,7 @@ def to_address(value: str) -> str:
 
 
 def is_address(value: str) -> bool:
-    """Whether a text is an address, in one case or with a valid checksum."""
+    """Whether a text is an address. One in mixed case needs a valid checksum."""
     return is_hex_address(value) and (
         is_checksum_address(value) or not is_checksum_formatted_address(value)
     )

@@ -65,7 +65,7 @@ class Payload:
 
 def payload_of(raw: str) -> Payload:
     """Decodes the payload of a raw transaction of type 2 or 4."""
-    import rlp  # type: ignore[import-untyped]  # has none
+    import rlp  # type: ignore[import-untyped]  # untyped
 
     encoded = as_bytes(raw)
     fields: list[Any] = rlp.decode(encoded[1:])

@@ -687,7 +687,7 @@ def test_small_block_ranges_give_the_same_history(
     funded.close()
 
     with through(blocks_at_most(5)) as ai:
-        ai.deployment = network.ai.deployment  # which has the names
+        ai.deployment = network.ai.deployment  # with the names of models and nodes
         assert history(ai, funded.id) == history(network.ai, funded.id)
 
 

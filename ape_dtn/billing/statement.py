@@ -252,7 +252,7 @@ class Statement:
     def may_still_cost(self) -> Amount:
         """The most that open requests of the id can still cost :attr:`session`.
 
-        It pays for those of an earlier session of its id, too.
+        It also pays for open requests of an earlier session with the same id.
         """
         session = self.session
         open_units = sum(request.units_open for request, _ in self.requests)

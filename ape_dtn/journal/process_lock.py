@@ -37,7 +37,7 @@ def is_alive(folder: Path, name: str) -> bool:
 
 @cache
 def _locked_name(folder: Path, process: int) -> tuple[str, FileLock]:
-    """The name and the lock of a process. The process id keeps a fork from its parent's."""
+    """The name and the lock of a process. A fork has another process id, so it gets its own."""
     import atexit
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -147,6 +147,13 @@ def test_an_owner_without_sessions_has_no_answers_yet(network: LocalNetwork, cas
     assert landed(network.ai, owner=str(cast.worker.address)) == []
 
 
+def test_an_owner_with_a_wrong_checksum_is_rejected(network: LocalNetwork, cast: Cast) -> None:
+    mistyped = "0x" + str(cast.worker.address)[2:].swapcase()
+
+    with pytest.raises(InvalidAddress):
+        landed(network.ai, owner=mistyped)
+
+
 def test_a_watch_of_requests_ends_after_their_answers(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:

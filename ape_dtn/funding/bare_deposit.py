@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Receipt
 
 
-def deposit_among(logs: Sequence[Log], entry: Entry) -> Log | None:
+def find_deposit(logs: Sequence[Log], entry: Entry) -> Log | None:
     """The log of a start's bare deposit, if it is among these."""
     return _transfer(logs, entry.payload["token"], entry.account, entry.details["fee_target"])
 
@@ -38,7 +38,7 @@ def deposit_of(entry: Entry) -> Amount:
     return Token(entry.payload["token"], symbol, decimals).units(int(entry.payload["deposit"]))
 
 
-def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
+def explain(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
     """The error that a failed start means for its bare deposit; else the failure itself."""
     if entry.payload.get("deposit") is None or isinstance(failed, DepositTaken):
         return failed
@@ -49,7 +49,7 @@ def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Re
         is_waiting = is_bare and _is_mined(ai, failed.sent[0])
         return DepositWaiting(deposit, failed.sent[0]) if is_waiting else failed
     logs = [log for receipt in (*receipts, *failed.before) for log in receipt.logs]
-    deposited = deposit_among(logs, entry)
+    deposited = find_deposit(logs, entry)
     if deposited is None:
         return failed
     if isinstance(failed, TransactionPending):
@@ -68,7 +68,7 @@ def explained(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Re
     except NoNetwork:
         return DepositWaiting(deposit, deposited.transaction)
     if isinstance(outcome, NothingDeposited):
-        return taken(ai, entry.details["manager"], deposit, deposited)
+        return deposit_taken(ai, entry.details["manager"], deposit, deposited)
     if isinstance(outcome, Refused):
         return failed
     return DepositWaiting(deposit, deposited.transaction)
@@ -81,7 +81,7 @@ def _is_mined(ai: Network, transaction: str) -> bool:
         return False
 
 
-def short(
+def short_session(
     ai: Network, planned: Plan, receipts: Sequence[Receipt], session_id: int, opened_with: Amount
 ) -> DepositTaken:
     """The error of a session that was opened with less than its deposit."""
@@ -90,12 +90,12 @@ def short(
     deposited = _transfer(logs, planned.deposit.token.address, planned.holder.account, fee_target)
     assert deposited is not None
     manager = planned.contracts.session_manager
-    error = taken(ai, manager, planned.deposit, deposited, session_id)
+    error = deposit_taken(ai, manager, planned.deposit, deposited, session_id)
     error.hint = f"The rest is in session {session_id}: {opened_with}."
     return error
 
 
-def taken(
+def deposit_taken(
     ai: Network, manager: str, deposit: Amount, deposited: Log, session_id: int | None = None
 ) -> DepositTaken:
     """The error of a deposit that another account has claimed, with the account if known."""

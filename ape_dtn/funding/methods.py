@@ -240,26 +240,26 @@ def plan(
     """
     contracts = contracts or ai.contracts()
     requested = _requested(ai, method, unsafe_two_step)
-    seen = _read_state(ai, account, contracts, requested)
-    deposit = seen.token.amount(amount)
-    if deposit.units > seen.balance:
-        raise InsufficientFunds(seen.account, deposit, seen.token.units(seen.balance))
+    state = _read_state(ai, account, contracts, requested)
+    deposit = state.token.amount(amount)
+    if deposit.units > state.balance:
+        raise InsufficientFunds(state.account, deposit, state.token.units(state.balance))
     if requested is Method.TWO_STEP:
         if not (is_local(ai.provider) or unsafe_two_step):
             raise UnsafeDeposit
-        return Plan(deposit, requested, SessionOwner(seen.account, seen.account), {}, contracts)
-    chosen = _choose(account, seen, requested)
+        return Plan(deposit, requested, SessionOwner(state.account, state.account), {}, contracts)
+    chosen = _choose(account, state, requested)
     if chosen is Method.TWO_STEP:
-        return Plan(deposit, chosen, SessionOwner(seen.account, seen.account), {}, contracts)
+        return Plan(deposit, chosen, SessionOwner(state.account, state.account), {}, contracts)
     return Plan(
         deposit=deposit,
         method=chosen,
-        holder=SessionOwner(seen.account, seen.client if chosen.by_client else seen.account),
-        preparations=dict(_preparations(chosen, seen, deposit)),
+        holder=SessionOwner(state.account, state.client if chosen.by_client else state.account),
+        preparations=dict(_preparations(chosen, state, deposit)),
         contracts=contracts,
-        delegates=chosen is Method.DELEGATE and not seen.is_delegated,
-        signable=seen.signable,
-        now=seen.now,
+        delegates=chosen is Method.DELEGATE and not state.is_delegated,
+        signable=state.signable,
+        now=state.now,
     )
 
 
@@ -355,11 +355,11 @@ def _read_state(
     )
 
 
-def _choose(account: AccountAPI, seen: _State, requested: Method | None) -> Method:
+def _choose(account: AccountAPI, state: _State, requested: Method | None) -> Method:
     reasons: dict[Method, str] = {}
     for method in (requested,) if requested else _ORDER:
-        reason = _why_unavailable(method, account, seen)
-        if reason is None and method is Method.DELEGATE and not (requested or seen.is_delegated):
+        reason = _why_unavailable(method, account, state)
+        if reason is None and method is Method.DELEGATE and not (requested or state.is_delegated):
             reason = "it would change the account's code, which is done only on request"
         if reason is None:
             return method
@@ -367,70 +367,70 @@ def _choose(account: AccountAPI, seen: _State, requested: Method | None) -> Meth
     raise MethodUnavailable({method.value: reason for method, reason in reasons.items()})
 
 
-def _why_unavailable(method: Method, account: AccountAPI, seen: _State) -> str | None:
+def _why_unavailable(method: Method, account: AccountAPI, state: _State) -> str | None:
     """Why a method is not available; None if it is."""
     if method is Method.BATCH:
-        if not seen.code:
+        if not state.code:
             return "the account is not a smart account"
         return None if batch.can_batch(account) else "the account cannot batch calls"
     if method is Method.DELEGATE:
-        return _why_not_delegate(account, seen)
-    if not (seen.has_deployer or (seen.has_client and seen.has_implementation)):
+        return _why_not_delegate(account, state)
+    if not (state.has_deployer or (state.has_client and state.has_implementation)):
         return "the chain lacks the deployment proxy that creates client contracts"
     if method is Method.ALLOWANCE:
         return None
     if not signers.signs_raw(account):
         return "the account cannot sign messages"
-    if seen.code and not seen.is_delegated:
+    if state.code and not state.is_delegated:
         return "the account is a contract, whose signatures the token may reject"
-    is_supported = seen.signable and (
-        seen.signable.takes_authorizations
+    is_supported = state.signable and (
+        state.signable.takes_authorizations
         if method is Method.AUTHORIZATION
-        else seen.signable.nonce is not None
+        else state.signable.nonce is not None
     )
-    return None if is_supported else f"{seen.token.symbol} does not support it"
+    return None if is_supported else f"{state.token.symbol} does not support it"
 
 
-def _why_not_delegate(account: AccountAPI, seen: _State) -> str | None:
+def _why_not_delegate(account: AccountAPI, state: _State) -> str | None:
     if not signers.signs_delegations(account):
         return "the account cannot sign delegations"
-    if seen.is_delegated:
+    if state.is_delegated:
         return None
-    if seen.code:
+    if state.code:
         return "it would replace the account's present code"
-    if not seen.has_delegations:
+    if not state.has_delegations:
         return "the chain does not support EIP-7702"
-    if not (seen.has_delegate or seen.has_deployer):
+    if not (state.has_delegate or state.has_deployer):
         return "the chain lacks the deployment proxy that creates the delegate"
     return None
 
 
 def _preparations(
-    method: Method, seen: _State, deposit: Amount
+    method: Method, state: _State, deposit: Amount
 ) -> Iterator[tuple[str, Transaction]]:
     """The missing contracts and the allowance that a method needs, with descriptions."""
-    if method is Method.DELEGATE and not seen.has_delegate:
+    if method is Method.DELEGATE and not state.has_delegate:
         yield (
             "create the delegate contract, which all accounts of this chain share",
             client_contract.create_delegate(),
         )
     if not method.by_client:
         return
-    if not seen.has_implementation:
+    if not state.has_implementation:
         yield (
             "create the code of client contracts, which all accounts of this chain share",
             client_contract.create_implementation(),
         )
-    if not seen.has_client:
+    if not state.has_client:
         yield (
-            f"create your client contract {seen.client}",
-            client_contract.create_client(seen.account),
+            f"create your client contract {state.client}",
+            client_contract.create_client(state.account),
         )
-    if method is not Method.ALLOWANCE or seen.allowance >= deposit.units:
+    if method is not Method.ALLOWANCE or state.allowance >= deposit.units:
         return
-    if seen.allowance:  # tokens such as USDT change an allowance only from zero
-        yield "revoke the earlier approval", _approve(seen.token.address, seen.client, 0)
-    approve = _approve(seen.token.address, seen.client, deposit.units)
+    if state.allowance:  # tokens such as USDT change an allowance only from zero
+        yield "revoke the earlier approval", _approve(state.token.address, state.client, 0)
+    approve = _approve(state.token.address, state.client, deposit.units)
     yield f"approve your client contract {deposit}", approve
 
 

@@ -75,7 +75,7 @@ def open_planned(
     result = executor.execute(ai, account, operations.START, intent, plan)
     opened = _opened(result, deposit.token)
     if result.receipts and opened.balance < deposit:
-        raise bare_deposit.short(ai, plan, result.receipts, opened.id, opened.balance)
+        raise bare_deposit.short_session(ai, plan, result.receipts, opened.id, opened.balance)
     return opened
 
 

@@ -102,7 +102,7 @@ class _Start(_Opening):
         Raises:
             DepositTaken: Another account opened a session with it.
         """
-        deposited = bare_deposit.deposit_among(logs, entry)
+        deposited = bare_deposit.find_deposit(logs, entry)
         if deposited is None:
             return None
         manager = entry.details["manager"]
@@ -112,11 +112,11 @@ class _Start(_Opening):
         outcome = operation.outcome_in(self.effect(entry), [found[0]])
         if outcome is None:  # another account was the next to start a session
             deposit = bare_deposit.deposit_of(entry)
-            raise bare_deposit.taken(ai, manager, deposit, deposited)
+            raise bare_deposit.deposit_taken(ai, manager, deposit, deposited)
         return outcome
 
     def is_half_done(self, entry: Entry, logs: Sequence[Log]) -> bool:
-        return bare_deposit.deposit_among(logs, entry) is not None
+        return bare_deposit.find_deposit(logs, entry) is not None
 
     def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
         """Whether it is not the second of two, which starts a session with any deposit it finds."""
@@ -134,7 +134,7 @@ class _Start(_Opening):
     def explain(
         self, ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]
     ) -> DtnError:
-        return bare_deposit.explained(ai, entry, failed, receipts)
+        return bare_deposit.explain(ai, entry, failed, receipts)
 
     def leaves_deposit(self, entry: Entry) -> bool:
         return entry.details.get("method") == methods.Method.TWO_STEP.value

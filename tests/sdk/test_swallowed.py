@@ -358,7 +358,7 @@ def test_a_deposit_missing_on_a_lagging_node_is_not_reported_as_taken(
     (entry,) = executor.unfinished(network.ai, cast.customer)
     receipts = succeeded(network.ai.provider, entry.signed)
     with through(each_call(lag)) as ai:
-        explained = bare_deposit.explained(ai, entry, NothingDeposited(), receipts)
+        explained = bare_deposit.explain(ai, entry, NothingDeposited(), receipts)
 
     assert isinstance(explained, DepositWaiting)
     assert str(DtnSession.claim(cast.customer, network.ai).balance) == "25.00 USDT"

@@ -1,1 +1,1 @@
-"""The Deep Trust Network's contracts: where they are, what they hold, how they fail."""
+"""The contracts of the Deep Trust Network: addresses, ABI, registries and errors."""

@@ -1,6 +1,6 @@
-"""The functions, events and errors of the network's contracts that we use, as data.
+"""ABI of the network's contracts: the functions, events and errors that this package uses.
 
-They are the live contracts', to the selector and topic; a test holds them against the compiled
+Selectors and topics are those of the live contracts; a test compares them with the compiled
 artifacts. Structs are tuples, in the field order of the Solidity interfaces in ``contracts/``.
 """
 
@@ -82,7 +82,7 @@ class SessionManager:
     invalid_session = Error("InvalidSession(uint256 sessionId)")
     unauthorized = Error("Unauthorized(address caller, address owner)")
     invalid_amount = Error("InvalidAmount()")
-    # Of the reference variant only.
+    # Only in the reference variant.
     session_not_found = Error("SessionNotFound(uint256 sessionId)")
     insufficient_funds = Error(
         "InsufficientFunds(uint256 sessionId, uint256 required, uint256 available)"
@@ -128,7 +128,7 @@ class NodeManager:
 
 
 class ERC20:
-    """The fee token. What changes it has no output here, as USDT's has none."""
+    """The fee token. Functions that change state have no output here, because USDT returns none."""
 
     symbol = Function("symbol()", "string")
     decimals = Function("decimals()", "uint8")
@@ -139,7 +139,7 @@ class ERC20:
 
     transferred = Event("Transfer(address indexed from, address indexed to, uint256 value)")
 
-    # ERC-6093, as OpenZeppelin's tokens revert.
+    # ERC-6093: the error of OpenZeppelin's tokens.
     insufficient_balance = Error(
         "ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)"
     )
@@ -190,7 +190,7 @@ class Client:
 
 
 class Delegate:
-    """``contracts/client/DtnDelegate.sol``, which an account runs as its own code (EIP-7702)."""
+    """``contracts/client/DtnDelegate.sol``, the code of a delegated account (EIP-7702)."""
 
     start = Client.start
     request = Client.request
@@ -209,5 +209,5 @@ class Delegate:
 
 
 def members(interface: type, kind: type) -> Mapping[str, Any]:
-    """The functions, events or errors of one of the classes above, by attribute."""
+    """Returns the functions, events or errors of a class above, by attribute name."""
     return {name: value for name, value in vars(interface).items() if isinstance(value, kind)}

@@ -1,4 +1,4 @@
-"""Responses and their charges, read from the logs of transactions."""
+"""Responses and their charges, decoded from the logs of a transaction."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ape_dtn.types.abi import Log
 
 @dataclass(frozen=True)
 class ChargedResponse:
-    """A response as the logs of its transaction tell it.
+    """A response and its charge.
 
     Attributes:
-        response: ``ResponseReceived``.
-        charge: ``SessionCharged``, of whichever session paid.
-        is_last: Whether it completed its request.
-        callback_failure: What the callback reverted with; None where it did not.
+        response: The ``ResponseReceived`` log.
+        charge: The ``SessionCharged`` log of the session that paid.
+        is_last: Whether the response completed its request.
+        callback_failure: Revert data of the callback; None if the callback did not revert.
     """
 
     response: Log
@@ -27,15 +27,17 @@ class ChargedResponse:
 
     @property
     def request_id(self) -> bytes:
-        """The request that was responded to."""
+        """Id of the request."""
         return self.response.topics[1]
 
 
 def charged_responses(logs: Iterable[Log], router: str) -> list[ChargedResponse]:
-    """The responses among a transaction's logs, each with what it was charged.
+    """Finds the responses in the logs of a transaction, with their charges.
 
-    A transaction may answer several requests: each one's charge stands before its response. What a
-    callback emits stands after it, and cannot pass for a charge: the next response's own follows.
+    A transaction can answer several requests. The router charges a session directly before it emits
+    the response, so the last ``SessionCharged`` before a response is its charge. A callback runs
+    after its response: a forged ``SessionCharged`` of a callback precedes the real charge of the
+    next response, and is replaced by it.
     """
     found: list[ChargedResponse] = []
     charge = None

@@ -1,7 +1,7 @@
-"""Where the client of an account is, and the EIP-7702 delegate: on every chain the same.
+"""Addresses and creation of the client contracts and of the EIP-7702 delegate.
 
-Both follow from their code alone. The deterministic deployment proxy creates what has this code at
-this address and nowhere else (EIP-1014), so that no file has to remember them.
+The deterministic deployment proxy creates them with CREATE2 (EIP-1014), so that their addresses
+follow from their code, are the same on every chain, and need not be stored.
 """
 
 from __future__ import annotations
@@ -13,69 +13,70 @@ from eth_utils import keccak, to_checksum_address
 from ape_dtn import artifacts
 from ape_dtn.types.transactions import Transaction
 
-# Creates a contract of the salt and the creation code that it is sent. Base, Sepolia and Anvil have
-# it, as most chains do.
+# The deterministic deployment proxy. Its call data is a salt and creation code. Base, Sepolia,
+# Anvil and most other chains have it.
 DEPLOYER = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 SALT = b"\0" * 32
 
-# What creating may use: it cannot be estimated where something else has to be created before.
+# Gas limits of the creations. They are fixed, because the creation of a client cannot be estimated
+# before its implementation exists.
 CREATE_IMPLEMENTATION_GAS = 2_500_000
 CREATE_DELEGATE_GAS = 1_500_000
 CREATE_CLIENT_GAS = 120_000
 
-# How the code of an account begins that runs another's (EIP-7702).
+# The prefix of the code of a delegated account (EIP-7702).
 _DELEGATION = bytes.fromhex("ef0100")
 
 
 @cache
 def implementation() -> str:
-    """The contract that all clients run (``contracts/client/DtnClient.sol``)."""
+    """Address of the implementation of all clients (``contracts/client/DtnClient.sol``)."""
     return _created(artifacts.creation_code("DtnClient"))
 
 
 @cache
 def delegate() -> str:
-    """The contract that accounts run as their own (``contracts/client/DtnDelegate.sol``)."""
+    """Address of the EIP-7702 delegate (``contracts/client/DtnDelegate.sol``)."""
     return _created(artifacts.creation_code("DtnDelegate"))
 
 
 @cache
 def client_of(account: str) -> str:
-    """The client of an account, whether it was created or not (``DtnClient.clientOf``)."""
+    """Address of an account's client, even if it is not created yet (``DtnClient.clientOf``)."""
     return _created(_client_code(account))
 
 
 def create_implementation() -> Transaction:
-    """Creates what all clients of a chain run; once on each chain, at anybody's expense."""
+    """The transaction that creates the implementation of all clients, once on each chain."""
     code = artifacts.creation_code("DtnClient")
     return Transaction(DEPLOYER, SALT + code, gas_limit=CREATE_IMPLEMENTATION_GAS)
 
 
 def create_delegate() -> Transaction:
-    """Creates what all delegated accounts of a chain run; once on each chain."""
+    """The transaction that creates the EIP-7702 delegate, once on each chain."""
     code = artifacts.creation_code("DtnDelegate")
     return Transaction(DEPLOYER, SALT + code, gas_limit=CREATE_DELEGATE_GAS)
 
 
 def create_client(account: str) -> Transaction:
-    """Creates the client of an account. It moves no money, and anybody may do it."""
+    """The transaction that creates an account's client. It moves no money; anyone can send it."""
     return Transaction(DEPLOYER, SALT + _client_code(account), gas_limit=CREATE_CLIENT_GAS)
 
 
 def delegated_to(code: bytes) -> str | None:
-    """Whose code an account runs, by its own; None where it runs none by delegation."""
+    """The contract that an account delegates to (EIP-7702), by the account's code; None if none."""
     if len(code) == 23 and code.startswith(_DELEGATION):
         return to_checksum_address(code[len(_DELEGATION) :])
     return None
 
 
 def delegation(contract: str) -> bytes:
-    """The code of an account that runs a contract's."""
+    """The code of an account that delegates to a contract (EIP-7702)."""
     return _DELEGATION + bytes.fromhex(contract[2:])
 
 
 def runtime_code(account: str) -> bytes:
-    """The code of an account's client: OpenZeppelin's clone, which ends with its owner."""
+    """The runtime code of an account's client: an OpenZeppelin clone with the owner appended."""
     before, after = "363d3d373d3d3d363d73", "5af43d82803e903d91602b57fd5bf3"
     return bytes.fromhex(before + implementation()[2:] + after + account[2:])
 
@@ -86,6 +87,6 @@ def _client_code(account: str) -> bytes:
 
 
 def _created(code: bytes) -> str:
-    """Where the deployment proxy creates a contract."""
+    """The CREATE2 address of a contract, by its creation code."""
     deployer = bytes.fromhex(DEPLOYER[2:])
     return to_checksum_address(keccak(b"\xff" + deployer + SALT + keccak(code))[12:])

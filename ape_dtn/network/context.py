@@ -1,4 +1,4 @@
-"""The network that services work on: provider, router, deployment, configuration, signer."""
+"""The connection that services use: provider, router, deployment, configuration, signer."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 class Network:
     """The Deep Trust Network on the connected chain.
 
-    The router is the one given, else the one configured for the chain, else the packaged one; see
-    :func:`ape_dtn.network.deployments.find`. All else is read from the router whenever it is used.
+    By default, the router is the one configured for the chain, or else the packaged one; see
+    :func:`ape_dtn.network.deployments.find`. The other contracts are read from the router at each
+    use.
 
     Args:
         router: The router's address, or a name that Ape can resolve.
-        provider: The connection; by default the one that Ape is connected with now.
-        account: Who signs, where nobody else is named; by default Ape's default sender.
+        provider: The connection; by default Ape's active provider.
+        account: The default signer; by default Ape's default sender.
 
     Raises:
         NotConnected: Ape is not connected to any network.
         UnknownChain: No router is known for the connected chain.
-        WrongChain: The router is that of another public network.
+        WrongChain: The router belongs to another public network.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class Network:
 
     @property
     def network(self) -> str:
-        """The network's name, as Ape has it."""
+        """The network choice in Ape's form, such as ``base:mainnet``."""
         return network_name(self.provider)
 
     @property
     def router(self) -> str:
-        """The router's address, which is what contracts call ``ai``."""
+        """The router's address. Contracts call it ``ai``."""
         return self.deployment.router
 
     @property
@@ -73,29 +74,29 @@ class Network:
         """The ``dtn:`` section of the configuration.
 
         Raises:
-            InvalidOption: Something in it, or in the environment, cannot be so.
+            InvalidOption: A field or an environment variable is invalid.
         """
         from ape_dtn.network.config import configured
 
         return configured()
 
     def read(self, *calls: Call, about: ErrorContext = NO_CONTEXT) -> list[Any]:
-        """Makes view calls in one HTTP request; see :func:`ape_dtn.chain.reads.read`."""
+        """Calls views in one HTTP request; see :func:`ape_dtn.chain.reads.read`."""
         return reads.read(self.provider, *calls, translate=about)
 
     def read_one(self, call: Call, about: ErrorContext = NO_CONTEXT) -> Any:
-        """Makes one view call; see :func:`ape_dtn.chain.reads.read`."""
+        """Calls one view; see :func:`ape_dtn.chain.reads.read`."""
         return reads.read_one(self.provider, call, about)
 
     def try_read(self, *calls: Call, about: ErrorContext = NO_CONTEXT) -> list[Any]:
-        """Makes view calls in one HTTP request, with an error in the place of each that failed."""
+        """Calls views in one HTTP request. The result of a failed call is its error."""
         return reads.try_read(self.provider, *calls, translate=about)
 
     def signer(self, account: AccountAPI | None = None) -> AccountAPI:
-        """Who signs: the account that is given, else that of this object, else Ape's default.
+        """The account that signs: the argument, this object's account, or Ape's default sender.
 
         Raises:
-            NoAccount: There is none of these.
+            NoAccount: None of them is set.
         """
         from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -105,7 +106,7 @@ class Network:
         return found
 
     def contracts(self) -> Contracts:
-        """What is behind the router now, in one HTTP request.
+        """Reads the current contract addresses from the router, in one HTTP request.
 
         Raises:
             NoContractAtAddress: There is no router at the address.
@@ -120,20 +121,24 @@ class Network:
         calls = [Call(self.router, function, contract="router") for function in functions]
         try:
             return Contracts(*self.read(*calls))
-        except ContractReverted as err:  # a contract that has no such functions
+        except ContractReverted as err:  # the contract at the address is no router
             raise NoContractAtAddress(self.router, "router") from err
 
     def token(self, contracts: Contracts | None = None) -> Token:
-        """The fee token, in two HTTP requests, or one where the contracts were just read."""
+        """Reads the fee token, in two HTTP requests, or in one if ``contracts`` is given."""
         token = (contracts or self.contracts()).fee_token
         return Token(token, *self.read(*registry.token_calls(token)))
 
     def model(self, name: str, contracts: Contracts | None = None) -> Model:
-        """A model by its full name or id, in two HTTP requests, or one as with :meth:`token`.
+        """Reads a model, in two HTTP requests, or in one if ``contracts`` is given.
+
+        Args:
+            name: The model's full name, or its id.
+            contracts: The network's contracts, if they were just read.
 
         Raises:
-            InvalidName: It is no name of a model.
-            ModelNotFound: It is not registered.
+            InvalidName: The name is not a model's full name or id.
+            ModelNotFound: The model is not registered.
         """
         (found,) = self._models([name], contracts or self.contracts())
         if found is None:
@@ -141,10 +146,11 @@ class Network:
         return found
 
     def models(self, contracts: Contracts | None = None) -> Sequence[Model]:
-        """All models that are registered, as far as they can be found.
+        """Lists the registered models.
 
-        No view lists them: they are taken from the registry's events, and where the endpoint does
-        not serve these so far back, from the names that are known.
+        No view lists them, so they are read from the model manager's events. If the endpoint does
+        not serve these events, only the models that the deployment and the configuration name are
+        listed.
         """
         contracts = contracts or self.contracts()
         try:
@@ -156,7 +162,7 @@ class Network:
                     ModelManager.model_registered,
                     from_block=self.deployment.first_block,
                 )
-                # Anybody may register a model, and under any name.
+                # Any account can register a model, under any name, also an invalid one.
                 if is_name(name := f"{fields['namespace']}.{fields['modelName']}", "model")
             ]
         except NoNetwork:
@@ -165,11 +171,11 @@ class Network:
         return [model for model in self._models(names, contracts) if model]
 
     def node(self, name: str) -> Node:
-        """A node by its full name or id, in two HTTP requests.
+        """Reads a node by its full name or id, in two HTTP requests.
 
         Raises:
-            InvalidName: It is no name of a node.
-            NodeNotFound: It is not registered.
+            InvalidName: The name is not a node's full name or id.
+            NodeNotFound: The node is not registered.
         """
         manager = self.contracts().node_manager
         node_id = id_of(name, "node")
@@ -179,24 +185,24 @@ class Network:
         return found
 
     def nodes(self, model: str | None = None) -> list[Node]:
-        """The nodes that serve a model, or any model that is known; active or not.
+        """Lists the nodes, active or not, that serve a model; by default any known model.
 
         Raises:
             ModelNotFound: The model is not registered.
-            NodesNotListed: More nodes serve the model than can be read. Where all models are asked
-                for, that is a warning, and the nodes of the others are there.
+            NodesNotListed: The endpoint cannot list all nodes of the model. Without ``model`` this
+                is only a warning, and the nodes of other models are listed.
         """
         from ape.logging import logger
 
         contracts = self.contracts()
-        found_models = [self.model(model, contracts)] if model else self.models(contracts)
+        models = [self.model(model, contracts)] if model else self.models(contracts)
         serving: list[bytes] = []
-        calls = [registry.serving_call(contracts, each.id) for each in found_models]
+        calls = [registry.serving_call(contracts, served.id) for served in models]
         results = self.try_read(*calls)
-        for each, result in zip(found_models, results, strict=True):
+        for served, result in zip(models, results, strict=True):
             listed = registry.to_serving(result)
             if listed is None:
-                not_listed = NodesNotListed(each.name)
+                not_listed = NodesNotListed(served.name)
                 if model:
                     raise not_listed
                 logger.warning(str(not_listed))
@@ -207,11 +213,13 @@ class Network:
         ]
         answers = iter(self.read(*calls)) if calls else iter(())
         names = self.names()
-        found = (registry.to_node(names.of(each), next(answers), next(answers)) for each in ids)
-        return [node for node in found if node]
+        nodes = [
+            registry.to_node(names.of(node_id), next(answers), next(answers)) for node_id in ids
+        ]
+        return [node for node in nodes if node]
 
     def names(self) -> Names:
-        """The names that are known for the ids of models and nodes."""
+        """The known names of models and nodes, by id."""
         config = self.config
         known = (*self.deployment.models, *self.deployment.nodes, config.model, *config.nodes)
         return Names(*known)

@@ -1,7 +1,7 @@
-"""Where the router is: on public networks, and on local chains that we deployed to.
+"""Deployments of the network: the packaged public ones, and those recorded on local chains.
 
-Everything else is found through the router, afresh each time it is used, since its owner can
-replace what is behind it.
+Only the router's address is recorded. The other contracts are read from the router at each use,
+because its owner can replace them.
 """
 
 from __future__ import annotations
@@ -23,26 +23,24 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# After how many blocks one counts as final on a network that nothing is known of: an hour of
-# blocks of two seconds.
+# Blocks until finality on an unknown network: one hour of blocks of two seconds.
 FINAL_AFTER = 1_800
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A network that was deployed.
+    """A deployment of the network on one chain.
 
     Attributes:
-        network: Its name, as Ape has it.
+        network: The network choice in Ape's form, such as ``base:mainnet``.
         router: The router's checksummed address.
-        first_block: The block that its history begins in.
-        models: Full names of models known to be registered there, since ids say nothing.
-        nodes: Full names of nodes known to be registered there.
-        session_managers: Session managers that the router had before its present one.
-        gateways: IPFS gateways that have what its nodes answer; asked before those configured.
-        variant: How its contracts behave, where they are ours; see ``local.Variant``.
-        final_after: After how many blocks a block counts as final, where the chain does not say
-            which is.
+        first_block: The block from which logs are read.
+        models: Full names of known models. The chain has their ids only.
+        nodes: Full names of known nodes. The chain has their ids only.
+        session_managers: Former session managers of the router.
+        gateways: IPFS gateways with the content of its answers; tried before the configured ones.
+        variant: The variant of the contracts (``deployment.assemble.Variant``); None if unknown.
+        final_after: Blocks until finality, if the chain does not report its final block.
     """
 
     network: str
@@ -56,8 +54,8 @@ class Deployment:
     final_after: int = FINAL_AFTER
 
 
-# Its fields that JSON makes lists of; not all of them have always been there.
-_NAMED = ("models", "nodes", "session_managers", "gateways")
+# The fields that are tuples, and lists in JSON. Files of earlier versions lack some.
+_TUPLES = ("models", "nodes", "session_managers", "gateways")
 
 PUBLIC: dict[int, Deployment] = {
     8453: Deployment(
@@ -71,28 +69,28 @@ PUBLIC: dict[int, Deployment] = {
             "model.system.openai-gpt-image-1",
         ),
         session_managers=("0x8aaEb07881eb18183fFE98afF10b55f8e7318536",),
-        final_after=900,  # half an hour: its blocks are final with those of Ethereum
+        final_after=900,  # half an hour: Base is final when its blocks are final on Ethereum
     ),
     11155111: Deployment(
         network="ethereum:sepolia",
         router="0x1BC1062B3cCDe51b7727098B0488Fd71c9f784B2",
         first_block=8785379,
-        final_after=96,  # three epochs: it takes two
+        final_after=96,  # three epochs: finality takes two
     ),
 }
 
 
 def find(provider: ProviderAPI, router: str | None) -> Deployment:
-    """The deployment on the connected chain.
+    """Finds the deployment on the connected chain.
 
-    It is the given router, else the one that ``dtn: routers:`` in the configuration has for the
-    chain, else the packaged one, else the one that ``ape dtn deploy`` put on this very chain. Of a
-    fork that ``ape dtn devnet`` runs, more is known than of the chain that it was made from.
+    The router is the argument, or else that of ``dtn: routers:`` in the configuration, or else the
+    packaged one of the chain, or else the one recorded for a local chain. A recorded deployment of
+    the same router, such as that of a fork, has more fields and replaces the packaged one.
 
     Raises:
         InvalidAddress: The router is neither an address nor a name that Ape can resolve.
-        UnknownChain: There is none of these.
-        WrongChain: The given router is that of another public network.
+        UnknownChain: No router is known for the chain.
+        WrongChain: The router belongs to another public network.
     """
     from ape.exceptions import ConversionError
     from ape.types import AddressType
@@ -112,30 +110,29 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
             return _of(packaged, recall(provider))
         for other, deployment in PUBLIC.items():
             if deployment.router == address:
-                raise WrongChain(other, chain_id, f"{address} is the router of that one")
+                raise WrongChain(other, chain_id, f"{address} is the router of chain {other}")
         return _of(Deployment(network_name(provider), address), recall(provider))
-    remembered = recall(provider)
-    if found := _of(packaged, remembered) if packaged else remembered:
+    recorded = recall(provider)
+    if found := _of(packaged, recorded) if packaged else recorded:
         return found
     raise UnknownChain(chain_id, {known: public.network for known, public in PUBLIC.items()})
 
 
-def _of(known: Deployment, remembered: Deployment | None) -> Deployment:
-    """What is remembered, if it is of the same router."""
-    return remembered if remembered and remembered.router == known.router else known
+def _of(known: Deployment, recorded: Deployment | None) -> Deployment:
+    """The recorded deployment, if its router is the same."""
+    return recorded if recorded and recorded.router == known.router else known
 
 
 def is_fork(provider: ProviderAPI) -> bool:
-    """Whether the chain is one's own copy of another, as ``ape dtn devnet --fork`` makes them."""
+    """Whether the chain is a local fork, such as that of ``ape dtn devnet --fork``."""
     return bool(provider.network.is_fork) or (is_local(provider) and provider.chain_id in PUBLIC)
 
 
 def remember(provider: ProviderAPI, deployment: Deployment) -> None:
-    """Keeps a local deployment for later commands.
+    """Records the deployment of a local chain for later commands.
 
-    It is kept by the hash of the chain's first block, so that a chain that is started anew is not
-    taken for the one before. The in-process chain does not outlive the process: it is kept in
-    memory alone.
+    The key is the hash of the chain's first block, so that a restarted chain is a different chain.
+    A deployment on the in-process chain is recorded in memory only.
     """
     path = _path(provider)
     _in_this_process[path.stem] = deployment
@@ -149,7 +146,7 @@ _in_this_process: dict[str, Deployment] = {}
 
 
 def recall(provider: ProviderAPI) -> Deployment | None:
-    """What was remembered of the connected chain, if it is a local one."""
+    """The recorded deployment of the connected chain; None if the chain is not local."""
     if not is_local(provider):
         return None
     path = _path(provider)
@@ -157,11 +154,11 @@ def recall(provider: ProviderAPI) -> Deployment | None:
         return _in_this_process[path.stem]
     if not path.is_file():
         return None
-    kept = json.loads(path.read_text())
-    return Deployment(**{**kept, **{name: tuple(kept.get(name, ())) for name in _NAMED}})
+    fields = json.loads(path.read_text())
+    return Deployment(**{**fields, **{name: tuple(fields.get(name, ())) for name in _TUPLES}})
 
 
 def _path(provider: ProviderAPI) -> Path:
-    """A file for each chain, so that nobody writes over what others keep of other chains."""
+    """One file for each chain, so that processes on different chains write different files."""
     (first_block,) = rpc.ask(provider, [FIRST_BLOCK])
     return data_folder(provider) / "deployments" / f"{first_hash(first_block)}.json"

@@ -1,4 +1,4 @@
-"""What the network's contracts refuse, and what is not on them."""
+"""Errors of the network's contracts: refusals, and missing sessions, models, nodes and requests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class NotNodeOwner(BadInput):
-    """An account that does not own what it wants to change: a node, or the name of its user."""
+    """The account does not own the node, or the name of the node's user."""
 
     def __init__(self, what: str, owner: str, account: str) -> None:
-        super().__init__(f"{what} belongs to {owner}, and not to {account}.", owner=owner)
-        self.hint = "Sign with its owner's account: --account ALIAS."
+        super().__init__(f"{what} belongs to {owner}, not to {account}.", owner=owner)
+        self.hint = "Sign with the owner's account: pass `account`."
 
 
 class UnknownChain(NoNetwork):
@@ -39,13 +39,13 @@ class UnknownChain(NoNetwork):
             known=known,
         )
         self.hint = (
-            "Pass the router (--router ADDRESS), set `dtn: routers:` in ape-config.yaml, "
-            "or run a network of your own: `ape dtn devnet`."
+            "Pass `router`, set `dtn: routers:` in ape-config.yaml, or run a local network: "
+            "`ape dtn devnet`."
         )
 
 
 class SessionNotFound(Refused):
-    """There is no session of this id that the caller may use."""
+    """No session of this id that the caller may use exists."""
 
     session_id: int | None
 
@@ -57,7 +57,7 @@ class SessionNotFound(Refused):
 
 
 class SessionAlreadyClosed(SessionNotFound):
-    """The session was closed before. Nothing is left in it, and nothing can be asked on it."""
+    """The session is closed: its balance was refunded, and it takes no requests."""
 
     def __init__(self, session_id: int | None) -> None:
         super().__init__(session_id, f"Session {session_id} is already closed.")
@@ -79,7 +79,7 @@ class NotSessionOwner(SessionNotFound):
 
 
 class InsufficientFunds(Refused):
-    """There is less than is needed, in a session or in an account."""
+    """The balance of a session or an account is too low."""
 
     required: str
     available: str
@@ -93,15 +93,15 @@ class InsufficientFunds(Refused):
 
 
 class NothingDeposited(Refused):
-    """A session was started, and no deposit is waiting at the fee target."""
+    """A session start found no deposit at the fee target."""
 
     def __init__(self) -> None:
         super().__init__("Nothing is deposited: no tokens are waiting for a session.")
-        self.hint = "Start one with its deposit: `ape dtn session start AMOUNT`."
+        self.hint = "Start a session with a deposit: `ape dtn session start AMOUNT`."
 
 
 class DepositTaken(Refused):
-    """Somebody else started a session with the deposit before its sender did."""
+    """Another account started a session with the deposit."""
 
     deposit: str
     transaction: str
@@ -117,66 +117,69 @@ class DepositTaken(Refused):
         taken_in: str | None = None,
         session_id: int | None = None,
     ) -> None:
-        by, where = taken_by or "another account", f" in transaction {taken_in}" if taken_in else ""
+        by = taken_by or "another account"
+        where = f" in transaction {taken_in}" if taken_in else ""
         super().__init__(
             f"Your deposit of {deposit} (transaction {transaction}) was taken by {by}{where}: a "
-            "session was started with it before your own was.",
+            "session was started with it before yours.",
             deposit=str(deposit),
             transaction=transaction,
             taken_by=taken_by,
             taken_in=taken_in,
             session_id=session_id,
         )
-        self.hint = "It cannot be taken back. Leave out --unsafe-two-step the next time."
+        self.hint = (
+            "The deposit cannot be recovered. Start later sessions without `unsafe_two_step`."
+        )
 
 
 class DepositWaiting(DtnError):
-    """A deposit was sent, and the session was not started with it."""
+    """A deposit was sent, but no session was started with it."""
 
     exit_code = UNKNOWN_OUTCOME
 
     def __init__(self, deposit: Amount, transaction: str) -> None:
         super().__init__(
             f"Your deposit of {deposit} (transaction {transaction}) was sent, and no session was "
-            "started with it. Whoever starts one next owns it.",
+            "started with it. It goes to the next account that starts a session.",
             deposit=str(deposit),
             transaction=transaction,
         )
-        self.hint = "Start one at once: `ape dtn resume`, or `ape dtn session start --claim`."
+        self.hint = "Start a session now: `ape dtn resume`, or `ape dtn session start --claim`."
 
 
 class DepositTaxed(Refused):
-    """A session would hold less than was paid for it. Nothing was paid."""
+    """The session would hold less than its deposit: the token takes a fee. Nothing was paid."""
 
     deposit: str
     balance: str
 
     def __init__(self, deposit: Amount | int, balance: Amount | int) -> None:
         super().__init__(
-            f"The session would hold {balance} of the {deposit} that are paid for it: the token "
-            "keeps a part of each transfer. Nothing was paid.",
+            f"The session would hold only {balance} of the deposit of {deposit}: the token takes a "
+            "fee on transfers. Nothing was paid.",
             deposit=str(deposit),
             balance=str(balance),
         )
 
 
 class PaymentRefused(Refused):
-    """The fee token does not let the client take the deposit. Nothing was paid."""
+    """The fee token refused to transfer the deposit to the client. Nothing was paid."""
 
     reason: str
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The token refuses the payment: {reason}.", reason=reason)
-        self.hint = "Run it again to sign anew, or choose --method allowance."
+        super().__init__(f"The token refused the payment: {reason}.", reason=reason)
+        self.hint = "Repeat the call to sign again, or pass `method=allowance`."
 
 
 class NotClientOwner(Refused):
-    """A client contract was called by somebody else than its owner."""
+    """The caller of a client contract is not its owner."""
 
     caller: str
 
     def __init__(self, caller: str) -> None:
-        super().__init__(f"The client is not that of {caller}.", caller=caller)
+        super().__init__(f"{caller} does not own the client contract.", caller=caller)
 
 
 class ModelNotFound(Refused):
@@ -200,19 +203,21 @@ class NodeNotFound(Refused):
 
 
 class NodesNotListed(Refused):
-    """More nodes serve a model than the endpoint lists: anybody can register some."""
+    """The endpoint cannot list all nodes of a model. Any account can register nodes."""
 
     model: str
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"So many nodes serve {model} that the endpoint does not list them.", model=model
+            f"Too many nodes serve {model} for the endpoint to list them.", model=model
         )
-        self.hint = "Name those that you trust: --node, nodes=[…], or `dtn: nodes:`."
+        self.hint = (
+            "Name the nodes that you trust in `nodes`, or under `dtn: nodes:` in ape-config.yaml."
+        )
 
 
 class RequestNotFound(Refused):
-    """There is no request of this id."""
+    """No request of this id exists."""
 
     request_id: str
 
@@ -221,25 +226,25 @@ class RequestNotFound(Refused):
 
 
 class CallbackGasMissing(Refused):
-    """A request carried less coin than its callback may use of gas."""
+    """The value of a request, in wei, is less than its callback gas."""
 
     def __init__(self) -> None:
         super().__init__("The request must carry at least as many wei as its callback gas.")
 
 
-# What came, or did not come, afterwards.
+# Requests without an answer.
 
 
 class NodeState(TypedDict):
-    """What is known of a node that may answer a request.
+    """State of a node that may answer a request.
 
     Attributes:
-        node: Its name, or its id where the name is not known.
-        is_active: Whether it is registered and switched on.
-        serves_model: Whether it serves the model that was asked.
-        answers: How many answers it gave lately; None where the endpoint does not tell.
-        last_answer: How many seconds before the latest block its last one of these came; None where
-            there is none.
+        node: Its name, or its id if the name is unknown.
+        is_active: Whether it is registered and active.
+        serves_model: Whether it serves the request's model.
+        answers: Number of its recent answers; None if the endpoint does not serve their logs.
+        last_answer: Age of its last recent answer at the latest block, in seconds; None if it has
+            none.
     """
 
     node: str
@@ -250,12 +255,12 @@ class NodeState(TypedDict):
 
 
 class Offer(TypedDict):
-    """What a request offers, as text with the token's unit.
+    """The fees that a request offers, as text with the token's symbol.
 
     Attributes:
-        fee_per_byte_asked: For each byte of the request.
-        fee_per_byte_answered: For each byte of the response.
-        max_cost: The cap of one response.
+        fee_per_byte_asked: Fee for each byte of the request.
+        fee_per_byte_answered: Fee for each byte of the response.
+        max_cost: Maximum cost of one response.
     """
 
     fee_per_byte_asked: str
@@ -264,10 +269,10 @@ class Offer(TypedDict):
 
 
 class RequestPending(DtnError):
-    """The request has no answer yet. It stays open, and can be asked for again by its id.
+    """The request has no answer yet. It stays open, and its answer can be read later by its id.
 
-    After a wait it says what is known: ``nodes``, those that may answer, and ``offer``, what they
-    are offered; None where that could not be read.
+    After a wait, ``nodes`` has the nodes that may answer, and ``offer`` the offered fees. Each is
+    None if it could not be read.
     """
 
     exit_code = NO_ANSWER_YET
@@ -292,14 +297,14 @@ class RequestPending(DtnError):
         super().__init__(
             " ".join(known), request_id=request_id, waited=waited, nodes=nodes, offer=offer
         )
-        self.hint = f"Ask for it again: `ape dtn answer {request_id}`."
+        self.hint = f"Read the answer later: `ape dtn answer {request_id}`."
 
 
 def _describe_offer(offer: Offer) -> str:
     asked, answered = offer["fee_per_byte_asked"], offer["fee_per_byte_answered"]
     fees = f"{asked} a byte"
     if asked != answered:
-        fees = f"{asked} a byte asked and {answered} a byte answered"
+        fees = f"{asked} a byte of the request and {answered} a byte of the answer"
     return f"It offers {fees}, and {offer['max_cost']} at most."
 
 
@@ -307,9 +312,9 @@ def _describe_node(node: NodeState) -> str:
     active = "is active" if node["is_active"] else "is not active"
     serves = "serves the model" if node["serves_model"] else "does not serve the model"
     if node["answers"] is None:
-        lately = "what it answered lately is not known"
+        recent = "its recent answers are unknown"
     elif node["last_answer"] is None:
-        lately = "it answered nothing lately"
+        recent = "it has no recent answers"
     else:
-        lately = f"its last answer came {node['last_answer']} seconds ago"
-    return f"{node['node']} {active} and {serves}; {lately}."
+        recent = f"its last answer came {node['last_answer']} seconds ago"
+    return f"{node['node']} {active} and {serves}; {recent}."

@@ -11,11 +11,11 @@ from ape_dtn.types.transactions import Transaction, contract_call
 
 @dataclass(frozen=True)
 class SessionOwner:
-    """Whose a session is on the chain, and how an account uses it: its own, or its client's.
+    """The owner of a session on the chain: an account, or its client contract.
 
     Attributes:
-        account: Who signs.
-        address: The session's owner: the account itself, or its client.
+        account: The account that signs.
+        address: The owner: the account itself, or its client.
     """
 
     account: str
@@ -23,19 +23,19 @@ class SessionOwner:
 
     @property
     def is_client(self) -> bool:
-        """Whether a client stands between the account and the router."""
+        """Whether the owner is the account's client."""
         return self.address != self.account
 
     def request(
         self, router: str, arguments: tuple[Any, ...], user: str, callback_gas: int
     ) -> Transaction:
-        """Asks (``router.request``, or ``DtnClient.request``, which names the user itself).
+        """The transaction of a request: ``router.request``, or ``DtnClient.request``.
 
         Args:
             router: The router.
-            arguments: Session, model, routing, request and callback, as the router takes them.
-            user: On whose behalf it is asked.
-            callback_gas: Gas for the callback; the transaction carries as many wei.
+            arguments: Session, model, routing, request and callback, in the router's types.
+            user: The user of the request. A client contract ignores it and names its owner.
+            callback_gas: Gas for the callback, which is also the transaction's value in wei.
         """
         if self.is_client:
             given = (router, *arguments, callback_gas)
@@ -44,7 +44,7 @@ class SessionOwner:
         return contract_call(router, Router.request, *given, value=callback_gas)
 
     def close(self, router: str, session_id: int) -> Transaction:
-        """Closes a session; the refund goes to the account either way."""
+        """The transaction that closes a session and refunds the account."""
         if self.is_client:
             return contract_call(self.address, Client.close, router, session_id)
         return contract_call(router, Router.close_user_session, session_id)

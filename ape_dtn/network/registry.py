@@ -1,10 +1,10 @@
-"""Models and nodes as the network's registries hold them."""
+"""Models and nodes, read from the network's registries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ape_dtn.chain.errors import ContractReverted
 from ape_dtn.chain.reads import Call
@@ -12,20 +12,17 @@ from ape_dtn.network.abi import ERC20, ModelManager, NodeManager
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.model import Api, Model
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Contracts:
-    """What is behind the router at this moment. Its owner can replace it, so it is never kept.
+    """The addresses that the router uses now. Do not cache them: its owner can replace them.
 
     Attributes:
         session_manager: ``router.sessionManager()``
         model_manager: ``router.modelManager()``
         node_manager: ``router.nodeManager()``
         fee_token: ``router.feeToken()``
-        fee_target: ``router.feeTarget()``, where deposits are sent.
+        fee_target: ``router.feeTarget()``, the address that deposits are sent to.
     """
 
     session_manager: str
@@ -40,14 +37,14 @@ class Node:
     """A registered node (``NodeManager.getNode``).
 
     Attributes:
-        name: Its full name, or its id where the name is not known.
+        name: Its full name, or its id if the name is unknown.
         id: keccak-256 of the full name.
         owner: The account that manages it.
         worker: The account that answers and is paid.
         is_active: Whether it may answer.
         models: Ids of the models that it serves.
-        namespaces: Until when it is trusted by each trust namespace, by the namespace's id, in
-            seconds since 1970.
+        namespaces: When its trust by each namespace expires, in seconds since 1970, by the
+            namespace's id.
     """
 
     name: str
@@ -60,7 +57,7 @@ class Node:
 
 
 def token_calls(token: str) -> tuple[Call, Call]:
-    """What a :class:`~ape_dtn.types.amount.Token` is made of, besides its address."""
+    """The calls that read a :class:`~ape_dtn.types.amount.Token`."""
     return (
         Call(token, ERC20.symbol, contract="fee token"),
         Call(token, ERC20.decimals, contract="fee token"),
@@ -68,7 +65,7 @@ def token_calls(token: str) -> tuple[Call, Call]:
 
 
 def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
-    """What a :class:`~ape_dtn.types.model.Model` is made of."""
+    """The calls that read a model; see :func:`to_model`."""
     return (
         Call(manager, ModelManager.get_model_config, (model_id,), contract="model manager"),
         Call(manager, ModelManager.get_model_api, (model_id,), contract="model manager"),
@@ -76,14 +73,14 @@ def model_calls(manager: str, model_id: bytes) -> tuple[Call, Call]:
 
 
 def to_model(name: str, config: tuple[Any, ...], api: tuple[Any, ...]) -> Model | None:
-    """A model, of the answers to :func:`model_calls`; None when it is not registered."""
+    """Makes a model from the results of :func:`model_calls`; None if it is not registered."""
     model_id = config[1]
     _, api_name, _, specs, docs = api
     return Model(name, model_id, Api(api_name, specs, docs)) if any(model_id) else None
 
 
 def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
-    """What a :class:`Node` is made of."""
+    """The calls that read a node; see :func:`to_node`."""
     return (
         Call(manager, NodeManager.get_node, (node_id,), contract="node manager"),
         Call(manager, NodeManager.get_node_models, (node_id,), contract="node manager"),
@@ -91,15 +88,15 @@ def node_calls(manager: str, node_id: bytes) -> tuple[Call, Call]:
 
 
 def serving_call(contracts: Contracts, model_id: bytes) -> Call:
-    """The ids of the nodes that serve a model: of a list that anybody can add to."""
-    serving = NodeManager.get_nodes_serving_model
-    return Call(contracts.node_manager, serving, (model_id,), contract="node manager")
+    """The call that reads the ids of a model's nodes. Any account can add nodes to the list."""
+    view = NodeManager.get_nodes_serving_model
+    return Call(contracts.node_manager, view, (model_id,), contract="node manager")
 
 
 def to_serving(result: Sequence[bytes] | DtnError) -> Sequence[bytes] | None:
-    """The ids, of the result of :func:`serving_call`.
+    """Returns the ids from the result of :func:`serving_call`.
 
-    None where the list has grown beyond what the endpoint has gas for.
+    None if the list is longer than the endpoint's gas limit for calls allows.
     """
     if isinstance(result, ContractReverted):
         return None
@@ -109,7 +106,7 @@ def to_serving(result: Sequence[bytes] | DtnError) -> Sequence[bytes] | None:
 
 
 def to_node(name: str, data: tuple[Any, ...], models: tuple[bytes, ...]) -> Node | None:
-    """A node, of the answers to :func:`node_calls`; None when it is not registered."""
+    """Makes a node from the results of :func:`node_calls`; None if it is not registered."""
     owner, _, worker, namespaces, expirations, _, is_active, _, node_id = data
     if not any(node_id):
         return None

@@ -1,4 +1,4 @@
-"""What the chain keeps of a request: ``router.getRequest``, with a name for each field."""
+"""Requests as the router stores them (``router.getRequest``)."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """A request as the router keeps it (``IRouter.Request``).
+    """A request in the router's storage (``IRouter.Request``).
 
     Attributes:
         session_id: The session that pays.
-        user: On whose behalf it was asked.
-        model_id: The model that was asked.
+        user: The user that the request names.
+        model_id: Id of the model.
         nodes: Ids of the nodes that may answer.
         namespaces: Ids of the trust namespaces whose nodes may answer.
-        redundancy: How many answers were wanted.
-        aggregation: How they become one, as ``IDtnAi.AggregationType`` counts.
+        redundancy: Number of requested answers.
+        aggregation: How they are combined, as a value of ``IDtnAi.AggregationType``.
         call: The inputs, encoded by the model's API.
         extra_params: The values of the placeholders, encoded by index.
-        call_type: How the answer travels.
-        fee_per_byte_asked: Offered for each byte of the request, in units of the fee token.
-        fee_per_byte_answered: Offered for each byte of the response, in units of the fee token.
-        max_cost: The cap of one response, in units of the fee token.
-        callback_target: What is called with the answer; the zero address for nothing.
-        callback_gas: Gas that the callback may use.
-        status: What became of it.
-        message: What the node says about a failure.
+        call_type: How the answer is delivered: on chain, or through IPFS.
+        fee_per_byte_asked: Fee for each byte of the request, in units of the fee token.
+        fee_per_byte_answered: Fee for each byte of the response, in units of the fee token.
+        max_cost: Maximum cost of one response, in units of the fee token.
+        callback_target: The contract that is called with the answer; the zero address if none.
+        callback_gas: Gas limit of the callback.
+        status: Whether it is pending, succeeded or failed.
+        message: The node's message about a failure.
         response: The response, ABI-encoded.
         node: Id of the node that answered.
-        answered_at: Time of the block that holds the answer, in seconds; 0 before that.
+        answered_at: Timestamp of the answer's block, in seconds since 1970; 0 if pending.
     """
 
     session_id: int
@@ -65,27 +65,27 @@ class Record:
 
     @property
     def bytes_asked(self) -> int:
-        """The bytes that a fair node bills the request itself for."""
+        """The bytes of the request that an honest node charges for."""
         return len(self.call) + len(self.extra_params)
 
     @property
     def has_callback(self) -> bool:
-        """Whether anything is called with the answer."""
+        """Whether a contract is called with the answer."""
         return bool(int(self.callback_target, 16))
 
 
 def record_call(ai: Network, request_id: bytes) -> Call:
-    """The view that :func:`to_record` reads."""
+    """The call that reads a request; see :func:`to_record`."""
     return Call(ai.router, Router.get_request, (request_id,), contract="router")
 
 
 def to_record(raw: tuple[Any, ...]) -> Record | None:
-    """A record, of the answer to :func:`record_call`; None where there is no such request."""
-    session_id, user, completed, model_id, routing, asked, callback, callback_gas, _, answer = raw
-    if not any(model_id):  # no request is without a model
+    """Makes a record from the result of :func:`record_call`; None if the request does not exist."""
+    session_id, user, completed, model_id, routing, offer, callback, callback_gas, _, answer = raw
+    if not any(model_id):  # every request has a model
         return None
     namespaces, nodes, redundancy, _, aggregation = routing
-    call, extra_params, call_type, fee_asked, fee_answered, most = asked
+    call, extra_params, call_type, fee_asked, fee_answered, max_cost = offer
     status, message, response, node, answered_at = answer
     return Record(
         session_id=session_id,
@@ -100,7 +100,7 @@ def to_record(raw: tuple[Any, ...]) -> Record | None:
         call_type=CallType(call_type),
         fee_per_byte_asked=fee_asked,
         fee_per_byte_answered=fee_answered,
-        max_cost=most,
+        max_cost=max_cost,
         callback_target=callback[2],
         callback_gas=callback_gas,
         status=_status(completed, status),
@@ -112,21 +112,21 @@ def to_record(raw: tuple[Any, ...]) -> Record | None:
 
 
 def read_records(ai: Network, request_ids: list[bytes]) -> list[Record]:
-    """Many requests, in one HTTP request for each thousand.
+    """Reads requests, in one HTTP request for each thousand.
 
     Raises:
-        RequestNotFound: There is no request of one of the ids.
+        RequestNotFound: No request has one of the ids.
     """
     if not request_ids:
         return []
-    raw = ai.read(*(record_call(ai, each) for each in request_ids))
+    results = ai.read(*(record_call(ai, request_id) for request_id in request_ids))
     return [
-        _there(request_id, to_record(each))
-        for request_id, each in zip(request_ids, raw, strict=True)
+        _existing(request_id, to_record(raw))
+        for request_id, raw in zip(request_ids, results, strict=True)
     ]
 
 
-def _there(request_id: bytes, record: Record | None) -> Record:
+def _existing(request_id: bytes, record: Record | None) -> Record:
     if record is None:
         raise RequestNotFound(as_hex(request_id))
     return record
@@ -135,5 +135,5 @@ def _there(request_id: bytes, record: Record | None) -> Record:
 def _status(completed: bool, status: int) -> Status:
     if not completed:
         return Status.PENDING
-    # A node can answer with any status: the router takes all but a success for a failure.
+    # A node can send any status. The router treats every other one than success as a failure.
     return Status.SUCCESS if status == Status.SUCCESS else Status.FAILURE

@@ -1,7 +1,7 @@
-"""Reverts of the network's contracts, turned into errors: one table for both variants.
+"""Translation of the contracts' reverts into errors, for both variants.
 
-Reverts come from the contract called and from those behind it alike, so they are decoded by their
-selector alone, never by the address that was called.
+A revert can come from the called contract or from one that it calls, so reverts are decoded by
+their selector, whichever address was called.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ KNOWN: Mapping[bytes, Error] = {
 
 @dataclass(frozen=True)
 class ErrorContext:
-    """Turns reverts into errors, which say what an operation was about where reverts do not.
+    """Translates reverts of an operation, and adds the values that the revert data lacks.
 
     Attributes:
-        session_id: The session that it used.
-        request_id: The request that it asked for.
-        model: The model that it named.
-        token: The token that it pays with.
+        session_id: The operation's session.
+        request_id: The operation's request.
+        model: The operation's model.
+        token: The fee token, to show amounts with decimals and symbol.
     """
 
     session_id: int | None = None
@@ -62,7 +62,7 @@ class ErrorContext:
     token: Token | None = None
 
     def __call__(self, data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
-        """The error of a revert; see :class:`ape_dtn.types.translate.Translate`."""
+        """Translates a revert; see :class:`ape_dtn.types.translate.Translate`."""
         return to_error(decode(data, message, transaction), self)
 
 
@@ -70,28 +70,28 @@ NO_CONTEXT = ErrorContext()
 
 
 def decode(data: bytes, message: str = "", transaction: str | None = None) -> Revert:
-    """Names what a contract of the network reverted with, as far as it is known."""
+    """Decodes revert data with the errors of the network's contracts."""
     return reverts.decode(data, message, transaction, KNOWN)
 
 
-def to_error(revert: Revert, about: ErrorContext = NO_CONTEXT) -> DtnError:
-    """The error that users catch, with the revert in its ``revert``."""
+def to_error(revert: Revert, context: ErrorContext = NO_CONTEXT) -> DtnError:
+    """Makes the error of a revert, with the revert in its ``revert``."""
     reason = revert.fields.get("reason") if revert.name == "Error" else None
     make = _BY_NAME.get(revert.name) or _BY_REASON.get(str(reason))
-    error = make(revert, about) if make else ContractReverted(str(revert))
+    error = make(revert, context) if make else ContractReverted(str(revert))
     error.revert = revert
     return error
 
 
-def failure_error(failure: Failure, about: ErrorContext = NO_CONTEXT) -> DtnError:
-    """The error of a call or an estimate that failed: a contract's, or the endpoint's own."""
-    return reverts.failure_error(failure, about)
+def failure_error(failure: Failure, context: ErrorContext = NO_CONTEXT) -> DtnError:
+    """Makes the error of a failed call or gas estimate: a revert, or an error of the endpoint."""
+    return reverts.failure_error(failure, context)
 
 
-def _insufficient(revert: Revert, about: ErrorContext) -> DtnError:
+def _insufficient(revert: Revert, context: ErrorContext) -> DtnError:
     fields = revert.fields
     required, available = (
-        about.token.units(fields[name]) if about.token else fields[name]
+        context.token.units(fields[name]) if context.token else fields[name]
         for name in ("required", "available")
     )
     return InsufficientFunds(f"session {fields['sessionId']}", required, available)
@@ -102,40 +102,40 @@ def _token_balance(revert: Revert, _: ErrorContext) -> DtnError:
     return InsufficientFunds(fields["sender"], fields["needed"], fields["balance"])
 
 
-def _short(revert: Revert, about: ErrorContext) -> DtnError:
+def _short(revert: Revert, context: ErrorContext) -> DtnError:
     fields = revert.fields
     amount, balance = (
-        about.token.units(fields[name]) if about.token else fields[name]
+        context.token.units(fields[name]) if context.token else fields[name]
         for name in ("amount", "balance")
     )
     return DepositTaxed(amount, balance)
 
 
-def _session(revert: Revert, about: ErrorContext) -> int | None:
-    session_id: int | None = revert.fields.get("sessionId", about.session_id)
+def _session(revert: Revert, context: ErrorContext) -> int | None:
+    session_id: int | None = revert.fields.get("sessionId", context.session_id)
     return session_id
 
 
 _Maker = Callable[[Revert, ErrorContext], DtnError]
 
 _BY_NAME: dict[str, _Maker] = {
-    "SessionNotFound": lambda revert, about: SessionNotFound(_session(revert, about)),
-    "SessionAlreadyClosed": lambda revert, about: SessionAlreadyClosed(_session(revert, about)),
+    "SessionNotFound": lambda revert, context: SessionNotFound(_session(revert, context)),
+    "SessionAlreadyClosed": lambda revert, context: SessionAlreadyClosed(_session(revert, context)),
     "InsufficientFunds": _insufficient,
     "InsufficientBalance": _insufficient,
-    "InvalidSession": lambda revert, about: SessionNotFound(_session(revert, about)),
-    "Unauthorized": lambda _, about: SessionNotFound(about.session_id),
+    "InvalidSession": lambda revert, context: SessionNotFound(_session(revert, context)),
+    "Unauthorized": lambda _, context: SessionNotFound(context.session_id),
     "InvalidAmount": lambda *_: NothingDeposited(),
     "ERC20InsufficientBalance": _token_balance,
     "SessionShort": _short,
     "PermitFailed": lambda revert, _: PaymentRefused(str(decode(revert.fields["reason"]))),
-    "SafeERC20FailedOperation": lambda *_: PaymentRefused("it gave no reason"),
+    "SafeERC20FailedOperation": lambda *_: PaymentRefused("the token gave no reason"),
     "NotOwner": lambda revert, _: NotClientOwner(revert.fields["caller"]),
 }
 
 _BY_REASON: dict[str, _Maker] = {
-    "Session not related to the user": lambda _, about: SessionNotFound(about.session_id),
-    "Model does not exist": lambda _, about: ModelNotFound(about.model),
-    "Request not completed": lambda _, about: RequestPending(about.request_id),
+    "Session not related to the user": lambda _, context: SessionNotFound(context.session_id),
+    "Model does not exist": lambda _, context: ModelNotFound(context.model),
+    "Request not completed": lambda _, context: RequestPending(context.request_id),
     "Insufficient callback gas": lambda *_: CallbackGasMissing(),
 }

@@ -1,7 +1,7 @@
-"""Whose session it is, and whether it is still there: the same answer on every variant.
+"""Checks that a session is open and belongs to the caller, on both variants.
 
-The live contracts tell an unknown, a closed and somebody else's session apart less than their
-users need, so it is read from the chain: before sending, and again when sending was refused.
+The live contracts revert with the same error for an unknown session, a closed one and that of
+another account. So the session is read from the chain before sending, and again after a refusal.
 """
 
 from __future__ import annotations
@@ -22,41 +22,39 @@ if TYPE_CHECKING:
 
 
 def session_call(manager: str, session_id: int) -> Call:
-    """A session's owner and balance (``SessionManager.getSessionById``)."""
+    """The call that reads a session's owner and balance (``SessionManager.getSessionById``)."""
     if not 0 <= session_id < 2**256:
         raise SessionNotFound(session_id)
     return Call(manager, SessionManager.get_session_by_id, (session_id,), "session manager")
 
 
 def exists(owner: str) -> bool:
-    """Whether the owner that the chain gives is one: the contracts forget closed sessions."""
+    """Whether a session exists, by its owner. Closed sessions have the zero address."""
     return bool(int(owner, 16))
 
 
 def check(
     ai: Network, manager: str, session_id: int, owner: str, caller: str | None = None
 ) -> None:
-    """Checks that a session is open and, if a caller is named, that it is the caller's.
-
-    That of the caller's client is the caller's too.
+    """Checks that a session is open and that the caller, or the caller's client, owns it.
 
     Args:
         ai: The network.
-        manager: Its session manager.
+        manager: The session manager.
         session_id: The session.
-        owner: Its owner, as the chain gives it.
-        caller: Who wants to use it.
+        owner: The session's owner on the chain; the zero address if it is closed or unknown.
+        caller: The account that uses the session; None to skip the check of the owner.
 
     Raises:
-        SessionAlreadyClosed: It was closed before.
-        SessionNotFound: There never was one of this id.
-        NotSessionOwner: It belongs to a different account.
+        SessionAlreadyClosed: The session is closed.
+        SessionNotFound: The session never existed.
+        NotSessionOwner: The session belongs to a different account.
     """
     if not exists(owner):
         raise (
             SessionAlreadyClosed(session_id)
             if _was_closed(ai, manager, session_id)
-            else (SessionNotFound(session_id))
+            else SessionNotFound(session_id)
         )
     if caller is not None and owner != caller and owner != client_of(caller):
         raise NotSessionOwner(session_id, owner, caller)
@@ -64,7 +62,7 @@ def check(
 
 @contextmanager
 def explained(ai: Network, session_id: int, caller: str) -> Iterator[None]:
-    """Says why the contracts refused a session, where they only say that they did."""
+    """Replaces ``SessionNotFound`` with the exact reason why the contracts refused a session."""
     try:
         yield
     except SessionNotFound as err:
@@ -72,9 +70,9 @@ def explained(ai: Network, session_id: int, caller: str) -> Iterator[None]:
         owner, _ = ai.read_one(session_call(manager, session_id))
         try:
             check(ai, manager, session_id, owner, caller)
-        except SessionNotFound as why:
-            why.revert = err.revert
-            raise why from err
+        except SessionNotFound as reason:
+            reason.revert = err.revert
+            raise reason from err
         raise
 
 
@@ -89,5 +87,5 @@ def _was_closed(ai: Network, manager: str, session_id: int) -> bool:
             )
         )
     except NoNetwork:
-        # "Not found" is true in any case, and all that can be said without the events.
+        # Without the events, closed and unknown sessions look the same.
         return False

@@ -1,6 +1,6 @@
-"""The root of all errors, and those of plain values.
+"""The root of all errors, exit codes, and errors of plain values.
 
-:mod:`ape_dtn.errors` has the whole tree.
+:mod:`ape_dtn.errors` lists all errors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Receipt
 
 
-# Exit codes. 1 is left to what nobody foresaw, and 2 is also what click uses for wrong usage.
+# Exit codes. 1 is for unexpected errors, and click also uses 2 for wrong usage.
 BAD_INPUT = 2
 NO_NETWORK = 3
 REFUSED = 4
@@ -30,7 +30,7 @@ class DtnError(ApeException):
     exit_code: ClassVar[int] = 1
     hint: str | None = None
     revert: Revert | None = None
-    # Of transactions that belong together, the receipts of those that succeeded before this.
+    # The receipts of the operation's transactions that succeeded before the error.
     before: tuple[Receipt, ...] = ()
 
     def __init__(self, message: str, **fields: Any) -> None:
@@ -41,11 +41,11 @@ class DtnError(ApeException):
 
     @property
     def code(self) -> str:
-        """The cause, for machines: ``SessionNotFound`` becomes ``session_not_found``."""
+        """The machine-readable cause: ``session_not_found`` for ``SessionNotFound``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as plain data: code, message, hint, the typed fields and the revert."""
+        """The error as plain data: code, message, hint, fields and revert."""
         return {
             "code": self.code,
             "message": self.message,
@@ -55,17 +55,17 @@ class DtnError(ApeException):
         }
 
 
-# What the user typed.
+# Invalid input.
 
 
 class BadInput(DtnError):
-    """Something given is wrong in itself, whatever the chain holds."""
+    """The input is invalid, whatever the state of the chain."""
 
     exit_code = BAD_INPUT
 
 
 class InvalidAmount(BadInput):
-    """An amount that is no amount: zero, negative, not a number, or of a type that is ambiguous."""
+    """The amount is zero, negative, not a number, or of an ambiguous type."""
 
     value: str
     reason: str
@@ -75,55 +75,55 @@ class InvalidAmount(BadInput):
 
 
 class TooManyDecimals(InvalidAmount):
-    """An amount with more digits than its token has."""
+    """The amount has more digits after the point than its token."""
 
     def __init__(self, value: object, symbol: str, decimals: int) -> None:
         super().__init__(value, f"{symbol} has {decimals} digits after the point")
 
 
 class WrongToken(InvalidAmount):
-    """An amount in a token that the network is not paid with."""
+    """The amount is not in the network's fee token."""
 
     def __init__(self, value: object, symbol: str) -> None:
         super().__init__(value, f"this network is paid in {symbol}")
 
 
 class EmptyPrompt(BadInput):
-    """A prompt without a single character."""
+    """The prompt has no characters."""
 
     def __init__(self) -> None:
-        super().__init__("The prompt is empty: it would be paid for and answer nothing.")
+        super().__init__("The prompt is empty. It would cost money and have no useful answer.")
 
 
 class InvalidPrompt(BadInput):
-    """A prompt whose placeholders and values do not fit each other."""
+    """The prompt's placeholders are invalid, or do not fit its values."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The prompt cannot be read by a node: {reason}.", reason=reason)
-        self.hint = 'Give the values: Prompt("Is {0:address} older than {1:uint8}?", owner, 26).'
+        super().__init__(f"The prompt is invalid: {reason}.", reason=reason)
+        self.hint = 'Pass the values: Prompt("Is {0:address} over {1:uint8}?", owner, 26).'
 
 
 class InvalidName(BadInput):
-    """A model, node or id that is neither a full name nor 32 bytes."""
+    """The name of a model, node or request is neither a full name nor a 32-byte id."""
 
     name: str
 
     def __init__(self, name: object, kind: str, example: str) -> None:
         super().__init__(
-            f"'{name}' names no {kind}: write it as in '{example}', or give the 32-byte id.",
+            f"'{name}' is not a valid {kind} name: write it like '{example}', or pass its id.",
             name=str(name),
         )
 
 
 class InvalidAddress(BadInput):
-    """Something that is no address, where one is wanted."""
+    """The value is not an address."""
 
     def __init__(self, value: object) -> None:
         super().__init__(f"'{value}' is not an address.", value=str(value))
 
 
 class InvalidCall(BadInput):
-    """Inputs that do not fit the types of the model's API."""
+    """The inputs do not fit the types of the model's API."""
 
     specs: str
 
@@ -132,63 +132,63 @@ class InvalidCall(BadInput):
 
 
 class MissingExtra(BadInput):
-    """Something needs a package that comes with an extra of this one, and is not installed."""
+    """A feature needs a package of an optional extra that is not installed."""
 
     extra: str
 
-    def __init__(self, extra: str, what: str) -> None:
-        super().__init__(f"What is needed for {what} is not installed.", extra=extra)
-        self.hint = f"pip install 'ape-dtn[{extra}]'"
+    def __init__(self, extra: str, feature: str) -> None:
+        super().__init__(f"Packages for {feature} are not installed.", extra=extra)
+        self.hint = f"Install them: pip install 'ape-dtn[{extra}]'"
 
 
 class NotWritten(BadInput):
-    """Files could not be written, and none of them was."""
+    """A file could not be written. No file was written."""
 
     path: str
     reason: str
 
     def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"Nothing was written: {path}: {reason}.", path=str(path), reason=reason)
+        super().__init__(f"No file was written: {path}: {reason}.", path=str(path), reason=reason)
 
 
 class InvalidOption(BadInput):
-    """An option of a request, or several together, that mean nothing."""
+    """An option is invalid, or contradicts another one."""
 
     option: str
     reason: str
 
     def __init__(self, option: str, reason: str) -> None:
-        super().__init__(f"'{option}' cannot be so: {reason}.", option=option, reason=reason)
+        super().__init__(f"Invalid {option}: {reason}.", option=option, reason=reason)
 
 
 class NoAccount(BadInput):
-    """Something was to be signed, and nobody was named to sign it."""
+    """No account was given to sign a transaction."""
 
     def __init__(self) -> None:
-        super().__init__("This sends a transaction, and no account is given to sign it.")
-        self.hint = "Pass account=…, or --account ALIAS on the command line."
+        super().__init__("No account was given to sign the transaction.")
+        self.hint = "Pass `account=ALIAS`."
 
 
 # The chain and the contracts.
 
 
 class NoNetwork(DtnError):
-    """The contracts cannot be reached where they were looked for."""
+    """The network's contracts cannot be reached."""
 
     exit_code = NO_NETWORK
 
 
-# What the contracts refuse.
+# Refusals, and failures of callbacks.
 
 
 class Refused(DtnError):
-    """The contracts, or we in their place, refuse to do it."""
+    """The contracts refuse the operation, or would refuse it."""
 
     exit_code = REFUSED
 
 
 class CallbackFailed(DtnError):
-    """The answer came, and the callback that was to take it reverted. See ``revert``."""
+    """The callback reverted; see ``revert``. The answer is recorded all the same."""
 
     exit_code = NODE_FAILED
     request_id: str
@@ -198,7 +198,7 @@ class CallbackFailed(DtnError):
     def __init__(self, request_id: str, target: str, reason: str) -> None:
         super().__init__(
             f"The callback of request {request_id} to {target} reverted: {reason}. The answer is "
-            "recorded all the same.",
+            "recorded.",
             request_id=request_id,
             target=target,
             reason=reason,
@@ -207,25 +207,23 @@ class CallbackFailed(DtnError):
 
 
 class CallbackOutOfGas(CallbackFailed):
-    """The callback ran out of its gas, and with more of it would have succeeded."""
+    """The callback ran out of gas, and would have succeeded with more."""
 
     gas: int
     needed: int
 
     def __init__(self, request_id: str, target: str, gas: int, needed: int) -> None:
-        super().__init__(
-            request_id, target, f"its {gas:,} gas are too little, {needed:,} would be enough"
-        )
+        super().__init__(request_id, target, f"its {gas:,} gas is not enough, it needs {needed:,}")
         self.fields |= {"gas": gas, "needed": needed}
         self.gas, self.needed = gas, needed
         self.hint = (
-            f"Ask with a callbackGas of {needed} or more, and as many wei. Read the answer: "
-            f"`ape dtn answer {request_id}`."
+            f"Send requests with a callbackGas of at least {needed}, and the same value in wei. "
+            f"Read the answer: `ape dtn answer {request_id}`."
         )
 
 
 class UndecodableAnswer(DtnError):
-    """The answer is not of the model's output type. ``data`` holds it as it came."""
+    """The answer is not of the model's output type. ``data`` has its raw bytes as hex."""
 
     exit_code = NODE_FAILED
 

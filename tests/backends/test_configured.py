@@ -124,7 +124,7 @@ def test_an_invalid_section_is_an_error(settings: Any) -> None:
 
 
 def test_an_invalid_model_name_is_an_error() -> None:
-    with pytest.raises(InvalidName, match="'gpt-5' names no model"):
+    with pytest.raises(InvalidName, match="'gpt-5' is not a valid model name"):
         configured.of({"gpt-5": "echo"}, None)
 
 

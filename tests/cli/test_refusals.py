@@ -90,7 +90,7 @@ CASES = [
         ask("--model", "gpt-5"),
         BAD_INPUT,
         "invalid_name",
-        "'gpt-5' names no model",
+        "'gpt-5' is not a valid model name",
     ),
     Case(
         "unknown-model",
@@ -219,4 +219,4 @@ def test_a_wrong_configuration_is_told(reference: Network) -> None:
     done = here.dtn(*start("1"), "--json")
 
     assert (done.code, done.error["code"]) == (BAD_INPUT, "invalid_option")
-    assert "'method' cannot be so" in done.error["message"]
+    assert "Invalid method: " in done.error["message"]

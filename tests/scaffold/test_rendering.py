@@ -239,7 +239,7 @@ def test_contract_lines_are_not_too_long() -> None:
         ({"name": "ageCheck"}, InvalidOption, "'ageCheck' is not a valid name for a contract"),
         ({"name": "DtnSession"}, InvalidOption, "'DtnSession' is not a valid name for a contract"),
         ({"name": "A/../B"}, InvalidOption, "is not a valid name for a contract"),
-        ({"model": "gpt-5"}, InvalidName, "'gpt-5' names no model"),
+        ({"model": "gpt-5"}, InvalidName, "'gpt-5' is not a valid model name"),
         ({"model": 'model.system.a"b'}, InvalidOption, "characters that are unsafe in source code"),
         ({"names": ["a", "b", "c"]}, InvalidOption, "3 names for 2 values"),
         ({"names": ["a", "a"]}, InvalidOption, "the names must differ"),

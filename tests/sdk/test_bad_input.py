@@ -183,7 +183,7 @@ def test_no_account_to_sign(funded: DtnSession, nothing_moves: None, operation: 
     refused(
         NoAccount,
         attempts[operation],
-        "This sends a transaction, and no account is given to sign it.",
+        "No account was given to sign the transaction.",
     )
 
 
@@ -195,7 +195,7 @@ def test_an_empty_prompt(funded: DtnSession, nothing_moves: None, prompt: Any) -
     refused(
         EmptyPrompt,
         lambda: funded.request(prompt),
-        "The prompt is empty: it would be paid for and answer nothing.",
+        "The prompt is empty. It would cost money and have no useful answer.",
     )
 
 
@@ -230,7 +230,7 @@ def test_an_unknown_node(funded: DtnSession, nothing_moves: None) -> None:
 def test_invalid_names(
     funded: DtnSession, nothing_moves: None, options: Any, kind: str, name: str
 ) -> None:
-    with pytest.raises(InvalidName, match=f"'{name}' names no {kind}"):
+    with pytest.raises(InvalidName, match=f"'{name}' is not a valid {kind} name"):
         funded.request("Hello?", **options)
 
 
@@ -338,7 +338,7 @@ def test_an_unknown_request(network: LocalNetwork, nothing_moves: None) -> None:
 
 
 def test_an_invalid_request_id(network: LocalNetwork, nothing_moves: None) -> None:
-    with pytest.raises(InvalidName, match="'7' names no request"):
+    with pytest.raises(InvalidName, match="'7' is not a valid request name"):
         DtnRequest.load("7", network.ai)
 
 
@@ -352,7 +352,7 @@ def test_the_router_of_another_network(nothing_moves: None) -> None:
         WrongChain,
         lambda: DtnAi(router),
         "Connected to chain 31337, not to chain 8453: "
-        f"{router} is the router of that one.",
+        f"{router} is the router of chain 8453.",
     )  # fmt: skip
 
     assert (err.expected, err.actual) == (8453, 31337)

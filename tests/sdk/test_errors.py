@@ -419,7 +419,6 @@ def classes(root: type[DtnError] = DtnError) -> Iterator[type[DtnError]]:
             yield from classes(kind)
 
 
-# Errors are loaded on first use: only then does `__subclasses__` list them.
 PUBLIC = [getattr(errors, name) for name in errors.__all__]
 CLASSES = sorted(set(classes()), key=lambda kind: kind.__name__)
 

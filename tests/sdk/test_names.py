@@ -55,7 +55,7 @@ def test_an_invalid_node_name_is_refused(name: Any) -> None:
 
 
 def test_requests_have_no_names() -> None:
-    with pytest.raises(InvalidName, match="names no request"):
+    with pytest.raises(InvalidName, match="is not a valid request name"):
         id_of("request.alice.first", "request")
 
 

@@ -253,7 +253,7 @@ def test_any_node_of_too_many_is_refused_with_a_hint_to_name_some(
     with pytest.raises(NodesNotListed, match=crowded) as raised:
         funded.request("Hello?", any_node=True)
 
-    assert "--node" in (raised.value.hint or "")
+    assert "`nodes`" in (raised.value.hint or "")
 
 
 def test_a_namespace_of_too_many_nodes_needs_may_never_complete(

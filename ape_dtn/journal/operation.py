@@ -124,7 +124,7 @@ class Operation(Protocol):
         """The effect under the router's current contracts; None if it does not depend on them."""
 
     def claimed_outcome(self, ai: Network, entry: Entry, logs: Sequence[Log]) -> Outcome | None:
-        """The outcome of a deposit, found in logs of its transactions, that another one claimed.
+        """The outcome of a deposit, which ``logs`` show, if another transaction has claimed it.
 
         Raises:
             DtnError: Another account has claimed it: the operation has failed for good.
@@ -184,7 +184,7 @@ def outcome_on_chain(
     """The outcome of a transaction that the journal does not have.
 
     A wallet may have replaced a transaction by another one with the same nonce. If the wallet sends
-    all transactions of the account, any matching event counts that is not of another entry.
+    all transactions of the account, any matching event counts, unless it belongs to another entry.
     """
     effect = operation.effect(entry)
     logs = reads.logs(

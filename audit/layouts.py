@@ -1,8 +1,8 @@
-"""Where the contracts keep their state, compared with what is recorded in ``layouts.json``.
+"""Compares the storage layout of the contracts with the one recorded in ``layouts.json``.
 
-``python -m audit.layouts`` compares, ``python -m audit.layouts record`` takes up what was added.
-What has moved or changed its type is recorded only by ``record --anew``: an upgrade would then
-read the state of a chain wrong, so it is for layouts that are on no chain yet.
+``python -m audit.layouts`` compares, ``python -m audit.layouts record`` records additions. Members
+that moved or changed their type are recorded only by ``record --anew``: an upgrade of a deployed
+contract would misread its state, so this is for layouts that are not deployed yet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from audit import sources
 
 RECORD = sources.ROOT / "audit" / "layouts.json"
 ANNOTATION = re.compile(r"@custom:storage-location erc7201:(\S+)")
-# All that is upgradeable, and beside it the proxy, the client and the delegate.
+# The upgradeable contracts, the proxy, the client and the delegate.
 WATCHED = ("contracts/network/", "contracts/client/")
 
 # "slot 0, byte 20: uint64" by the name of a member. What a mapping or an array holds has names that
@@ -28,22 +28,22 @@ Members = dict[str, str]
 
 
 class Placed(NamedTuple):
-    """A struct of state, and where the code puts it."""
+    """A storage struct and its location in the code."""
 
     namespace: str
     struct: str  # Contract.Struct
     file: str
-    location: str | None  # None where no code puts it anywhere
+    location: str | None  # None if no code sets its slot
 
 
 def location(namespace: str) -> str:
-    """Where a namespace lives, by ERC-7201."""
+    """Returns the location of a namespace by ERC-7201."""
     inner = int.from_bytes(keccak(text=namespace), "big") - 1
     return "0x" + (keccak(inner.to_bytes(32, "big"))[:31] + b"\0").hex()
 
 
 def placed(output: Any) -> list[Placed]:
-    """All structs that are annotated with a namespace, or are put somewhere by assembly."""
+    """Returns the structs that are annotated with a namespace, or whose slot assembly sets."""
     found = []
     for file, source in output["sources"].items():
         by_id = {node["id"]: node for node in sources.nodes(source["ast"]) if "id" in node}
@@ -65,12 +65,12 @@ def placed(output: Any) -> list[Placed]:
 
 
 def _constants(tree: Any, by_id: dict[int, Any]) -> dict[int, str]:
-    """By the id of a struct, the value of the constant that assembly makes its slot."""
+    """Returns the constants that assembly sets slots to, by the id of the struct."""
     found = {}
     for block in sources.nodes(tree):
         if block["nodeType"] != "InlineAssembly":
             continue
-        # What is outside the file, such as a struct of another, cannot be put anywhere here.
+        # Declarations of other files, such as structs, have no slot in this one.
         seen = [(ref, by_id.get(ref["declaration"])) for ref in block["externalReferences"]]
         pointers = [node for ref, node in seen if ref.get("suffix") == "slot" and node]
         values = [node["value"]["value"] for _, node in seen if node and node.get("constant")]
@@ -81,13 +81,13 @@ def _constants(tree: Any, by_id: dict[int, Any]) -> dict[int, str]:
 
 
 def layouts(texts: Mapping[str, str], output: Any) -> dict[str, Any]:
-    """The layout of each namespace, and where each contract that is watched keeps its state.
+    """Returns the layout of each namespace, and the namespaces and variables of each contract.
 
     Args:
         texts: The sources by path.
-        output: What the compiler says of them.
+        output: The compiler's output for them.
     """
-    structs = {each.struct: each for each in placed(output) if each.namespace}
+    structs = {placement.struct: placement for placement in placed(output) if placement.namespace}
     members = _members_of(list(structs.values()), texts)
     found: dict[str, Any] = {"contracts": {}, "namespaces": {}}
     files = {source["id"]: file for file, source in output["sources"].items()}
@@ -104,41 +104,41 @@ def layouts(texts: Mapping[str, str], output: Any) -> dict[str, Any]:
         line = [by_id[base]["name"] for base in contract["linearizedBaseContracts"]]
         if not file.startswith(WATCHED) and "UUPSUpgradeable" not in line:
             continue
-        mine = [each for name, each in structs.items() if name.partition(".")[0] in line]
+        mine = [placement for name, placement in structs.items() if name.partition(".")[0] in line]
         regular = output["contracts"][file][contract["name"]]["storageLayout"]
         found["contracts"][contract["name"]] = {
-            "namespaces": sorted(each.namespace for each in mine),
+            "namespaces": sorted(struct.namespace for struct in mine),
             "variables": flattened(regular),
         }
-        for each in mine:
-            found["namespaces"][each.namespace] = {
-                "location": location(each.namespace),
-                "members": members[each.struct],
+        for placement in mine:
+            found["namespaces"][placement.namespace] = {
+                "location": location(placement.namespace),
+                "members": members[placement.struct],
             }
     return {kind: dict(sorted(found[kind].items())) for kind in found}
 
 
 def _members_of(structs: list[Placed], sources_: Mapping[str, str]) -> dict[str, Members]:
-    """The members of structs, as the compiler lays them out in a contract with nothing else."""
+    """Returns the members of structs, by the layout of a contract with such a variable alone."""
     probes = [
-        f'import {{{each.struct.partition(".")[0]}}} from "{each.file}";\n'
-        f"contract Probe {{ {each.struct} internal probed; }}"
-        for each in structs
+        f'import {{{placement.struct.partition(".")[0]}}} from "{placement.file}";\n'
+        f"contract Probe {{ {placement.struct} internal probed; }}"
+        for placement in structs
     ]
     texts = {f"probe/{i}.sol": f"pragma solidity *;\n{probe}" for i, probe in enumerate(probes)}
     output = {name: {"Probe": ["storageLayout"]} for name in texts}
     contracts = sources.compiled({**sources_, **texts}, output)["contracts"]
     return {
-        each.struct: {
+        placement.struct: {
             name.removeprefix("probed."): at
             for name, at in flattened(contracts[f"probe/{i}.sol"]["Probe"]["storageLayout"]).items()
         }
-        for i, each in enumerate(structs)
+        for i, placement in enumerate(structs)
     }
 
 
 def flattened(layout: Any) -> Members:
-    """A layout of the compiler's, with a line for each member down to the last."""
+    """Returns a layout of the compiler with one line for each member, nested ones included."""
     types = layout["types"] or {}
     return {
         name: line
@@ -162,72 +162,74 @@ def _lines(name: str, base: int, entry: Any, types: Any) -> list[tuple[str, str]
 
 
 def _bytes_each(kind: Any, types: Any) -> int:
-    """How far apart the elements of an array are; 0 for what is none."""
+    """Returns the distance of an array's elements in bytes; 0 for other types."""
     return int(types[kind["base"]]["numberOfBytes"]) if "base" in kind else 0
 
 
 def changes(recorded: Any, found: Any) -> list[str]:
-    """What an upgrade from the recorded layouts to the found ones would read wrong."""
-    told = []
+    """Returns the members that an upgrade from the recorded layouts would misread."""
+    messages = []
     for name, contract in recorded["contracts"].items():
         now = found["contracts"].get(name)
         if now is None:
-            told.append(f"{name} is gone.")
+            messages.append(f"{name} is gone.")
             continue
         for lost in sorted(set(contract["namespaces"]) - set(now["namespaces"])):
-            told.append(f"{name} does not use {lost} any more: its state there is out of reach.")
-        told += _moved(name, contract["variables"], now["variables"])
+            messages.append(
+                f"{name} does not use {lost} any more: its state there is out of reach."
+            )
+        messages += _moved(name, contract["variables"], now["variables"])
     for name, namespace in recorded["namespaces"].items():
         now = found["namespaces"].get(name)
         if now is None:
-            told.append(f"{name} is gone.")
+            messages.append(f"{name} is gone.")
             continue
         if now["location"] != namespace["location"]:
-            told.append(f"{name} was at {namespace['location']}, and is at {now['location']}.")
-        told += _moved(name, namespace["members"], now["members"])
-    return told
+            messages.append(f"{name} was at {namespace['location']}, and is at {now['location']}.")
+        messages += _moved(name, namespace["members"], now["members"])
+    return messages
 
 
 def _moved(name: str, before: Members, after: Members) -> list[str]:
-    told = []
+    messages = []
     for member, at in before.items():
         if member not in after:
-            told.append(f"{name}: `{member}` was at {at}, and is gone.")
+            messages.append(f"{name}: `{member}` was at {at}, and is gone.")
         elif after[member] != at:
-            told.append(f"{name}: `{member}` was at {at}, and is at {after[member]}.")
+            messages.append(f"{name}: `{member}` was at {at}, and is at {after[member]}.")
     taken = {_place(member, at): member for member, at in before.items()}
     for member in after.keys() - before.keys():
         if (was := taken.get(_place(member, after[member]))) and after.get(was) != before[was]:
-            told.append(f"{name}: `{member}` is now where `{was}` was.")
-    return told
+            messages.append(f"{name}: `{member}` is now where `{was}` was.")
+    return messages
 
 
 def _place(member: str, at: str) -> tuple[str, str]:
-    """What the slots of a member are counted from, and where it begins."""
+    """Returns the base of a member's slots, and its place."""
     return member[: max(member.rfind("}"), member.rfind("]")) + 1], at.partition(":")[0]
 
 
 def additions(recorded: Any, found: Any) -> list[str]:
-    """What is there and not recorded."""
-    told = []
+    """Returns the members that are not recorded."""
+    messages = []
     for kind, what in (("contracts", "variables"), ("namespaces", "members")):
         for name, entry in found[kind].items():
             known = recorded[kind].get(name)
             if known is None:
-                told.append(f"{name} is new.")
+                messages.append(f"{name} is new.")
                 continue
             new = entry[what].keys() - known[what].keys()
-            told += [
+            messages += [
                 f"{name}: `{member}` is new at {entry[what][member]}." for member in sorted(new)
             ]
             if kind == "contracts":
                 more = set(entry["namespaces"]) - set(known["namespaces"])
-                told += [f"{name} uses {namespace} too." for namespace in sorted(more)]
-    return told
+                messages += [f"{name} uses {namespace} too." for namespace in sorted(more)]
+    return messages
 
 
 def main(arguments: list[str]) -> None:
-    """Compares or records, as the command line says."""
+    """Compares or records."""
     found = layouts(sources.contracts(), sources.described())
     recorded = json.loads(RECORD.read_text())
     moved, added = changes(recorded, found), additions(recorded, found)

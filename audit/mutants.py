@@ -1,11 +1,11 @@
-"""Changes the contracts one place at a time, and counts the changes that the tests notice.
+"""Mutation tests of the contracts.
 
-``python -m audit.mutants`` goes through all targets; with names of contracts, through those.
+``python -m audit.mutants`` mutates all targets; with names of contracts, only those.
 
-The changes are those of slither-mutate. Each is compiled, put in place of the shipped artifact in a
-copy of the checkout, and killed by the invariants' game or the tests of the contracts. One that
-compiles to the same code, or not at all, is not counted. ``mutants.json`` tells what came of it; a
-word on a survivor, which is written there by hand, is kept.
+The mutants are those of slither-mutate. Each is compiled, replaces the shipped artifact in a copy
+of the checkout, and has to be killed by the invariant tests or the tests of the contracts. Mutants
+that compile to the same code, or not at all, are not counted. The results are in ``mutants.json``;
+reasons for survivors, which are written by hand, are kept.
 """
 
 from __future__ import annotations
@@ -183,9 +183,11 @@ def mutants(slither: Slither, target: Target) -> Iterator[Mutant]:
 
 
 def _operators() -> list[type[AbstractMutator]]:
-    known = [each for each in vars(all_mutators).values() if isinstance(each, type)]
+    known = [mutator for mutator in vars(all_mutators).values() if isinstance(mutator, type)]
     return [
-        each for each in known if issubclass(each, AbstractMutator) and each.NAME not in LEFT_OUT
+        mutator
+        for mutator in known
+        if issubclass(mutator, AbstractMutator) and mutator.NAME not in LEFT_OUT
     ]
 
 
@@ -331,8 +333,8 @@ def run(slither: Slither, target: Target, words: dict[str, str]) -> Iterator[dic
         began = time.monotonic()
         by = killer(target)
         took = time.monotonic() - began
-        told = f"{target.contract}:{mutant.line} {mutant.name}"
-        print(f"{'killed' if by else 'SURVIVED'} in {took:.0f} s: {told}, {by}", flush=True)
+        place = f"{target.contract}:{mutant.line} {mutant.name}"
+        print(f"{'killed' if by else 'SURVIVED'} in {took:.0f} s: {place}, {by}", flush=True)
         if by:
             killed[by.partition("::")[0]] += 1
         else:
@@ -355,7 +357,7 @@ def _different(
     known = {str(original)}
     for i in range(0, len(drawn), AT_ONCE):
         some = drawn[i : i + AT_ONCE]
-        found = codes(target, [each.text for each in some])
+        found = codes(target, [mutant.text for mutant in some])
         for mutant, changed in zip(some, found, strict=True):
             if changed is not None and str(changed) not in known:
                 known.add(str(changed))
@@ -376,7 +378,7 @@ def main(names: list[str]) -> None:
         if names and target.contract not in names:
             continue
         before = report.get(target.contract, {}).get("survivors", ())
-        words = {each["mutant"]: each["why"] for each in before}
+        words = {entry["mutant"]: entry["why"] for entry in before}
         for found in run(slither, target, words):
             report[target.contract] = found
             REPORT.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""What the compiler knows of ``contracts/`` without making code of it, which takes seconds."""
+"""Output of the compiler for ``contracts/`` without code, which takes seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODELESS = {"*": {"": ["ast"], "*": ["abi", "storageLayout", "devdoc", "userdoc"
 
 
 def contracts() -> dict[str, str]:
-    """The sources of ``contracts/`` by path, without the copies that Ape keeps there."""
+    """Returns the sources of ``contracts/`` by path, without Ape's cache in that folder."""
     found = sorted((ROOT / "contracts").rglob("*.sol"))
     names = [path.relative_to(ROOT) for path in found]
     visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
@@ -31,7 +31,7 @@ def contracts() -> dict[str, str]:
 
 
 def compiled(sources: Mapping[str, str], output: Any = CODELESS, **settings: Any) -> Any:
-    """What the compiler says of sources, which may import from ``contracts/`` and OpenZeppelin."""
+    """Compiles sources, which may import from ``contracts/`` and OpenZeppelin."""
     wanted = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
@@ -50,12 +50,12 @@ def compiled(sources: Mapping[str, str], output: Any = CODELESS, **settings: Any
 
 @cache
 def described() -> Any:
-    """What the compiler says of ``contracts/``, once in a process."""
+    """Compiles ``contracts/``, once in a process."""
     return compiled(contracts())
 
 
 def nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """All nodes of a syntax tree, each before what is in it."""
+    """Yields the nodes of a syntax tree, parents first."""
     if isinstance(tree, list):
         for item in tree:
             yield from nodes(item)

@@ -1,7 +1,7 @@
-"""Runs slither on ``contracts/``; fails on what it finds, unless it is accepted with a reason.
+"""Runs slither on ``contracts/`` and fails on findings that are not accepted with a reason.
 
-``python -m audit.static`` analyses all contracts, ``python -m audit.static FILE…`` others, which
-may import them. It needs slither, which make installs apart from everything else.
+``python -m audit.static`` analyses all contracts, ``python -m audit.static FILE…`` other files,
+which may import them. make installs slither in an environment of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_CODE = {"object": "", "sourceMap": ""}
 
 
 class Compiled(SolcStandardJson):  # type: ignore[misc]
-    """A compile that was made already, and without code: no check of slither's looks at it."""
+    """Output of a compiler that has run, without code, which no detector of slither uses."""
 
     def __init__(self, output: Any) -> None:
         super().__init__({})
@@ -36,14 +36,14 @@ class Compiled(SolcStandardJson):  # type: ignore[misc]
         self._output = output
 
     def compile(self, crytic_compile: CryticCompile, **_: Any) -> None:
-        """Hands the compile over."""
+        """Passes the output on."""
         unit = CompilationUnit(crytic_compile, "contracts")
         unit.compiler_version = CompilerVersion("solc", sources.SOLC_VERSION, optimized=True)
         parse_standard_json_output(self._output, unit)
 
 
 class Finding(NamedTuple):
-    """What slither has found."""
+    """A finding of slither."""
 
     check: str
     where: str
@@ -52,30 +52,35 @@ class Finding(NamedTuple):
 
 
 def detectors() -> list[type[AbstractDetector]]:
-    """All checks that slither has."""
+    """Returns all detectors of slither."""
     known = vars(all_detectors).values()
-    return [each for each in known if isinstance(each, type) and issubclass(each, AbstractDetector)]
+    return [
+        detector
+        for detector in known
+        if isinstance(detector, type) and issubclass(detector, AbstractDetector)
+    ]
 
 
 def slither_of(texts: dict[str, str]) -> Slither:
-    """What slither makes of sources."""
+    """Returns slither's analysis of sources."""
     compiled = CryticCompile(Compiled(sources.compiled(texts)))
     return Slither(compiled, filter_paths=["node_modules"], disable_color=True)
 
 
 def findings(texts: dict[str, str]) -> list[Finding]:
-    """What slither finds in sources, but not in what they import from elsewhere."""
+    """Returns the findings in sources, without those in imported libraries."""
     slither = slither_of(texts)
     for detector in detectors():
         slither.register_detector(detector)
     found = [result for results in slither.run_detectors() for result in results or ()]
     return sorted(
-        Finding(each["check"], _where(each), each["impact"], each["description"]) for each in found
+        Finding(result["check"], _where(result), result["impact"], result["description"])
+        for result in found
     )
 
 
 def _where(found: dict[str, Any]) -> str:
-    """The file and the function, or what else it is about: ``contracts/A.sol:A.f``."""
+    """Returns the file and the function or contract of a finding: ``contracts/A.sol:A.f``."""
     element = found["elements"][0]
     while element["type"] not in ("contract", "function", "pragma"):
         element = element["type_specific_fields"]["parent"]
@@ -86,17 +91,19 @@ def _where(found: dict[str, Any]) -> str:
 
 
 def main(paths: list[str]) -> None:
-    """Tells what is found and not accepted, and what is accepted and not found."""
-    logging.disable()  # slither tells all it finds, what is accepted too
+    """Prints the findings that are not accepted, and the accepted ones that are gone."""
+    logging.disable()  # slither logs all findings, also accepted ones
     texts = {path: Path(path).read_text() for path in paths} or sources.contracts()
     found = findings(texts)
-    open_ = [f for f in found if not any(each.covers(f.check, f.where) for each in ACCEPTED)]
+    open_ = [
+        f for f in found if not any(accepted.covers(f.check, f.where) for accepted in ACCEPTED)
+    ]
     for finding in open_:
         print(f"{finding.impact}: {finding.check} at {finding.where}\n{finding.description}")
     if not paths:
         idle = [a for a in ACCEPTED if not any(a.covers(f.check, f.where) for f in found)]
         for accepted in idle:
-            print(f"Accepted in audit/accepted.py, but not there any more: {accepted[:2]}")
+            print(f"Accepted in audit/accepted.py, but no longer found: {accepted[:2]}")
         if idle:
             sys.exit(1)
     print(

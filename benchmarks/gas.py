@@ -1,13 +1,13 @@
-"""Measures what all that is done with a network costs in gas, and keeps it in ``gas.json``.
+"""Measures the gas of all operations on a network and records it in ``gas.json``.
 
-``python benchmarks/gas.py`` prints it as JSON, for both variants of the network. With ``--write``
-(``make gas``) it is recorded instead, and the tables in ``docs/gas.md`` with it; a test compares.
-It needs Anvil on the PATH and starts some of its own. Their chains are the same each time, to the
-second, and so is each figure: nothing depends on how fast the machine is.
+``python benchmarks/gas.py`` prints the figures of both variants as JSON. With ``--write``
+(``make gas``) it records them, together with the tables in ``docs/gas.md``; a test compares them.
+It needs Anvil on the PATH, and starts instances of its own. Their chains are deterministic, down to
+the timestamps, so the figures do not depend on the machine.
 
-Sessions are paid in ``TestToken``, OpenZeppelin's ERC-20 as it is. Ways to start that it does not
-have are measured with ``TestUSDC``, a token like USDC on Base. Whoever pays and whoever is paid has
-tokens before and after, except where it is a worker's first answer.
+Sessions are paid in ``TestToken``, OpenZeppelin's ERC-20. Methods to start a session that it does
+not support are measured with ``TestUSDC``, a token like USDC on Base. Payer and payee have tokens
+before and after, except for the first answer of a worker.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ class Measurement:
         self.by_permit, self.by_authorization = signing
         self.delegated = Owned(net, str(delegated.address), delegated)
         self.passing = Owned(net, str(passing.address), passing)
-        for each in (net.cast.stranger, *accounts[1:]):
-            net.fund(each, 1000 * DEPOSIT)
+        for payer in (net.cast.stranger, *accounts[1:]):
+            net.fund(payer, 1000 * DEPOSIT)
 
     def run(self) -> dict[str, Gas]:
         """Measures all, and returns it as plain data."""
@@ -225,8 +225,8 @@ class Measurement:
         self._transfer(account)
         beside = self.net.send(account, self.net.router, Router.start_user_session)
         gas["directly, with another open"] = beside.gas_used
-        for each in (receipt, beside):
-            self.net.close(account, started(each))
+        for start in (receipt, beside):
+            self.net.close(account, started(start))
         gas["approve"] = self._send(
             self.allowing, self.token, APPROVE, self.client.address, DEPOSIT
         )
@@ -337,9 +337,10 @@ class Measurement:
 
     def _open(self) -> int:
         """A session that is the account's only one."""
-        sessions = (self.net.contracts.session_manager, SessionManager.get_user_session_ids)
-        for each in self.net.read(*sessions, str(self.account.address)):
-            self.net.close(self.account, each)
+        session_ids = (self.net.contracts.session_manager, SessionManager.get_user_session_ids)
+        for session_id in self.net.read(*session_ids, str(self.account.address)):
+            if self.net.balance(session_id):  # live session managers list closed sessions too
+                self.net.close(self.account, session_id)
         return self.net.open(self.account, DEPOSIT)
 
     def _ask(self, prompt: str) -> Ask:
@@ -394,8 +395,8 @@ class Measurement:
             sessions.append(self.net.open(account, DEPOSIT))
             closed = self.net.close(account, sessions.pop(place))
             gas[f"directly, the {name} of four"] = closed.gas_used
-        for each in sessions:
-            self.net.close(account, each)
+        for session in sessions:
+            self.net.close(account, session)
         for how, owned in (("client", self.client), ("delegate", self.passing)):
             if how == "delegate":
                 set_delegate(self.net, owned.owner)
@@ -440,7 +441,7 @@ class Measurement:
     def _ask_together(self, owned: Owned, session: int, how_many: int) -> int:
         batch = owned.many(session, *[self._ask("64 B")] * how_many)
         receipt = owned.call(Client.request_many, *batch, gas_limit=TRANSACTION_CAP)
-        assert len({each["requestId"] for each in requested(receipt.logs)}) == how_many
+        assert len({event["requestId"] for event in requested(receipt.logs)}) == how_many
         return receipt.gas_used
 
     def _send(self, account: AccountAPI, to: str, function: Function, *args: Any) -> int:
@@ -482,7 +483,7 @@ def _told(gas: int | None) -> str:
 
 def tables(figures: Figures) -> str:
     """The figures that the document has, first those that there was an aim for."""
-    live, reference = (figures[each] for each in ("live", "reference"))
+    live, reference = (figures[variant] for variant in ("live", "reference"))
     lines = [
         "| | live contracts | our copy of them | reference | aim |",
         "|---|--:|--:|--:|--:|",

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-/// @title The Deep Trust Network as a consumer sees it
+/// @title Router of the Deep Trust Network, as consumers call it
 /// @notice Open a session with a stablecoin, spend it on AI requests, close it for a refund.
-///         This is the interface of the deployed router, to the selector and topic.
+///         Selectors and topics are those of the live router.
 interface IDtnAi {
-    /// @notice How the answer travels: as a content identifier, or in the transaction itself.
+    /// @notice How the response is delivered: as an IPFS content identifier, or in the transaction.
     enum CallType {
         IPFS,
         DIRECT
     }
 
-    /// @notice How several answers become one. Only `ANY` completes on the deployed network.
+    /// @notice How several responses are combined. Only `ANY` completes on the live network.
     enum AggregationType {
         ANY,
         ALL,
@@ -20,19 +20,20 @@ interface IDtnAi {
         RANK
     }
 
-    /// @notice What a node made of a request. `NA` means that it has not answered.
+    /// @notice Status of a response. `NA`: no node has responded.
     enum ResponseStatus {
         NA,
         SUCCESS,
         FAILURE
     }
 
-    /// @notice Who may answer a request.
+    /// @notice Which nodes may respond to a request.
     /// @param trustNamespaceIds Namespaces whose member nodes are trusted.
-    /// @param trustedNodeIds Nodes that are trusted by their own id.
-    /// @param redundancy How many answers are wanted. Only 1 completes on the deployed network.
+    /// @param trustedNodeIds Nodes that are trusted by id.
+    /// @param redundancy Number of responses. On the live network requests with more than 1 never
+    ///        complete.
     /// @param confidenceLevel From 0 to 10.
-    /// @param aggregationType How several answers become one.
+    /// @param aggregationType How several responses are combined.
     struct DtnRouting {
         bytes32[] trustNamespaceIds;
         bytes32[] trustedNodeIds;
@@ -41,13 +42,13 @@ interface IDtnAi {
         AggregationType aggregationType;
     }
 
-    /// @notice What is asked and what is paid for it. All fees are in units of the fee token.
-    /// @param call `abi.encode` of the inputs that the model's API names.
-    /// @param extraParams Values of the placeholders in `call`, `abi.encode`d by index.
-    /// @param calltype How the answer travels.
-    /// @param feePerByteReq Fee for each byte of the request.
-    /// @param feePerByteRes Fee for each byte of the response.
-    /// @param totalFeePerRes The most that one response may cost.
+    /// @notice Call of a model, and its fees in units of the fee token.
+    /// @param call `abi.encode` of the inputs in the model's API.
+    /// @param extraParams `abi.encode` of the values for the placeholders in `call`, by index.
+    /// @param calltype How the response is delivered.
+    /// @param feePerByteReq Fee per byte of the request.
+    /// @param feePerByteRes Fee per byte of the response.
+    /// @param totalFeePerRes Maximum fee for one response.
     struct DtnRequest {
         bytes call;
         bytes extraParams;
@@ -57,22 +58,22 @@ interface IDtnAi {
         uint256 totalFeePerRes;
     }
 
-    /// @notice What the router calls once a request is complete, with the request's id.
+    /// @notice Callback of the router when a request completes. Its only argument is the request id.
     /// @param success Selector of `function (bytes32 requestId)` called after a SUCCESS.
     /// @param failure Selector of `function (bytes32 requestId)` called after a FAILURE.
-    /// @param target The contract that is called. Without code there, nothing happens.
+    /// @param target Contract that is called. An address without code has no callback.
     struct CallBack {
         bytes4 success;
         bytes4 failure;
         address target;
     }
 
-    /// @notice One node's answer.
+    /// @notice Response of a node.
     /// @param status SUCCESS or FAILURE.
-    /// @param message What the node says about a failure.
+    /// @param message Reason of a failure, as the node gives it.
     /// @param response `abi.encode` of the API's output type, or of the `string` CID for IPFS.
-    /// @param nodeId The node that answered.
-    /// @param timestamp The time of the block that holds the answer, in seconds.
+    /// @param nodeId Node that responded.
+    /// @param timestamp Timestamp of the block with the response, in seconds.
     struct Response {
         ResponseStatus status;
         string message;
@@ -81,51 +82,52 @@ interface IDtnAi {
         uint256 timestamp;
     }
 
-    /// @notice Opens a session from the tokens sent to `feeTarget()` that no session holds yet.
-    /// @dev Send the tokens in the same transaction: a deposit belongs to whoever starts first.
-    /// @return sessionId The new session, owned by the caller.
+    /// @notice Opens a session with all tokens at `feeTarget()` that belong to no session.
+    /// @dev Transfer the tokens in the same transaction. A deposit is not tied to its sender: the
+    ///      next caller of this function gets it.
+    /// @return sessionId New session, owned by the caller.
     function startUserSession() external returns (uint256 sessionId);
 
-    /// @notice Closes a session of the caller and refunds to the caller what is left of it.
-    /// @param sessionId A session that the caller owns.
+    /// @notice Closes a session of the caller and refunds its balance to the caller.
+    /// @param sessionId Session of the caller.
     function closeUserSession(uint256 sessionId) external;
 
-    /// @notice Asks a model, at the expense of a session of the caller.
-    /// @param sessionId A session that the caller owns.
-    /// @param modelId The model, see `modelId(string)`.
-    /// @param routing Who may answer.
-    /// @param dtnRequest What is asked, and the fees.
-    /// @param callback What is called with the answer.
-    /// @param user On whose behalf the caller asks; it is an indexed field of `RequestCreated`.
-    /// @param callbackGas Gas for the callback. The call must carry at least as many wei.
-    /// @return requestId The request, for `fetchResponse`.
+    /// @notice Sends a request to a model, paid by a session of the caller.
+    /// @param sessionId Session of the caller.
+    /// @param modelId Model, see `modelId(string)`.
+    /// @param routing Which nodes may respond.
+    /// @param request Call of the model, and its fees.
+    /// @param callback What the router calls with the response.
+    /// @param user Account on whose behalf the caller acts, an indexed field of `RequestCreated`.
+    /// @param callbackGas Gas for the callback. `msg.value` must be at least as many wei.
+    /// @return requestId Request, for `fetchResponse`.
     function request(
         uint256 sessionId,
         bytes32 modelId,
         DtnRouting calldata routing,
-        DtnRequest calldata dtnRequest,
+        DtnRequest calldata request,
         CallBack calldata callback,
         address user,
         uint256 callbackGas
     ) external payable returns (bytes32 requestId);
 
-    /// @notice The answer to a completed request. Reverts "Request not completed" before that.
-    /// @param requestId The request.
+    /// @notice Response to a completed request. Reverts with "Request not completed" before that.
+    /// @param requestId Request.
     /// @return status SUCCESS or FAILURE.
-    /// @return message What the node says about a failure.
-    /// @return response The encoded answer, see `Response`.
+    /// @return message Reason of a failure, as the node gives it.
+    /// @return response Encoded output of the model, see `Response`.
     function fetchResponse(
         bytes32 requestId
     ) external view returns (ResponseStatus status, string memory message, bytes memory response);
 
-    /// @notice Answers a request. Only the worker of a node that the routing trusts may call it.
-    /// @param requestId The request.
+    /// @notice Responds to a request. Only the worker of a node that the routing trusts may call it.
+    /// @param requestId Request.
     /// @param status SUCCESS or FAILURE.
-    /// @param message What the node says about a failure.
-    /// @param response The encoded answer, see `Response`.
-    /// @param nodeId The node that answers.
-    /// @param requestSize The request's size in bytes, as the node states it.
-    /// @param responseSize The response's size in bytes, as the node states it.
+    /// @param message Reason of a failure.
+    /// @param response Encoded output of the model, see `Response`.
+    /// @param nodeId Node that responds.
+    /// @param requestSize Size of the request in bytes, as the node states it.
+    /// @param responseSize Size of the response in bytes, as the node states it.
     function respondToRequest(
         bytes32 requestId,
         ResponseStatus status,
@@ -136,16 +138,16 @@ interface IDtnAi {
         uint256 responseSize
     ) external;
 
-    /// @notice The id of a model.
-    /// @param modelFullName For example `model.system.openai-gpt-5`.
-    /// @return The keccak-256 hash of the packed name.
+    /// @notice Id of a model.
+    /// @param modelFullName Full name, for example `model.system.openai-gpt-5`.
+    /// @return Hash of the packed name.
     function modelId(string calldata modelFullName) external view returns (bytes32);
 
-    /// @notice The stablecoin that sessions are paid with.
-    /// @return The token's address.
+    /// @notice Stablecoin that sessions are paid in.
+    /// @return Address of the token.
     function feeToken() external view returns (address);
 
-    /// @notice Where a deposit is sent before `startUserSession`.
-    /// @return The address that holds all deposits.
+    /// @notice Address that deposits are transferred to before `startUserSession`.
+    /// @return Address that holds all deposits.
     function feeTarget() external view returns (address);
 }

@@ -4,54 +4,45 @@ pragma solidity ^0.8.20;
 import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 import {IDtnAi} from "./IDtnAi.sol";
 
-/// @title An upgradeable contract that uses AI
-/// @notice As `WithDtnAi`, for contracts behind a proxy: call `__WithDtnAi_init` in the initializer.
-///         Its one variable lives at its own ERC-7201 location, clear of the heir's storage.
+/// @title Base of upgradeable contracts that use AI
+/// @notice As `WithDtnAi`, for contracts behind a proxy. Call `__WithDtnAi_init` in the initializer.
+/// @dev The location of its storage is that of the network's own package: a proxy that was deployed
+///      with it keeps its router when it is upgraded to a contract with this base.
+/// @custom:security-contact Report privately, see SECURITY.md
 abstract contract WithDtnAiUpgradeable is Initializable {
-    /// @custom:storage-location erc7201:ape-dtn.WithDtnAi
+    /// @custom:storage-location erc7201:dtn.storage.withdtnai.001
     struct WithDtnAiStorage {
         IDtnAi ai;
     }
 
-    // keccak256(abi.encode(uint256(keccak256("ape-dtn.WithDtnAi")) - 1)) & ~bytes32(uint256(0xff))
+    // keccak256(abi.encode(uint256(keccak256("dtn.storage.withdtnai.001")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant WITH_DTN_AI_STORAGE =
-        0xc628d422fa1fd00040427201adc3288eaaf23816ceb8a8f7934772e875bee200;
+        0x120a853abbe723116a3ebafd26371681971b14dbea103ee376d65bbb8d134e00;
 
-    /// @notice Somebody other than the router called a callback.
-    /// @param caller Who called.
-    error OnlyDtn(address caller);
-
-    /// @notice The router was set to an address without code.
-    /// @param router The address.
-    error NotARouter(address router);
-
-    /// @notice Lets only the router in: without it, anybody can play the network's answer.
+    /// @notice Restricts callbacks to the router. Without it anybody can forge a response.
     modifier onlyDtn() {
-        if (msg.sender != address(ai())) revert OnlyDtn(msg.sender);
+        // A string and not an error: existing contracts and their tests expect these words.
+        require(msg.sender == address(ai()), "Only Dtn can call this function");
         _;
     }
 
-    /// @notice The router of the Deep Trust Network.
-    /// @return The router.
-    function ai() public view virtual returns (IDtnAi) {
-        return _withDtnAiStorage().ai;
-    }
-
-    /// @notice Sets the router from an initializer.
-    /// @param router The router's address, which must have code.
+    /// @notice Sets the router, unchecked. For initializers.
+    /// @dev `DtnRouter.checked` refuses addresses without code.
+    /// @param router Address of the router.
     // solhint-disable-next-line func-name-mixedcase
     function __WithDtnAi_init(address router) internal onlyInitializing {
-        setAi(router);
+        getWithDtnAiStorage().ai = IDtnAi(router);
     }
 
-    /// @notice Chooses the router. Internal, so that each contract decides who may change it.
-    /// @param router The router's address, which must have code.
-    function setAi(address router) internal virtual {
-        if (router.code.length == 0) revert NotARouter(router);
-        _withDtnAiStorage().ai = IDtnAi(router);
+    /// @notice Router of the Deep Trust Network.
+    /// @return The router.
+    function ai() internal view virtual returns (IDtnAi) {
+        return getWithDtnAiStorage().ai;
     }
 
-    function _withDtnAiStorage() private pure returns (WithDtnAiStorage storage $) {
+    /// @notice Storage of this contract, to change the router after initialization.
+    /// @return $ The storage.
+    function getWithDtnAiStorage() internal pure returns (WithDtnAiStorage storage $) {
         assembly {
             $.slot := WITH_DTN_AI_STORAGE
         }

@@ -8,48 +8,50 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {AtomicSessions} from "@dtn/client/AtomicSessions.sol";
 import {DtnClient} from "@dtn/client/DtnClient.sol";
 import {DtnDefaults} from "@dtn/DtnDefaults.sol";
+import {DtnRequests} from "@dtn/DtnRequests.sol";
 import {IDtnAi} from "@dtn/IDtnAi.sol";
 import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {Books} from "./Books.sol";
 import {VM} from "./Cheats.sol";
 import {IReserving, Network} from "./Network.sol";
 
-/// @title All that anybody can do on a network, in any order
-/// @notice Forge chooses who does what. An action that makes no sense now, as closing a session
-///         where none is open, is dropped and not counted. All others have to come out as the books
-///         say: done to the unit, or refused with the very reason that is expected.
+/// @title Handler of the invariant tests: every action of every actor on a network
+/// @notice Forge chooses actions and arguments at random. An action that is impossible in the current
+///         state is discarded. Every other action must have exactly the expected effect, or revert
+///         with exactly the expected reason.
 contract Actions is Books {
     using Math for uint256;
 
-    /// @notice What a request is to be like.
-    /// @param model Which model is asked.
-    /// @param trusted Which nodes may answer.
-    /// @param redundancy How many answers are wanted; mostly one.
-    /// @param most What it may cost.
-    /// @param feeAsked What a byte asked costs.
-    /// @param feeAnswered What a byte answered costs.
-    /// @param user On whose behalf it is made, where the caller says so.
-    struct Wish {
+    /// @notice Random numbers that a request is made of.
+    /// @param model Model.
+    /// @param trusted Nodes that may respond.
+    /// @param redundancy Number of responses, mostly one.
+    /// @param maxFee Maximum fee.
+    /// @param feePerByteReq Fee per byte of the request.
+    /// @param feePerByteRes Fee per byte of the response.
+    /// @param user User of the request.
+    struct RequestSeed {
         uint256 model;
         uint256 trusted;
         uint256 redundancy;
-        uint256 most;
-        uint256 feeAsked;
-        uint256 feeAnswered;
+        uint256 maxFee;
+        uint256 feePerByteReq;
+        uint256 feePerByteRes;
         uint256 user;
     }
 
-    /// @notice A request, by the books.
-    /// @param sessionId The session that pays.
-    /// @param model The model's index.
-    /// @param trusted The nodes that may answer, a bit for each.
-    /// @param responded The nodes that have answered, a bit for each.
-    /// @param responses How many have answered.
-    /// @param redundancy How many answers are wanted.
-    /// @param most What one answer may cost.
-    /// @param feeAsked What a byte asked costs.
-    /// @param feeAnswered What a byte answered costs.
-    /// @param answer What its answer was, hashed; zero as long as there is none.
+    /// @notice Request in the books.
+    /// @param sessionId Session that pays.
+    /// @param model Index of the model.
+    /// @param trusted Nodes that may respond, one bit each.
+    /// @param responded Nodes that have responded, one bit each.
+    /// @param responses Number of responses.
+    /// @param redundancy Requested number of responses.
+    /// @param aggregation How they are combined.
+    /// @param maxFee Maximum fee for one response.
+    /// @param feePerByteReq Fee per byte of the request.
+    /// @param feePerByteRes Fee per byte of the response.
+    /// @param answer Hash of the final response, zero while it is pending.
     struct BookedRequest {
         uint256 sessionId;
         uint256 model;
@@ -57,25 +59,26 @@ contract Actions is Books {
         uint256 responded;
         uint256 responses;
         uint32 redundancy;
-        uint256 most;
-        uint256 feeAsked;
-        uint256 feeAnswered;
+        IDtnAi.AggregationType aggregation;
+        uint256 maxFee;
+        uint256 feePerByteReq;
+        uint256 feePerByteRes;
         bytes32 answer;
     }
 
-    /// @notice What a node says of its answer.
+    /// @notice Status and sizes that a node states in its response.
     /// @param status SUCCESS, FAILURE or neither.
-    /// @param asked The bytes asked.
-    /// @param answered The bytes answered.
+    /// @param requestSize Size of the request, in bytes.
+    /// @param responseSize Size of the response, in bytes.
     struct Bill {
         IDtnAi.ResponseStatus status;
-        uint256 asked;
-        uint256 answered;
+        uint256 requestSize;
+        uint256 responseSize;
     }
 
     uint256 private constant CUSTOMERS = 4;
-    uint256 private constant MOST_PAID = 100e6;
-    uint256 private constant MOST_AT_ONCE = 4;
+    uint256 private constant MAX_AMOUNT = 100e6;
+    uint256 private constant MAX_BATCH = 4;
     uint256 private constant NODES = 2;
     uint256 private constant MODELS = 3;
     string private constant OF_ANOTHER_MODEL = "Node does not serve requested model";
@@ -90,14 +93,14 @@ contract Actions is Books {
     bytes32[] private requestIds;
     uint256 private authorizations;
 
-    /// @dev Drops three of four.
-    modifier seldom(uint256 which) {
+    /// @dev Discards three of four calls.
+    modifier rarely(uint256 which) {
         VM.assume(which % 4 == 0);
         _;
     }
 
-    /// @notice Begins with nothing done, and everybody with funds. The first three customers have
-    ///         clients, the last two have delegated their accounts: one is both.
+    /// @notice Gives funds to every actor. Of the four customers the first three have clients, and the
+    ///         last two have delegated accounts: one has both.
     constructor(
         Network network_,
         bool isReference_,
@@ -148,7 +151,7 @@ contract Actions is Books {
     function startByAllowance(uint256 who, uint256 amount) external {
         (address account, DtnClient client) = _client(who);
         amount = _amount(amount);
-        // More than is needed, so that there is something for strangers to try.
+        // More than needed: strangers must not be able to use the rest.
         _succeed(
             account,
             address(token),
@@ -224,7 +227,10 @@ contract Actions is Books {
         uint256 before = token.balanceOf(address(client));
         bytes memory start = abi.encodeCall(DtnClient.startFromHere, (router, amount));
         _start(address(client), start, amount);
-        require(token.balanceOf(address(client)) == before - amount, "The client paid otherwise");
+        require(
+            token.balanceOf(address(client)) == before - amount,
+            "The client paid another amount"
+        );
     }
 
     function startByDelegate(uint256 who, uint256 amount) external {
@@ -234,71 +240,85 @@ contract Actions is Books {
         _start(account, start, amount);
     }
 
-    // Asking.
+    // Requests.
 
-    function ask(uint256 which, Wish calldata wish) external {
+    function ask(uint256 which, RequestSeed calldata seed) external {
         uint256 sessionId = _sessionOf(which, _isAccount);
         address owner = booked[sessionId - 1].owner;
-        BookedRequest memory draft = _draft(sessionId, wish, 1);
-        bytes memory returned = _succeed(owner, address(router), _directly(draft, wish.user % 2));
-        _asked(abi.decode(returned, (bytes32)), draft, false);
+        BookedRequest memory draft = _draft(sessionId, seed, 1);
+        bytes memory returned = _succeed(
+            owner,
+            address(router),
+            _requestCall(draft, seed.user % 2)
+        );
+        _bookRequest(abi.decode(returned, (bytes32)), draft, false);
     }
 
-    function askByClient(uint256 which, Wish calldata wish) external {
-        _askApart(_sessionOf(which, _isClient), wish);
+    function askByClient(uint256 which, RequestSeed calldata seed) external {
+        _askAtomically(_sessionOf(which, _isClient), seed);
     }
 
-    function askByDelegate(uint256 which, Wish calldata wish) external {
-        _askApart(_sessionOf(which, _isDelegated), wish);
+    function askByDelegate(uint256 which, RequestSeed calldata seed) external {
+        _askAtomically(_sessionOf(which, _isDelegated), seed);
     }
 
-    function askManyByClient(uint256 which, uint256 howMany, Wish calldata wish) external {
-        _askMany(_sessionOf(which, _isClient), howMany, wish);
+    function askManyByClient(uint256 which, uint256 count, RequestSeed calldata seed) external {
+        _askMany(_sessionOf(which, _isClient), count, seed);
     }
 
-    function askManyByDelegate(uint256 which, uint256 howMany, Wish calldata wish) external {
-        _askMany(_sessionOf(which, _isDelegated), howMany, wish);
+    function askManyByDelegate(uint256 which, uint256 count, RequestSeed calldata seed) external {
+        _askMany(_sessionOf(which, _isDelegated), count, seed);
     }
 
-    /// @dev Where the network does not mind, the node is paid what is left.
-    function askTooMuch(uint256 which, Wish calldata wish) external {
+    /// @dev The live router accepts the request, and the node is paid what is left.
+    function askTooMuch(uint256 which, RequestSeed calldata seed) external {
         uint256 sessionId = _sessionOf(which, _isAccount);
         address owner = booked[sessionId - 1].owner;
-        BookedRequest memory draft = _draft(sessionId, wish, 1);
-        (draft.redundancy, draft.most) = (1, _left(sessionId) + 1 + (wish.most % MOST_PAID));
-        bytes memory call = _directly(draft, wish.user % 2);
+        BookedRequest memory draft = _draft(sessionId, seed, 1);
+        (draft.redundancy, draft.maxFee) = (1, _left(sessionId) + 1 + (seed.maxFee % MAX_AMOUNT));
+        bytes memory call = _requestCall(draft, seed.user % 2);
         if (!isReference) {
-            _asked(abi.decode(_succeed(owner, address(router), call), (bytes32)), draft, false);
+            _bookRequest(
+                abi.decode(_succeed(owner, address(router), call), (bytes32)),
+                draft,
+                false
+            );
             return;
         }
         bytes memory reason = abi.encodeWithSignature(
             "InsufficientFunds(uint256,uint256,uint256)",
             sessionId,
-            draft.most,
+            draft.maxFee,
             _available(sessionId)
         );
         _refused(owner, address(router), call, reason);
     }
 
-    function askOnSessionOfAnother(uint256 who, uint256 which, Wish calldata wish) external {
+    function askOnSessionOfAnother(uint256 who, uint256 which, RequestSeed calldata seed) external {
         uint256 sessionId = _openSession(which);
         address stranger = _person(who);
         VM.assume(stranger != booked[sessionId - 1].owner);
-        bytes memory call = _directly(_draft(sessionId, wish, 1), wish.user % 2);
-        bytes memory reason = isReference
-            ? abi.encodeWithSignature("SessionNotFound(uint256)", sessionId)
-            : _error("Session not related to the user");
+        bytes memory call = _requestCall(_draft(sessionId, seed, 1), seed.user % 2);
+        bytes memory reason =
+            isReference
+                ? abi.encodeWithSignature("SessionNotFound(uint256)", sessionId)
+                : _error("Session not related to the user");
         _refused(stranger, address(router), call, reason);
     }
 
-    // Answering.
+    // Responses.
 
-    function answer(uint256 which, uint256 status, uint16 asked, uint16 answered) external {
-        _answer(which, Bill(IDtnAi.ResponseStatus(status % 3), asked, answered));
+    function answer(
+        uint256 which,
+        uint256 status,
+        uint16 requestSize,
+        uint16 responseSize
+    ) external {
+        _answer(which, Bill(IDtnAi.ResponseStatus(status % 3), requestSize, responseSize));
     }
 
-    function answerStatingHugeSizes(uint256 which, uint256 status, uint128 asked) external {
-        Bill memory bill = Bill(IDtnAi.ResponseStatus(status % 3), asked, type(uint128).max);
+    function answerStatingHugeSizes(uint256 which, uint256 status, uint128 requestSize) external {
+        Bill memory bill = Bill(IDtnAi.ResponseStatus(status % 3), requestSize, type(uint128).max);
         _answer(which, bill);
     }
 
@@ -315,22 +335,21 @@ contract Actions is Books {
 
     function answerTwice(uint256 which) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isAnsweredBy);
-        string memory reason = _isCompleted(requests[id])
-            ? "Request already completed"
-            : "Node already responded";
+        string memory reason =
+            _isCompleted(requests[id]) ? "Request already completed" : "Node already responded";
         _refused(workers[node], address(router), _response(id, node, _smallBill()), _error(reason));
     }
 
-    /// @dev Where the answers would have to be made into one, which no network can do. One refuses
-    ///      to be asked for that, the other to be answered.
-    function inVain(uint256 which, Wish calldata wish) external {
+    /// @dev No variant combines several responses. The reference router refuses the request, the live
+    ///      router the last response.
+    function answerWithOtherStrategy(uint256 which, RequestSeed calldata seed) external {
         bytes memory reason = _error("Response strategy not implemented");
         if (isReference) {
             uint256 sessionId = _sessionOf(which, _isAccount);
             address owner = booked[sessionId - 1].owner;
-            BookedRequest memory draft = _draft(sessionId, wish, 1);
-            draft.redundancy = wish.redundancy % 2 == 0 ? 0 : 2;
-            _refused(owner, address(router), _directly(draft, wish.user % 2), reason);
+            BookedRequest memory draft = _draft(sessionId, seed, 1);
+            draft.redundancy = seed.redundancy % 2 == 0 ? 0 : 2;
+            _refused(owner, address(router), _requestCall(draft, seed.user % 2), reason);
             return;
         }
         (bytes32 id, uint256 node) = _requestThat(which, _isNeverCompleted);
@@ -339,9 +358,8 @@ contract Actions is Books {
 
     function answerAfterClose(uint256 which) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isStranded);
-        string memory signature = isReference
-            ? "SessionAlreadyClosed(uint256)"
-            : "InvalidSession(uint256)";
+        string memory signature =
+            isReference ? "SessionAlreadyClosed(uint256)" : "InvalidSession(uint256)";
         bytes memory reason = abi.encodeWithSignature(signature, requests[id].sessionId);
         _refused(workers[node], address(router), _response(id, node, _smallBill()), reason);
     }
@@ -349,62 +367,60 @@ contract Actions is Books {
     function answerUninvited(uint256 which, uint256 who) external {
         (bytes32 id, uint256 node) = _requestThat(which, _isUnanswered);
         address caller = _person(who);
-        BookedRequest storage asked = requests[id];
+        BookedRequest storage request = requests[id];
         string memory reason;
         if (caller != workers[node]) reason = "Not the node worker";
-        else if (isReference && !network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
-        else if (!_has(asked.trusted, node)) reason = "Node does not have required trust namespace";
-        else if (!network.serves(node, asked.model)) reason = OF_ANOTHER_MODEL;
+        else if (isReference && !network.serves(node, request.model)) reason = OF_ANOTHER_MODEL;
+        else if (!_has(request.trusted, node))
+            reason = "Node does not have required trust namespace";
+        else if (!network.serves(node, request.model)) reason = OF_ANOTHER_MODEL;
         else VM.assume(false);
         _refused(caller, address(router), _response(id, node, _smallBill()), _error(reason));
     }
 
-    // Closing, which comes seldom, so that sessions live and have something to pay.
+    // Closing. Rarely, so that sessions stay open for some requests.
 
-    function close(uint256 which) external seldom(which) {
+    function close(uint256 which) external rarely(which) {
         uint256 sessionId = _sessionOf(which, _isAccount);
         address owner = booked[sessionId - 1].owner;
         bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
         _close(owner, address(router), call, sessionId, owner);
     }
 
-    function closeByClient(uint256 which) external seldom(which) {
+    function closeByClient(uint256 which) external rarely(which) {
         uint256 sessionId = _sessionOf(which, _isClient);
         address client = booked[sessionId - 1].owner;
         bytes memory call = abi.encodeCall(AtomicSessions.close, (router, sessionId));
         _close(accountOf[client], client, call, sessionId, accountOf[client]);
     }
 
-    function closeByDelegate(uint256 which) external seldom(which) {
+    function closeByDelegate(uint256 which) external rarely(which) {
         uint256 sessionId = _sessionOf(which, _isDelegated);
         address account = booked[sessionId - 1].owner;
         bytes memory call = abi.encodeCall(AtomicSessions.close, (router, sessionId));
         _close(account, account, call, sessionId, account);
     }
 
-    function closeTo(uint256 which, uint256 to) external seldom(which) {
+    function closeTo(uint256 which, uint256 to) external rarely(which) {
         uint256 sessionId = _sessionOf(which, _isClient);
         address client = booked[sessionId - 1].owner;
         address recipient = _recipient(to);
-        bytes memory call = abi.encodeCall(
-            DtnClient.closeTo,
-            (router, _one(sessionId), recipient)
-        );
+        bytes memory call = abi.encodeCall(DtnClient.closeTo, (router, _one(sessionId), recipient));
         _close(accountOf[client], client, call, sessionId, recipient);
     }
 
-    function closeAll(uint256 which) external seldom(which) {
+    function closeAll(uint256 which) external rarely(which) {
         uint256 sessionId = _sessionOf(which, _isAtomic);
         address owner = booked[sessionId - 1].owner;
         address account = _principal(owner);
-        uint256[] memory ids = manager.getUserSessionIds(owner);
+        uint256[] memory ids = _openIdsOf(owner);
         uint256 due = token.balanceOf(account);
         for (uint256 i = 0; i < ids.length; ++i) due += _left(ids[i]);
         uint256 kept = owner == account ? due : token.balanceOf(owner);
         _succeed(account, owner, abi.encodeCall(AtomicSessions.closeMany, (router, ids)));
         for (uint256 i = 0; i < ids.length; ++i) _closed(ids[i]);
-        require(token.balanceOf(account) == due, "The refund is not where it should be");
-        require(token.balanceOf(owner) == kept, "The client kept something");
+        require(token.balanceOf(account) == due, "The refund went elsewhere");
+        require(token.balanceOf(owner) == kept, "The client kept tokens");
     }
 
     function closeTwice(uint256 which) external {
@@ -412,9 +428,10 @@ contract Actions is Books {
         uint256 sessionId = 1 + (which % booked.length);
         BookedSession storage session = booked[sessionId - 1];
         VM.assume(session.closed);
-        bytes memory reason = isReference
-            ? abi.encodeWithSignature("SessionAlreadyClosed(uint256)", sessionId)
-            : abi.encodeWithSelector(ISessionManager.Unauthorized.selector, router, address(0));
+        bytes memory reason =
+            isReference
+                ? abi.encodeWithSignature("SessionAlreadyClosed(uint256)", sessionId)
+                : abi.encodeWithSelector(ISessionManager.Unauthorized.selector, router, address(0));
         bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
         _refused(_principal(session.owner), address(router), call, reason);
     }
@@ -424,14 +441,15 @@ contract Actions is Books {
         address owner = booked[sessionId - 1].owner;
         address stranger = _person(who);
         VM.assume(stranger != owner);
-        bytes memory reason = isReference
-            ? abi.encodeWithSignature("SessionNotFound(uint256)", sessionId)
-            : abi.encodeWithSelector(ISessionManager.Unauthorized.selector, router, owner);
+        bytes memory reason =
+            isReference
+                ? abi.encodeWithSignature("SessionNotFound(uint256)", sessionId)
+                : abi.encodeWithSelector(ISessionManager.Unauthorized.selector, router, owner);
         bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
         _refused(stranger, address(router), call, reason);
     }
 
-    // What is in a client.
+    // Tokens of clients.
 
     function give(uint256 who, uint256 to, uint256 amount) external {
         _pay(_person(who), _recipient(to), _amount(amount));
@@ -454,10 +472,7 @@ contract Actions is Books {
         (, DtnClient client) = _client(who);
         amount = _upTo(amount, token.balanceOf(address(client)));
         address recipient = _recipient(to);
-        bytes memory call = abi.encodeCall(
-            DtnClient.sweepTo,
-            (address(token), recipient, amount)
-        );
+        bytes memory call = abi.encodeCall(DtnClient.sweepTo, (address(token), recipient, amount));
         _sent(address(client), call, recipient, amount);
     }
 
@@ -466,30 +481,40 @@ contract Actions is Books {
         amount = _upTo(amount, token.balanceOf(address(client)));
         address recipient = _recipient(to);
         bytes memory transfer = abi.encodeCall(IERC20.transfer, (recipient, amount));
-        bytes memory call = abi.encodeCall(
-            DtnClient.execute,
-            (address(token), 0, transfer)
-        );
+        bytes memory call = abi.encodeCall(DtnClient.execute, (address(token), 0, transfer));
         _sent(address(client), call, recipient, amount);
     }
 
-    // Strangers, who would get something, were they let in.
+    // Calls of strangers that would take tokens or sessions if they were not refused.
 
-    function trespassOnClient(uint256 who, uint256 by, uint256 how, uint256 amount) external {
+    function useClientAsStranger(uint256 who, uint256 by, uint256 how, uint256 amount) external {
         (address account, DtnClient client) = _client(who);
-        _trespass(account, address(client), _person(by), _takings(client, by, amount), how);
+        _callAsStranger(
+            account,
+            address(client),
+            _person(by),
+            _clientCalls(client, by, amount),
+            how
+        );
     }
 
-    function trespassOnDelegate(uint256 who, uint256 by, uint256 how, uint256 amount) external {
+    function useDelegateAsStranger(uint256 who, uint256 by, uint256 how, uint256 amount) external {
         address account = customers[2 + (who % 2)];
-        _trespass(account, account, _person(by), _uses(account, _amount(amount)), how);
+        _callAsStranger(
+            account,
+            account,
+            _person(by),
+            _sessionCalls(account, _amount(amount)),
+            how
+        );
     }
 
     function wait(uint256 time) external {
         VM.warp(block.timestamp + 1 + (time % 1 days));
     }
 
-    /// @notice What comes last: whatever was done before, all can go on, and all get what is theirs.
+    /// @notice Ends a run: after any actions, requests can be answered, sessions closed, and no tokens
+    ///         stay behind.
     function finish() external {
         _everyRequestIsAsBooked();
         _newcomerIsServed();
@@ -502,26 +527,26 @@ contract Actions is Books {
         require(token.balanceOf(address(manager)) == 0, "A deposit is stuck");
     }
 
-    /// @dev Somebody who was never here before opens a session, is answered, and closes it.
+    /// @dev A new account opens a session, gets a response, and closes the session.
     function _newcomerIsServed() private {
         address newcomer = address(0x4e3);
         people.push(newcomer);
         token.mint(newcomer, FUNDS);
-        uint256 due = _unclaimed() + MOST_PAID;
-        _pay(newcomer, address(manager), MOST_PAID);
+        uint256 due = _unclaimed() + MAX_AMOUNT;
+        _pay(newcomer, address(manager), MAX_AMOUNT);
         _startBare(newcomer);
         uint256 sessionId = booked.length;
         BookedRequest memory draft;
         (draft.sessionId, draft.model, draft.trusted, draft.redundancy) = (sessionId, 1, 3, 1);
-        (draft.most, draft.feeAsked, draft.feeAnswered) = (MOST_PAID, 1, 1);
-        bytes memory returned = _succeed(newcomer, address(router), _directly(draft, 0));
+        (draft.maxFee, draft.feePerByteReq, draft.feePerByteRes) = (MAX_AMOUNT, 1, 1);
+        bytes memory returned = _succeed(newcomer, address(router), _requestCall(draft, 0));
         bytes32 id = abi.decode(returned, (bytes32));
-        _asked(id, draft, true);
+        _bookRequest(id, draft, true);
         _answerBy(id, 1, _smallBill());
         bytes memory call = abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
         _close(newcomer, address(router), call, sessionId, newcomer);
         uint256 left = token.balanceOf(newcomer);
-        require(left == FUNDS - MOST_PAID + due - 2, "A newcomer paid other than the fee");
+        require(left == FUNDS - MAX_AMOUNT + due - 2, "A new account did not pay exactly the fee");
     }
 
     function _everyRequestIsAnswered() private {
@@ -533,40 +558,44 @@ contract Actions is Books {
         }
     }
 
-    /// @dev By their owners themselves, and each gets what its session has left.
+    /// @dev Each owner closes its sessions and gets their balance.
     function _everySessionIsClosed() private {
         while (open.length > 0) {
             uint256 sessionId = open[open.length - 1];
             address owner = booked[sessionId - 1].owner;
             address account = _principal(owner);
-            bytes memory call = _isClient(owner)
-                ? abi.encodeCall(AtomicSessions.close, (router, sessionId))
-                : abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
+            bytes memory call =
+                _isClient(owner)
+                    ? abi.encodeCall(AtomicSessions.close, (router, sessionId))
+                    : abi.encodeCall(IDtnAi.closeUserSession, (sessionId));
             _close(account, _isClient(owner) ? owner : address(router), call, sessionId, account);
         }
     }
 
-    /// @dev Whoever was answered still has that answer, and no other; each is listed as it was
-    ///      made, and once where ids are unique.
+    /// @dev Responses have not changed, and requests are listed in order of creation; once each in the
+    ///      reference variant, where ids are unique.
     function _everyRequestIsAsBooked() private view {
         bytes32[] memory made = router.getPendingRequests(0, requestsMade);
         require(!isReference || made.length == requestIds.length, "Two requests share an id");
         for (uint256 i = 0; i < made.length; ++i) {
             require(
                 isReference ? made[i] == requestIds[i] : requests[made[i]].sessionId != 0,
-                "A request is listed that was not made"
+                "The list has an unknown request"
             );
-            BookedRequest storage asked = requests[made[i]];
-            require(_answerTo(made[i]) == asked.answer, "An answer is other than it was given");
+            BookedRequest storage request = requests[made[i]];
+            require(_answerTo(made[i]) == request.answer, "A response has changed");
             require(
-                router.getRequest(made[i]).sessionId == asked.sessionId,
-                "A request is other than it was made"
+                router.getRequest(made[i]).sessionId == request.sessionId,
+                "A request has changed"
             );
         }
         bytes32[] memory completed = router.getCompletedRequests(0, requestsCompleted);
-        if (!isReference) return; // there, a request that had the same id was completed before
+        if (!isReference) return; // an id can be completed again after a collision
         for (uint256 i = 0; i < completed.length; ++i) {
-            require(_isCompleted(requests[completed[i]]), "A request is listed as completed");
+            require(
+                _isCompleted(requests[completed[i]]),
+                "A pending request is listed as completed"
+            );
             for (uint256 j = 0; j < i; ++j) {
                 require(completed[i] != completed[j], "A request was completed twice");
             }
@@ -585,7 +614,7 @@ contract Actions is Books {
         }
     }
 
-    // How it is done, and booked.
+    // Actions, and their entries in the books.
 
     function _createClient(address account) private {
         DtnClient client = DtnClient(payable(network.createClient(account)));
@@ -604,22 +633,25 @@ contract Actions is Books {
         _opened(account, abi.decode(_succeed(account, address(router), call), (uint256)));
     }
 
-    /// @dev By a client, which has to keep nothing.
+    /// @dev Starts a session with a client, which must keep no tokens.
     function _startAtOnce(address client, bytes memory call, uint256 amount) private {
         uint256 kept = token.balanceOf(client);
         _start(client, call, amount);
-        require(token.balanceOf(client) == kept, "The client kept something");
+        require(token.balanceOf(client) == kept, "The client kept tokens");
     }
 
     function _start(address owner, bytes memory call, uint256 amount) private {
         uint256 due = _unclaimed() + amount;
         uint256 sessionId = abi.decode(_succeed(_principal(owner), owner, call), (uint256));
-        require(_opened(owner, sessionId) == due, "The session holds other than was paid for it");
+        require(
+            _opened(owner, sessionId) == due,
+            "The balance of the session is not the amount paid"
+        );
     }
 
-    function _askApart(uint256 sessionId, Wish calldata wish) private {
+    function _askAtomically(uint256 sessionId, RequestSeed calldata seed) private {
         address owner = booked[sessionId - 1].owner;
-        BookedRequest memory draft = _draft(sessionId, wish, 1);
+        BookedRequest memory draft = _draft(sessionId, seed, 1);
         bytes memory call = abi.encodeCall(
             AtomicSessions.request,
             (
@@ -628,20 +660,20 @@ contract Actions is Books {
                 network.models(draft.model),
                 _routing(draft),
                 _request(draft),
-                DtnDefaults.noCallback(),
+                DtnRequests.noCallback(),
                 0
             )
         );
         bytes memory returned = _succeed(_principal(owner), owner, call);
-        _asked(abi.decode(returned, (bytes32)), draft, true);
+        _bookRequest(abi.decode(returned, (bytes32)), draft, true);
     }
 
-    function _askMany(uint256 sessionId, uint256 howMany, Wish calldata wish) private {
+    function _askMany(uint256 sessionId, uint256 count, RequestSeed calldata seed) private {
         address owner = booked[sessionId - 1].owner;
-        howMany = 1 + (howMany % MOST_AT_ONCE);
-        BookedRequest memory draft = _draft(sessionId, wish, howMany);
-        IDtnAi.DtnRequest[] memory asked = new IDtnAi.DtnRequest[](howMany);
-        for (uint256 i = 0; i < howMany; ++i) asked[i] = _request(draft);
+        count = 1 + (count % MAX_BATCH);
+        BookedRequest memory draft = _draft(sessionId, seed, count);
+        IDtnAi.DtnRequest[] memory batch = new IDtnAi.DtnRequest[](count);
+        for (uint256 i = 0; i < count; ++i) batch[i] = _request(draft);
         bytes memory call = abi.encodeCall(
             AtomicSessions.requestMany,
             (
@@ -649,26 +681,26 @@ contract Actions is Books {
                 sessionId,
                 network.models(draft.model),
                 _routing(draft),
-                asked,
-                DtnDefaults.noCallback(),
+                batch,
+                DtnRequests.noCallback(),
                 0
             )
         );
         bytes memory returned = _succeed(_principal(owner), owner, call);
         bytes32[] memory ids = abi.decode(returned, (bytes32[]));
-        require(ids.length == howMany, "Other than all were asked");
-        for (uint256 i = 0; i < howMany; ++i) _asked(ids[i], draft, true);
+        require(ids.length == count, "The number of requests is wrong");
+        for (uint256 i = 0; i < count; ++i) _bookRequest(ids[i], draft, true);
     }
 
-    function _asked(bytes32 id, BookedRequest memory draft, bool apart) private {
+    function _bookRequest(bytes32 id, BookedRequest memory draft, bool unique) private {
         BookedRequest storage before = requests[id];
         if (before.sessionId == 0) requestIds.push(id);
-        else require(!isReference && !apart, "Two requests share an id");
-        // The network forgets the request that had the id, but not who has answered it.
+        else require(!isReference && !unique, "Two requests share an id");
+        // After a collision the live router still knows which nodes have responded.
         draft.responded = before.responded;
         requests[id] = draft;
         requestsMade += 1;
-        _promised(draft.sessionId, draft.most, Math.max(draft.redundancy, 1));
+        _promised(draft.sessionId, draft.maxFee, Math.max(draft.redundancy, 1));
     }
 
     function _answer(uint256 which, Bill memory bill) private {
@@ -677,17 +709,19 @@ contract Actions is Books {
     }
 
     function _answerBy(bytes32 id, uint256 node, Bill memory bill) private {
-        BookedRequest storage asked = requests[id];
+        BookedRequest storage request = requests[id];
         _succeed(workers[node], address(router), _response(id, node, bill));
-        uint256 fee = bill.status == IDtnAi.ResponseStatus.SUCCESS
-            ? bill.asked * asked.feeAsked + bill.answered * asked.feeAnswered
-            : bill.asked.saturatingAdd(bill.answered);
-        uint256 charge = Math.min(Math.min(fee, asked.most), _left(asked.sessionId));
-        _charged(asked.sessionId, charge, asked.most, workers[node]);
-        asked.responded |= 1 << node;
-        asked.responses += 1;
-        if (asked.redundancy != 1) return;
-        asked.answer = _hash(bill.status, abi.encode(requestsCompleted));
+        uint256 fee =
+            bill.status == IDtnAi.ResponseStatus.SUCCESS
+                ? bill.requestSize * request.feePerByteReq +
+                    bill.responseSize * request.feePerByteRes
+                : bill.requestSize.saturatingAdd(bill.responseSize);
+        uint256 charge = Math.min(Math.min(fee, request.maxFee), _left(request.sessionId));
+        _charged(request.sessionId, charge, request.maxFee, workers[node]);
+        request.responded |= 1 << node;
+        request.responses += 1;
+        if (request.redundancy > 1) return;
+        request.answer = _hash(bill.status, abi.encode(requestsCompleted));
         requestsCompleted += 1;
     }
 
@@ -701,26 +735,26 @@ contract Actions is Books {
         address owner = booked[sessionId - 1].owner;
         uint256 due = token.balanceOf(to) + _left(sessionId);
         uint256 kept = owner == to ? due : token.balanceOf(owner);
-        // What goes back to the network only changes hands there.
+        // A refund to the network itself does not change its balance.
         if (to == address(manager)) due -= _left(sessionId);
         _succeed(caller, target, call);
         _closed(sessionId);
-        require(token.balanceOf(to) == due, "The refund is not where it should be");
-        require(token.balanceOf(owner) == kept, "The client kept something");
+        require(token.balanceOf(to) == due, "The refund went elsewhere");
+        require(token.balanceOf(owner) == kept, "The client kept tokens");
     }
 
     function _pay(address from, address to, uint256 amount) private {
         _succeed(from, address(token), abi.encodeCall(IERC20.transfer, (to, amount)));
     }
 
-    /// @dev Out of a client, by its owner.
+    /// @dev Sends tokens of a client, called by its owner.
     function _sent(address client, bytes memory call, address to, uint256 amount) private {
         uint256 due = token.balanceOf(to) + (to == client ? 0 : amount);
         _succeed(accountOf[client], client, call);
-        require(token.balanceOf(to) == due, "It is not where it was sent");
+        require(token.balanceOf(to) == due, "The recipient did not get the amount");
     }
 
-    function _trespass(
+    function _callAsStranger(
         address owner,
         address target,
         address stranger,
@@ -732,43 +766,46 @@ contract Actions is Books {
         _refused(stranger, target, calls[how % calls.length], reason);
     }
 
-    /// @dev Calls that use somebody's tokens and sessions.
-    function _uses(address of_, uint256 amount) private view returns (bytes[] memory calls) {
-        uint256[] memory ids = manager.getUserSessionIds(of_);
+    /// @dev Calls that use an owner's tokens and sessions.
+    function _sessionCalls(
+        address owner,
+        uint256 amount
+    ) private view returns (bytes[] memory calls) {
+        uint256[] memory ids = _openIdsOf(owner);
         uint256 id = ids.length == 0 ? 1 : ids[0];
         BookedRequest memory draft;
         (draft.sessionId, draft.trusted, draft.redundancy) = (id, 1, 1);
-        IDtnAi.DtnRequest[] memory asked = new IDtnAi.DtnRequest[](1);
-        asked[0] = _request(draft);
-        IDtnAi.CallBack memory none = DtnDefaults.noCallback();
+        IDtnAi.DtnRequest[] memory batch = new IDtnAi.DtnRequest[](1);
+        batch[0] = _request(draft);
+        IDtnAi.CallBack memory none = DtnRequests.noCallback();
         bytes32 model = network.models(0);
         calls = new bytes[](5);
         calls[0] = abi.encodeCall(AtomicSessions.start, (router, amount));
         calls[1] = abi.encodeCall(
             AtomicSessions.request,
-            (router, id, model, _routing(draft), asked[0], none, 0)
+            (router, id, model, _routing(draft), batch[0], none, 0)
         );
         calls[2] = abi.encodeCall(
             AtomicSessions.requestMany,
-            (router, id, model, _routing(draft), asked, none, 0)
+            (router, id, model, _routing(draft), batch, none, 0)
         );
         calls[3] = abi.encodeCall(AtomicSessions.close, (router, id));
         calls[4] = abi.encodeCall(AtomicSessions.closeMany, (router, ids));
     }
 
-    /// @dev Those, and calls that take what is in a client.
-    function _takings(
+    /// @dev The same, and calls that take tokens of a client.
+    function _clientCalls(
         DtnClient client,
         uint256 by,
         uint256 amount
     ) private view returns (bytes[] memory calls) {
         address to = _person(by);
         uint256 held = token.balanceOf(address(client));
-        bytes[] memory uses = _uses(address(client), _amount(amount));
-        calls = new bytes[](uses.length + 7);
-        for (uint256 i = 0; i < uses.length; ++i) calls[i] = uses[i];
-        uint256 next = uses.length;
-        uint256[] memory ids = manager.getUserSessionIds(address(client));
+        bytes[] memory sessionCalls = _sessionCalls(address(client), _amount(amount));
+        calls = new bytes[](sessionCalls.length + 7);
+        for (uint256 i = 0; i < sessionCalls.length; ++i) calls[i] = sessionCalls[i];
+        uint256 next = sessionCalls.length;
+        uint256[] memory ids = _openIdsOf(address(client));
         calls[next++] = abi.encodeCall(DtnClient.startFromHere, (router, held));
         calls[next++] = abi.encodeCall(DtnClient.closeTo, (router, ids, to));
         calls[next++] = abi.encodeCall(DtnClient.sweep, (address(token)));
@@ -777,7 +814,7 @@ contract Actions is Books {
             DtnClient.execute,
             (address(token), 0, abi.encodeCall(IERC20.transfer, (to, held)))
         );
-        // Without a signature: where there is an allowance, a permit needs none.
+        // With an invalid signature: a permit is optional where the allowance suffices.
         calls[next++] = abi.encodeCall(
             DtnClient.startWithPermit,
             (router, _amount(amount), 0, 27, 0, 0)
@@ -790,33 +827,34 @@ contract Actions is Books {
 
     function _sign(
         address account,
-        bytes memory given
+        bytes memory data
     ) private view returns (uint8 v, bytes32 r, bytes32 s) {
         bytes32 domain = token.DOMAIN_SEPARATOR();
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, keccak256(given)));
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, keccak256(data)));
         return VM.sign(keys[account], digest);
     }
 
-    // What is asked and answered.
+    // Requests and responses.
 
-    /// @dev A request that its session can pay for as often as it is made.
+    /// @dev Request that its session can pay for `count` times.
     function _draft(
         uint256 sessionId,
-        Wish calldata wish,
-        uint256 howMany
+        RequestSeed calldata seed,
+        uint256 count
     ) private view returns (BookedRequest memory draft) {
-        uint256 redundancy = wish.redundancy % 16;
+        uint256 redundancy = seed.redundancy % 16;
         draft.sessionId = sessionId;
-        draft.model = wish.model % MODELS;
-        draft.trusted = 1 + (wish.trusted % 3);
+        draft.model = seed.model % MODELS;
+        draft.trusted = 1 + (seed.trusted % 3);
         draft.redundancy = redundancy < 4 && !isReference ? uint32(redundancy) : 1;
-        uint256 answers = howMany * Math.max(draft.redundancy, 1);
-        draft.most = wish.most % (_available(sessionId) / 2 / answers + 1);
-        draft.feeAsked = wish.feeAsked % 1_000;
-        draft.feeAnswered = wish.feeAnswered % 1_000;
+        if (redundancy == 4 && !isReference) draft.aggregation = IDtnAi.AggregationType.VOTE;
+        uint256 answers = count * Math.max(draft.redundancy, 1);
+        draft.maxFee = seed.maxFee % (_available(sessionId) / 2 / answers + 1);
+        draft.feePerByteReq = seed.feePerByteReq % 1_000;
+        draft.feePerByteRes = seed.feePerByteRes % 1_000;
     }
 
-    function _directly(
+    function _requestCall(
         BookedRequest memory draft,
         uint256 user
     ) private view returns (bytes memory) {
@@ -828,7 +866,7 @@ contract Actions is Books {
                     network.models(draft.model),
                     _routing(draft),
                     _request(draft),
-                    DtnDefaults.noCallback(),
+                    DtnRequests.noCallback(),
                     address(uint160(user)),
                     0
                 )
@@ -840,17 +878,18 @@ contract Actions is Books {
     ) private view returns (IDtnAi.DtnRouting memory routing) {
         bytes32[] memory both = new bytes32[](2);
         (both[0], both[1]) = (network.nodes(0), network.nodes(1));
-        routing = DtnDefaults.anyOf(
-            draft.trusted == 3 ? both : DtnDefaults.one(both[draft.trusted - 1])
+        routing = DtnDefaults.defaultCustomNodesValidatedAny(
+            draft.trusted == 3 ? both : DtnDefaults.singleArray(both[draft.trusted - 1])
         );
         routing.redundancy = draft.redundancy;
+        routing.aggregationType = draft.aggregation;
     }
 
     function _request(
         BookedRequest memory draft
-    ) private pure returns (IDtnAi.DtnRequest memory asked) {
-        asked = DtnDefaults.text("Hello?", draft.feeAsked, draft.most);
-        asked.feePerByteRes = draft.feeAnswered;
+    ) private pure returns (IDtnAi.DtnRequest memory request) {
+        request = DtnRequests.text("Hello?", draft.feePerByteReq, draft.maxFee);
+        request.feePerByteRes = draft.feePerByteRes;
     }
 
     function _response(
@@ -867,8 +906,8 @@ contract Actions is Books {
                     "",
                     abi.encode(requestsCompleted),
                     network.nodes(node),
-                    bill.asked,
-                    bill.answered
+                    bill.requestSize,
+                    bill.responseSize
                 )
             );
     }
@@ -885,68 +924,78 @@ contract Actions is Books {
     }
 
     function _available(uint256 sessionId) private view returns (uint256) {
-        // Twice as much as is there, where the network does not mind.
+        // The live router does not check the balance: use twice as much.
         if (!isReference) return 2 * _left(sessionId);
         return _left(sessionId) - IReserving(address(manager)).getReserved(sessionId);
     }
 
     // Which requests.
 
-    /// @dev The first request and node of which it is so, from a random one on.
+    /// @dev First matching request and node, from a random one on.
     function _requestThat(
         uint256 which,
-        function(BookedRequest storage, uint256) view returns (bool) isSo
+        function(BookedRequest storage, uint256) view returns (bool) matches
     ) private view returns (bytes32 id, uint256 node) {
         uint256 count = requestIds.length * NODES;
         for (uint256 i = 0; i < count; ++i) {
             uint256 candidate = addmod(which, i, count);
             (id, node) = (requestIds[candidate / NODES], candidate % NODES);
-            if (isSo(requests[id], node)) return (id, node);
+            if (matches(requests[id], node)) return (id, node);
         }
         VM.assume(false);
     }
 
-    function _isAnswerable(BookedRequest storage asked, uint256 node) private view returns (bool) {
-        return _isInvited(asked, node) && !_isClosed(asked) && _isWithinReach(asked);
+    function _isAnswerable(
+        BookedRequest storage request,
+        uint256 node
+    ) private view returns (bool) {
+        return _mayRespond(request, node) && !_isClosed(request) && _canBeRecorded(request);
     }
 
     function _isNeverCompleted(
-        BookedRequest storage asked,
+        BookedRequest storage request,
         uint256 node
     ) private view returns (bool) {
-        return _isInvited(asked, node) && !_isClosed(asked) && !_isWithinReach(asked);
+        return _mayRespond(request, node) && !_isClosed(request) && !_canBeRecorded(request);
     }
 
-    function _isStranded(BookedRequest storage asked, uint256 node) private view returns (bool) {
-        return _isInvited(asked, node) && _isClosed(asked);
+    function _isStranded(BookedRequest storage request, uint256 node) private view returns (bool) {
+        return _mayRespond(request, node) && _isClosed(request);
     }
 
-    function _isUnanswered(BookedRequest storage asked, uint256 node) private view returns (bool) {
-        return !_isCompleted(asked) && !_has(asked.responded, node);
+    function _isUnanswered(
+        BookedRequest storage request,
+        uint256 node
+    ) private view returns (bool) {
+        return !_isCompleted(request) && !_has(request.responded, node);
     }
 
-    function _isCompleted(BookedRequest storage asked) private view returns (bool) {
-        return asked.answer != bytes32(0);
+    function _isCompleted(BookedRequest storage request) private view returns (bool) {
+        return request.answer != bytes32(0);
     }
 
-    function _isAnsweredBy(BookedRequest storage asked, uint256 node) private view returns (bool) {
-        return _has(asked.responded, node);
+    function _isAnsweredBy(
+        BookedRequest storage request,
+        uint256 node
+    ) private view returns (bool) {
+        return _has(request.responded, node);
     }
 
-    function _isInvited(BookedRequest storage asked, uint256 node) private view returns (bool) {
+    function _mayRespond(BookedRequest storage request, uint256 node) private view returns (bool) {
         return
-            _isUnanswered(asked, node) &&
-            _has(asked.trusted, node) &&
-            network.serves(node, asked.model);
+            _isUnanswered(request, node) &&
+            _has(request.trusted, node) &&
+            network.serves(node, request.model);
     }
 
-    function _isClosed(BookedRequest storage asked) private view returns (bool) {
-        return booked[asked.sessionId - 1].closed;
+    function _isClosed(BookedRequest storage request) private view returns (bool) {
+        return booked[request.sessionId - 1].closed;
     }
 
-    /// @dev The only answer, or not the last of several.
-    function _isWithinReach(BookedRequest storage asked) private view returns (bool) {
-        return asked.redundancy == 1 || asked.responses + 1 < asked.redundancy;
+    /// @dev Not the last of several responses, or the only one, which needs no aggregation.
+    function _canBeRecorded(BookedRequest storage request) private view returns (bool) {
+        if (request.responses + 1 < request.redundancy) return true;
+        return request.redundancy <= 1 && request.aggregation == IDtnAi.AggregationType.ANY;
     }
 
     function _has(uint256 bits, uint256 node) private pure returns (bool) {
@@ -955,19 +1004,33 @@ contract Actions is Books {
 
     // Which sessions.
 
+    /// @dev Live session managers keep closed sessions in the list.
+    function _openIdsOf(address owner) private view returns (uint256[] memory ids) {
+        uint256[] memory all = manager.getUserSessionIds(owner);
+        uint256 count = 0;
+        ids = new uint256[](all.length);
+        for (uint256 i = 0; i < all.length; ++i) {
+            if (!booked[all[i] - 1].closed) ids[count++] = all[i];
+        }
+        require(!isReference || count == all.length, "A closed session is listed");
+        assembly {
+            mstore(ids, count)
+        }
+    }
+
     function _openSession(uint256 which) private view returns (uint256) {
         VM.assume(open.length > 0);
         return open[which % open.length];
     }
 
-    /// @dev The first whose owner is so, from a random one on.
+    /// @dev First session with a matching owner, from a random one on.
     function _sessionOf(
         uint256 which,
-        function(address) view returns (bool) isSo
+        function(address) view returns (bool) matches
     ) private view returns (uint256 sessionId) {
         for (uint256 i = 0; i < open.length; ++i) {
             sessionId = open[addmod(which, i, open.length)];
-            if (isSo(booked[sessionId - 1].owner)) return sessionId;
+            if (matches(booked[sessionId - 1].owner)) return sessionId;
         }
         VM.assume(false);
     }
@@ -988,7 +1051,7 @@ contract Actions is Books {
         return _isClient(owner) || _isDelegated(owner);
     }
 
-    // Who, and how much.
+    // Actors and amounts.
 
     function _person(uint256 who) private view returns (address) {
         return people[who % people.length];
@@ -999,7 +1062,7 @@ contract Actions is Books {
         return (account, clientOf[account]);
     }
 
-    /// @dev Any account, client, or the network itself.
+    /// @dev Any account or client, or the network itself.
     function _recipient(uint256 to) private view returns (address) {
         to %= people.length + 4;
         if (to < people.length) return people[to];
@@ -1008,7 +1071,7 @@ contract Actions is Books {
     }
 
     function _amount(uint256 seed) private pure returns (uint256) {
-        return 1 + (seed % MOST_PAID);
+        return 1 + (seed % MAX_AMOUNT);
     }
 
     function _upTo(uint256 seed, uint256 most) private pure returns (uint256) {

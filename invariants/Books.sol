@@ -9,35 +9,35 @@ import {TestUSDC} from "@dtn/mocks/TestUSDC.sol";
 import {Log, VM} from "./Cheats.sol";
 import {IReserving, Network} from "./Network.sol";
 
-/// @title The books of a network, kept apart from it, and their audit
-/// @notice Every call to the network, a client or the token goes through `_call`, which knows who
-///         makes it, and books the tokens that it moves by what the token itself says. An account
-///         and its client are one in the books, under the account: nothing else may pay for it.
+/// @title Independent accounts of a network, and their audit
+/// @notice Every call to the network, a client or the token goes through `_call`, which records the
+///         transfers in the token's events under the caller. An account and its client are one entry
+///         in the books: nobody else may pay for them.
 abstract contract Books {
-    /// @notice A session, by the books.
-    /// @param owner Whose it is: an account or its client.
-    /// @param opened What it was opened with.
-    /// @param charged What its answers have cost.
-    /// @param mostItMayCost What all its requests may cost.
-    /// @param reserved What the answers to its requests that are still to come may cost.
-    /// @param closed Whether it was closed.
+    /// @notice Session in the books.
+    /// @param owner Owner: an account or its client.
+    /// @param opened Initial balance.
+    /// @param charged Sum of the fees paid.
+    /// @param maxFees Sum of the maximum fees of all its requests.
+    /// @param reserved Sum of the maximum fees of its pending requests.
+    /// @param closed Whether it is closed.
     struct BookedSession {
         address owner;
         uint256 opened;
         uint256 charged;
-        uint256 mostItMayCost;
+        uint256 maxFees;
         uint256 reserved;
         bool closed;
     }
 
-    /// @notice An account, by the books: tokens that moved between it and the network, and why.
-    /// @param paid What it has sent to the network.
-    /// @param received What the network has sent it.
-    /// @param exposed What it has sent, and nobody has started a session with.
-    /// @param lost What it had sent, and somebody else started a session with.
-    /// @param gained What others had sent, and it started a session with.
-    /// @param charged What the answers to its requests have cost.
-    /// @param earned What its answers have cost others.
+    /// @notice Account in the books: its transfers from and to the network, by reason.
+    /// @param paid Sent to the network.
+    /// @param received Received from the network.
+    /// @param exposed Deposits that nobody has claimed.
+    /// @param lost Deposits that others have claimed.
+    /// @param gained Deposits of others that it has claimed.
+    /// @param charged Fees paid for responses.
+    /// @param earned Fees earned with responses.
     struct BookedAccount {
         uint256 paid;
         uint256 received;
@@ -48,7 +48,7 @@ abstract contract Books {
         uint256 earned;
     }
 
-    /// @notice What every account starts with.
+    /// @notice Initial balance of every account.
     uint256 internal constant FUNDS = 1e15;
 
     Network internal immutable network;
@@ -57,11 +57,11 @@ abstract contract Books {
     TestUSDC internal immutable token;
     bool internal immutable isReference;
 
-    /// @dev All accounts, whatever they do.
+    /// @dev All accounts.
     address[] internal people;
-    /// @dev The account's client, if it has one.
+    /// @dev Client of an account, if it has one.
     mapping(address account => DtnClient) internal clientOf;
-    /// @dev The client's account.
+    /// @dev Account of a client.
     mapping(address client => address) internal accountOf;
 
     mapping(address account => BookedAccount) internal accounts;
@@ -70,27 +70,27 @@ abstract contract Books {
     uint256 internal requestsMade;
     uint256 internal requestsCompleted;
 
-    /// @notice Begins the books of a new network.
+    /// @notice Opens the books of a new network.
     constructor(Network network_, bool isReference_) {
         (network, isReference) = (network_, isReference_);
         (router, manager, token) = (network_.router(), network_.sessions(), network_.token());
     }
 
-    /// @notice Reverts when the books, the network and the token do not agree, or anybody has had
-    ///         more than there was for them.
+    /// @notice Reverts if the books, the network and the token do not agree, or if anybody has
+    ///         received more than was due.
     function audit() external view {
         _networkHoldsItsSessionsAndDeposits();
         _sessionsAreAsBooked();
-        _nobodyReceivesMoreThanIsTheirs();
-        _everyTokenIsWithSomebody();
+        _everybodyReceivesWhatIsDue();
+        _everyTokenHasAnOwner();
         require(
             router.getPendingRequestsLength() == requestsMade &&
                 router.getCompletedRequestsLength() == requestsCompleted,
-            "A request was made or answered unseen"
+            "A request was made or answered outside the books"
         );
     }
 
-    /// @dev The one door: whoever calls anything, calls it from here.
+    /// @dev Makes a call and books its transfers. All calls are made here.
     function _call(
         address caller,
         address target,
@@ -102,7 +102,7 @@ abstract contract Books {
         if (ok) _book(caller, VM.getRecordedLogs());
     }
 
-    /// @dev A call that nothing may stop.
+    /// @dev Makes a call that must succeed.
     function _succeed(
         address caller,
         address target,
@@ -117,7 +117,7 @@ abstract contract Books {
         }
     }
 
-    /// @dev A call that has to be refused, for this reason.
+    /// @dev Makes a call that must revert with this data.
     function _refused(
         address caller,
         address target,
@@ -125,11 +125,11 @@ abstract contract Books {
         bytes memory reason
     ) internal {
         (bool ok, bytes memory returned) = _call(caller, target, data);
-        require(!ok, "What should have been refused was done");
-        require(keccak256(returned) == keccak256(reason), "Refused for another reason");
+        require(!ok, "A call succeeded that should revert");
+        require(keccak256(returned) == keccak256(reason), "A call reverted with another reason");
     }
 
-    /// @dev A session was started, with all that was there for one.
+    /// @dev Books the start of a session with all unclaimed deposits.
     function _opened(address owner, uint256 sessionId) internal returns (uint256 opened) {
         address starter = _principal(owner);
         for (uint256 i = 0; i < people.length; ++i) {
@@ -143,10 +143,10 @@ abstract contract Books {
         }
         booked.push(BookedSession(owner, opened, 0, 0, 0, false));
         open.push(sessionId);
-        require(sessionId == booked.length, "A session was started unseen");
+        require(sessionId == booked.length, "A session was started outside the books");
     }
 
-    /// @dev A session was closed by its owner.
+    /// @dev Books the closing of a session.
     function _closed(uint256 sessionId) internal {
         BookedSession storage session = booked[sessionId - 1];
         (session.closed, session.reserved) = (true, 0);
@@ -157,34 +157,34 @@ abstract contract Books {
         }
     }
 
-    /// @dev A session asked for answers, each of which may cost so much.
-    function _promised(uint256 sessionId, uint256 most, uint256 answers) internal {
+    /// @dev Books a request with a maximum fee per response.
+    function _promised(uint256 sessionId, uint256 maxFee, uint256 responses) internal {
         BookedSession storage session = booked[sessionId - 1];
-        session.mostItMayCost += most * answers;
-        session.reserved += most * answers;
+        session.maxFees += maxFee * responses;
+        session.reserved += maxFee * responses;
     }
 
-    /// @dev A session paid for an answer, which might have cost more.
-    function _charged(uint256 sessionId, uint256 charge, uint256 most, address worker) internal {
+    /// @dev Books the fee of a response.
+    function _charged(uint256 sessionId, uint256 charge, uint256 maxFee, address worker) internal {
         BookedSession storage session = booked[sessionId - 1];
         session.charged += charge;
-        session.reserved -= most;
+        session.reserved -= maxFee;
         accounts[_principal(session.owner)].charged += charge;
         accounts[worker].earned += charge;
     }
 
-    /// @dev What a session has left.
+    /// @dev Balance of a session.
     function _left(uint256 sessionId) internal view returns (uint256) {
         BookedSession storage session = booked[sessionId - 1];
         return session.closed ? 0 : session.opened - session.charged;
     }
 
-    /// @dev What is there for whoever starts next.
+    /// @dev Sum of the unclaimed deposits.
     function _unclaimed() internal view returns (uint256 sum) {
         for (uint256 i = 0; i < people.length; ++i) sum += accounts[people[i]].exposed;
     }
 
-    /// @dev The account that an address belongs to.
+    /// @dev Account of an address: its own, or of a client.
     function _principal(address holder) internal view returns (address) {
         address account = accountOf[holder];
         return account == address(0) ? holder : account;
@@ -206,7 +206,7 @@ abstract contract Books {
             return;
         }
         address payer = _principal(from);
-        require(payer == caller, "Tokens were moved by another than their owner");
+        require(payer == caller, "Somebody else moved an owner's tokens");
         if (to != address(manager)) return;
         accounts[payer].paid += units;
         accounts[payer].exposed += units;
@@ -217,7 +217,7 @@ abstract contract Books {
         for (uint256 id = 1; id <= booked.length; ++id) sum += manager.getSessionBalance(id);
         require(
             token.balanceOf(address(manager)) == sum,
-            "The network does not hold what sessions and deposits add up to"
+            "The network does not hold the sum of sessions and deposits"
         );
     }
 
@@ -228,43 +228,42 @@ abstract contract Books {
             require(
                 found.owner == (session.closed ? address(0) : session.owner) &&
                     found.balance == _left(id),
-                "A session is not as booked"
+                "A session differs from the books"
             );
             require(
-                session.charged <= session.mostItMayCost,
-                "A session was charged more than its requests may cost"
+                session.charged <= session.maxFees,
+                "A session was charged more than the maximum fees"
             );
             if (!isReference) continue;
             require(
                 IReserving(address(manager)).getReserved(id) == session.reserved,
-                "A session has set aside other than its requests may cost"
+                "A session has not reserved its maximum fees"
             );
-            require(session.reserved <= found.balance, "A session cannot pay for all it has asked");
+            require(session.reserved <= found.balance, "A session cannot pay for its requests");
         }
     }
 
-    /// @dev Nobody receives more than they put in, less what they were charged. Besides, a worker
-    ///      earns, and whoever starts first gains what others have left lying there.
-    function _nobodyReceivesMoreThanIsTheirs() private view {
+    /// @dev Accounts receive what they paid less the fees. Workers earn fees, and claimed deposits of
+    ///      others are gained.
+    function _everybodyReceivesWhatIsDue() private view {
         for (uint256 i = 0; i < people.length; ++i) {
             BookedAccount storage account = accounts[people[i]];
-            uint256 inSessions = _inSessions(people[i]) +
-                _inSessions(address(clientOf[people[i]]));
+            uint256 inSessions = _inSessions(people[i]) + _inSessions(address(clientOf[people[i]]));
             require(
                 account.received + inSessions + account.exposed + account.lost + account.charged ==
                     account.paid + account.gained + account.earned,
-                "Somebody has received more or less than is theirs"
+                "Somebody has received more or less than was due"
             );
         }
     }
 
-    function _everyTokenIsWithSomebody() private view {
+    function _everyTokenHasAnOwner() private view {
         uint256 sum = token.balanceOf(address(manager));
         for (uint256 i = 0; i < people.length; ++i) {
             sum += token.balanceOf(people[i]);
             sum += token.balanceOf(address(clientOf[people[i]]));
         }
-        require(sum == people.length * FUNDS, "Tokens are where nobody can get at them");
+        require(sum == people.length * FUNDS, "Tokens are out of reach");
     }
 
     function _inSessions(address owner) private view returns (uint256 sum) {

@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {Actions} from "./Actions.sol";
 import {Network} from "./Network.sol";
 
-/// @notice Functions of a contract, as forge wants them.
+/// @notice Functions of a contract, in the form that Forge expects.
 /// @param target The contract.
 /// @param selectors The functions.
 struct Excluded {
@@ -12,7 +12,7 @@ struct Excluded {
     bytes4[] selectors;
 }
 
-/// @title The money of a network is where it belongs, whatever anybody does
+/// @title Invariant tests: tokens go only where they are due
 abstract contract Money {
     Actions internal actions;
 
@@ -22,15 +22,15 @@ abstract contract Money {
         actions = new Actions(network, isReference, workers);
     }
 
-    /// @notice What forge calls at random.
-    /// @return targets Only the actions.
+    /// @notice Contracts that Forge calls at random.
+    /// @return targets The actions alone.
     function targetContracts() external view returns (address[] memory targets) {
         targets = new address[](1);
         targets[0] = address(actions);
     }
 
-    /// @notice What forge is not to call at random.
-    /// @return excluded What comes last.
+    /// @notice Functions that Forge does not call at random.
+    /// @return excluded The end of a run.
     function excludeSelectors() external view returns (Excluded[] memory excluded) {
         excluded = new Excluded[](1);
         excluded[0].target = address(actions);
@@ -38,13 +38,13 @@ abstract contract Money {
         excluded[0].selectors[0] = Actions.finish.selector;
     }
 
-    /// @notice Done once, when all calls of a run are made.
+    /// @notice Called once at the end of a run.
     function afterInvariant() external {
         actions.finish();
         actions.audit();
     }
 
-    /// @notice Holds after every action.
+    /// @notice Checked after every action.
     function invariant_money_is_where_it_belongs() external view {
         actions.audit();
     }

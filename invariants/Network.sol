@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {DtnDefaults} from "@dtn/DtnDefaults.sol";
+import {DtnRequests} from "@dtn/DtnRequests.sol";
 import {IModelManager} from "@dtn/network/interfaces/IModelManager.sol";
 import {INamespaceManager} from "@dtn/network/interfaces/INamespaceManager.sol";
 import {INodeManager} from "@dtn/network/interfaces/INodeManager.sol";
@@ -10,54 +10,50 @@ import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {TestUSDC} from "@dtn/mocks/TestUSDC.sol";
 import {VM} from "./Cheats.sol";
 
-/// @notice What the code of all clients tells of them.
+/// @notice View of the clients' implementation.
 interface IClients {
-    /// @notice The address of an account's client, whether it was created or not.
+    /// @notice Address of an account's client, also before it is created.
     function clientOf(address account) external view returns (address);
 }
 
-/// @notice What only the reference session manager tells.
+/// @notice View of the reference session manager alone.
 interface IReserving {
-    /// @notice What is set aside for the open requests of a session.
+    /// @notice Amount reserved for the pending requests of a session.
     function getReserved(uint256 sessionId) external view returns (uint256);
 }
 
-/// @title A network of the shipped artifacts, as `ape_dtn.deployment.assemble` deploys it
-/// @notice It has three models and two nodes. The first node serves the first two models, the
-///         second node the last two.
+/// @title Network of the shipped artifacts, as `ape_dtn.deployment.assemble` deploys it
+/// @notice It has three models and two nodes. The first node serves the first two models, the second
+///         node the last two.
 contract Network {
-    /// @notice How many models there are.
+    /// @notice Number of models.
     uint256 public constant MODELS = 3;
-    /// @notice How many nodes there are.
+    /// @notice Number of nodes.
     uint256 public constant NODES = 2;
-    /// @notice The deterministic deployment proxy.
+    /// @notice Deterministic deployment proxy.
     address public constant DEPLOYER = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
 
-    /// @notice The token that sessions are paid with.
+    /// @notice Token that sessions are paid in.
     TestUSDC public immutable token;
-    /// @notice What everybody calls.
+    /// @notice Router.
     IRouter public immutable router;
-    /// @notice What holds all tokens, and is the fee target.
+    /// @notice Session manager, which is the fee target.
     ISessionManager public immutable sessions;
-    /// @notice The code of all clients.
+    /// @notice Implementation of all clients.
     IClients public immutable clients;
-    /// @notice What accounts can delegate to.
+    /// @notice EIP-7702 delegate.
     address public immutable delegate;
-    /// @notice The ids of the models.
+    /// @notice Ids of the models.
     bytes32[MODELS] public models;
-    /// @notice The ids of the nodes.
+    /// @notice Ids of the nodes.
     bytes32[NODES] public nodes;
 
     string private artifacts;
 
-    /// @param artifacts_ The folder that they are in.
-    /// @param variant Whose artifacts, `Reference` or `Live`.
-    /// @param workers Who answers for each node.
-    constructor(
-        string memory artifacts_,
-        string memory variant,
-        address[NODES] memory workers
-    ) {
+    /// @param artifacts_ Folder of the artifacts.
+    /// @param variant Variant, `Reference` or `Live`.
+    /// @param workers Worker of each node.
+    constructor(string memory artifacts_, string memory variant, address[NODES] memory workers) {
         artifacts = artifacts_;
         token = TestUSDC(_create("TestUSDC", ""));
         address us = address(this);
@@ -74,9 +70,9 @@ contract Network {
             abi.encodeWithSignature("initialize(address,address)", us, names)
         );
         if (keccak256(bytes(variant)) == keccak256("Reference")) {
-            (router, sessions) = _documented(nodeManager, modelManager);
+            (router, sessions) = _reference(nodeManager, modelManager);
         } else {
-            (router, sessions) = _deployed(nodeManager, modelManager);
+            (router, sessions) = _live(nodeManager, modelManager);
         }
         _call(names, abi.encodeWithSignature("setRegistrar(address)", nodeManager));
         _registerModels(INamespaceManager(names), IModelManager(modelManager));
@@ -108,7 +104,7 @@ contract Network {
     }
 
     /// @dev The router keeps the sessions itself.
-    function _documented(
+    function _reference(
         address nodeManager,
         address modelManager
     ) private returns (IRouter, ISessionManager) {
@@ -126,7 +122,7 @@ contract Network {
         return (IRouter(all), ISessionManager(all));
     }
 
-    function _deployed(
+    function _live(
         address nodeManager,
         address modelManager
     ) private returns (IRouter, ISessionManager) {
@@ -167,7 +163,7 @@ contract Network {
         for (uint256 i = 0; i < NODES; ++i) {
             manager.registerUser(users[i], address(this));
             manager.registerNode(users[i], "first", workers[i]);
-            nodes[i] = DtnDefaults.id(string.concat("node.", users[i], ".first"));
+            nodes[i] = DtnRequests.id(string.concat("node.", users[i], ".first"));
             (served[0], served[1]) = (models[i], models[i + 1]);
             manager.setNodeModels(nodes[i], served);
         }

@@ -6,10 +6,10 @@ import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {Live, Reference, Proof} from "./Proof.sol";
 import {ANY, VM} from "./Symbols.sol";
 
-/// @title Who may do what on a network
+/// @title Proofs of access control
 abstract contract Access is Proof {
-    /// @notice A session is closed by its owner, and by nobody else. Of the zero address, by which
-    ///         nobody can call, the deployed network takes sessions that do not exist to be.
+    /// @notice Only its owner can close a session. The zero address is excluded: to the live network,
+    ///         which it cannot call, it is the owner of sessions that do not exist.
     function check_only_its_owner_closes_a_session(
         address caller,
         uint256 sessionId,
@@ -17,14 +17,15 @@ abstract contract Access is Proof {
         uint256 held
     ) external {
         VM.assume(caller != address(0));
-        uint256 ofAlice = _start(ALICE, deposit);
-        uint256 ofBob = _start(BOB, held);
-        bool isOwner = (sessionId == ofAlice && _isOwner(caller, ALICE)) ||
-            (sessionId == ofBob && _isOwner(caller, BOB));
+        uint256 aliceSession = _start(ALICE, deposit);
+        uint256 bobSession = _start(BOB, held);
+        bool isOwner =
+            (sessionId == aliceSession && _isOwner(caller, ALICE)) ||
+                (sessionId == bobSession && _isOwner(caller, BOB));
         assert(_close(caller, sessionId) == isOwner);
     }
 
-    /// @notice Only its owner spends a session.
+    /// @notice Only its owner can spend a session.
     function check_only_its_owner_spends_a_session(
         address caller,
         uint256 sessionId,
@@ -32,22 +33,23 @@ abstract contract Access is Proof {
         uint256 held
     ) external {
         VM.assume(caller != address(0));
-        uint256 ofAlice = _start(ALICE, deposit);
-        uint256 ofBob = _start(BOB, held);
-        bool isOwner = (sessionId == ofAlice && _isOwner(caller, ALICE)) ||
-            (sessionId == ofBob && _isOwner(caller, BOB));
-        if (isOwner) sessionId = sessionId == ofAlice ? ofAlice : ofBob;
+        uint256 aliceSession = _start(ALICE, deposit);
+        uint256 bobSession = _start(BOB, held);
+        bool isOwner =
+            (sessionId == aliceSession && _isOwner(caller, ALICE)) ||
+                (sessionId == bobSession && _isOwner(caller, BOB));
+        if (isOwner) sessionId = sessionId == aliceSession ? aliceSession : bobSession;
         (bool made, ) = _ask(caller, sessionId, 0, 0, 1);
         assert(made == isOwner);
     }
 
-    /// @notice Only a node's worker answers by it.
+    /// @notice Only the worker of a node can respond for it.
     function check_only_its_worker_answers_by_a_node(address caller, uint256 answered) external {
         (, bytes32 requestId) = _ask(ALICE, _start(ALICE, 1e6), 0, 0, 1e6);
-        _isTaken(_answer(caller, requestId, 2, 0, answered), _isOwner(caller, WORKER));
+        _assertAccepted(_answer(caller, requestId, 2, 0, answered), _isOwner(caller, WORKER));
     }
 
-    /// @notice An answer is the last, and paid once.
+    /// @notice A request is answered and paid once.
     function check_a_request_is_answered_once(
         uint8[2] calldata status,
         uint256[2] calldata sizes
@@ -59,8 +61,8 @@ abstract contract Access is Proof {
         assert(token.balanceOf(WORKER) == paid);
     }
 
-    /// @notice Whatever a stranger calls, with a session of its own, the owner's session, her
-    ///         tokens and the network stay what they are.
+    /// @notice No call of a stranger, who has a session, changes the session and the tokens of the
+    ///         owner, or the network.
     function check_strangers_change_nothing_of_others_at_the_router(
         address stranger,
         uint256 deposit,
@@ -70,7 +72,7 @@ abstract contract Access is Proof {
         VM.assume(stranger != address(0) && stranger != WORKER);
         uint256 sessionId = _start(ALICE, deposit);
         _start(stranger, own);
-        VM.assume(_trespass(stranger, address(router), "Router"));
+        VM.assume(_callAsStranger(stranger, address(router), "Router"));
         ISessionManager.Session memory left = sessions.getSessionById(sessionId);
         uint256 wrong = uint160(left.owner) ^ uint160(ALICE);
         wrong |= left.balance ^ deposit;
@@ -79,55 +81,55 @@ abstract contract Access is Proof {
         assert(wrong == 0);
     }
 
-    /// @dev Whether a caller is the one who may.
+    /// @dev Whether a caller is the owner.
     function _isOwner(address caller, address owner) internal pure virtual returns (bool) {
         return caller == owner;
     }
 
-    /// @dev The request that is to be answered again.
+    /// @dev Request that is answered again.
     function _same(bytes32 requestId) internal virtual returns (bytes32) {
         return requestId;
     }
 
-    /// @dev Whether strangers are claimed to try this.
-    function _isTried(bytes4 selector) internal pure virtual returns (bool);
+    /// @dev Whether the proof covers calls of this function.
+    function _isCovered(bytes4 selector) internal pure virtual returns (bool);
 
-    /// @dev Any call that changes something.
-    function _trespass(
+    /// @dev Any successful call that is not a view.
+    function _callAsStranger(
         address stranger,
         address target,
         string memory name
     ) internal returns (bool done) {
-        name = string.concat(_behaviour(), name);
+        name = string.concat(_variant(), name);
         bytes memory call = ANY.createCalldata("Shipped.sol", name, false);
-        VM.assume(call.length < 4 || _isTried(bytes4(call)));
+        VM.assume(call.length < 4 || _isCovered(bytes4(call)));
         VM.prank(stranger);
         (done, ) = target.call(call);
     }
 }
 
 contract LiveAccess is Access, Live {
-    function _isTried(bytes4) internal pure override returns (bool) {
+    function _isCovered(bytes4) internal pure override returns (bool) {
         return true;
     }
 
-    /// @notice Where the sessions are kept, only the router and the network's owner do anything.
+    /// @notice Only the router and the network's owner can change the session manager.
     function check_strangers_do_nothing_where_the_sessions_are(
         address stranger,
         uint256 deposit
     ) external {
         VM.assume(!_isOwner(stranger, address(router)) && stranger != address(network));
-        // Nobody can call by it, and what is offered to nobody is offered to it.
+        // Nobody can call from it, and it is the pending owner while there is none.
         VM.assume(stranger != address(0));
         _start(ALICE, deposit);
-        assert(!_trespass(stranger, address(sessions), "SessionManager"));
+        assert(!_callAsStranger(stranger, address(sessions), "SessionManager"));
     }
 }
 
 contract ReferenceAccess is Access, Reference {
-    /// @dev Of what is written of any request halmos cannot tell how long it is. Who may make and
-    ///      answer one is claimed above.
-    function _isTried(bytes4 selector) internal pure override returns (bool) {
+    /// @dev halmos cannot determine the length of a stored request. Access to these two functions is
+    ///      proved above.
+    function _isCovered(bytes4 selector) internal pure override returns (bool) {
         return selector != IDtnAi.request.selector && selector != IDtnAi.respondToRequest.selector;
     }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Live} from "./Proof.sol";
 import {ANY, VM} from "./Symbols.sol";
 
-/// @title Whom a client obeys
+/// @title Proof of access control of a client
 contract Client is Live {
-    /// @dev A client of Alice, whom she lets have all her tokens.
+    /// @dev Client of Alice with an allowance for all her tokens.
     address private client;
 
     /// @notice Creates the client.
@@ -18,7 +17,7 @@ contract Client is Live {
         token.approve(client, type(uint256).max);
     }
 
-    /// @notice Nobody but its owner makes it do anything: all that they can do is send it coin.
+    /// @notice Only its owner can call it. Others can only send native currency.
     function check_a_client_obeys_its_owner_alone(address caller, uint256 held) external {
         VM.assume(!_isOwner(caller));
         _start(client, held);

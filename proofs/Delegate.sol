@@ -4,16 +4,15 @@ pragma solidity ^0.8.24;
 import {Live} from "./Proof.sol";
 import {ANY, VM} from "./Symbols.sol";
 
-/// @title Whom an account that runs the delegate's code obeys
+/// @title Proof of access control of a delegated account
 contract Delegate is Live {
-    /// @notice Gives Alice's account the code.
+    /// @notice Delegates Alice's account.
     function setUp() public override {
         super.setUp();
         VM.etch(ALICE, network.delegate().code);
     }
 
-    /// @notice Nobody but the account itself makes it do anything: whatever it is called with by
-    ///         others, nothing changes, neither in it nor in the token and the network.
+    /// @notice No call of others changes the storage of the account, the token or the network.
     function check_an_account_obeys_itself_alone(
         address caller,
         uint256 held,

@@ -5,30 +5,30 @@ import {Fee} from "@dtn/network/reference/Fee.sol";
 import {Numbers} from "./Numbers.sol";
 import {VM} from "./Symbols.sol";
 
-/// @title What the reference router charges for an answer, for all sizes and prices
-/// @notice It is of the sources of the shipped router, as `Ledger.sol` is, and for the same reason.
+/// @title Proofs of the fees of the reference variant, for all sizes and prices
+/// @notice About the source of the shipped router, as in `Ledger.sol`, and for the same reason.
 contract ReferenceFee is Numbers {
-    /// @notice The sizes that a node tells, and the prices that a request names.
-    struct Answered {
-        uint256 asked;
-        uint256 feePerByteAsked;
-        uint256 answered;
-        uint256 feePerByteAnswered;
-        uint256 most;
+    /// @notice Sizes that a node states, and prices of a request.
+    struct Case {
+        uint256 requestSize;
+        uint256 feePerByteReq;
+        uint256 responseSize;
+        uint256 feePerByteRes;
+        uint256 maxFee;
     }
 
-    /// @notice An answer costs its bytes at their prices, up to what the request may cost.
-    function check_an_answer_costs_its_bytes(Answered memory its) external pure {
-        (bool fits, uint256 fee, uint256 charge) = _charged(its);
+    /// @notice The fee is sizes times prices, up to the maximum fee.
+    function check_an_answer_costs_its_bytes(Case memory c) external pure {
+        (bool fits, uint256 fee, uint256 charge) = _charged(c);
         VM.assume(fits);
-        assert(_isRight(charge, fee, its.most));
+        assert(_isRight(charge, fee, c.maxFee));
     }
 
-    /// @notice Sizes whose fee 256 bits are not enough for cost what the request may cost.
-    function check_sizes_beyond_all_measure_cost_the_most(Answered memory its) external pure {
-        (bool fits, , uint256 charge) = _charged(its);
+    /// @notice Sizes whose fee overflows 256 bits cost the maximum fee.
+    function check_sizes_that_overflow_cost_the_maximum(Case memory c) external pure {
+        (bool fits, , uint256 charge) = _charged(c);
         VM.assume(!fits);
-        assert(_isRight(charge, type(uint256).max, its.most));
+        assert(_isRight(charge, type(uint256).max, c.maxFee));
     }
 
     function _isRight(
@@ -39,29 +39,27 @@ contract ReferenceFee is Numbers {
         return charge == _least(fee, most);
     }
 
-    /// @dev Whether 256 bits are enough for the fee, the fee, and what is charged.
-    function _charged(
-        Answered memory its
-    ) private pure returns (bool fits, uint256 fee, uint256 charge) {
-        (bool first, uint256 asked) = _product(its.asked, its.feePerByteAsked);
-        (bool second, uint256 answered) = _product(its.answered, its.feePerByteAnswered);
+    /// @dev Whether the fee fits into 256 bits, the fee, and the charge.
+    function _charged(Case memory c) private pure returns (bool fits, uint256 fee, uint256 charge) {
+        (bool first, uint256 asked) = _product(c.requestSize, c.feePerByteReq);
+        (bool second, uint256 answered) = _product(c.responseSize, c.feePerByteRes);
         (bool both, uint256 sum) = _sum(_saturated(first, asked), _saturated(second, answered));
-        _minimum(_saturated(both, sum), its.most);
+        _minimum(_saturated(both, sum), c.maxFee);
         fits = _bit(first) & _bit(second) & _bit(both) == 1;
         unchecked {
             fee = asked + answered;
         }
         charge = Fee.forAnswer(
-            its.asked,
-            its.feePerByteAsked,
-            its.answered,
-            its.feePerByteAnswered,
-            its.most
+            c.requestSize,
+            c.feePerByteReq,
+            c.responseSize,
+            c.feePerByteRes,
+            c.maxFee
         );
     }
 
-    /// @dev The value, or the most there is where it does not fit; and tells the solver what OpenZeppelin
-    ///      multiplies for it.
+    /// @dev The value, or the maximum of 256 bits if it does not fit. Tells the solver which products
+    ///      OpenZeppelin's saturating arithmetic uses.
     function _saturated(bool fits, uint256 value) private pure returns (uint256) {
         uint256 mask;
         assembly {

@@ -6,11 +6,11 @@ import {Sessions} from "@dtn/network/reference/Sessions.sol";
 import {TestToken} from "@dtn/mocks/TestToken.sol";
 import {VM} from "./Symbols.sol";
 
-/// @title What the reference router does with its sessions, for all amounts
-/// @notice It is of the sources of the shipped router. What a request may cost goes through its
-///         packing there, of which halmos cannot tell how long it gets; here it does not.
+/// @title Sessions of the reference router without its requests
+/// @notice Compiled from the source of the shipped router. There the maximum fee is packed with the
+///         request, and halmos cannot determine the packed length.
 contract Ledger is Sessions {
-    /// @notice Keeps sessions of a token.
+    /// @notice Creates a ledger for a token.
     constructor(IERC20 token) Sessions(token) {}
 
     /// @notice Opens a session.
@@ -18,7 +18,7 @@ contract Ledger is Sessions {
         return _open(owner);
     }
 
-    /// @notice Sets aside what a request may cost.
+    /// @notice Reserves the maximum fee of a request.
     function reserve(uint256 sessionId, address caller, uint256 most) external {
         _reserve(sessionId, caller, most);
     }
@@ -34,7 +34,7 @@ contract Ledger is Sessions {
     }
 }
 
-/// @title What a session sets aside, pays and gives back
+/// @title Proof of what a session reserves, pays and refunds
 contract ReferenceLedger {
     address private constant ALICE = address(0xa11ce);
     address private constant BOB = address(0xb0b);
@@ -49,9 +49,9 @@ contract ReferenceLedger {
         ledger = new Ledger(token);
     }
 
-    /// @notice A session is asked just what it can pay for besides all it was asked before, and can
-    ///         still do so when it has paid; the fee goes to the worker, and all else back.
-    function check_a_session_can_pay_for_all_it_has_asked(
+    /// @notice A request is accepted exactly if the balance covers it and all pending requests, also
+    ///         after a charge. The fee goes to the worker, the rest is refunded.
+    function check_a_session_can_pay_for_all_its_requests(
         uint96 deposit,
         uint96 held,
         uint256 before,
@@ -71,7 +71,7 @@ contract ReferenceLedger {
         assert(made == (most <= deposit - before));
         VM.assume(made);
         assert(_reserved(sessionId) == before + most);
-        VM.assume(fee <= before); // as the router sees to
+        VM.assume(fee <= before); // as the router ensures
         ledger.charge(sessionId, before, fee, WORKER);
         assert(_reserved(sessionId) == most);
         assert(most <= ledger.getSessionBalance(sessionId));

@@ -9,29 +9,29 @@ import {ReferenceFee} from "./Fee.sol";
 import {ReferenceLedger} from "./Ledger.sol";
 import {LiveSessions} from "./Sessions.sol";
 
-// Claims that are not true, each with one mistake. A test has halmos refute all of them: what would
-// prove these as well would prove nothing.
+// False claims, each with one mistake. A test has halmos refute all of them: a prover that accepted
+// them would prove nothing.
 
-/// @title As if a worker were paid what its request may cost, even where less is left
+/// @title Claims that a worker is paid even if the balance is short
 contract MistakenCharge is LiveCharging {
     function _isRight(
-        Answered memory its,
+        Case memory c,
         uint256 fee,
         uint256 charge
     ) internal pure override returns (bool) {
-        return charge == _least(fee, its.most);
+        return charge == _least(fee, c.maxFee);
     }
 }
 
-/// @title As if no fee were a number
+/// @title Claims that every fee overflows
 contract MistakenMeasure is LiveCharging {
-    function _fee(Answered memory its) internal pure override returns (bool, uint256) {
-        (, uint256 fee) = super._fee(its);
+    function _fee(Case memory c) internal pure override returns (bool, uint256) {
+        (, uint256 fee) = super._fee(c);
         return (false, fee);
     }
 }
 
-/// @title As if nobody ever left a unit where sessions are paid
+/// @title Claims that there are no other deposits
 contract MistakenSessions is LiveSessions {
     function _start(address owner, uint256 deposit) internal override returns (uint256 sessionId) {
         sessionId = super._start(owner, deposit);
@@ -39,7 +39,7 @@ contract MistakenSessions is LiveSessions {
     }
 }
 
-/// @title As if Bob were in place of all who may, and another request were the same
+/// @title Claims that Bob is every owner, and that another request is the same one
 contract MistakenAccess is LiveAccess {
     function _isOwner(address caller, address) internal pure override returns (bool) {
         return caller == BOB;
@@ -50,28 +50,28 @@ contract MistakenAccess is LiveAccess {
     }
 }
 
-/// @title As if Alice's client were Bob's
+/// @title Claims that Bob owns Alice's client
 contract MistakenClient is Client {
     function _isOwner(address caller) internal pure override returns (bool) {
         return caller == BOB;
     }
 }
 
-/// @title As if Alice's account were Bob's
+/// @title Claims that Bob owns Alice's account
 contract MistakenDelegate is Delegate {
     function _isOwner(address caller) internal pure override returns (bool) {
         return caller == BOB;
     }
 }
 
-/// @title As if a unit less were set aside
+/// @title Claims that one unit less is reserved
 contract MistakenLedger is ReferenceLedger {
     function _reserved(uint256 sessionId) internal view override returns (uint256) {
         return super._reserved(sessionId) + 1;
     }
 }
 
-/// @title As if an answer always cost its bytes, whatever the request may cost
+/// @title Claims that the maximum fee does not limit a charge
 contract MistakenFee is ReferenceFee {
     function _isRight(uint256 charge, uint256 fee, uint256) internal pure override returns (bool) {
         return charge == fee;

@@ -3,28 +3,28 @@ pragma solidity ^0.8.24;
 
 import {VM} from "./Symbols.sol";
 
-/// @title What is calculated without making paths of it, and what a solver has to be told of it
+/// @title Arithmetic without branches, and hints for the solver
 abstract contract Numbers {
-    /// @dev One for true. Of bits, other than of conditions, halmos makes no paths.
+    /// @dev 1 for true. halmos makes paths of conditions, but not of bits.
     function _bit(bool condition) internal pure returns (uint256 bit) {
         assembly {
             bit := condition
         }
     }
 
-    /// @dev Tells the solver, to which products are at first unknown functions, that one times a
-    ///      value is the value, and nothing times a value is nothing.
-    function _selects(bool whether, uint256 value) internal pure {
+    /// @dev Tells the solver, which at first treats products as unknown functions, that 1 times a
+    ///      value is the value, and 0 times a value is 0.
+    function _selects(bool condition, uint256 value) internal pure {
         uint256 product;
         uint256 selected;
         assembly {
-            product := mul(value, whether)
-            selected := and(value, sub(0, whether))
+            product := mul(value, condition)
+            selected := and(value, sub(0, condition))
         }
         VM.assume(product == selected);
     }
 
-    /// @dev Tells it what `Math.min` multiplies.
+    /// @dev Tells the solver which product `Math.min` uses.
     function _minimum(uint256 a, uint256 b) internal pure {
         _selects(a < b, a ^ b);
     }

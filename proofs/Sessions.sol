@@ -6,9 +6,9 @@ import {ISessionManager} from "@dtn/network/interfaces/ISessionManager.sol";
 import {Live, Reference, Proof} from "./Proof.sol";
 import {VM} from "./Symbols.sol";
 
-/// @title What goes into a session, and comes out of it
+/// @title Proofs of deposits and refunds
 abstract contract Sessions is Proof {
-    /// @notice Whoever starts has what was deposited since the last start, and nothing besides.
+    /// @notice A new session holds the deposits since the last start, and nothing else.
     function check_a_session_holds_what_was_deposited(
         address caller,
         uint256 held,
@@ -25,28 +25,28 @@ abstract contract Sessions is Proof {
         assert(wrong == 0);
     }
 
-    /// @notice Without a deposit there is no session, whoever asks.
-    function check_nothing_starts_from_nothing(address caller, uint256 held) external {
+    /// @notice Nobody can start a session without a deposit.
+    function check_no_session_starts_without_a_deposit(address caller, uint256 held) external {
         _start(BOB, held);
         VM.prank(caller);
         (bool started, ) = address(router).call(abi.encodeCall(IDtnAi.startUserSession, ()));
         assert(!started);
     }
 
-    /// @notice A session gives back what its answers have left, to its owner, once.
+    /// @notice A close refunds the deposit less the fees to the owner, once.
     function check_a_close_refunds_what_is_left(
         uint256 deposit,
         uint256 held,
-        uint256 most,
+        uint256 maxFee,
         uint256 answered
     ) external {
-        most = _cap(most);
+        maxFee = _maxFee(maxFee);
         uint256 sessionId = _start(ALICE, deposit);
         uint256 another = _start(BOB, held);
-        (bool made, bytes32 requestId) = _ask(ALICE, sessionId, 0, 0, most);
+        (bool made, bytes32 requestId) = _ask(ALICE, sessionId, 0, 0, maxFee);
         VM.assume(made);
-        VM.assume(answered <= most && answered <= deposit);
-        // A failure costs one a byte.
+        VM.assume(answered <= maxFee && answered <= deposit);
+        // A FAILURE costs 1 unit per byte.
         VM.assume(_answer(WORKER, requestId, 2, 0, answered));
         assert(_close(ALICE, sessionId));
         uint256 wrong = token.balanceOf(ALICE) ^ (deposit - answered);
@@ -58,17 +58,17 @@ abstract contract Sessions is Proof {
         assert(!_close(ALICE, sessionId));
     }
 
-    /// @notice What is asked and not answered keeps nobody from their money, and costs nothing.
-    function check_an_open_request_is_no_hindrance_to_a_close(
+    /// @notice A pending request does not prevent a close, and costs nothing.
+    function check_a_pending_request_does_not_prevent_a_close(
         uint256 deposit,
         uint256 held,
-        uint256 most,
+        uint256 maxFee,
         uint256 answered
     ) external {
-        most = _cap(most);
+        maxFee = _maxFee(maxFee);
         uint256 sessionId = _start(ALICE, deposit);
         _start(BOB, held);
-        (bool made, bytes32 requestId) = _ask(ALICE, sessionId, 0, 0, most);
+        (bool made, bytes32 requestId) = _ask(ALICE, sessionId, 0, 0, maxFee);
         VM.assume(made);
         assert(_close(ALICE, sessionId));
         assert(!_answer(WORKER, requestId, 2, 0, answered));
@@ -78,17 +78,17 @@ abstract contract Sessions is Proof {
         assert(wrong == 0);
     }
 
-    /// @dev The cap of a request that the claim is made for.
-    function _cap(uint256 most) internal pure virtual returns (uint256) {
-        return most;
+    /// @dev Maximum fee of a request.
+    function _maxFee(uint256 maxFee) internal pure virtual returns (uint256) {
+        return maxFee;
     }
 }
 
 contract LiveSessions is Sessions, Live {}
 
-/// @notice Caps are given, see `ReferenceCharging`.
+/// @notice The maximum fee is concrete: halmos cannot determine the packed length of a symbolic one.
 contract ReferenceSessions is Sessions, Reference {
-    function _cap(uint256) internal pure override returns (uint256) {
+    function _maxFee(uint256) internal pure override returns (uint256) {
         return 1e6;
     }
 }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-/// @title What halmos can do to the chain, as far as it is used here
+/// @title Cheat codes of halmos that are used here
 interface Chain {
-    /// @notice Leaves out all for which the condition does not hold.
+    /// @notice Excludes values for which the condition does not hold.
     function assume(bool condition) external pure;
 
-    /// @notice Makes the next call come from another account.
+    /// @notice Sets the sender of the next call.
     function prank(address sender) external;
 
-    /// @notice Gives an account code.
+    /// @notice Sets the code of an account.
     function etch(address account, bytes calldata code) external;
 }
 
-/// @title What stands for anything
+/// @title Symbolic values
 interface Symbols {
-    /// @notice Any call of any function of a contract that is not a view, of a function that it
-    ///         does not have, and a call without data.
+    /// @notice Any call: of any function of a contract that is not a view, of an unknown function, or
+    ///         without data.
     function createCalldata(
         string calldata file,
         string calldata name,
         bool views
     ) external pure returns (bytes memory);
 
-    /// @notice What tells one state of an account's storage from another.
+    /// @notice Fingerprint of an account's storage.
     function snapshotStorage(address account) external returns (uint256);
 }
 

@@ -1,7 +1,7 @@
-"""Proves with halmos what the contracts of this folder claim of the shipped artifacts.
+"""Runs halmos on the claims in this folder about the shipped artifacts.
 
-``python proofs/prove.py [CONTRACTS]`` takes all claims, or those of the contracts that match a
-pattern, and exits with 1 when one of them is not proved, or one of ``Mistaken.sol`` not refuted.
+``python proofs/prove.py [CONTRACTS]`` checks all claims, or those of the contracts that match a
+pattern. It exits with 1 if a claim is not proved, or if one of ``Mistaken.sol`` is not refuted.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parent / ".tools"
 OUT = TOOLS / "proofs" / "out"
 SHIPPED = HERE.parent / "ape_dtn" / "artifacts"
-VERDICTS = {0: "proved", 1: "refuted", 2: "not decided in time", 4: "claims nothing"}
+VERDICTS = {0: "proved", 1: "refuted", 2: "not decided in time", 4: "empty claim"}
 
 
 class Outcome(NamedTuple):
-    """What has become of a claim."""
+    """The verdict on a claim."""
 
     contract: str
     claim: str
@@ -33,12 +33,12 @@ class Outcome(NamedTuple):
 
     @property
     def mistaken(self) -> bool:
-        """Whether it is in there to be refuted."""
+        """Whether the claim is false on purpose, and has to be refuted."""
         return self.contract.startswith("Mistaken")
 
 
 def outcomes(contracts: str = ".") -> list[Outcome]:
-    """The outcome of each claim of the contracts whose names match a pattern."""
+    """Returns the verdict on each claim of the contracts that match a pattern."""
     path = f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
     found = OUT.parent / "outcomes.json"
     found.unlink(missing_ok=True)
@@ -55,20 +55,20 @@ def outcomes(contracts: str = ".") -> list[Outcome]:
     return list(_read(json.loads(found.read_text())))
 
 
-def failures(all_of: list[Outcome]) -> list[str]:
-    """What should be proved and is not, and mistakes that no claim was refuted for."""
-    wrong = [
+def failures(results: list[Outcome]) -> list[str]:
+    """Returns the claims that are not proved, and the false ones that are not refuted."""
+    unproved = [
         f"{outcome.contract}: {outcome.claim}: {outcome.verdict}"
-        for outcome in all_of
+        for outcome in results
         if not outcome.mistaken and outcome.verdict != "proved"
     ]
-    mistaken = {outcome.contract for outcome in all_of if outcome.mistaken}
-    refuted = {o.contract for o in all_of if o.mistaken and o.verdict == "refuted"}
-    return wrong + [f"{contract}: not refuted" for contract in sorted(mistaken - refuted)]
+    mistaken = {outcome.contract for outcome in results if outcome.mistaken}
+    refuted = {o.contract for o in results if o.mistaken and o.verdict == "refuted"}
+    return unproved + [f"{contract}: not refuted" for contract in sorted(mistaken - refuted)]
 
 
 def _build() -> None:
-    """Compiles the claims, and puts what is shipped beside them, as if Forge had compiled it."""
+    """Compiles the claims and puts the shipped artifacts beside them, in the form of Forge's."""
     subprocess.run([TOOLS / "bin" / "forge", "build", "--quiet"], cwd=HERE, check=True)
     compiler = json.loads((OUT / "Proof.sol" / "Proof.json").read_text())["metadata"]["compiler"]
     (OUT / "Shipped.sol").mkdir(exist_ok=True)
@@ -113,12 +113,12 @@ def _read(report: dict[str, dict[str, list[dict[str, object]]]]) -> Iterator[Out
 
 
 def main() -> None:
-    """Shows the outcome of each claim."""
-    all_of = outcomes(*sys.argv[1:])
-    for outcome in all_of:
+    """Prints the verdict on each claim."""
+    results = outcomes(*sys.argv[1:])
+    for outcome in results:
         print(f"{outcome.verdict:20} {outcome.contract}: {outcome.claim} ({outcome.seconds} s)")
-    if wrong := failures(all_of):
-        sys.exit("\n".join(wrong))
+    if failed := failures(results):
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Compiles ``contracts/`` and writes what the package ships of it to ``ape_dtn/artifacts/``.
+"""Compiles ``contracts/`` and writes the shipped contracts to ``ape_dtn/artifacts/``.
 
 ``python scripts/artifacts.py`` writes, ``python scripts/artifacts.py --check`` only compares and
-exits with 1 when the shipped artifacts are not those of the sources.
+exits with 1 if the shipped artifacts are not those of the sources.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ DEPLOYABLE = (
 
 
 def compiled() -> dict[str, str]:
-    """The text of each artifact, by file name, from a fresh compile."""
+    """Compiles and returns the text of each artifact, by file name."""
     import ape
 
     project = ape.Project(ROOT)
-    # Never from Ape's cache: a partial compile writes other metadata into the code.
+    # Not from Ape's cache: a partial compile writes other metadata into the code.
     contracts = project.load_contracts(use_cache=False)
     return {f"{name}.json": _trimmed(contracts[name]) for name in DEPLOYABLE}
 
 
 def _trimmed(contract: Any) -> str:
-    """Interface and creation code only: no documentation, sources, maps or syntax trees."""
+    """Reduces a contract to its interface and creation code."""
     abi = [entry.model_dump(mode="json", exclude_none=True) for entry in contract.abi]
     artifact = {"abi": _without_noise(abi), "bytecode": contract.deployment_bytecode.bytecode}
     return json.dumps(artifact, separators=(",", ":"), sort_keys=True) + "\n"
 
 
 def _without_noise(abi: Any) -> Any:
-    """What callers need of an interface: no NatSpec, no names of Solidity types."""
+    """Removes NatSpec and names of Solidity types from an interface."""
     if isinstance(abi, list):
         return [_without_noise(entry) for entry in abi]
     if isinstance(abi, dict):
@@ -59,19 +59,19 @@ def _without_noise(abi: Any) -> Any:
 
 
 def differences() -> list[str]:
-    """The names of shipped artifacts that a fresh compile does not give."""
+    """Returns the names of the shipped artifacts that differ from a fresh compile."""
     fresh = compiled()
     shipped = {path.name: path.read_text() for path in SHIPPED.glob("*.json")}
     return sorted(name for name in fresh | shipped if fresh.get(name) != shipped.get(name))
 
 
 def main() -> None:
-    """Writes or compares, as the command line says."""
+    """Writes or compares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     if parser.parse_args().check:
         if stale := differences():
-            sys.exit(f"Not what contracts/ compiles to: {', '.join(stale)}. Run `make compile`.")
+            sys.exit(f"Artifacts differ from contracts/: {', '.join(stale)}. Run `make compile`.")
         return
     fresh = compiled()
     for path in SHIPPED.glob("*.json"):

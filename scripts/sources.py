@@ -1,8 +1,8 @@
 """Writes the sources of the shipped artifacts to ``ape_dtn/deployment/sources.json``.
 
-With them, and with nothing else, anybody can compile what was deployed again. A test does.
+The file is all that is needed to compile the deployed contracts again, which a test does.
 ``python scripts/sources.py`` writes, ``python scripts/sources.py --check`` only compares and exits
-with 1 when they are not those of ``contracts/``.
+with 1 if they are not those of ``contracts/``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _CONTRACT = re.compile(r"^contract (\w+)", re.MULTILINE)
 
 
 def gathered() -> str:
-    """The text of the file, from the sources as they are."""
+    """Returns the text of the file for the current sources."""
     import ape
     from ape import compilers
 
     solidity: Any = compilers.get_compiler("solidity")
-    # In a copy: Ape puts OpenZeppelin's sources among the contracts, and then finds them there.
+    # In a copy: Ape adds OpenZeppelin's sources to the contracts, and would find them there later.
     with ape.Project(ROOT).isolate_in_tempdir() as project:
         paths = sorted(project.contracts_folder.rglob("*.sol"))
         homes = {
@@ -35,8 +35,8 @@ def gathered() -> str:
             for path in paths
             for name in _CONTRACT.findall(path.read_text())
         }
-        # All that is compiled together, also what a contract does not use: the compiler numbers
-        # everything that it reads, and what it makes of a contract can depend on the numbers.
+        # All sources that are compiled together, also those that a contract does not use: the code
+        # of a contract can depend on the numbers that the compiler gives to everything it reads.
         ((version, whole),) = solidity.get_standard_input_json(paths, project=project).items()
     settings = {key: whole["settings"][key] for key in whole["settings"] if key != _CHOICE}
     kept = {
@@ -52,12 +52,12 @@ _CHOICE = "outputSelection"
 
 
 def main() -> None:
-    """Writes or compares, as the command line says."""
+    """Writes or compares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     if parser.parse_args().check:
         if SHIPPED.read_text() != gathered():
-            sys.exit("Not the sources in contracts/. Run `make compile`.")
+            sys.exit("The file differs from contracts/. Run `make compile`.")
         return
     SHIPPED.write_text(gathered())
 

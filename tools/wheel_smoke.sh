@@ -25,7 +25,7 @@ from importlib.resources import files
 
 package = files("ape_dtn")
 present = {file.name for file in (package / "contracts").iterdir()}
-wanted = {"IDtnAi.sol", "WithDtnAi.sol", "WithDtnAiUpgradeable.sol", "DtnDefaults.sol"}
+wanted = {"idtn-ai.sol", "with-dtn-ai.sol", "with-dtn-ai-upgradeable.sol", "dtn-defaults.sol"}
 assert wanted <= present, f"missing from ape_dtn/contracts: {wanted - present}"
 assert (package / "py.typed").is_file(), "py.typed is missing"
 PYTHON

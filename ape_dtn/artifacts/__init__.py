@@ -1,4 +1,4 @@
-"""The compiled contracts, as they are shipped: interface and creation code of what we deploy.
+"""Compiled contracts: interface and creation code.
 
 ``scripts/artifacts.py`` writes them from ``contracts/``; a test compares them with a fresh compile.
 """
@@ -15,7 +15,7 @@ from eth_abi import encode
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """A compiled contract, read once and when it is first asked for.
+    """Return a compiled contract. It is read on first use and cached.
 
     Returns:
         ``abi`` (the contract's interface), ``bytecode`` (creation code, hexadecimal with 0x).
@@ -26,7 +26,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def creation_code(name: str, *args: Any) -> bytes:
-    """The code that creates a contract with these constructor arguments."""
+    """Return the creation code of a contract, followed by its constructor arguments."""
     artifact = load(name)
     kinds = next(
         (

@@ -57,6 +57,13 @@ class Router:
     success_callback_failed = Event("SuccessCallbackFailed(bytes32 indexed requestId, bytes data)")
     failure_callback_failed = Event("FailureCallbackFailed(bytes32 indexed requestId, bytes data)")
 
+    # Of the reference variant only.
+    callback_target_not_allowed = Error("CallbackTargetNotAllowed(address target)")
+    fee_token_mismatch = Error("FeeTokenMismatch(address token)")
+    insufficient_gas_for_callback = Error("InsufficientGasForCallback(uint256 callbackGas)")
+    invalid_range = Error("InvalidRange(uint256 from, uint256 to, uint256 count)")
+    request_not_found = Error("RequestNotFound(bytes32 requestId)")
+
 
 class SessionManager:
     """``contracts/network/interfaces/ISessionManager.sol``."""
@@ -125,6 +132,9 @@ class NodeManager:
     )
     node_models_updated = Event("NodeModelsUpdated(bytes32 indexed nodeId, bytes32[] modelIds)")
     node_status_updated = Event("NodeStatusUpdated(bytes32 indexed nodeId, bool isActive)")
+
+    # Of the reference variant only.
+    invalid_username = Error("InvalidUsername(string username)")
 
 
 class ERC20:

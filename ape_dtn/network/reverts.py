@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ape_dtn.chain import reverts
 from ape_dtn.chain.errors import ContractReverted
 from ape_dtn.chain.reverts import BUILT_IN
-from ape_dtn.network.abi import ERC20, Client, SessionManager, members
+from ape_dtn.network.abi import ERC20, Client, NodeManager, Router, SessionManager, members
 from ape_dtn.network.errors import (
     CallbackGasMissing,
     DepositTaxed,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 KNOWN: Mapping[bytes, Error] = {
     **{
         error.selector: error
-        for interface in (SessionManager, ERC20, Client)
+        for interface in (Router, SessionManager, NodeManager, ERC20, Client)
         for error in members(interface, Error).values()
     },
     **BUILT_IN,

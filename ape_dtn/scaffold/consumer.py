@@ -31,7 +31,7 @@ _MAX_INDEX = 99
 _RESERVED = """
 DtnDefaults DtnRequest DtnSession IDtnAi Options Prompt Sequence State Unpack WithDtnAi
 Asked Answered Failed OnlyOwner SessionOpen NoSession NotAwaited NoAnswer TokenRefused NoRecipient
-OnlyDtn NotARouter None True False
+NotARouter None True False
 """
 _RESERVED_BY_CONTRACT = """
 ai answerOf ask close collect line lines onAnswer onFailure onlyDtn onlyOwner open requestId

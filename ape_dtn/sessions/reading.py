@@ -87,4 +87,5 @@ def list_sessions(ai: Network, account: str) -> list[SessionRecord]:
         SessionRecord(session_id, owner, token.units(balance))
         for ids, states_of_owner in zip(ids_after, states, strict=True)
         for session_id, (owner, balance) in zip(ids, states_of_owner, strict=True)
+        if sessions.exists(owner)  # live session managers list closed sessions, without owner
     ]

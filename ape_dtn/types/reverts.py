@@ -29,15 +29,19 @@ class Revert:
         if self.name == "Error":
             return str(self.fields["reason"])
         if self.name:
-            given = ", ".join(f"{name}={value}" for name, value in self.fields.items())
-            return f"{self.name}({given})"
+            fields = ", ".join(f"{name}={_text(value)}" for name, value in self.fields.items())
+            return f"{self.name}({fields})"
         return f"0x{self.data.hex()}" if self.data else self.message or "no reason given"
 
     def as_dict(self) -> dict[str, Any]:
         """The revert as plain data."""
         return {
             "name": self.name,
-            "fields": {name: str(value) for name, value in self.fields.items()},
+            "fields": {name: _text(value) for name, value in self.fields.items()},
             "data": "0x" + self.data.hex(),
             "transaction": self.transaction,
         }
+
+
+def _text(value: Any) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)

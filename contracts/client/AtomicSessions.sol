@@ -8,44 +8,45 @@ import {IDtnAi} from "../IDtnAi.sol";
 import {IRouter} from "../network/interfaces/IRouter.sol";
 import {ISessionManager} from "../network/interfaces/ISessionManager.sol";
 
-/// @title Sessions that nobody can take: each is paid and started in one transaction
-/// @notice What the client of an account and the EIP-7702 delegate have in common: one owner, who
-///         alone may call. The network credits a deposit to whoever starts a session next, so that
-///         an account's transfer and start, which are two transactions, leave a gap for thieves.
-/// @dev The router is an argument of each call, never kept: an owner may have sessions on several,
-///      and what was signed then says by itself where the money goes. The session manager, the
-///      token and the fee target are read from the router each time, which can replace them. A
+/// @title Sessions that are funded and started in one transaction
+/// @notice Base of the client and of the EIP-7702 delegate, which only their owner may call. A
+///         deposit is not tied to its sender: where an account transfers and starts in two
+///         transactions, a front-runner can claim the deposit in between.
+/// @dev The router is an argument of each call: an owner can have sessions on several networks, and
+///      each signed call names the one that gets the money. The session manager, the token and the
+///      fee target are read from the router each time, because its owner can replace them. A
 ///      session of a replaced manager can be neither used nor closed through the router.
+/// @custom:security-contact Report privately, see SECURITY.md
 abstract contract AtomicSessions is ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    /// @notice Only the owner may call this.
-    /// @param caller Who called.
+    /// @notice The caller is not the owner.
+    /// @param caller The caller.
     error NotOwner(address caller);
 
-    /// @notice The new session holds less than was paid for it, as with a token that takes a fee.
+    /// @notice The new session holds less than was paid, as with a token that takes a fee.
     /// @param sessionId The session.
-    /// @param amount What was paid, in units of the fee token.
-    /// @param balance What the session holds, in units of the fee token.
+    /// @param amount Amount paid, in units of the fee token.
+    /// @param balance Balance of the session, in units of the fee token.
     error SessionShort(uint256 sessionId, uint256 amount, uint256 balance);
 
-    /// @notice The call carries other than one wei for each unit of callback gas.
-    /// @param required What it has to carry, in wei.
-    /// @param sent What it carries, in wei.
+    /// @notice The value of the call is not one wei per unit of callback gas.
+    /// @param required Required value, in wei.
+    /// @param sent Value of the call, in wei.
     error WrongValue(uint256 required, uint256 sent);
 
-    /// @notice Lets only the owner in, also while a call of the owner is being made.
+    /// @notice Restricts a function to the owner, also during calls that the owner makes.
     modifier onlyOwner() {
         if (msg.sender != owner()) revert NotOwner(msg.sender);
         _;
     }
 
-    /// @notice Pays the owner's tokens to the network and starts a session with them.
-    /// @dev Deposits that nobody has started a session with become part of it, so that it can hold
-    ///      more than `amount`, and never less: then everything is reverted.
-    /// @param router The router of the network.
-    /// @param amount How much is paid, in units of the fee token.
-    /// @return sessionId The new session, which belongs to this address.
+    /// @notice Transfers tokens of the owner to the network and starts a session with them.
+    /// @dev Unclaimed deposits of others become part of the session: it can hold more than `amount`.
+    ///      Reverts when it holds less.
+    /// @param router Router of the network.
+    /// @param amount Amount, in units of the fee token.
+    /// @return sessionId New session, owned by this address.
     function start(
         IDtnAi router,
         uint256 amount
@@ -53,15 +54,14 @@ abstract contract AtomicSessions is ReentrancyGuardTransient {
         return _start(router, owner(), amount);
     }
 
-    /// @notice Asks a model, at the expense of a session that was started here.
-    /// @dev Send exactly as many wei as `callbackGas`: the network compares the one with the other,
-    ///      and keeps them.
-    /// @param router The router of the network.
+    /// @notice Sends a request to a model, paid by a session that was started here.
+    /// @dev `msg.value` must be exactly `callbackGas` wei: the network requires and keeps it.
+    /// @param router Router of the network.
     /// @param sessionId The session.
     /// @param modelId The model.
-    /// @param routing Who may answer.
-    /// @param dtnRequest What is asked, and the fees.
-    /// @param callback What is called with the answer.
+    /// @param routing Which nodes may respond.
+    /// @param dtnRequest Call of the model, and its fees.
+    /// @param callback What the router calls with the response.
     /// @param callbackGas Gas for the callback.
     /// @return requestId The request.
     function request(
@@ -86,14 +86,14 @@ abstract contract AtomicSessions is ReentrancyGuardTransient {
             );
     }
 
-    /// @notice Asks a model several times at once: all are asked, or none is.
-    /// @dev As `request`, with `callbackGas` wei for each. No two of the requests share an id.
-    /// @param router The router of the network.
+    /// @notice Sends several requests to a model: all of them, or none.
+    /// @dev As `request`, with `callbackGas` wei for each. All requests have different ids.
+    /// @param router Router of the network.
     /// @param sessionId The session.
     /// @param modelId The model.
-    /// @param routing Who may answer each of them.
-    /// @param dtnRequests What is asked, and the fees.
-    /// @param callback What is called with each answer.
+    /// @param routing Which nodes may respond to each request.
+    /// @param dtnRequests Calls of the model, and their fees.
+    /// @param callback What the router calls with each response.
     /// @param callbackGas Gas for each callback.
     /// @return requestIds The requests, in the order of `dtnRequests`.
     function requestMany(
@@ -121,9 +121,9 @@ abstract contract AtomicSessions is ReentrancyGuardTransient {
         }
     }
 
-    /// @notice Closes a session that was started here. What is left of it goes to the owner.
-    /// @dev Requests without an answer will never get one after this.
-    /// @param router The router of the network.
+    /// @notice Closes a session that was started here and refunds its balance to the owner.
+    /// @dev Pending requests of a closed session are never answered.
+    /// @param router Router of the network.
     /// @param sessionId The session.
     function close(IDtnAi router, uint256 sessionId) external onlyOwner nonReentrant {
         uint256[] memory sessionIds = new uint256[](1);
@@ -131,8 +131,8 @@ abstract contract AtomicSessions is ReentrancyGuardTransient {
         _close(router, sessionIds);
     }
 
-    /// @notice Closes several sessions at once: all of them, or none.
-    /// @param router The router of the network.
+    /// @notice Closes several sessions: all of them, or none.
+    /// @param router Router of the network.
     /// @param sessionIds The sessions.
     function closeMany(
         IDtnAi router,
@@ -141,12 +141,12 @@ abstract contract AtomicSessions is ReentrancyGuardTransient {
         _close(router, sessionIds);
     }
 
-    /// @notice Who alone may call, pays for sessions and gets their refunds.
+    /// @notice Account that may call, pays for sessions and gets their refunds.
     /// @return The owner.
     function owner() public view virtual returns (address);
 
-    /// @dev Counts requests to a router as made, and returns how many were made before to any.
-    function _count(IDtnAi router, uint64 howMany) internal virtual returns (uint64 before);
+    /// @dev Adds requests to the count and returns the count before, over all routers.
+    function _count(IDtnAi router, uint64 count) internal virtual returns (uint64 before);
 
     function _start(
         IDtnAi router,
@@ -171,10 +171,10 @@ abstract contract AtomicSessions is ReentrancyGuardTransient {
         if (msg.value != required) revert WrongValue(required, msg.value);
     }
 
-    /// @dev On whose behalf requests are made, the first of them: the owner's first 12 bytes, and
-    ///      the request's number. Of the block's time, the session, the user and the caller, which
-    ///      are all that the deployed network makes an id from, only this tells a batch apart.
-    function _users(IDtnAi router, uint256 howMany) private returns (uint160 first) {
-        return (uint160(owner()) & ~uint160(type(uint64).max)) | _count(router, uint64(howMany));
+    /// @dev User of the first of several requests: the first 12 bytes of the owner, followed by the
+    ///      number of the request. The live network makes a request id of block time, session, user
+    ///      and caller, of which only the user differs within a batch.
+    function _users(IDtnAi router, uint256 count) private returns (uint160 first) {
+        return (uint160(owner()) & ~uint160(type(uint64).max)) | _count(router, uint64(count));
     }
 }

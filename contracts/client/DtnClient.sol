@@ -7,72 +7,73 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {DtnRouter} from "../DtnRouter.sol";
 import {IDtnAi} from "../IDtnAi.sol";
 import {WithDtnAi} from "../WithDtnAi.sol";
 import {AtomicSessions} from "./AtomicSessions.sol";
 
-/// @title The client of one account
-/// @notice Holds the sessions of its owner, and no longer than a transaction the owner's tokens.
-///         Nobody else can do anything with it, anybody may create it, and nobody can change it.
-/// @dev Its address follows from its owner alone, on every chain. One implementation is created
+/// @title Client of one account
+/// @notice Owns the sessions of its owner, and holds the owner's tokens only within a transaction.
+///         Only the owner can use it, anybody can create it, and it cannot be upgraded.
+/// @dev Its address depends only on its owner, on every chain. The implementation is created
 ///      through the deterministic deployment proxy, with salt 0. Through the same proxy, with the
-///      same salt, each owner's client is created by these 75 bytes:
+///      same salt, the client of an owner is created by these 75 bytes:
 ///
 ///          610041 3d81600a3d39f3
 ///          363d3d373d3d3d363d73 <implementation> 5af43d82803e903d91602b57fd5bf3 <owner>
 ///
 ///      The first line creates the second, which is OpenZeppelin's clone with the owner as its
-///      immutable argument. `clientOf` computes the address. A client whose implementation is not
-///      there yet does nothing, and keeps what it is sent.
+///      immutable argument. `clientOf` computes the address. A client whose implementation does not
+///      exist yet does nothing, and keeps what is sent to it.
 ///
-///      `ai`, which is inherited, is the router that was asked last: `answers` reads there. It
-///      shares its slot with the count of requests, and so costs nothing to keep.
+///      The inherited `ai` is the router of the latest request, which `answers` reads from. It
+///      shares a slot with the number of requests, so storing it costs nothing.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract DtnClient is WithDtnAi, AtomicSessions {
     using SafeERC20 for IERC20;
 
-    /// @notice The answer to a request; `NA` and nothing else until it has come.
+    /// @notice Response to a request. Status `NA` and empty while the request is pending.
     /// @param status SUCCESS or FAILURE.
-    /// @param message What the node says about a failure.
-    /// @param response The encoded answer, see `IDtnAi.Response`.
+    /// @param message Reason of a failure, as the node gives it.
+    /// @param response Encoded output of the model, see `IDtnAi.Response`.
     struct Answer {
         IDtnAi.ResponseStatus status;
         string message;
         bytes response;
     }
 
-    /// @notice The deterministic deployment proxy, which creates all clients.
+    /// @notice Deterministic deployment proxy, which creates all clients.
     address public constant DEPLOYER = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
 
-    /// @notice The code that all clients share.
+    /// @notice Implementation of all clients.
     address public immutable implementation = address(this);
 
-    /// @notice How many requests were made here.
+    /// @notice Number of requests that were made with this client.
     uint64 public requestCount;
 
-    /// @notice The token refused the permit, and no allowance makes up for it.
-    /// @param reason What the token reverted with.
+    /// @notice The token refused the permit, and the allowance does not cover the amount.
+    /// @param reason Revert data of the token.
     error PermitFailed(bytes reason);
 
-    /// @notice Nobody was named to send to.
+    /// @notice The recipient is the zero address.
     error NoRecipient();
 
-    /// @notice There was not enough gas to read an answer.
+    /// @notice The gas did not suffice to read a response.
     error TooLittleGas();
 
-    /// @notice Takes coin: a network may give some back, and the owner can sweep it.
+    /// @notice Accepts native currency: a network may return some, and the owner can sweep it.
     receive() external payable {}
 
-    /// @notice Starts a session by a signed permit (EIP-2612) of the owner's in place of an
-    ///         allowance.
-    /// @dev Anybody who sees the permit can use it first. It then reverts here, which is no harm as
-    ///      long as the allowance is there.
-    /// @param router The router of the network.
-    /// @param amount How much is paid and permitted, in units of the fee token.
-    /// @param deadline Until when the permit is good, in seconds since 1970.
+    /// @notice Starts a session with a permit of the owner (EIP-2612) in place of an allowance.
+    /// @dev Anybody who sees the permit can submit it first. It then reverts here, which is ignored
+    ///      when the allowance suffices.
+    /// @param router Router of the network.
+    /// @param amount Amount of the session and of the permit, in units of the fee token.
+    /// @param deadline Last timestamp at which the permit is valid, in seconds.
     /// @param v Part of the signature.
     /// @param r Part of the signature.
     /// @param s Part of the signature.
-    /// @return sessionId The new session.
+    /// @return sessionId New session.
     function startWithPermit(
         IDtnAi router,
         uint256 amount,
@@ -82,9 +83,9 @@ contract DtnClient is WithDtnAi, AtomicSessions {
         bytes32 s
     ) external onlyOwner nonReentrant returns (uint256 sessionId) {
         address token = router.feeToken();
-        try
-            IERC20Permit(token).permit(owner(), address(this), amount, deadline, v, r, s)
-        {} catch (bytes memory reason) {
+        try IERC20Permit(token).permit(owner(), address(this), amount, deadline, v, r, s) {} catch (
+            bytes memory reason
+        ) {
             if (IERC20(token).allowance(owner(), address(this)) < amount) {
                 revert PermitFailed(reason);
             }
@@ -92,19 +93,19 @@ contract DtnClient is WithDtnAi, AtomicSessions {
         return _start(router, owner(), amount);
     }
 
-    /// @notice Starts a session by a signed authorization (EIP-3009) of the owner's to pay this
-    ///         client, in place of an allowance.
-    /// @dev Nobody else can use it: the token takes it from its payee alone. And the client takes
-    ///      it from its owner alone, since it does not say to which network the tokens are to go.
-    /// @param router The router of the network.
-    /// @param amount How much is paid and authorized, in units of the fee token.
-    /// @param validAfter After when it is good, in seconds since 1970.
-    /// @param validBefore Before when it is good, in seconds since 1970.
-    /// @param nonce What tells it from other authorizations of the owner's.
+    /// @notice Starts a session with an authorization of the owner (EIP-3009) to pay this client,
+    ///         in place of an allowance.
+    /// @dev The token accepts the authorization from its payee alone. The client accepts it from
+    ///      its owner alone, because it does not cover the network that the tokens go to.
+    /// @param router Router of the network.
+    /// @param amount Amount of the session and of the authorization, in units of the fee token.
+    /// @param validAfter Timestamp after which the authorization is valid, in seconds.
+    /// @param validBefore Timestamp before which the authorization is valid, in seconds.
+    /// @param nonce Nonce of the authorization.
     /// @param v Part of the signature.
     /// @param r Part of the signature.
     /// @param s Part of the signature.
-    /// @return sessionId The new session.
+    /// @return sessionId New session.
     function startWithAuthorization(
         IDtnAi router,
         uint256 amount,
@@ -129,10 +130,10 @@ contract DtnClient is WithDtnAi, AtomicSessions {
         return _start(router, address(this), amount);
     }
 
-    /// @notice Starts a session from tokens that are here.
-    /// @param router The router of the network.
-    /// @param amount How much is paid, in units of the fee token.
-    /// @return sessionId The new session.
+    /// @notice Starts a session with tokens of this client.
+    /// @param router Router of the network.
+    /// @param amount Amount, in units of the fee token.
+    /// @return sessionId New session.
     function startFromHere(
         IDtnAi router,
         uint256 amount
@@ -140,11 +141,11 @@ contract DtnClient is WithDtnAi, AtomicSessions {
         return _start(router, address(this), amount);
     }
 
-    /// @notice Closes sessions, and sends what is left of them to anybody, as when the token has
-    ///         blocked the owner's address.
-    /// @param router The router of the network.
+    /// @notice Closes sessions and sends the refunds to another address, for example when the token
+    ///         blocks the owner.
+    /// @param router Router of the network.
     /// @param sessionIds The sessions: all of them are closed, or none.
-    /// @param to Who gets it; this client, to keep it here.
+    /// @param to Recipient; the client itself keeps the refunds.
     function closeTo(
         IDtnAi router,
         uint256[] calldata sessionIds,
@@ -153,30 +154,29 @@ contract DtnClient is WithDtnAi, AtomicSessions {
         _closeTo(router, sessionIds, to);
     }
 
-    /// @notice Sends all that is here of a token to the owner.
-    /// @param token The token, zero for the chain's coin.
+    /// @notice Sends the client's balance of a token to the owner.
+    /// @param token The token, zero for native currency.
     function sweep(address token) external onlyOwner nonReentrant {
-        uint256 held = token == address(0)
-            ? address(this).balance
-            : IERC20(token).balanceOf(address(this));
+        uint256 held =
+            token == address(0) ? address(this).balance : IERC20(token).balanceOf(address(this));
         _send(token, owner(), held);
     }
 
-    /// @notice Sends a token that is here to anybody.
-    /// @param token The token, zero for the chain's coin.
-    /// @param to Who gets it.
-    /// @param amount How much, in units of the token or in wei.
+    /// @notice Sends tokens of the client to any address.
+    /// @param token The token, zero for native currency.
+    /// @param to Recipient.
+    /// @param amount Amount, in units of the token or in wei.
     function sweepTo(address token, address to, uint256 amount) external onlyOwner nonReentrant {
         _send(token, to, amount);
     }
 
-    /// @notice Calls any contract as this client: for what is here by mistake, such as an ERC-721,
-    ///         and for what the network may one day ask of the owner of a session.
-    /// @dev The client cannot be changed, while the contracts of the network can.
+    /// @notice Calls any contract from this client, for example to return an ERC-721 token that was
+    ///         sent to it, or to call functions that a later network has for owners of sessions.
+    /// @dev The network can be upgraded, the client cannot.
     /// @param target The contract.
-    /// @param value The wei that go with it, which may be here already.
-    /// @param data The call data.
-    /// @return What the contract returned.
+    /// @param value Value of the call in wei, from `msg.value` or the client's balance.
+    /// @param data Call data.
+    /// @return Data that the contract returned.
     function execute(
         address target,
         uint256 value,
@@ -185,13 +185,13 @@ contract DtnClient is WithDtnAi, AtomicSessions {
         return Address.functionCallWithValue(target, data, value);
     }
 
-    /// @notice The answers to requests that `ai` was asked.
+    /// @notice Responses to requests on the router `ai`.
     /// @param requestIds The requests.
-    /// @return found Their answers, in the same order.
+    /// @return found Their responses, in the same order.
     function answers(bytes32[] calldata requestIds) external view returns (Answer[] memory found) {
         found = new Answer[](requestIds.length);
         for (uint256 i = 0; i < requestIds.length; ++i) {
-            // Refused as long as there is no answer, which is not to hide those that are there.
+            // A pending request reverts, and must not hide the responses to the others.
             try ai.fetchResponse(requestIds[i]) returns (
                 IDtnAi.ResponseStatus status,
                 string memory message,
@@ -199,13 +199,13 @@ contract DtnClient is WithDtnAi, AtomicSessions {
             ) {
                 found[i] = Answer(status, message, response);
             } catch (bytes memory reason) {
-                // One without a reason has run out of gas, and says nothing about the answer.
+                // Without revert data the call ran out of gas, and the request may be complete.
                 if (reason.length == 0) revert TooLittleGas();
             }
         }
     }
 
-    /// @notice The address of an account's client, whether it was created or not.
+    /// @notice Address of an account's client, also before it is created.
     /// @param account The account.
     /// @return The address.
     function clientOf(address account) external view returns (address) {
@@ -219,17 +219,17 @@ contract DtnClient is WithDtnAi, AtomicSessions {
     }
 
     /// @inheritdoc AtomicSessions
-    /// @dev The implementation itself has none.
+    /// @dev The implementation itself has no owner.
     function owner() public view override returns (address) {
         if (address(this) == implementation) return address(0);
         return address(bytes20(Clones.fetchCloneArgs(address(this))));
     }
 
     /// @inheritdoc AtomicSessions
-    function _count(IDtnAi router, uint64 howMany) internal override returns (uint64 before) {
-        if (ai != router) setAi(address(router));
+    function _count(IDtnAi router, uint64 count) internal override returns (uint64 before) {
+        if (ai != router) setAi(DtnRouter.checked(address(router)));
         before = requestCount;
-        requestCount = before + howMany;
+        requestCount = before + count;
     }
 
     /// @inheritdoc AtomicSessions
@@ -238,7 +238,8 @@ contract DtnClient is WithDtnAi, AtomicSessions {
     }
 
     /// @dev The network refunds the session's owner, which is this client. A refund that cannot be
-    ///      sent on reverts all: where that were only caught, too little gas could leave it here.
+    ///      forwarded reverts everything: if it were caught, a caller could strand the refund here
+    ///      by sending too little gas.
     function _closeTo(IDtnAi router, uint256[] memory sessionIds, address to) private {
         IERC20 token = IERC20(router.feeToken());
         uint256 held = token.balanceOf(address(this));

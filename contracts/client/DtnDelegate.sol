@@ -8,14 +8,15 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IDtnAi} from "../IDtnAi.sol";
 import {AtomicSessions} from "./AtomicSessions.sol";
 
-/// @title The code that a plain account runs as its own, by EIP-7702
-/// @notice The account itself pays for, owns and closes its sessions; the tokens never leave it but
-///         for the network. Nothing is created for it, and only its own transactions can make it do
-///         anything. For everybody else it behaves as it did without code: it takes coin, tokens
-///         and calls, and its signatures are good where contracts are asked for theirs (ERC-1271).
-/// @dev Created once on each chain, through the deterministic deployment proxy with salt 0. Nothing
-///      has to be initialized, where somebody else could come before. Its one variable lives at an
-///      ERC-7201 location, clear of what other delegates keep in the account.
+/// @title EIP-7702 delegate: code that a plain account runs as its own
+/// @notice The account itself pays for, owns and closes its sessions, and its tokens go only to the
+///         network. Only the account's own transactions can use the delegate. To everybody else the
+///         account behaves as without code: it accepts native currency, tokens and calls, and its
+///         signatures are valid where contracts have to confirm theirs (ERC-1271).
+/// @dev Created once on each chain, through the deterministic deployment proxy with salt 0. It has
+///      no initializer that could be front-run. Its only variable is at an ERC-7201 location, so
+///      that it does not collide with storage of other delegates.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract DtnDelegate is AtomicSessions, IERC1271, ERC721Holder, ERC1155Holder {
     /// @custom:storage-location erc7201:ape-dtn.DtnDelegate
     struct DelegateStorage {
@@ -26,22 +27,22 @@ contract DtnDelegate is AtomicSessions, IERC1271, ERC721Holder, ERC1155Holder {
     bytes32 private constant STORAGE =
         0x3830b6e0f23f2879d72acd4ad554a8b69a2ea6fe1c94efc5db97a5c9e5aeb100;
 
-    /// @notice Takes coin, as any account does.
+    /// @notice Accepts native currency, as any account does.
     receive() external payable {}
 
-    /// @notice Takes calls that mean nothing to it, as an account without code does.
+    /// @notice Accepts unknown calls, as an account without code does.
     fallback() external payable {}
 
-    /// @notice How many requests the account has made by this delegate.
+    /// @notice Number of requests that the account has made with this delegate.
     /// @return The number.
     function requestCount() external view returns (uint64) {
         return _storage().requestCount;
     }
 
-    /// @notice Whether the account signed a hash (ERC-1271).
+    /// @notice Checks a signature of the account (ERC-1271).
     /// @param hash The hash.
-    /// @param signature The signature, of the account's own key.
-    /// @return 0x1626ba7e when it did, 0xffffffff otherwise.
+    /// @param signature Signature by the account's own key.
+    /// @return 0x1626ba7e for a valid signature, 0xffffffff otherwise.
     function isValidSignature(
         bytes32 hash,
         bytes calldata signature
@@ -52,16 +53,16 @@ contract DtnDelegate is AtomicSessions, IERC1271, ERC721Holder, ERC1155Holder {
     }
 
     /// @inheritdoc AtomicSessions
-    /// @dev The account itself: what it sends itself runs here, and nothing else is let in.
+    /// @dev The account itself: only transactions that it sends to itself pass `onlyOwner`.
     function owner() public view override returns (address) {
         return address(this);
     }
 
     /// @inheritdoc AtomicSessions
-    function _count(IDtnAi, uint64 howMany) internal override returns (uint64 before) {
+    function _count(IDtnAi, uint64 count) internal override returns (uint64 before) {
         DelegateStorage storage $ = _storage();
         before = $.requestCount;
-        $.requestCount = before + howMany;
+        $.requestCount = before + count;
     }
 
     function _storage() private pure returns (DelegateStorage storage $) {

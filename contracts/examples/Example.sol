@@ -4,88 +4,89 @@ pragma solidity ^0.8.20;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {DtnDefaults} from "../DtnDefaults.sol";
-import {IDtnAi} from "../IDtnAi.sol";
-import {WithDtnAi} from "../WithDtnAi.sol";
+import {DtnDefaults} from "../dtn-defaults.sol";
+import {DtnRequests} from "../DtnRequests.sol";
+import {DtnRouter} from "../DtnRouter.sol";
+import {IDtnAi} from "../idtn-ai.sol";
+import {WithDtnAi} from "../with-dtn-ai.sol";
 
-/// @title What the examples have in common
-/// @notice An owner, who alone spends and withdraws, one model, one node and one price. They differ
-///         in what happens to the session. To use one, first send it some of the fee token.
+/// @title Base of the examples
+/// @notice One model, one node and one price. Only the owner spends and withdraws. The examples
+///         differ in how they handle the session. To use one, first send it some of the fee token.
 abstract contract Example is WithDtnAi, Ownable {
     using SafeERC20 for IERC20;
 
-    /// @notice The model that is asked.
+    /// @notice Model.
     bytes32 public immutable modelId;
-    /// @notice The node that is trusted with the answer.
+    /// @notice Node that may respond.
     bytes32 public immutable nodeId;
-    /// @notice Fee for each byte, asked and answered, in units of the fee token.
+    /// @notice Fee per byte of request and response, in units of the fee token.
     uint256 public immutable feePerByte;
-    /// @notice The most that one answer may cost, in units of the fee token.
-    uint256 public immutable mostItMayCost;
+    /// @notice Maximum fee for one response, in units of the fee token.
+    uint256 public immutable maxCost;
 
-    /// @notice The open session, 0 when there is none.
+    /// @notice Open session, 0 if there is none.
     uint256 public sessionId;
-    /// @notice The latest request.
+    /// @notice Latest request.
     bytes32 public requestId;
 
-    /// @notice A session is open already.
+    /// @notice A session is already open.
     /// @param sessionId The session.
     error SessionOpen(uint256 sessionId);
 
-    /// @notice The node answered that it failed.
-    /// @param message What it says about that.
+    /// @notice The node responded with a FAILURE.
+    /// @param message Reason, as the node gives it.
     error RequestFailed(string message);
 
-    /// @dev Starting over an open session would forget its id, and with it the money inside.
+    /// @dev Overwriting the id of an open session would lose its balance.
     modifier whenNoSession() {
         if (sessionId != 0) revert SessionOpen(sessionId);
         _;
     }
 
-    /// @notice Settles who is asked, and at what price.
+    /// @notice Sets the model, the node and the price.
     /// @dev Prices depend on the token's decimals: a unit of USDC is a millionth of a dollar.
-    /// @param router The router of the network.
-    /// @param model The model's full name, for example `model.system.openai-gpt-5`.
-    /// @param node The node's full name, for example `node.alice.first`.
-    /// @param feePerByte_ Fee for each byte, in units of the fee token.
-    /// @param mostItMayCost_ The most that one answer may cost, in units of the fee token.
+    /// @param router Router of the network.
+    /// @param model Full name of the model, for example `model.system.openai-gpt-5`.
+    /// @param node Full name of the node, for example `node.alice.first`.
+    /// @param feePerByte_ Fee per byte, in units of the fee token.
+    /// @param maxCost_ Maximum fee for one response, in units of the fee token.
     constructor(
         address router,
         string memory model,
         string memory node,
         uint256 feePerByte_,
-        uint256 mostItMayCost_
+        uint256 maxCost_
     ) Ownable(msg.sender) {
-        setAi(router);
-        modelId = DtnDefaults.id(model);
-        nodeId = DtnDefaults.id(node);
+        setAi(DtnRouter.checked(router));
+        modelId = DtnRequests.id(model);
+        nodeId = DtnRequests.id(node);
         feePerByte = feePerByte_;
-        mostItMayCost = mostItMayCost_;
+        maxCost = maxCost_;
     }
 
-    /// @notice Asks the model at the expense of the open session.
-    /// @dev The value stands for gas of a callback, and the network keeps it. Here is no callback:
-    ///      send nothing.
+    /// @notice Sends a prompt to the model, paid by the open session.
+    /// @dev There is no callback. Send no value: the network would keep it.
     /// @param prompt The prompt.
     function ask(string calldata prompt) public payable virtual onlyOwner {
         requestId = ai.request{value: msg.value}({
             sessionId: sessionId,
             modelId: modelId,
             routing: _routing(),
-            dtnRequest: _text(prompt),
-            callback: DtnDefaults.noCallback(),
+            request: _text(prompt),
+            callback: DtnRequests.noCallback(),
             user: msg.sender,
             callbackGas: msg.value
         });
     }
 
-    /// @notice Takes all tokens that are here, which are those that no session holds.
+    /// @notice Sends all tokens of this contract to the owner.
     function withdraw() external onlyOwner {
         IERC20 token = IERC20(ai.feeToken());
         token.safeTransfer(msg.sender, token.balanceOf(address(this)));
     }
 
-    /// @notice The answer to the latest request. Reverts until there is one.
+    /// @notice Response to the latest request. Reverts while it is pending.
     /// @return The text.
     function answer() external view returns (string memory) {
         (IDtnAi.ResponseStatus status, string memory message, bytes memory response) = ai
@@ -95,10 +96,10 @@ abstract contract Example is WithDtnAi, Ownable {
     }
 
     function _routing() internal view returns (IDtnAi.DtnRouting memory) {
-        return DtnDefaults.anyOf(DtnDefaults.one(nodeId));
+        return DtnDefaults.defaultCustomNodesValidatedAny(DtnDefaults.singleArray(nodeId));
     }
 
     function _text(string calldata prompt) internal view returns (IDtnAi.DtnRequest memory) {
-        return DtnDefaults.text(prompt, feePerByte, mostItMayCost);
+        return DtnRequests.text(prompt, feePerByte, maxCost);
     }
 }

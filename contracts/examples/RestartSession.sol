@@ -5,37 +5,38 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Example} from "./Example.sol";
 
-/// @title Replacing a session by a fresh one
-/// @notice A session cannot be topped up. To add to it, close it, and start another from the refund
-///         and the addition.
+/// @title Replacement of a session
+/// @notice A session cannot be topped up: close it, and start another with the refund and the
+///         additional tokens.
 contract RestartSession is Example {
     using SafeERC20 for IERC20;
 
-    /// @notice Settles who is asked, and at what price.
-    /// @param router The router of the network.
-    /// @param model The model's full name.
-    /// @param node The node's full name.
-    /// @param feePerByte_ Fee for each byte, in units of the fee token.
-    /// @param mostItMayCost_ The most that one answer may cost, in units of the fee token.
+    /// @notice Sets the model, the node and the price.
+    /// @param router Router of the network.
+    /// @param model Full name of the model.
+    /// @param node Full name of the node.
+    /// @param feePerByte_ Fee per byte, in units of the fee token.
+    /// @param maxCost_ Maximum fee for one response, in units of the fee token.
     constructor(
         address router,
         string memory model,
         string memory node,
         uint256 feePerByte_,
-        uint256 mostItMayCost_
-    ) Example(router, model, node, feePerByte_, mostItMayCost_) {}
+        uint256 maxCost_
+    ) Example(router, model, node, feePerByte_, maxCost_) {}
 
-    /// @notice Closes the session, if there is one, and starts another from all tokens here.
-    /// @dev Wait for the answers first: requests of a closed session are never answered.
+    /// @notice Closes the session, if there is one, and starts another with all tokens of this
+    ///         contract.
+    /// @dev Wait for the responses first: pending requests of a closed session are never answered.
     function start() external onlyOwner {
         if (sessionId != 0) ai.closeUserSession(sessionId);
-        // In one transaction: a deposit belongs to whoever starts a session next.
+        // In one transaction: anybody else could start a session with a deposit that is waiting.
         IERC20 token = IERC20(ai.feeToken());
         token.safeTransfer(ai.feeTarget(), token.balanceOf(address(this)));
         sessionId = ai.startUserSession();
     }
 
-    /// @notice Closes the session. What is left of it comes back here.
+    /// @notice Closes the session. The refund goes to this contract.
     function close() external onlyOwner {
         ai.closeUserSession(sessionId);
         sessionId = 0;

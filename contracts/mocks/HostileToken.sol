@@ -4,13 +4,13 @@ pragma solidity ^0.8.24;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 
-/// @title A token that does to its holders whatever it is told to, for tests
+/// @title Token with configurable misbehaviour, for tests
 contract HostileToken is ERC20 {
-    /// @notice What becomes of a transfer.
-    /// @dev `FAITHFUL` moves what it should, `TAXED` a tenth less, and `SURCHARGED` takes a tenth
-    ///      more from the sender; `REFUSING` moves nothing and returns false, `PRETENDING` moves
-    ///      nothing and returns true, `PAUSED` reverts, `EXACTING` reverts where nothing is to be
-    ///      moved; `ANNOUNCING` calls the hook before the tokens move, all others afterwards.
+    /// @notice Effect of a transfer.
+    /// @dev `FAITHFUL` moves the amount, `TAXED` a tenth less, and `SURCHARGED` takes a tenth more
+    ///      from the sender. `REFUSING` moves nothing and returns false, `PRETENDING` moves nothing
+    ///      and returns true, `PAUSED` reverts, `EXACTING` reverts for an amount of zero.
+    ///      `ANNOUNCING` calls the hook before the tokens move, all others afterwards.
     enum Manner {
         FAITHFUL,
         TAXED,
@@ -22,72 +22,72 @@ contract HostileToken is ERC20 {
         ANNOUNCING
     }
 
-    /// @notice What a balance is said to be: as it is, a number that is not true, or nothing.
+    /// @notice Result of `balanceOf`: the balance, a false number, or a revert.
     enum Word {
         TRUE,
         FALSE,
         NONE
     }
 
-    /// @notice What becomes of transfers.
+    /// @notice Effect of transfers.
     Manner public manner;
-    /// @notice What is called during each transfer, when the tokens have moved.
+    /// @notice Contract that is called during each transfer.
     address public hook;
-    /// @notice What everybody's balance is said to be.
+    /// @notice Result of `balanceOf`.
     Word public word;
-    /// @notice The number that is told in place of a balance.
+    /// @notice False balance.
     uint256 public lie;
 
-    /// @notice Tokens do not move now.
+    /// @notice Transfers are paused.
     error Paused();
-    /// @notice Nothing cannot be moved.
+    /// @notice The amount is zero.
     error Nothing();
-    /// @notice It does not say what anybody has.
+    /// @notice Balances are not available.
     error Silent();
 
-    /// @notice Creates the token, faithful for now.
+    /// @notice Creates the token, faithful at first.
     constructor() ERC20("Hostile", "BAD") {}
 
-    /// @dev Like some tokens, it takes every call: a permit that does nothing does not revert.
+    /// @dev Accepts every call, as some tokens do: a permit has no effect and does not revert.
     fallback() external {}
 
-    /// @notice Makes new tokens.
-    /// @param to Who gets them.
-    /// @param amount How many units.
+    /// @notice Mints tokens.
+    /// @param to Recipient.
+    /// @param amount Number of units.
     function mint(address to, uint256 amount) external {
         _mint(to, amount);
     }
 
-    /// @notice Takes tokens from anybody, as one that rebases down does.
-    /// @param from Who loses them.
-    /// @param amount How many units.
+    /// @notice Burns tokens of any holder, as a negative rebase does.
+    /// @param from Holder.
+    /// @param amount Number of units.
     function shrink(address from, uint256 amount) external {
         _burn(from, amount);
     }
 
-    /// @notice Destroys all that the caller has, as a holder may: it takes no argument.
+    /// @notice Burns all tokens of the caller. It takes no argument.
     function burnAll() external {
         _burn(msg.sender, super.balanceOf(msg.sender));
     }
 
-    /// @notice Lets anybody spend all that the caller has, as ERC-777's operators may. A compiler
-    ///         before 0.8 makes an address of any word.
-    /// @param operator Who may, in the word's last 20 bytes.
+    /// @notice Approves an operator for all tokens of the caller, as in ERC-777. As in code of
+    ///         compilers before 0.8, the address may have dirty upper bytes.
+    /// @param operator Operator, in the last 20 bytes.
     function authorizeOperator(bytes32 operator) external {
         _approve(msg.sender, address(uint160(uint256(operator))), type(uint256).max);
     }
 
-    /// @notice Tells it how to behave.
-    /// @param manner_ What becomes of transfers.
-    /// @param hook_ What is called during each of them; zero for nothing.
+    /// @notice Sets the effect of transfers.
+    /// @param manner_ Effect of transfers.
+    /// @param hook_ Contract that is called during each transfer, zero for none.
     function behave(Manner manner_, address hook_) external {
         manner = manner_;
         hook = hook_;
     }
 
-    /// @notice Tells it what to say of balances.
-    /// @param word_ Whether it says the truth, or anything.
-    /// @param lie_ What it says where that is false.
+    /// @notice Sets the result of `balanceOf`.
+    /// @param word_ Kind of result.
+    /// @param lie_ False balance.
     function speak(Word word_, uint256 lie_) external {
         word = word_;
         lie = lie_;
@@ -112,7 +112,7 @@ contract HostileToken is ERC20 {
     }
 
     function _update(address from, address to, uint256 value) internal override {
-        // Made and taken, tokens are what they are said to be.
+        // Minting and burning are always faithful.
         bool isTransfer = from != address(0) && to != address(0);
         if (manner == Manner.PAUSED && isTransfer) revert Paused();
         if (manner == Manner.EXACTING && isTransfer && value == 0) revert Nothing();

@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-/// @title A contract that plays whatever part it is given, for tests
-/// @notice It makes calls when it is told to, and others when somebody calls it: as the hook of a
-///         token, as a callback of the network, or as the owner of a client.
+/// @title Contract that makes scripted calls, for tests
+/// @notice Makes calls on request, and scripted ones whenever it is called: as the hook of a token,
+///         as a callback of the network, or as the owner of a client.
 contract ScriptedContract {
-    /// @notice A call to make.
-    /// @param target The contract.
-    /// @param value The wei that go with it.
-    /// @param data The call data.
+    /// @notice Call to make.
+    /// @param target Contract to call.
+    /// @param value Value in wei.
+    /// @param data Call data.
     struct Call {
         address target;
         uint256 value;
         bytes data;
     }
 
-    Call[] private _part;
-    bool private _insists;
-    bool private _isPlaying;
+    Call[] private _script;
+    bool private _isStrict;
+    bool private _isRunning;
 
-    /// @notice A call of its part was made.
-    /// @param caller Who had called the puppet.
+    /// @notice A scripted call was made.
+    /// @param caller Account that had called this contract.
     /// @param ok Whether the call succeeded.
-    /// @param data What it returned or reverted with.
+    /// @param data Return or revert data.
     event Played(address indexed caller, bool ok, bytes data);
 
-    /// @notice Takes coin, and does nothing else.
+    /// @notice Accepts native currency, and does nothing else.
     receive() external payable {}
 
-    /// @notice Plays the part, once for each call from outside.
+    /// @notice Makes the scripted calls, except when called by one of them.
     fallback() external payable {
-        if (_isPlaying) return;
-        _isPlaying = true;
-        for (uint256 i = 0; i < _part.length; ++i) {
-            (bool ok, bytes memory data) = _make(_part[i]);
-            if (!ok && _insists) _revert(data);
+        if (_isRunning) return;
+        _isRunning = true;
+        for (uint256 i = 0; i < _script.length; ++i) {
+            (bool ok, bytes memory data) = _make(_script[i]);
+            if (!ok && _isStrict) _revert(data);
             emit Played(msg.sender, ok, data);
         }
-        _isPlaying = false;
+        _isRunning = false;
     }
 
-    /// @notice Gives it its part.
-    /// @param part What it calls whenever it is called.
-    /// @param insists Whether it reverts where one of the calls does.
-    function rehearse(Call[] calldata part, bool insists) external {
-        delete _part;
-        for (uint256 i = 0; i < part.length; ++i) _part.push(part[i]);
-        _insists = insists;
+    /// @notice Sets the script.
+    /// @param script Calls to make whenever this contract is called.
+    /// @param strict Whether to revert when one of them does.
+    function rehearse(Call[] calldata script, bool strict) external {
+        delete _script;
+        for (uint256 i = 0; i < script.length; ++i) _script.push(script[i]);
+        _isStrict = strict;
     }
 
-    /// @notice Makes calls now, and reverts where one does.
+    /// @notice Makes calls now, and reverts when one of them does.
     /// @param calls The calls.
     function act(Call[] calldata calls) external payable {
         for (uint256 i = 0; i < calls.length; ++i) {
@@ -58,8 +58,8 @@ contract ScriptedContract {
         }
     }
 
-    /// @notice Passes coin on with the little gas that old contracts send with it.
-    /// @param to Who gets it.
+    /// @notice Forwards the value with the 2300 gas of `transfer`, as old contracts do.
+    /// @param to Recipient.
     function give(address payable to) external payable {
         to.transfer(msg.value);
     }

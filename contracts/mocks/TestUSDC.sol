@@ -4,75 +4,72 @@ pragma solidity ^0.8.24;
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
-/// @title A token that behaves as USDC on Base does, which anybody may mint, for tests
-/// @notice It takes signed permits (EIP-2612) and authorizations (EIP-3009), in both their forms,
-///         from plain accounts and from contracts (ERC-1271), and it can block accounts. Here,
-///         anybody may do that.
+/// @title Token like USDC on Base that anybody can mint, for tests
+/// @notice Supports permits (EIP-2612) and authorizations (EIP-3009), in both their forms, of plain
+///         accounts and of contracts (ERC-1271). Accounts can be blacklisted, here by anybody.
 contract TestUSDC is EIP712 {
-    /// @notice The token's name, which signatures cover.
+    /// @notice Name of the token, which signatures cover.
     string public constant name = "Test USD Coin";
-    /// @notice The token's symbol.
+    /// @notice Symbol of the token.
     string public constant symbol = "USDC";
-    /// @notice The version that signatures cover.
+    /// @notice Version in the EIP-712 domain.
     string public constant version = "2";
-    /// @notice How many digits follow the decimal point.
+    /// @notice Number of decimals.
     uint8 public constant decimals = 6;
 
-    /// @notice What a permit is hashed as.
-    bytes32 public constant PERMIT_TYPEHASH =
-        keccak256(
-            "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
-        );
-    /// @notice What an authorization that anybody may use is hashed as.
-    bytes32 public constant TRANSFER_WITH_AUTHORIZATION_TYPEHASH =
-        keccak256(
-            "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
-        );
-    /// @notice What an authorization that its payee alone may use is hashed as.
-    bytes32 public constant RECEIVE_WITH_AUTHORIZATION_TYPEHASH =
-        keccak256(
-            "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
-        );
-    /// @notice What the withdrawal of an authorization is hashed as.
-    bytes32 public constant CANCEL_AUTHORIZATION_TYPEHASH =
-        keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+    /// @notice EIP-712 type hash of a permit.
+    bytes32 public constant PERMIT_TYPEHASH = keccak256(
+        "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+    );
+    /// @notice EIP-712 type hash of an authorization that anybody can submit.
+    bytes32 public constant TRANSFER_WITH_AUTHORIZATION_TYPEHASH = keccak256(
+        "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+    );
+    /// @notice EIP-712 type hash of an authorization that only its payee can submit.
+    bytes32 public constant RECEIVE_WITH_AUTHORIZATION_TYPEHASH = keccak256(
+        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+    );
+    /// @notice EIP-712 type hash of a cancellation.
+    bytes32 public constant CANCEL_AUTHORIZATION_TYPEHASH = keccak256(
+        "CancelAuthorization(address authorizer,bytes32 nonce)"
+    );
 
-    /// @notice How many units there are.
+    /// @notice Total supply, in units.
     uint256 public totalSupply;
-    /// @notice How many units an account has.
+    /// @notice Balance of an account, in units.
     mapping(address account => uint256) public balanceOf;
-    /// @notice How many units an account may spend of another's.
+    /// @notice Allowance of a spender, in units.
     mapping(address owner => mapping(address spender => uint256)) public allowance;
-    /// @notice The number of an account's next permit.
+    /// @notice Nonce of an account's next permit.
     mapping(address owner => uint256) public nonces;
-    /// @notice Whether an authorization was used or withdrawn.
+    /// @notice Whether an authorization was used or canceled.
     mapping(address authorizer => mapping(bytes32 nonce => bool)) public authorizationState;
-    /// @notice Whether an account can neither send nor receive.
+    /// @notice Whether an account is blacklisted: it can neither send nor receive.
     mapping(address account => bool) public isBlacklisted;
 
-    /// @notice Units changed hands.
-    /// @param from Who had them; zero for new ones.
-    /// @param to Who has them.
-    /// @param value How many.
+    /// @notice Tokens were transferred.
+    /// @param from Sender, zero for minted tokens.
+    /// @param to Recipient.
+    /// @param value Number of units.
     event Transfer(address indexed from, address indexed to, uint256 value);
 
     /// @notice An allowance was set.
-    /// @param owner Whose units may be spent.
-    /// @param spender Who may spend them.
-    /// @param value How many.
+    /// @param owner Owner of the tokens.
+    /// @param spender Spender.
+    /// @param value Number of units.
     event Approval(address indexed owner, address indexed spender, uint256 value);
 
     /// @notice An authorization was used.
-    /// @param authorizer Who gave it.
-    /// @param nonce Which it is.
+    /// @param authorizer Account that signed it.
+    /// @param nonce Its nonce.
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
 
-    /// @notice An authorization was withdrawn.
-    /// @param authorizer Who gave it.
-    /// @param nonce Which it is.
+    /// @notice An authorization was canceled.
+    /// @param authorizer Account that signed it.
+    /// @param nonce Its nonce.
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
 
-    /// @notice Keeps blocked accounts out.
+    /// @notice Reverts for blacklisted accounts.
     /// @param account The account.
     modifier notBlacklisted(address account) {
         require(!isBlacklisted[account], "Blacklistable: account is blacklisted");
@@ -82,40 +79,40 @@ contract TestUSDC is EIP712 {
     /// @notice Creates the token.
     constructor() EIP712(name, version) {}
 
-    /// @notice Makes new tokens.
-    /// @param to Who gets them.
-    /// @param amount How many units.
+    /// @notice Mints tokens.
+    /// @param to Recipient.
+    /// @param amount Number of units.
     function mint(address to, uint256 amount) external notBlacklisted(to) {
         totalSupply += amount;
         balanceOf[to] += amount;
         emit Transfer(address(0), to, amount);
     }
 
-    /// @notice Blocks an account.
+    /// @notice Blacklists an account.
     /// @param account The account.
     function blacklist(address account) external {
         isBlacklisted[account] = true;
     }
 
-    /// @notice Ends the blocking of an account.
+    /// @notice Removes an account from the blacklist.
     /// @param account The account.
     function unBlacklist(address account) external {
         isBlacklisted[account] = false;
     }
 
-    /// @notice Sends tokens of the caller.
-    /// @param to Who gets them.
-    /// @param value How many units.
+    /// @notice Transfers tokens of the caller.
+    /// @param to Recipient.
+    /// @param value Number of units.
     /// @return Always true.
     function transfer(address to, uint256 value) external returns (bool) {
         _transfer(msg.sender, to, value);
         return true;
     }
 
-    /// @notice Sends tokens that the caller may spend.
-    /// @param from Who has them.
-    /// @param to Who gets them.
-    /// @param value How many units.
+    /// @notice Transfers tokens that the caller has an allowance for.
+    /// @param from Owner of the tokens.
+    /// @param to Recipient.
+    /// @param value Number of units.
     /// @return Always true.
     function transferFrom(
         address from,
@@ -129,20 +126,20 @@ contract TestUSDC is EIP712 {
         return true;
     }
 
-    /// @notice Lets another account spend tokens of the caller.
-    /// @param spender Who may spend them.
-    /// @param value How many units.
+    /// @notice Sets the allowance of a spender.
+    /// @param spender Spender.
+    /// @param value Number of units.
     /// @return Always true.
     function approve(address spender, uint256 value) external returns (bool) {
         _approve(msg.sender, spender, value);
         return true;
     }
 
-    /// @notice Lets an account spend tokens of one who has signed for it.
-    /// @param owner Whose tokens may be spent.
-    /// @param spender Who may spend them.
-    /// @param value How many units.
-    /// @param deadline Until when this is good, in seconds since 1970.
+    /// @notice Sets an allowance with a signature of the owner.
+    /// @param owner Owner of the tokens.
+    /// @param spender Spender.
+    /// @param value Number of units.
+    /// @param deadline Last timestamp at which the permit is valid, in seconds.
     /// @param v Part of the signature.
     /// @param r Part of the signature.
     /// @param s Part of the signature.
@@ -158,13 +155,13 @@ contract TestUSDC is EIP712 {
         permit(owner, spender, value, deadline, abi.encodePacked(r, s, v));
     }
 
-    /// @notice Sends tokens of one who has signed for it.
-    /// @param from Who has them.
-    /// @param to Who gets them.
-    /// @param value How many units.
-    /// @param validAfter After when this is good, in seconds since 1970.
-    /// @param validBefore Before when this is good, in seconds since 1970.
-    /// @param nonce What tells it from other authorizations.
+    /// @notice Transfers tokens with a signature of their owner.
+    /// @param from Owner of the tokens.
+    /// @param to Recipient.
+    /// @param value Number of units.
+    /// @param validAfter Timestamp after which the authorization is valid, in seconds.
+    /// @param validBefore Timestamp before which the authorization is valid, in seconds.
+    /// @param nonce Nonce of the authorization.
     /// @param v Part of the signature.
     /// @param r Part of the signature.
     /// @param s Part of the signature.
@@ -183,13 +180,13 @@ contract TestUSDC is EIP712 {
         transferWithAuthorization(from, to, value, validAfter, validBefore, nonce, signature);
     }
 
-    /// @notice Takes tokens of one who has signed for it. Only their payee may call.
-    /// @param from Who has them.
-    /// @param to Who gets them, the caller.
-    /// @param value How many units.
-    /// @param validAfter After when this is good, in seconds since 1970.
-    /// @param validBefore Before when this is good, in seconds since 1970.
-    /// @param nonce What tells it from other authorizations.
+    /// @notice Transfers tokens to the caller with a signature of their owner.
+    /// @param from Owner of the tokens.
+    /// @param to Recipient, the caller.
+    /// @param value Number of units.
+    /// @param validAfter Timestamp after which the authorization is valid, in seconds.
+    /// @param validBefore Timestamp before which the authorization is valid, in seconds.
+    /// @param nonce Nonce of the authorization.
     /// @param v Part of the signature.
     /// @param r Part of the signature.
     /// @param s Part of the signature.
@@ -208,9 +205,9 @@ contract TestUSDC is EIP712 {
         receiveWithAuthorization(from, to, value, validAfter, validBefore, nonce, signature);
     }
 
-    /// @notice Withdraws an authorization of one who has signed for that.
-    /// @param authorizer Who gave it.
-    /// @param nonce Which it is.
+    /// @notice Cancels an authorization with a signature of the account that signed it.
+    /// @param authorizer Account that signed it.
+    /// @param nonce Its nonce.
     /// @param v Part of the signature.
     /// @param r Part of the signature.
     /// @param s Part of the signature.
@@ -224,12 +221,12 @@ contract TestUSDC is EIP712 {
         cancelAuthorization(authorizer, nonce, abi.encodePacked(r, s, v));
     }
 
-    /// @notice As the other form, with a signature of any length.
-    /// @param owner Whose tokens may be spent.
-    /// @param spender Who may spend them.
-    /// @param value How many units.
-    /// @param deadline Until when this is good, in seconds since 1970.
-    /// @param signature The signature; for plain accounts r, s and v.
+    /// @notice As the other form, with a signature as bytes.
+    /// @param owner Owner of the tokens.
+    /// @param spender Spender.
+    /// @param value Number of units.
+    /// @param deadline Last timestamp at which the permit is valid, in seconds.
+    /// @param signature Signature; r, s and v for plain accounts.
     function permit(
         address owner,
         address spender,
@@ -245,14 +242,14 @@ contract TestUSDC is EIP712 {
         _approve(owner, spender, value);
     }
 
-    /// @notice As the other form, with a signature of any length.
-    /// @param from Who has the tokens.
-    /// @param to Who gets them.
-    /// @param value How many units.
-    /// @param validAfter After when this is good, in seconds since 1970.
-    /// @param validBefore Before when this is good, in seconds since 1970.
-    /// @param nonce What tells it from other authorizations.
-    /// @param signature The signature; for plain accounts r, s and v.
+    /// @notice As the other form, with a signature as bytes.
+    /// @param from Owner of the tokens.
+    /// @param to Recipient.
+    /// @param value Number of units.
+    /// @param validAfter Timestamp after which the authorization is valid, in seconds.
+    /// @param validBefore Timestamp before which the authorization is valid, in seconds.
+    /// @param nonce Nonce of the authorization.
+    /// @param signature Signature; r, s and v for plain accounts.
     function transferWithAuthorization(
         address from,
         address to,
@@ -263,19 +260,19 @@ contract TestUSDC is EIP712 {
         bytes memory signature
     ) public {
         bytes32 kind = TRANSFER_WITH_AUTHORIZATION_TYPEHASH;
-        bytes memory given = abi.encode(kind, from, to, value, validAfter, validBefore, nonce);
-        _useAuthorization(from, validAfter, validBefore, nonce, given, signature);
+        bytes memory data = abi.encode(kind, from, to, value, validAfter, validBefore, nonce);
+        _useAuthorization(from, validAfter, validBefore, nonce, data, signature);
         _transfer(from, to, value);
     }
 
-    /// @notice As the other form, with a signature of any length.
-    /// @param from Who has the tokens.
-    /// @param to Who gets them, the caller.
-    /// @param value How many units.
-    /// @param validAfter After when this is good, in seconds since 1970.
-    /// @param validBefore Before when this is good, in seconds since 1970.
-    /// @param nonce What tells it from other authorizations.
-    /// @param signature The signature; for plain accounts r, s and v.
+    /// @notice As the other form, with a signature as bytes.
+    /// @param from Owner of the tokens.
+    /// @param to Recipient, the caller.
+    /// @param value Number of units.
+    /// @param validAfter Timestamp after which the authorization is valid, in seconds.
+    /// @param validBefore Timestamp before which the authorization is valid, in seconds.
+    /// @param nonce Nonce of the authorization.
+    /// @param signature Signature; r, s and v for plain accounts.
     function receiveWithAuthorization(
         address from,
         address to,
@@ -287,20 +284,16 @@ contract TestUSDC is EIP712 {
     ) public {
         require(to == msg.sender, "FiatTokenV2: caller must be the payee");
         bytes32 kind = RECEIVE_WITH_AUTHORIZATION_TYPEHASH;
-        bytes memory given = abi.encode(kind, from, to, value, validAfter, validBefore, nonce);
-        _useAuthorization(from, validAfter, validBefore, nonce, given, signature);
+        bytes memory data = abi.encode(kind, from, to, value, validAfter, validBefore, nonce);
+        _useAuthorization(from, validAfter, validBefore, nonce, data, signature);
         _transfer(from, to, value);
     }
 
-    /// @notice As the other form, with a signature of any length.
-    /// @param authorizer Who gave the authorization.
-    /// @param nonce Which it is.
-    /// @param signature The signature; for plain accounts r, s and v.
-    function cancelAuthorization(
-        address authorizer,
-        bytes32 nonce,
-        bytes memory signature
-    ) public {
+    /// @notice As the other form, with a signature as bytes.
+    /// @param authorizer Account that signed the authorization.
+    /// @param nonce Its nonce.
+    /// @param signature Signature; r, s and v for plain accounts.
+    function cancelAuthorization(address authorizer, bytes32 nonce, bytes memory signature) public {
         _checkUnused(authorizer, nonce);
         bytes32 canceled = keccak256(abi.encode(CANCEL_AUTHORIZATION_TYPEHASH, authorizer, nonce));
         _checkSignature(authorizer, canceled, signature, "FiatTokenV2: invalid signature");
@@ -308,7 +301,7 @@ contract TestUSDC is EIP712 {
         emit AuthorizationCanceled(authorizer, nonce);
     }
 
-    /// @notice What signatures for this token on this chain have in common.
+    /// @notice EIP-712 domain separator.
     /// @return The hash.
     // solhint-disable-next-line func-name-mixedcase
     function DOMAIN_SEPARATOR() external view returns (bytes32) {
@@ -320,13 +313,13 @@ contract TestUSDC is EIP712 {
         uint256 validAfter,
         uint256 validBefore,
         bytes32 nonce,
-        bytes memory given,
+        bytes memory data,
         bytes memory signature
     ) private {
         require(block.timestamp > validAfter, "FiatTokenV2: authorization is not yet valid");
         require(block.timestamp < validBefore, "FiatTokenV2: authorization is expired");
         _checkUnused(from, nonce);
-        _checkSignature(from, keccak256(given), signature, "FiatTokenV2: invalid signature");
+        _checkSignature(from, keccak256(data), signature, "FiatTokenV2: invalid signature");
         authorizationState[from][nonce] = true;
         emit AuthorizationUsed(from, nonce);
     }
@@ -342,10 +335,10 @@ contract TestUSDC is EIP712 {
         address signer,
         bytes32 structHash,
         bytes memory signature,
-        string memory refusal
+        string memory reason
     ) private view {
         bytes32 hash = _hashTypedDataV4(structHash);
-        require(SignatureChecker.isValidSignatureNow(signer, hash, signature), refusal);
+        require(SignatureChecker.isValidSignatureNow(signer, hash, signature), reason);
     }
 
     function _approve(address owner, address spender, uint256 value) private {

@@ -1,62 +1,62 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-/// @title A token that behaves as USDT on Ethereum does, which anybody may mint, for tests
-/// @notice `transfer`, `transferFrom` and `approve` return nothing, and an allowance must be set to
+/// @title Token like USDT on Ethereum that anybody can mint, for tests
+/// @notice `transfer`, `transferFrom` and `approve` return nothing, and an allowance must be reset to
 ///         zero before it is changed.
 contract TestUSDT {
-    /// @notice The token's name.
+    /// @notice Name of the token.
     string public constant name = "Test Tether";
-    /// @notice The token's symbol.
+    /// @notice Symbol of the token.
     string public constant symbol = "USDT";
-    /// @notice How many digits follow the decimal point.
+    /// @notice Number of decimals.
     uint8 public constant decimals = 6;
-    /// @notice How many units there are.
+    /// @notice Total supply, in units.
     uint256 public totalSupply;
-    /// @notice How many units an account has.
+    /// @notice Balance of an account, in units.
     mapping(address account => uint256) public balanceOf;
-    /// @notice How many units an account may spend of another's.
+    /// @notice Allowance of a spender, in units.
     mapping(address owner => mapping(address spender => uint256)) public allowance;
 
-    /// @notice Units changed hands.
-    /// @param from Who had them; zero for new ones.
-    /// @param to Who has them.
-    /// @param value How many.
+    /// @notice Tokens were transferred.
+    /// @param from Sender, zero for minted tokens.
+    /// @param to Recipient.
+    /// @param value Number of units.
     event Transfer(address indexed from, address indexed to, uint256 value);
 
     /// @notice An allowance was set.
-    /// @param owner Whose units may be spent.
-    /// @param spender Who may spend them.
-    /// @param value How many.
+    /// @param owner Owner of the tokens.
+    /// @param spender Spender.
+    /// @param value Number of units.
     event Approval(address indexed owner, address indexed spender, uint256 value);
 
-    /// @notice Makes new tokens.
-    /// @param to Who gets them.
-    /// @param amount How many units.
+    /// @notice Mints tokens.
+    /// @param to Recipient.
+    /// @param amount Number of units.
     function mint(address to, uint256 amount) external {
         totalSupply += amount;
         balanceOf[to] += amount;
         emit Transfer(address(0), to, amount);
     }
 
-    /// @notice Sends tokens of the caller. Returns nothing.
-    /// @param to Who gets them.
-    /// @param value How many units.
+    /// @notice Transfers tokens of the caller. Returns nothing.
+    /// @param to Recipient.
+    /// @param value Number of units.
     function transfer(address to, uint256 value) external {
         _transfer(msg.sender, to, value);
     }
 
-    /// @notice Sends tokens that the caller may spend. Returns nothing.
-    /// @param from Who has them.
-    /// @param to Who gets them.
-    /// @param value How many units.
+    /// @notice Transfers tokens that the caller has an allowance for. Returns nothing.
+    /// @param from Owner of the tokens.
+    /// @param to Recipient.
+    /// @param value Number of units.
     function transferFrom(address from, address to, uint256 value) external {
         allowance[from][msg.sender] -= value;
         _transfer(from, to, value);
     }
 
-    /// @notice Lets another account spend tokens of the caller. Returns nothing.
-    /// @param spender Who may spend them.
+    /// @notice Sets the allowance of a spender. Returns nothing.
+    /// @param spender Spender.
     /// @param value How many units; zero first, to change an allowance.
     function approve(address spender, uint256 value) external {
         require(value == 0 || allowance[msg.sender][spender] == 0);

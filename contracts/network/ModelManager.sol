@@ -5,7 +5,8 @@ import {IModelManager} from "./interfaces/IModelManager.sol";
 import {INamespaceManager} from "./interfaces/INamespaceManager.sol";
 import {Upgradeable} from "./Upgradeable.sol";
 
-/// @title The registry of models and of the APIs that they are called by
+/// @title Registry of models and of their APIs
+/// @custom:security-contact Report privately, see SECURITY.md
 contract ModelManager is IModelManager, Upgradeable {
     /// @custom:storage-location erc7201:ape-dtn.ModelManager
     struct ModelStorage {
@@ -18,9 +19,9 @@ contract ModelManager is IModelManager, Upgradeable {
     bytes32 private constant STORAGE =
         0x8fe05645eccf11e1995522f68234a7aac8e0459a4d70a74264e5b167e7e6f900;
 
-    /// @notice Sets the owner and where names are looked up.
-    /// @param owner_ The owner.
-    /// @param namespaces The namespace manager.
+    /// @notice Sets the owner and the namespace manager.
+    /// @param owner_ Owner of the contract.
+    /// @param namespaces Namespace manager.
     function initialize(address owner_, INamespaceManager namespaces) external initializer {
         __Ownable_init(owner_);
         _storage().namespaces = namespaces;

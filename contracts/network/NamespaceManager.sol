@@ -4,8 +4,9 @@ pragma solidity ^0.8.24;
 import {INamespaceManager} from "./interfaces/INamespaceManager.sol";
 import {Upgradeable} from "./Upgradeable.sol";
 
-/// @title Who owns which names
-/// @notice The network's owner gives out any name; the node manager gives users theirs.
+/// @title Registry of namespaces and their owners
+/// @notice The network's owner registers any namespace, the node manager those of users.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract NamespaceManager is INamespaceManager, Upgradeable {
     /// @custom:storage-location erc7201:ape-dtn.NamespaceManager
     struct NamespaceStorage {
@@ -17,14 +18,14 @@ contract NamespaceManager is INamespaceManager, Upgradeable {
     bytes32 private constant STORAGE =
         0x6e3f543ab8d99440ed266bff15d29c1669a287ceaf358f93938b9be503a89900;
 
-    /// @notice Sets the owner of the network's names.
-    /// @param owner_ The owner.
+    /// @notice Sets the owner.
+    /// @param owner_ Owner of the contract.
     function initialize(address owner_) external initializer {
         __Ownable_init(owner_);
     }
 
-    /// @notice Lets another contract give out names.
-    /// @param registrar The node manager.
+    /// @notice Lets another contract register namespaces.
+    /// @param registrar Node manager.
     function setRegistrar(address registrar) external onlyOwner {
         _storage().registrar = registrar;
     }

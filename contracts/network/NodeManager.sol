@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {
-    EIP712Upgradeable
-} from "@openzeppelin/contracts-upgradeable/utils/cryptography/EIP712Upgradeable.sol";
+import {EIP712Upgradeable} from "@openzeppelin/contracts-upgradeable/utils/cryptography/EIP712Upgradeable.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 import {INamespaceManager} from "./interfaces/INamespaceManager.sol";
 import {INodeManager} from "./interfaces/INodeManager.sol";
 import {Upgradeable} from "./Upgradeable.sol";
 
-/// @title The registry of nodes, what they serve and whom they are trusted by
+/// @title Registry of nodes, the models that they serve and their trust namespaces
 /// @dev The two variants differ in `_signedExpiration`, see `reference` and `live`.
+/// @custom:security-contact Report privately, see SECURITY.md
 abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
     using EnumerableSet for EnumerableSet.Bytes32Set;
 
@@ -29,12 +28,13 @@ abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
     bytes32 private constant STORAGE =
         0x4fe330b575a4cbec26ee7f5122345af539b88349be7ebe0990f2020be0feea00;
 
-    bytes32 private constant NAMESPACE_ASSIGNMENT =
-        keccak256("NamespaceAssignment(bytes32 targetId,string namespace,uint256 expiration)");
+    bytes32 private constant NAMESPACE_ASSIGNMENT = keccak256(
+        "NamespaceAssignment(bytes32 targetId,string namespace,uint256 expiration)"
+    );
 
-    /// @notice Sets the owner and where names are looked up.
-    /// @param owner_ The owner.
-    /// @param namespaces The namespace manager.
+    /// @notice Sets the owner and the namespace manager.
+    /// @param owner_ Owner of the contract.
+    /// @param namespaces Namespace manager.
     function initialize(address owner_, INamespaceManager namespaces) external initializer {
         __Ownable_init(owner_);
         __EIP712_init("DeepTrust Network", "1");
@@ -168,7 +168,7 @@ abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
         return _storage().expirations[nodeId][namespaceId];
     }
 
-    /// @dev Reverts unless a node may answer for a model.
+    /// @dev Reverts unless a node may respond to requests for a model.
     function _checkNode(bytes32 nodeId, address worker, bytes32 modelId) internal view {
         NodeStorage storage $ = _storage();
         NodeData storage node = $.nodes[nodeId];
@@ -177,7 +177,7 @@ abstract contract NodeManager is INodeManager, Upgradeable, EIP712Upgradeable {
         require($.modelsOf[nodeId].contains(modelId), "Node does not serve requested model");
     }
 
-    /// @dev The expiration that a namespace owner's signature must cover.
+    /// @dev Expiration that the namespace owner's signature must cover.
     function _signedExpiration(uint256 expiration) internal view virtual returns (uint256);
 
     function _checkAssignment(

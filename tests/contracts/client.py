@@ -1,4 +1,4 @@
-"""Clients and delegates: where they are, how they are created, and what is signed for them."""
+"""Clients and delegates: their addresses, creation and signatures."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def sign(account: Any, message: Any) -> Signature:
 def sign_for_token(net: Net, signer: Any, kind: str, fields: str, *values: Any) -> Signature:
     """A signature for the fee token, where it is one like USDC."""
     declared = [
-        dict(zip(("type", "name"), each.split(), strict=True)) for each in fields.split(",")
+        dict(zip(("type", "name"), field.split(), strict=True)) for field in fields.split(",")
     ]
     domain = {
         "name": "Test USD Coin",
@@ -128,7 +128,7 @@ def sign_for_token(net: Net, signer: Any, kind: str, fields: str, *values: Any) 
         "chainId": net.provider.chain_id,
         "verifyingContract": net.contracts.fee_token,
     }
-    message = dict(zip((each["name"] for each in declared), values, strict=True))
+    message = dict(zip((field["name"] for field in declared), values, strict=True))
     return sign(signer, encode_typed_data(domain, {kind: declared}, message))
 
 
@@ -234,7 +234,7 @@ def requested(logs: Sequence[Log]) -> list[dict[str, Any]]:
 def played(receipt: Receipt) -> list[tuple[str, bool, str]]:
     """What a puppet has done: who called it, and how the calls of its part ended."""
     found = PLAYED.find(receipt.logs)
-    return [(each["caller"], each["ok"], each["data"].hex()) for each in found]
+    return [(call["caller"], call["ok"], call["data"].hex()) for call in found]
 
 
 # What is done with them.
@@ -271,7 +271,7 @@ class Owned:
         """Asks in one batch. Returns the ids in their order."""
         value = sum(ask.callback_gas for ask in asks)
         receipt = self.call(Client.request_many, *self.many(session_id, *asks), value=value)
-        return [each["requestId"] for each in requested(receipt.logs)]
+        return [event["requestId"] for event in requested(receipt.logs)]
 
     def close(self, session_id: int) -> Receipt:
         return self.call(Client.close, self.net.router, session_id)
@@ -289,7 +289,7 @@ class Owned:
 
 
 class ScriptedContract:
-    """A contract that plays a part, whenever it is called and when it is told to."""
+    """A contract that makes scripted calls, on request and whenever it is called."""
 
     def __init__(self, net: Net, project: Any) -> None:
         self.net = net

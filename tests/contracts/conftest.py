@@ -1,4 +1,4 @@
-"""The networks by their bare contract calls: nothing is checked here before it is sent."""
+"""Local networks by bare contract calls, without the checks of the SDK."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SET_MANAGERS = Function("setManagers(address,address,address)")
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked: by default, something that the node answers for up to 1,000 units."""
+    """A request. By default the node answers it for up to 1,000 units."""
 
     model: bytes = MODEL
     namespaces: Sequence[bytes] = ()
@@ -88,7 +88,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered: by default, a success of 100 bytes asked and 100 answered."""
+    """A response. By default a SUCCESS with stated sizes of 100 bytes each."""
 
     status: int = SUCCESS
     message: str = ""
@@ -105,7 +105,7 @@ class Reply:
 
 
 class Net:
-    """A network, and all that can be done to it."""
+    """A network with all its contract calls."""
 
     def __init__(self, network: LocalNetwork, cast: Cast) -> None:
         self.ai, self.node, self.cast = network.ai, network.node, cast
@@ -126,11 +126,11 @@ class Net:
         return self.ai.read_one(Call(of, function, args, sender=sender))
 
     def create(self, name: str, *args: Any) -> str:
-        """A new contract of the shipped artifacts."""
+        """Creates a contract of the shipped artifacts and returns its address."""
         return self._create(artifacts.creation_code(name, *args))
 
     def create_raw(self, runtime: str) -> str:
-        """A new contract of hand-written code."""
+        """Creates a contract with hand-written runtime code and returns its address."""
         size = len(runtime) // 2
         code = bytes.fromhex(f"61{size:04x}80600a3d393df3{runtime}")
         return self._create(code)
@@ -144,11 +144,11 @@ class Net:
         fund(self.provider, self.cast.owner, self.contracts.fee_token, address(account), units)
 
     def held(self, account: Any) -> int:
-        """The tokens that an account or contract has."""
+        """Balance of an account or contract, in units of the fee token."""
         return int(self.read(self.contracts.fee_token, ERC20.balance_of, address(account)))
 
     def coin(self, account: Any) -> int:
-        """The wei that an account or contract has."""
+        """Balance of an account or contract, in wei."""
         params = [address(account), "latest"]
         return as_int(rpc.result(self.provider, "eth_getBalance", params))
 
@@ -228,14 +228,14 @@ class Net:
 
     @property
     def namespace_manager(self) -> str:
-        """It is behind the model manager, at the first slot of its storage."""
+        """Read from the first slot of the model manager's storage."""
         slot = erc7201("ape-dtn.ModelManager")
         return address_at(self.provider, self.contracts.model_manager, slot)
 
     def sign_assignment(self, signer: Any, name: str, expiration: int) -> bytes:
-        """The namespace owner's word that the local node is a member until then."""
+        """Signature of a namespace owner that the local node is a member until the expiration."""
         fields = ("bytes32 targetId", "string namespace", "uint256 expiration")
-        kinds = [dict(zip(("type", "name"), each.split(), strict=True)) for each in fields]
+        kinds = [dict(zip(("type", "name"), field.split(), strict=True)) for field in fields]
         domain = {
             "name": "DeepTrust Network",
             "version": "1",
@@ -247,10 +247,10 @@ class Net:
         return bytes(signer.sign_message(message).encode_rsv())
 
     def join(self, name: str, expiration: int, signature: bytes) -> Receipt:
-        """Makes the local node a member of this namespace alone."""
+        """Makes the local node a member of this namespace only."""
         arguments = (NODE_ID, [name], [expiration], [signature])
         manager = self.contracts.node_manager
-        # Nothing is estimated: that might happen at another time than the block's.
+        # Without an estimate, which could run at another timestamp than the block's.
         return self.send(
             self.cast.owner, manager, UPDATE_NAMESPACES, *arguments, gas_limit=1_000_000
         )
@@ -259,7 +259,7 @@ class Net:
 
     @property
     def time(self) -> int:
-        """That of the latest block, in seconds."""
+        """Timestamp of the latest block, in seconds."""
         block = rpc.result(self.provider, "eth_getBlockByNumber", ["latest", False])
         return as_int(block["timestamp"])
 
@@ -270,7 +270,7 @@ class Net:
     def send_in_one_block(
         self, *calls: tuple[Any, str, Function, tuple[Any, ...]], gas: int = 1_000_000
     ) -> list[Any]:
-        """Sends all of (sender, contract, function, arguments), and returns the receipts."""
+        """Sends calls (sender, contract, function, arguments) and returns their receipts."""
         rpc.result(self.provider, "evm_setAutomine", [False])
         try:
             hashes = [
@@ -292,13 +292,14 @@ class Net:
         finally:
             rpc.result(self.provider, "evm_setAutomine", [True])
         receipts = [
-            rpc.result(self.provider, "eth_getTransactionReceipt", [each]) for each in hashes
+            rpc.result(self.provider, "eth_getTransactionReceipt", [transaction_hash])
+            for transaction_hash in hashes
         ]
         assert len({receipt["blockNumber"] for receipt in receipts}) == 1
         return receipts
 
     def ask_in_one_block(self, *asked: tuple[Any, int, Ask]) -> list[bytes]:
-        """Sends all of (sender, session, what), and returns the requests' ids."""
+        """Sends requests (sender, session, request) and returns their ids."""
         receipts = self.send_in_one_block(
             *(
                 (sender, self.router, Router.request, ask.arguments(session_id))
@@ -306,7 +307,7 @@ class Net:
             )
         )
         logs = [reads.to_log(log) for receipt in receipts for log in receipt["logs"]]
-        return [each["requestId"] for each in Router.request_created.find(logs)]
+        return [event["requestId"] for event in Router.request_created.find(logs)]
 
 
 def address(account: Any) -> str:
@@ -322,19 +323,19 @@ def address_at(provider: Any, contract: str, slot: int) -> str:
 
 
 def erc7201(name: str) -> int:
-    """Where ERC-7201 puts the storage of this name."""
+    """The ERC-7201 location of a namespace."""
     inner = int.from_bytes(keccak(text=name), "big") - 1
     return int.from_bytes(keccak(encode(["uint256"], [inner])), "big") & ~0xFF
 
 
 def raw(signature: str, *args: Any) -> str:
-    """Revert data as text: what an error that Python has no name for reads as."""
+    """Revert data as text, which is the message of an unknown error."""
     return "0x" + Function(signature).encode(*args).hex()
 
 
 @contextmanager
 def refused(kind: type[DtnError], revert: str) -> Iterator[None]:
-    """Passes if a contract reverts with exactly this, and we raise exactly that."""
+    """Passes if a contract reverts with exactly this and exactly this error is raised."""
     with pytest.raises(kind) as raised:
         yield
     assert raised.type is kind
@@ -343,13 +344,13 @@ def refused(kind: type[DtnError], revert: str) -> Iterator[None]:
 
 @pytest.fixture
 def deployed(local_networks: dict[Variant, LocalNetwork], cast: Cast) -> Net:
-    """The network as it is deployed."""
+    """The live network."""
     return _net(local_networks[Variant.LIVE], cast)
 
 
 @pytest.fixture
 def reference(local_networks: dict[Variant, LocalNetwork], cast: Cast) -> Net:
-    """The network as it is documented."""
+    """The reference network."""
     return _net(local_networks[Variant.REFERENCE], cast)
 
 
@@ -361,7 +362,7 @@ def net(network: LocalNetwork, cast: Cast) -> Net:
 
 @pytest.fixture(params=list(FeeToken), ids=lambda token: token.name.lower())
 def any_net(net: Net, variant: Variant, request: pytest.FixtureRequest) -> Net:
-    """Both variants in turn, paid in a token like USDT and in one like USDC."""
+    """Both variants in turn, with a fee token like USDT and with one like USDC."""
     if request.param is not FeeToken.USDT:
         pay_in(net, variant, create_token(net.provider, net.cast.owner, request.param))
         for account in (net.cast.customer, net.cast.stranger):
@@ -370,10 +371,10 @@ def any_net(net: Net, variant: Variant, request: pytest.FixtureRequest) -> Net:
 
 
 def replace_sessions(net: Net) -> Contracts:
-    """Puts a new session manager, paid in a new token, behind the live router.
+    """Replaces the session manager of the live router by one with a new token.
 
     Returns:
-        What was behind it.
+        The contracts before.
     """
     before = net.contracts
     pay_in(net, Variant.LIVE, create_token(net.provider, net.cast.owner, FeeToken.USDT))
@@ -381,10 +382,10 @@ def replace_sessions(net: Net) -> Contracts:
 
 
 def pay_in(net: Net, variant: Variant, token: str) -> None:
-    """Has the network be paid in this token.
+    """Changes the fee token of the network.
 
-    The live router gets a new session manager. The reference one keeps the tokens itself, and
-    is another one from then on.
+    The live router gets a new session manager. The reference router holds the tokens itself and is
+    replaced.
     """
     before, owner = net.contracts, address(net.cast.owner)
     if variant is Variant.REFERENCE:
@@ -408,7 +409,7 @@ def pay_in(net: Net, variant: Variant, token: str) -> None:
 
 @pytest.fixture
 def implementation(net: Net, cast: Cast) -> str:
-    """The code that clients share, created by nobody in particular."""
+    """The implementation of all clients."""
     from .client import IMPLEMENTATION, IMPLEMENTATION_CODE, create
 
     create(net, cast.owner, IMPLEMENTATION_CODE)
@@ -417,7 +418,7 @@ def implementation(net: Net, cast: Cast) -> str:
 
 @pytest.fixture
 def client(net: Net, cast: Cast, implementation: str) -> Owned:
-    """The customer's client, which may pay with all of the customer's tokens."""
+    """The customer's client, with an allowance for all of the customer's tokens."""
     from .client import new_client
 
     found = new_client(net, cast.customer)
@@ -427,7 +428,7 @@ def client(net: Net, cast: Cast, implementation: str) -> Owned:
 
 @pytest.fixture
 def usdc(net: Net, cast: Cast, variant: Variant) -> str:
-    """Sessions are paid in a token like USDC, of which customer and stranger have 1,000."""
+    """Sessions are paid in a token like USDC. Customer and stranger have 1,000."""
     from .client import pay_with
 
     return pay_with(net, variant, net.create("TestUSDC"))
@@ -435,7 +436,7 @@ def usdc(net: Net, cast: Cast, variant: Variant) -> str:
 
 @pytest.fixture
 def hostile(net: Net, cast: Cast, variant: Variant, project: Any) -> str:
-    """Sessions are paid in a token that does whatever it is told to, of which both have 1,000."""
+    """Sessions are paid in a token that misbehaves on request. Customer and stranger have 1,000."""
     from .client import pay_with
 
     return pay_with(net, variant, str(project.HostileToken.deploy(sender=cast.owner).address))
@@ -443,7 +444,7 @@ def hostile(net: Net, cast: Cast, variant: Variant, project: Any) -> str:
 
 @pytest.fixture
 def puppet(net: Net, project: Any) -> ScriptedContract:
-    """A contract that plays whatever part it is given."""
+    """A contract that makes scripted calls."""
     from .client import ScriptedContract
 
     return ScriptedContract(net, project)

@@ -1,4 +1,4 @@
-"""How the reference network writes requests and answers: packed words, on pages of code."""
+"""Encoding of requests and answers in the code storage of the reference network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package ships of the contracts is what they compile to, and nothing more."""
+"""The shipped artifacts are those of the sources, and have nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def keys(value: Any) -> set[str]:
     return set()
 
 
-def test_the_shipped_artifacts_are_what_the_sources_compile_to() -> None:
+def test_the_shipped_artifacts_are_those_of_the_sources() -> None:
     assert scripts_artifacts().differences() == []
 
 

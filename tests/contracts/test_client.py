@@ -1,4 +1,4 @@
-"""The client of one account: it starts, closes and gives back, all for its owner."""
+"""The client of one account: address, starts, closes, sweeps and access."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CANCEL = Function("cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)")
 
 # Where the code of version 0.1.0 is, on every chain. Another address is another contract: what is
 # in clients of this one stays there, and the SDK must go on finding it.
-PINNED = "0x61b8254119a54038FcC3E6b4D96010fE42c1E5c3"
+PINNED = "0xEEcE3Fb68b54B6d89289C150f47636fbAA98F8E4"
 
 # Where it is, and what its code can do.
 
@@ -84,7 +84,7 @@ def test_the_contracts_compute_the_same_address(
     assert net.read(implementation, Client.client_of, account) == client_address(account)
 
 
-def test_any_client_computes_any_address(cast: Cast, client: Owned) -> None:
+def test_every_client_computes_the_address_of_any_client(cast: Cast, client: Owned) -> None:
     account = cast.stranger.address
 
     assert client.read(Client.client_of, account) == client_address(account)
@@ -111,7 +111,7 @@ def test_a_client_is_created_once(net: Net, cast: Cast, client: Owned) -> None:
 def test_a_copy_of_the_clone_elsewhere_belongs_to_its_owner_too(
     net: Net, cast: Cast, client: Owned
 ) -> None:
-    """Whoever names an owner gives that owner a client, wherever it is."""
+    """A clone with an owner is a client of that owner, at any address."""
     copy = Owned(net, net.create_raw(runtime_code(cast.customer.address).hex()), cast.customer)
 
     assert copy.read(Client.owner) == cast.customer.address
@@ -120,7 +120,7 @@ def test_a_copy_of_the_clone_elsewhere_belongs_to_its_owner_too(
 
 
 @each_change
-def test_the_implementation_itself_belongs_to_nobody(
+def test_the_implementation_has_no_owner(
     net: Net, cast: Cast, implementation: str, change: str
 ) -> None:
     nobodys = Owned(net, implementation, cast.customer)
@@ -132,9 +132,7 @@ def test_the_implementation_itself_belongs_to_nobody(
             nobodys.call(function, *arguments, by=account)
 
 
-def test_a_client_that_came_before_its_implementation_keeps_what_it_got(
-    net: Net, cast: Cast
-) -> None:
+def test_a_client_created_before_its_implementation_keeps_its_tokens(net: Net, cast: Cast) -> None:
     client = new_client(net, cast.customer)
     net.fund(client.address, UNITS)
 
@@ -160,7 +158,7 @@ def opcodes(code: bytes) -> set[int]:
 @pytest.mark.parametrize(
     "creation", [IMPLEMENTATION_CODE, DELEGATE_CODE], ids=["client", "delegate"]
 )
-def test_what_everybody_runs_can_neither_be_changed_nor_destroyed(
+def test_the_implementation_cannot_be_changed_or_destroyed(
     reference: Net, cast: Cast, creation: bytes
 ) -> None:
     create(reference, cast.owner, creation)
@@ -217,12 +215,12 @@ def test_a_thief_in_the_same_block_gets_nothing(net: Net, cast: Cast, client: Ow
 
     first, paid, last = net.send_in_one_block(attempt, start, attempt)
 
-    assert [as_int(each["status"]) for each in (first, paid, last)] == [0, 1, 0]
+    assert [as_int(receipt["status"]) for receipt in (first, paid, last)] == [0, 1, 0]
     (opened,) = SessionManager.session_started.find(map(reads.to_log, paid["logs"]))
     assert (opened["owner"], opened["balance"]) == (client.address, UNITS)
 
 
-def test_deposits_of_nobody_become_part_of_the_session(net: Net, cast: Cast, client: Owned) -> None:
+def test_unclaimed_deposits_become_part_of_the_session(net: Net, cast: Cast, client: Owned) -> None:
     net.deposit(cast.stranger, 5)
 
     session = client.start(UNITS)
@@ -282,7 +280,7 @@ def test_two_networks_are_used_side_by_side(deployed: Net, reference: Net, cast:
         client.approve(UNITS)
         sessions.append(client.start(UNITS))
 
-    requests = [each.ask(session) for each, session in zip(both, sessions, strict=True)]
+    requests = [client.ask(session) for client, session in zip(both, sessions, strict=True)]
 
     for net, client, session, request in zip(
         (deployed, reference), both, sessions, requests, strict=True
@@ -420,7 +418,7 @@ def test_an_authorization_takes_the_place_of_an_allowance(
     assert net.held(client.address) == 0
 
 
-def test_nobody_uses_an_authorization_before_the_owner(
+def test_an_authorization_cannot_be_front_run(
     net: Net, cast: Cast, client: Owned, usdc: str
 ) -> None:
     """Neither at the token nor at the client, whatever the network that is named."""
@@ -432,9 +430,9 @@ def test_nobody_uses_an_authorization_before_the_owner(
     as_transfer = RECEIVE_AUTHORIZED.signature.replace("receive", "transfer")
     with reverted("FiatTokenV2: invalid signature"):
         net.send(cast.stranger, usdc, as_transfer, *given)
-    for each in (router, cast.stranger.address):
+    for target in (router, cast.stranger.address):
         with reverted(Client.not_owner, cast.stranger.address):
-            client.call(Client.start_with_authorization, each, units, *rest, by=cast.stranger)
+            client.call(Client.start_with_authorization, target, units, *rest, by=cast.stranger)
 
     receipt = client.call(Client.start_with_authorization, router, units, *rest)
     assert net.session(started(receipt)) == (client.address, UNITS)
@@ -618,7 +616,7 @@ def test_parts_are_swept_to_anybody(net: Net, cast: Cast, client: Owned) -> None
     assert (net.held(client.address), net.coin(client.address)) == (1, 1)
 
 
-def test_more_than_there_is_is_not_swept(net: Net, cast: Cast, client: Owned) -> None:
+def test_sweeping_more_than_the_balance_reverts(net: Net, cast: Cast, client: Owned) -> None:
     net.fund(client.address, UNITS)
     recipient = cast.worker.address
 
@@ -628,7 +626,7 @@ def test_more_than_there_is_is_not_swept(net: Net, cast: Cast, client: Owned) ->
         assert raised.value.revert is not None
 
 
-def test_nothing_is_swept_to_nobody(net: Net, client: Owned) -> None:
+def test_sweeping_to_the_zero_address_reverts(net: Net, client: Owned) -> None:
     net.fund(client.address, UNITS)
 
     for token in (net.contracts.fee_token, NOBODY):
@@ -661,7 +659,7 @@ def test_a_collectible_sent_by_mistake_is_sent_on(
     assert net.read(token, owner_of, 1) == owner
 
 
-def test_any_contract_is_called_as_the_client(
+def test_the_owner_can_call_any_contract_from_the_client(
     net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
     """With coin that is here and coin that comes along, and what it returns comes back."""
@@ -678,7 +676,7 @@ def test_any_contract_is_called_as_the_client(
     assert returned == encode(["uint256"], [net.held(cast.customer)])
 
 
-def test_what_another_contract_reverts_with_is_passed_on(
+def test_revert_data_of_a_called_contract_is_forwarded(
     net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
     puppet.rehearse((client.address, Client.sweep, (NOBODY,)), insists=True)
@@ -694,7 +692,7 @@ def test_the_client_does_not_call_itself(client: Owned) -> None:
             client.call(Client.execute, client.address, 0, data)
 
 
-def test_a_session_outlives_a_change_of_the_networks_interface(
+def test_a_session_survives_a_change_of_the_networks_interface(
     net: Net, cast: Cast, client: Owned
 ) -> None:
     """Whatever the router asks of a session's owner then, the client can do."""

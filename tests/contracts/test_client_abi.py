@@ -1,4 +1,4 @@
-"""The tables that Python calls clients and delegates by are those of the compiled contracts."""
+"""Python's interfaces of clients and delegates are those of the compiled contracts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def declared(entry: Any) -> str:
 
 
 TABLES = [("DtnClient", Client), ("DtnDelegate", Delegate)]
-each_table = pytest.mark.parametrize(("artifact", "table"), TABLES, ids=lambda each: str(each))
+each_table = pytest.mark.parametrize(("artifact", "table"), TABLES, ids=str)
 
 # Others call these of an account's delegate, never its owner.
 HOOKS = {"onERC721Received", "onERC1155Received", "onERC1155BatchReceived", "supportsInterface"}
@@ -51,21 +51,23 @@ def test_python_has_every_function(artifact: str, table: type) -> None:
         if entry["name"] not in HOOKS
     }
 
-    assert {each.signature: each.output for each in members(table, Function).values()} == compiled
+    assert {
+        function.signature: function.output for function in members(table, Function).values()
+    } == compiled
 
 
 @each_table
 def test_python_has_every_event(artifact: str, table: type) -> None:
     compiled = {declared(entry) for entry in of_kind(artifact, "event")}
 
-    assert {each.declaration for each in members(table, Event).values()} == compiled
+    assert {event.declaration for event in members(table, Event).values()} == compiled
 
 
 @each_table
 def test_pythons_errors_are_the_contracts(artifact: str, table: type) -> None:
     compiled = {declared(entry) for entry in of_kind(artifact, "error")}
 
-    assert {each.declaration for each in members(table, Error).values()} <= compiled
+    assert {error.declaration for error in members(table, Error).values()} <= compiled
 
 
 def test_every_function_that_changes_anything_is_tried_by_strangers(client: Owned) -> None:

@@ -1,4 +1,4 @@
-"""What a client asks, in batches too, how the answers are read, and what callbacks can do."""
+"""Requests and batches of a client, reading of answers, and callbacks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_request_returns_its_id(net: Net, client: Owned) -> None:
 
     for function, arguments in ((Client.request, one), (Client.request_many, many)):
         receipt = client.call(function, *arguments)
-        made = tuple(each["requestId"] for each in requested(receipt.logs))
+        made = tuple(event["requestId"] for event in requested(receipt.logs))
         # What the same call would have returned on the state before, at the same time.
         block = rpc.result(net.provider, "eth_getBlockByNumber", [hex(receipt.block_number), False])
         call = {
@@ -112,12 +112,12 @@ def test_ids_are_apart_within_one_block_and_across_its_batches(
     one = (Client.request, client.one(session, Ask()))
 
     receipts = net.send_in_one_block(
-        *((cast.customer, client.address, *each) for each in (batch, one, batch, one)),
+        *((cast.customer, client.address, *call) for call in (batch, one, batch, one)),
         gas=3_000_000,
     )
 
     logs = [reads.to_log(log) for receipt in receipts for log in receipt["logs"]]
-    ids = [each["requestId"] for each in requested(logs)]
+    ids = [event["requestId"] for event in requested(logs)]
     assert len(ids) == len(set(ids)) == 8
     for request in ids:
         net.reply(request)  # none has replaced another
@@ -212,7 +212,7 @@ def test_answers_are_read_together(net: Net, client: Owned) -> None:
 def test_answers_are_those_of_the_network_that_was_asked_last(
     local_networks: dict[Variant, LocalNetwork], cast: Cast, client: Owned
 ) -> None:
-    both = [Net(each, cast) for each in local_networks.values()]
+    both = [Net(network, cast) for network in local_networks.values()]
 
     for there in (*both, *both):
         asking = Owned(there, client.address, client.owner)
@@ -235,7 +235,7 @@ def test_anybody_may_read_answers(net: Net, cast: Cast, client: Owned) -> None:
 
 
 def test_with_too_little_gas_an_answer_is_not_said_to_be_missing(net: Net, client: Owned) -> None:
-    """Whoever reads it in a contract may be called by somebody who chooses the gas."""
+    """A contract that reads an answer may be called with any gas."""
     request = client.ask(client.start(UNITS))
     net.reply(request, response=bytes(range(1, 256)) * 40, gas_limit=16_000_000)
     ask = {"to": client.address, "data": "0x" + Client.answers.encode([request]).hex()}

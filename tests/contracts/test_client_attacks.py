@@ -1,4 +1,4 @@
-"""What a client is up against: strangers, hostile tokens, and a token that blocks its owner."""
+"""Attacks on a client: strangers, hostile tokens, and a token that blocks its owner."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hostile(hostile: str, client: Owned) -> str:
 
 @each_change
 @pytest.mark.parametrize("who", ["owner", "worker", "stranger"])
-def test_nobody_but_the_owner_calls_it(cast: Cast, client: Owned, who: str, change: str) -> None:
+def test_only_the_owner_can_call_a_client(cast: Cast, client: Owned, who: str, change: str) -> None:
     account = getattr(cast, who)
     function, arguments = every_change(client)[change]
 
@@ -81,7 +81,7 @@ def test_a_token_that_takes_a_fee_is_refused(
     assert (net.held(cast.customer), net.held_by_network) == (before, 0)
 
 
-def test_a_fee_that_a_deposit_of_nobody_makes_up_for_is_no_loss(
+def test_a_transfer_fee_covered_by_an_unclaimed_deposit_is_accepted(
     net: Net, cast: Cast, client: Owned, hostile: str
 ) -> None:
     net.deposit(cast.stranger, 100)
@@ -106,7 +106,7 @@ def test_a_token_that_returns_false_is_refused(
         client.call(Client.sweep, hostile)
 
 
-def test_a_token_that_only_pretends_to_pay_is_found_out(
+def test_a_token_that_moves_nothing_is_detected(
     net: Net, cast: Cast, client: Owned, hostile: str
 ) -> None:
     net.send(cast.owner, hostile, BEHAVE, PRETENDING, NOBODY)
@@ -122,9 +122,7 @@ def test_a_token_that_only_pretends_to_pay_is_found_out(
     assert decoded(Client.session_short, raised.value.revert.data)[1:] == [UNITS, UNITS - 1]
 
 
-def test_a_refund_is_what_has_arrived_of_it(
-    net: Net, cast: Cast, client: Owned, hostile: str
-) -> None:
+def test_a_refund_is_the_amount_received(net: Net, cast: Cast, client: Owned, hostile: str) -> None:
     """A tenth goes on each of the two ways, and nothing that is here makes up for it."""
     net.fund(client.address, 55)
     session = client.start(1_000)
@@ -240,7 +238,7 @@ def test_an_owner_may_call_it_twice_in_one_transaction(
     receipt = puppet.act(*[(puppets.address, Client.start, (net.router, UNITS))] * 2)
 
     opened = SessionManager.session_started.find(receipt.logs)
-    assert [each["balance"] for each in opened] == [UNITS, UNITS]
+    assert [session["balance"] for session in opened] == [UNITS, UNITS]
 
 
 # An owner whom the token has blocked.
@@ -261,7 +259,7 @@ def test_a_blocked_owner_has_the_refund_sent_elsewhere(
     assert (net.held(elsewhere), net.held(client.address)) == (UNITS, 0)
 
 
-def test_a_blocked_owner_keeps_the_refund_here_and_sweeps_it_later(
+def test_a_blocked_owner_keeps_the_refund_in_the_client_and_sweeps_it_later(
     net: Net, cast: Cast, client: Owned, usdc: str
 ) -> None:
     client.approve(UNITS)
@@ -278,7 +276,7 @@ def test_a_blocked_owner_keeps_the_refund_here_and_sweeps_it_later(
     assert net.held(cast.customer) == 1_000_000_000
 
 
-def test_a_refund_is_not_sent_to_nobody(net: Net, client: Owned) -> None:
+def test_a_refund_to_the_zero_address_reverts(net: Net, client: Owned) -> None:
     session = client.start(UNITS)
 
     with reverted(Client.no_recipient):
@@ -303,7 +301,7 @@ def test_too_little_gas_closes_nothing(net: Net, cast: Cast, client: Owned) -> N
     assert net.held(cast.customer) == before
 
 
-def test_a_blocked_owner_goes_on_asking_and_starts_with_what_is_here(
+def test_a_blocked_owner_sends_requests_and_starts_sessions_with_the_clients_tokens(
     net: Net, cast: Cast, client: Owned, usdc: str
 ) -> None:
     client.approve(2 * UNITS)

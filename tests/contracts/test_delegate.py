@@ -1,4 +1,4 @@
-"""The EIP-7702 delegate: an account pays and starts in one transaction, and stays what it is."""
+"""The EIP-7702 delegate: sessions in one transaction, and an account that stays an account."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from .conftest import (
 UNITS = 1_000_000
 
 # Where the code of version 0.1.0 is, on every chain.
-PINNED = "0x89f8C18e5527d832BB0F3f975c11d6329aa87E01"
+PINNED = "0x75e9c3487fDFb323E55Bd04d0CE0CC7F3267F289"
 
 MAGIC = bytes.fromhex("1626ba7e")  # of ERC-1271, as ERC-1271 has it
 NOT_SIGNED = b"\xff" * 4
@@ -167,7 +167,7 @@ def test_a_delegation_that_stays_starts_again(net: Net, cast: Cast, account: Own
     ]
 
 
-def test_a_session_lives_and_is_refunded_to_the_account(
+def test_a_session_is_used_closed_and_refunded_to_the_account(
     net: Net, cast: Cast, account: Owned
 ) -> None:
     session = account.start(UNITS)
@@ -181,7 +181,7 @@ def test_a_session_lives_and_is_refunded_to_the_account(
     assert net.held_by_network == 0
 
 
-def test_a_session_needs_no_delegate_any_more(net: Net, cast: Cast, account: Owned) -> None:
+def test_a_session_can_be_closed_without_the_delegate(net: Net, cast: Cast, account: Owned) -> None:
     """It is the account's, which asks and closes by itself."""
     session = account.start(UNITS)
     cast.customer.remove_delegate()
@@ -232,14 +232,14 @@ def test_ids_are_apart_within_one_block_and_across_its_batches(
     one = (Delegate.request, account.one(session, Ask()))
 
     receipts = net.send_in_one_block(
-        *((cast.customer, account.address, *each) for each in (batch, one, batch, one)),
+        *((cast.customer, account.address, *call) for call in (batch, one, batch, one)),
         gas=3_000_000,
     )
 
     ids = [
-        each["requestId"]
+        event["requestId"]
         for receipt in receipts
-        for each in requested([reads.to_log(log) for log in receipt["logs"]])
+        for event in requested([reads.to_log(log) for log in receipt["logs"]])
     ]
     assert len(ids) == len(set(ids)) == 8
     for request in ids:
@@ -273,14 +273,14 @@ def test_numbers_go_on_after_the_delegation_has_ended_and_begun_again(
     assert int(net.record(request)[1][26:], 16) == 1
 
 
-def test_the_count_is_all_it_keeps_and_where_erc7201_puts_it(
+def test_the_delegate_stores_only_the_count_at_its_erc7201_location(
     net: Net, cast: Cast, account: Owned
 ) -> None:
     slot = erc7201("ape-dtn.DtnDelegate")
     account.ask_many(account.start(UNITS), Ask(), Ask())
 
     assert storage_at(net.provider, account.address, slot) == 2
-    assert [storage_at(net.provider, account.address, each) for each in range(10)] == [0] * 10
+    assert [storage_at(net.provider, account.address, slot) for slot in range(10)] == [0] * 10
 
 
 def test_a_callbacks_gas_is_paid_from_the_account(net: Net, cast: Cast, account: Owned) -> None:
@@ -300,7 +300,7 @@ def test_a_callbacks_gas_is_paid_from_the_account(net: Net, cast: Cast, account:
 
 @each_change
 @pytest.mark.parametrize("who", ["owner", "worker", "stranger"])
-def test_nobody_else_makes_the_account_do_anything(
+def test_only_the_account_itself_can_use_the_delegate(
     cast: Cast, account: Owned, who: str, change: str
 ) -> None:
     stranger = getattr(cast, who)
@@ -311,9 +311,7 @@ def test_nobody_else_makes_the_account_do_anything(
 
 
 @each_change
-def test_the_delegate_itself_belongs_to_nobody(
-    net: Net, cast: Cast, delegate: str, change: str
-) -> None:
+def test_the_delegate_itself_has_no_owner(net: Net, cast: Cast, delegate: str, change: str) -> None:
     itself = Owned(net, delegate, cast.customer)
     function, arguments = every_change(itself)[change]
 
@@ -324,7 +322,7 @@ def test_the_delegate_itself_belongs_to_nobody(
 def test_a_stranger_who_delivers_the_delegation_gets_nothing_by_it(
     net: Net, cast: Cast, delegate: str
 ) -> None:
-    """Whoever sees an authorization may send it, with a call of their own."""
+    """Anybody who sees an authorization can send it, with any call."""
     customer, stranger = cast.customer, cast.stranger
     delegation = sign_delegation(net, customer, nonce_of(net, customer))
     data = Delegate.start.encode(stranger.address, UNITS)
@@ -424,7 +422,7 @@ def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
 # What an account does besides.
 
 
-def test_coin_comes_in_however_it_is_sent(
+def test_native_currency_is_accepted_in_every_way(
     net: Net, cast: Cast, account: Owned, puppet: ScriptedContract
 ) -> None:
     """With nothing, with a note, and with the little gas that old contracts send."""
@@ -457,7 +455,9 @@ def test_collectibles_come_in(net: Net, cast: Cast, account: Owned, project: Any
 @pytest.mark.parametrize(
     ("interface", "supported"), [("01ffc9a7", True), ("4e2312e0", True), ("ffffffff", False)]
 )
-def test_it_says_what_it_takes(account: Owned, interface: str, supported: bool) -> None:
+def test_the_supported_interfaces_are_reported(
+    account: Owned, interface: str, supported: bool
+) -> None:
     """ERC-165 itself, and what ERC-1155 asks its recipients for."""
     supports = Function("supportsInterface(bytes4)", "bool")
 

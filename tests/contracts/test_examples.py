@@ -1,4 +1,4 @@
-"""Every example contract plays its part, on both variants and with both kinds of token."""
+"""The example contracts, on both variants and with both kinds of token."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def example(net: Net, project: Any, request: pytest.FixtureRequest) -> Example:
 on_live = pytest.mark.parametrize("variant", [Variant.LIVE], indirect=True)
 
 
-def each(*names: str) -> pytest.MarkDecorator:
+def examples(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("example", names, indirect=True)
 
 
@@ -129,7 +129,7 @@ def test_a_session_from_start_to_withdrawal(
     assert any_net.held_by_network == 0
 
 
-@each(*EXAMPLES)
+@examples(*EXAMPLES)
 def test_strangers_can_do_nothing(example: Example, cast: Cast) -> None:
     example.net.fund(example.address, DEPOSIT)
     refusal = raw("OwnableUnauthorizedAccount(address)", cast.stranger.address)
@@ -141,7 +141,7 @@ def test_strangers_can_do_nothing(example: Example, cast: Cast) -> None:
             example.send(*call, sender=cast.stranger)
 
 
-@each(*WITH_START)
+@examples(*WITH_START)
 def test_a_start_needs_tokens(example: Example) -> None:
     kind: type[DtnError] = NothingDeposited
     revert = "InvalidAmount()"
@@ -153,7 +153,7 @@ def test_a_start_needs_tokens(example: Example) -> None:
         example.send(START)
 
 
-@each(*[name for name in WITH_START if name != "RestartSession"])
+@examples(*[name for name in WITH_START if name != "RestartSession"])
 def test_a_start_does_not_forget_an_open_session(example: Example) -> None:
     example.begin()
     example.net.fund(example.address, DEPOSIT)
@@ -162,8 +162,8 @@ def test_a_start_does_not_forget_an_open_session(example: Example) -> None:
         example.send(START)
 
 
-@each("StartSession", "ValidateSession")
-def test_there_is_no_answer_before_the_node_answers(example: Example) -> None:
+@examples("StartSession", "ValidateSession")
+def test_a_pending_request_has_no_answer(example: Example) -> None:
     example.begin()
     request = example.ask()
 
@@ -172,7 +172,7 @@ def test_there_is_no_answer_before_the_node_answers(example: Example) -> None:
     assert request
 
 
-@each("StartSession")
+@examples("StartSession")
 def test_a_failure_is_no_answer(example: Example) -> None:
     example.begin()
     example.net.reply(example.ask(), status=FAILURE, message="No.")
@@ -210,7 +210,7 @@ def test_automatic_session_is_refused_by_the_deployed_network(deployed: Net, pro
     assert deployed.held_by_network == 0
 
 
-def test_safe_start_gets_its_deposit_back_and_keeps_the_reason(
+def test_safe_start_reverts_with_the_reason_and_keeps_its_tokens(
     deployed: Net, reference: Net, project: Any, cast: Cast
 ) -> None:
     net, contracts = deployed, deployed.contracts
@@ -231,7 +231,7 @@ def test_safe_start_gets_its_deposit_back_and_keeps_the_reason(
     assert (example.session, example.held) == (0, DEPOSIT)
 
 
-@each("CloseSession")
+@examples("CloseSession")
 def test_close_session_closes_once_and_does_nothing_more(example: Example) -> None:
     example.begin()
 
@@ -241,8 +241,8 @@ def test_close_session_closes_once_and_does_nothing_more(example: Example) -> No
     assert (example.session, example.held) == (0, DEPOSIT)
 
 
-@each("RestartSession")
-def test_restart_session_adds_what_has_come_to_the_refund(example: Example) -> None:
+@examples("RestartSession")
+def test_restart_session_adds_received_tokens_to_the_refund(example: Example) -> None:
     example.begin()
     first = example.session
     example.net.fund(example.address, 300)
@@ -254,8 +254,8 @@ def test_restart_session_adds_what_has_come_to_the_refund(example: Example) -> N
     assert example.net.session(example.session) == (example.address, DEPOSIT + 300)
 
 
-@each("ReuseSession")
-def test_reuse_session_keeps_every_answer_under_its_request(example: Example) -> None:
+@examples("ReuseSession")
+def test_reuse_session_stores_every_answer_by_request(example: Example) -> None:
     example.begin()
     first, second = example.ask("One?"), example.ask("Two?")
     example.net.node.answer_pending()
@@ -265,8 +265,8 @@ def test_reuse_session_keeps_every_answer_under_its_request(example: Example) ->
     assert example.views.answers(second) == "You asked: Two?"
 
 
-@each("ReuseSession")
-def test_reuse_session_keeps_what_a_failing_node_said(example: Example) -> None:
+@examples("ReuseSession")
+def test_reuse_session_stores_the_reason_of_a_failure(example: Example) -> None:
     example.begin()
     request = example.ask()
 
@@ -276,8 +276,8 @@ def test_reuse_session_keeps_what_a_failing_node_said(example: Example) -> None:
     assert example.views.answers(request) == ""
 
 
-@each("UpgradeableConsumer")
-def test_upgradeable_consumer_keeps_what_a_failing_node_said(example: Example) -> None:
+@examples("UpgradeableConsumer")
+def test_upgradeable_consumer_stores_the_reason_of_a_failure(example: Example) -> None:
     example.begin()
 
     example.net.reply(example.ask(), status=FAILURE, message="No.")
@@ -285,8 +285,8 @@ def test_upgradeable_consumer_keeps_what_a_failing_node_said(example: Example) -
     assert (example.views.failure(), example.answer) == ("No.", "")
 
 
-@each("UpgradeableConsumer")
-def test_upgradeable_consumer_ignores_an_answer_that_comes_too_late(example: Example) -> None:
+@examples("UpgradeableConsumer")
+def test_upgradeable_consumer_ignores_answers_to_earlier_requests(example: Example) -> None:
     example.begin()
     first, second = example.ask("One?"), example.ask("Two?")
 
@@ -296,7 +296,7 @@ def test_upgradeable_consumer_ignores_an_answer_that_comes_too_late(example: Exa
     assert example.answer == "two"
 
 
-@each(*WITH_CALLBACK)
+@examples(*WITH_CALLBACK)
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 200, 1_000])
 def test_the_gas_that_the_examples_name_is_enough(example: Example, length: int) -> None:
     example.begin()
@@ -310,7 +310,7 @@ def test_the_gas_that_the_examples_name_is_enough(example: Example, length: int)
     assert not Router.success_callback_failed.find(receipt.logs)
 
 
-@each("ReuseSession")
+@examples("ReuseSession")
 def test_with_too_little_gas_the_answer_can_still_be_read(example: Example) -> None:
     example.begin()
     example.send(ASK, "Hello?", value=10_000)
@@ -346,7 +346,7 @@ def test_reuse_session_never_replaces_a_request(
     assert net.record(bytes(example.views.requestIds()[0]))[5][0] == call
 
 
-@each("ValidateSession")
+@examples("ValidateSession")
 def test_validate_session_starts_when_there_is_none(example: Example) -> None:
     example.begin()
     assert not example.views.hasSession()
@@ -359,7 +359,7 @@ def test_validate_session_starts_when_there_is_none(example: Example) -> None:
     assert example.session == first
 
 
-@each("ValidateSession")
+@examples("ValidateSession")
 @on_live
 def test_validate_session_starts_another_behind_a_new_session_manager(example: Example) -> None:
     example.begin()
@@ -373,8 +373,8 @@ def test_validate_session_starts_another_behind_a_new_session_manager(example: E
     assert example.net.session(example.session) == (example.address, 3_000)
 
 
-@each("StartSession")
-def test_a_contract_is_the_owner_of_what_it_starts(example: Example) -> None:
+@examples("StartSession")
+def test_a_contract_owns_the_sessions_that_it_starts(example: Example) -> None:
     example.begin()
     net, owner = example.net, example.owner
 
@@ -386,7 +386,7 @@ def test_a_contract_is_the_owner_of_what_it_starts(example: Example) -> None:
     assert net.session(example.session) == (example.address, DEPOSIT)
 
 
-@each("ReuseSession", "UpgradeableConsumer")
+@examples("ReuseSession", "UpgradeableConsumer")
 def test_the_local_node_leaves_the_callback_its_gas(example: Example) -> None:
     example.begin(100_000)
     example.send(ASK, "a" * 1_000, value=50_000 + 25_000 * 33)

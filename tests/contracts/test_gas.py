@@ -1,7 +1,7 @@
-"""What all that is done with a network costs in gas, as ``benchmarks/gas.py`` measures it.
+"""Gas of all operations, as measured by ``benchmarks/gas.py``.
 
-All figures are exact: the chains are the same each time. One that falls is good news; one that
-rises wants a reason. Either is recorded with ``make gas``.
+The figures are exact, because the chains are deterministic. Record changes with ``make gas``; an
+increase needs a reason.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ IN_ONE = {
 
 
 @pytest.mark.parametrize("variant", Variant, ids=VARIANTS)
-def test_what_is_measured_is_what_was_recorded(variant: Variant) -> None:
+def test_the_measurement_equals_the_recorded_one(variant: Variant) -> None:
     name = variant.value.lower()
 
     changed = changes({name: recorded()[name]}, {name: measure(variant)})
@@ -88,9 +88,9 @@ def test_the_document_has_the_figures_that_were_recorded() -> None:
     assert with_tables(text, recorded()) == text
 
 
-def test_the_parts_of_closing_make_up_what_it_uses() -> None:
+def test_the_parts_of_a_close_add_up_to_its_gas() -> None:
     """Their table is written by hand: it was traced once, and has to be again if this changes."""
-    _, _, rows = DOCUMENT.read_text().partition("## Why closing")
+    _, _, rows = DOCUMENT.read_text().partition("## Why a close costs")
     found = re.findall(r"^\| .* \| (-?)([\d,]+) \|$", rows, flags=re.MULTILINE)
     *parts, together = [
         int(f"{'-' * len(sign)}{digits}".replace(",", "")) for sign, digits in found

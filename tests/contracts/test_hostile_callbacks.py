@@ -1,7 +1,7 @@
-"""What the network is up against in callbacks: a requester chooses what the router calls.
+"""Attacks with callbacks: a requester chooses what the router calls.
 
-The target, the four bytes of a selector and the gas are the requester's; the argument is the
-request's id. Whoever pays for the gas is the node, and who calls is the router.
+The requester chooses the target, the selector and the gas; the argument is the request's id. The
+node pays for the gas, and the caller is the router.
 """
 
 from __future__ import annotations
@@ -150,11 +150,11 @@ def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, variant: Variant)
             rpc.result(net.provider, "anvil_setStorageAt", [target, "0x0", "0x" + "00" * 32])
 
 
-def test_a_callback_that_no_block_has_the_gas_for_is_the_requesters_own_loss(
+def test_callback_gas_above_the_block_limit_harms_only_the_requester(
     net: Net, cast: Cast, variant: Variant
 ) -> None:
-    """On the live network it is starved, on the reference one there is no answer. Either way
-    the session is closed, and nobody else waits."""
+    """The live router starves it, the reference router refuses the response. Either way the
+    session can be closed, and other requests are answered."""
     session = net.open(cast.customer, 1_000)
     callback = callback_to(net.create_raw(RECORDS))
     request = net.ask(cast.customer, session, callback=callback, callback_gas=10**18)
@@ -163,7 +163,7 @@ def test_a_callback_that_no_block_has_the_gas_for_is_the_requesters_own_loss(
     if variant is Variant.LIVE:
         net.reply(request, gas_limit=GAS)
     else:
-        with refused(ContractReverted, "Insufficient gas for callback"):
+        with refused(ContractReverted, f"InsufficientGasForCallback(callbackGas={10**18})"):
             net.reply(request, gas_limit=GAS)
 
     net.reply(others)
@@ -180,7 +180,7 @@ def functions(name: str) -> list[Function]:
     found = []
     for entry in artifacts.load(name)["abi"]:
         if entry["type"] == "function" and entry["stateMutability"] in ("nonpayable", "payable"):
-            kinds = ",".join(_kind(each) for each in entry["inputs"])
+            kinds = ",".join(_kind(parameter) for parameter in entry["inputs"])
             found.append(Function(f"{entry['name']}({kinds})"))
     return found
 
@@ -188,7 +188,7 @@ def functions(name: str) -> list[Function]:
 def _kind(field: Any) -> str:
     if not field["type"].startswith("tuple"):
         return str(field["type"])
-    inner = ",".join(_kind(each) for each in field["components"])
+    inner = ",".join(_kind(parameter) for parameter in field["components"])
     return f"({inner})" + field["type"].removeprefix("tuple")
 
 
@@ -223,7 +223,9 @@ def test_no_function_of_the_network_or_its_token_serves_a_requester_as_a_callbac
         for receipt, (_, function) in zip(asked, tried, strict=True)
         for created in Router.request_created.find(logs_of(receipt))
     }
-    replies = [Router.respond_to_request.encode(*Reply(**FREE).arguments(each)) for each in ids]
+    replies = [
+        Router.respond_to_request.encode(*Reply(**FREE).arguments(request)) for request in ids
+    ]
     answered = send_unchecked(net, cast.worker, *((reply, 0) for reply in replies))
 
     assert len(tried) > 40
@@ -232,7 +234,7 @@ def test_no_function_of_the_network_or_its_token_serves_a_requester_as_a_callbac
     for receipt, signature in zip(answered, ids.values(), strict=True):
         assert succeeded(receipt), signature
         logs = logs_of(receipt)
-        moved = [each["value"] for each in ERC20.transferred.find(logs)]
+        moved = [transfer["value"] for transfer in ERC20.transferred.find(logs)]
         expected = all(any(event.matches(log) for event in EXPECTED) for log in logs)
         if any(moved) or not expected:
             of_use.append(signature)
@@ -246,15 +248,15 @@ def test_no_function_of_the_network_or_its_token_serves_a_requester_as_a_callbac
 
 
 @pytest.mark.parametrize("function", [BURN_ALL, AUTHORIZE], ids=["burns", "authorizes"])
-def test_the_token_is_not_told_what_to_do_with_everybodys_tokens(
+def test_a_callback_cannot_act_on_the_token_in_the_routers_name(
     net: Net, cast: Cast, hostile: str, function: Function
 ) -> None:
-    """A token may have functions for its holders that take an id, or nothing at all."""
+    """A token may have functions for its holders that take one word, or no argument."""
     session = net.open(cast.customer, 1_000)
     net.open(cast.stranger, 5_000)
     callback = callback_to(hostile, function.selector)
     if net.contracts.fee_target == net.router:
-        with refused(ContractReverted, "Callback target not allowed"):
+        with refused(ContractReverted, f"CallbackTargetNotAllowed(target={hostile})"):
             net.ask(cast.customer, session, callback=callback, callback_gas=200_000)
     else:  # who calls is not who has the tokens
         request = net.ask(cast.customer, session, callback=callback, callback_gas=200_000)
@@ -280,7 +282,7 @@ def test_precompiled_contracts_are_called_without_harm(net: Net, cast: Cast) -> 
 # What a callback does with the network.
 
 
-def test_a_callback_that_calls_the_network_again_gets_what_is_its_own(
+def test_a_reentrant_callback_gets_only_its_own_tokens(
     net: Net, cast: Cast, puppet: ScriptedContract
 ) -> None:
     """The puppet owns the session, is called back, and is a node that may answer besides."""
@@ -296,7 +298,7 @@ def test_a_callback_that_calls_the_network_again_gets_what_is_its_own(
     calls = [(net.router, gas, Router.request.encode(*ask.arguments(own))) for ask in asks]
     act = Function("act((address,uint256,bytes)[])")
     sent = net.send(cast.stranger, puppet.address, act, calls, value=2 * gas)
-    request, other = (each["requestId"] for each in Router.request_created.find(sent.logs))
+    request, other = (event["requestId"] for event in Router.request_created.find(sent.logs))
     again = Reply(node=node, asked=10)
     puppet.rehearse(
         (net.router, Router.fetch_response, (request,)),
@@ -320,7 +322,7 @@ def test_a_callback_that_calls_the_network_again_gets_what_is_its_own(
     reentrant = error_data(Client.reentrant_call).hex()
     assert [data for _, _, data in results[1:3]] == [reentrant, reentrant]
     paid = SessionManager.session_charged.find(receipt.logs)
-    assert [each["amount"] for each in paid] == [200]
+    assert [charge["amount"] for charge in paid] == [200]
     assert net.held(cast.worker) == 200
     assert net.balance(others) == 5_000
     (fresh,) = (e["sessionId"] for e in SessionManager.session_started.find(receipt.logs))

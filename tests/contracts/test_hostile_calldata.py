@@ -1,7 +1,7 @@
-"""Call data that no encoder would make: it is refused, or read as the ABI has it.
+"""Malformed call data is refused or decoded by the rules of the ABI.
 
-Dirty high bits, offsets that point anywhere, lengths without end, data that is cut short. Whatever
-is taken has to be readable afterwards, answered and paid as any other, and stand in nobody's way.
+Dirty high bits, arbitrary offsets, huge lengths, truncated data. A request that is accepted must be
+readable, answerable and payable, and must not affect others.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def behind(more: bytes) -> Change:
 
 def both(*changes: Change) -> Change:
     def change(data: bytes) -> bytes:
-        for each in changes:
-            data = each(data)
+        for change in changes:
+            data = change(data)
         return data
 
     return change
@@ -156,7 +156,7 @@ def readable(function: Function, data: bytes) -> list[Any] | None:
 def flat(value: Any) -> Any:
     """The same with tuples for lists, and addresses in lower case."""
     if isinstance(value, (list, tuple)):
-        return tuple(flat(each) for each in value)
+        return tuple(flat(item) for item in value)
     return value.lower() if isinstance(value, str) else value
 
 
@@ -176,12 +176,12 @@ def test_a_request_in_any_call_data_is_refused_or_read_as_the_abi_has_it(
         (created,) = Router.request_created.find(logs_of(receipt))
         taken[name] = created["requestId"]
         record = net.record(created["requestId"])
-        if (meant := readable(Router.request, made)) is not None:
-            _, model, routing, asked, callback, user, gas = meant
+        if (decoded := readable(Router.request, made)) is not None:
+            _, model, routing, asked, callback, user, gas = decoded
             fields = (created["sessionId"], user, False, model, routing, asked, callback, gas)
             assert flat(record[:8]) == flat(fields), name
 
-    # Whatever was taken stands in nobody's way: it is listed, answered where it names the node,
+    # Accepted requests do not affect others: it is listed, answered where it names the node,
     # and all that it did not cost comes back.
     assert taken.keys() >= {"as it should be", "with more behind it", "padded with anything"}
     assert len(taken) < len(REQUESTS) - 25
@@ -232,8 +232,8 @@ def test_a_response_in_any_call_data_is_refused_or_read_as_the_abi_has_it(
         )
         fetched = decode(["uint8", "bytes", "bytes"], as_bytes(found))
         kinds = ["bytes" if kind == "string" else kind for kind in Router.respond_to_request.inputs]
-        if (meant := readable(Function(f"_({','.join(kinds)})"), made)) is not None:
-            assert fetched == tuple(meant[1:4]), name
+        if (decoded := readable(Function(f"_({','.join(kinds)})"), made)) is not None:
+            assert fetched == tuple(decoded[1:4]), name
         assert record[-1][2] == fetched[2], name
 
     expected = {"as it should be", "with more behind it", "a message that is no text"}

@@ -1,4 +1,4 @@
-"""Coin that comes to the contracts by force: nothing there counts on what they have."""
+"""Native currency forced on the contracts: nothing depends on their balances."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ WAYS = (by_destruction, by_block_rewards)
 ALL = len(WAYS) * FORCED
 
 
-def test_coin_forced_on_the_network_changes_nothing(net: Net, cast: Cast) -> None:
-    """What callbacks were paid for stays beside it, where nobody gets at it."""
+def test_native_currency_forced_on_the_network_changes_nothing(net: Net, cast: Cast) -> None:
+    """The value of callbacks stays in the router, out of reach."""
     session = net.open(cast.customer, 1_000)
     asked = net.ask(cast.customer, session, callback_gas=100_000)
     contracts = net.contracts
     at = {net.router, contracts.session_manager, contracts.node_manager, contracts.model_manager}
-    before = {each: net.coin(each) for each in at}
-    for each, force in product(at, WAYS):
-        force(net, each)
+    before = {address: net.coin(address) for address in at}
+    for contract, force in product(at, WAYS):
+        force(net, contract)
 
     net.reply(asked)
     net.reply(net.ask(cast.customer, session, most=300, callback_gas=50_000, value=50_007))
@@ -47,13 +47,15 @@ def test_coin_forced_on_the_network_changes_nothing(net: Net, cast: Cast) -> Non
 
     assert net.held(cast.customer) == 1_000_000_000 - 400
     assert before[net.router] >= 100_000
-    kept = {each: coin + ALL for each, coin in before.items()}
+    kept = {contract: coin + ALL for contract, coin in before.items()}
     kept[net.router] += 50_007
-    assert {each: net.coin(each) for each in at} == kept
+    assert {address: net.coin(address) for address in at} == kept
     assert net.balance(net.open(cast.customer, 7)) == 7
 
 
-def test_coin_forced_on_a_client_is_its_owners(net: Net, cast: Cast, client: Owned) -> None:
+def test_native_currency_forced_on_a_client_can_be_swept(
+    net: Net, cast: Cast, client: Owned
+) -> None:
     session = client.start(UNITS)
     for force in WAYS:
         force(net, client.address)
@@ -68,7 +70,7 @@ def test_coin_forced_on_a_client_is_its_owners(net: Net, cast: Cast, client: Own
     assert net.held(cast.customer) == 1_000_000_000 - 200
 
 
-def test_coin_forced_on_an_account_with_the_delegate_is_its_own(net: Net, cast: Cast) -> None:
+def test_native_currency_forced_on_a_delegated_account_belongs_to_it(net: Net, cast: Cast) -> None:
     create(net, cast.owner, DELEGATE_CODE)
     set_delegate(net, cast.customer)
     account = Owned(net, str(cast.customer.address), cast.customer)

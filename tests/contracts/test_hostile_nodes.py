@@ -1,4 +1,4 @@
-"""What the network is up against in nodes: who answers, when, how much and with how little gas."""
+"""Attacks by nodes: who responds, when, with which sizes and with how little gas."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def test_a_node_answers_years_later(net: Net, cast: Cast) -> None:
     net.close(cast.customer, session)
 
 
-def test_a_node_that_comes_after_the_close_is_not_paid_by_a_later_session(
-    net: Net, cast: Cast
-) -> None:
+def test_a_response_after_the_close_is_not_paid_by_a_later_session(net: Net, cast: Cast) -> None:
     first = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, first)
     net.close(cast.customer, first)
@@ -67,7 +65,7 @@ def test_a_node_that_comes_after_the_close_is_not_paid_by_a_later_session(
     assert not net.is_completed(request)
 
 
-def test_a_node_that_is_overtaken_is_refused_and_nobody_pays_twice(net: Net, cast: Cast) -> None:
+def test_a_second_response_is_refused_and_not_paid(net: Net, cast: Cast) -> None:
     """Both in one block, as when another trusted node copies an answer it sees waiting."""
     second = net.add_node("second", cast.stranger)
     session = net.open(cast.customer, 1_000)
@@ -83,7 +81,7 @@ def test_a_node_that_is_overtaken_is_refused_and_nobody_pays_twice(net: Net, cas
         (cast.worker, net.router, Router.respond_to_request, Reply().arguments(request)),
     )
 
-    assert sorted(as_int(each["status"]) for each in receipts) == [0, 1]
+    assert sorted(as_int(receipt["status"]) for receipt in receipts) == [0, 1]
     assert net.balance(session) == 800
     assert net.record(request)[-2] == 1
 
@@ -100,7 +98,7 @@ def test_a_worker_that_was_never_the_nodes_answers_nothing(net: Net, cast: Cast)
         net.reply(request, node=second)
 
 
-def test_nobody_answers_for_a_node_that_is_not_there(net: Net, cast: Cast) -> None:
+def test_nobody_can_respond_for_an_unknown_node(net: Net, cast: Cast) -> None:
     """Its worker is the zero address."""
     unknown = b"\x01" * 32
     request = net.ask(cast.customer, net.open(cast.customer), nodes=[unknown, b"\0" * 32])
@@ -126,7 +124,7 @@ def test_a_node_that_is_switched_off_while_it_works_answers_nothing(net: Net, ca
 # What it answers.
 
 
-def test_an_answer_that_is_neither_success_nor_failure_costs_what_a_failure_does(
+def test_a_response_with_status_na_costs_as_much_as_a_failure(
     net: Net, cast: Cast, client: Owned
 ) -> None:
     """Of three states it is the one that stands for no answer: a client does not see it."""
@@ -141,7 +139,7 @@ def test_an_answer_that_is_neither_success_nor_failure_costs_what_a_failure_does
     assert client.read(Client.answers, [request])[0][0] == NA
 
 
-def test_a_status_that_there_is_not_is_refused(net: Net, cast: Cast) -> None:
+def test_an_unknown_status_is_refused(net: Net, cast: Cast) -> None:
     session = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, session)
 
@@ -183,7 +181,7 @@ def test_a_message_is_read_as_it_was_given(net: Net, cast: Cast) -> None:
         assert net.fetch(request) == (FAILURE, "n" * size, b"r"), size
 
 
-def test_an_answer_that_no_block_takes_is_in_nobodys_way(net: Net, cast: Cast) -> None:
+def test_a_response_above_the_block_limit_does_not_affect_others(net: Net, cast: Cast) -> None:
     """It is only tried: to have it mined takes Anvil many seconds."""
     session = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, session)

@@ -1,7 +1,7 @@
-"""What somebody writes on the reference network's pages: it ends anywhere, and means nothing else.
+"""Hostile content in the code storage of the reference network.
 
-Requests and answers are kept as the code of contracts, whose addresses follow from what is written.
-How, is in ``pages.py``: the tests here know it, so as to write what is the most dangerous.
+Requests and answers are stored as the code of contracts, at addresses derived from their kind and
+id. The tests use the encoding in ``pages.py`` to write the most dangerous content.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def node_of(net: Net, account: Any) -> bytes:
 
 
 @pytest.mark.parametrize("where", ["in a request", "in an answer"])
-def test_what_somebody_has_written_is_never_taken_for_a_request(
-    reference: Net, cast: Cast, where: str
-) -> None:
+def test_stored_content_is_never_read_as_a_request(reference: Net, cast: Cast, where: str) -> None:
     """On their second page, a thief's request or answer has the terms of a request at the expense
     of somebody else's session: for all that it has, to the thief's node.
 
@@ -152,10 +150,10 @@ def test_what_somebody_has_written_is_never_taken_for_a_request(
         keccak(encode(["uint256", "bytes32", "uint256"], [kind, request, number]))
         for kind, number in product(range(3), repeat=2)
     ]
-    for each, status in product(ids, (SUCCESS, FAILURE)):
+    for request_id, status in product(ids, (SUCCESS, FAILURE)):
         with pytest.raises(DtnError):
-            net.reply(each, status=status, node=node, worker=thief, asked=10**6, answered=0)
+            net.reply(request_id, status=status, node=node, worker=thief, asked=10**6, answered=0)
 
-    assert [net.record(each)[0] for each in ids] == [0] * len(ids)
+    assert [net.record(request)[0] for request in ids] == [0] * len(ids)
     assert (net.balance(rich), net.held(thief)) == (1_000_000, held)
     net.close(cast.customer, rich)

@@ -1,7 +1,7 @@
 """Upgrades find the state of the contracts where it was.
 
-All of it is at ERC-7201 locations, laid out as ``audit/layouts.json`` records; ``make layouts``
-records what is added.
+The state is at ERC-7201 locations, with the layout in ``audit/layouts.json``. ``make layouts``
+records additions.
 """
 
 from __future__ import annotations
@@ -75,15 +75,17 @@ def test_the_formula_is_that_of_erc_7201() -> None:
 def test_every_namespace_is_where_its_name_says(output: Any) -> None:
     structs = layouts.placed(output)
 
-    assert len([each for each in structs if each.file.startswith("contracts/")]) >= 8
-    for each in structs:
-        assert each.namespace, f"{each.struct} is put somewhere, and has no name"
-        if each.location or each.file.startswith("contracts/"):  # OpenZeppelin has other ways too
-            assert each.location == layouts.location(each.namespace), each
+    assert len([struct for struct in structs if struct.file.startswith("contracts/")]) >= 8
+    for placement in structs:
+        assert placement.namespace, f"{placement.struct} is put somewhere, and has no name"
+        if placement.location or placement.file.startswith(
+            "contracts/"
+        ):  # OpenZeppelin has other ways too
+            assert placement.location == layouts.location(placement.namespace), placement
 
 
 def test_no_two_structs_share_a_namespace(output: Any) -> None:
-    counts = Counter(each.namespace for each in layouts.placed(output))
+    counts = Counter(struct.namespace for struct in layouts.placed(output))
 
     assert {name: count for name, count in counts.items() if count > 1} == {}
 
@@ -106,17 +108,17 @@ def test_nothing_of_the_network_or_the_delegate_is_in_regular_storage(output: An
     assert checked >= 10
 
 
-def test_whatever_moves_or_changes_its_type_is_told() -> None:
+def test_moved_and_retyped_members_are_reported() -> None:
     now = kept(
         ("uint64 count;", "bool on; uint64 count;"),
         ("bytes32[] ids", "uint64[] ids"),
         ("address owner; uint96 paid;", "uint96 paid; address owner;"),
         ("uint256 variable;", "bool first; uint256 variable;"),
     )
-    told = layouts.changes(kept(), now)
-    items = [each for each in told if "items{}" in each]
+    changes = layouts.changes(kept(), now)
+    items = [change for change in changes if "items{}" in change]
 
-    assert sorted(told) == [
+    assert sorted(changes) == [
         "Kept: `first` is now where `variable` was.",
         "Kept: `variable` was at slot 0, byte 0: uint256, and is at slot 1, byte 0: uint256.",
         "kept: `count` was at slot 0, byte 20: uint64, and is at slot 0, byte 21: uint64.",
@@ -131,14 +133,14 @@ def test_whatever_moves_or_changes_its_type_is_told() -> None:
     ]
 
 
-def test_a_member_that_is_gone_is_told() -> None:
+def test_a_removed_member_is_reported() -> None:
     assert layouts.changes(kept(), kept(("uint64 count;", "uint64 times;"))) == [
         "kept: `count` was at slot 0, byte 20: uint64, and is gone.",
         "kept: `times` is now where `count` was.",
     ]
 
 
-def test_a_namespace_that_is_not_used_any_more_is_told() -> None:
+def test_an_unused_namespace_is_reported() -> None:
     assert layouts.changes(kept(), kept(("erc7201:kept", "erc7201:other"))) == [
         "Kept does not use kept any more: its state there is out of reach.",
         "kept is gone.",
@@ -154,7 +156,7 @@ def test_a_member_after_all_others_is_no_change_but_has_to_be_recorded() -> None
 
 def test_an_upgrade_that_adds_a_member_finds_all_that_was_there(deployed: Net, cast: Cast) -> None:
     text = (sources.ROOT / SESSIONS).read_text()
-    last, getter = "EnumerableSet.UintSet) openSessions;", "    function _storage"
+    last, getter = "uint256[]) sessionIds;", "    function _storage"
     for before, added in ((last, last + "uint256 added;"), (getter, ADDED + getter)):
         assert text.count(before) == 1
         text = text.replace(before, added)

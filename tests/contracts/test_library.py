@@ -31,12 +31,13 @@ MODEL_NAME, NODE_NAME = "model.system.openai-gpt-5", "node.local.echo"
 FEE, MOST = 7, 9_000
 
 AI = Function("ai()", "address")
+AI_ROUTER = Function("aiRouter()", "address")
 ON_ANSWER = Function("onAnswer(bytes32)")
 ON_FAILURE = Function("onFailure(bytes32)")
 INITIALIZE = Function("initialize(address,address,string,string,uint256,uint256)")
 UPGRADE = Function("upgradeToAndCall(address,bytes)")
 
-WITH_CALLBACK = ["ReuseSession", "UpgradeableConsumer"]
+ONLY_DTN = "Only Dtn can call this function"
 
 
 def initialization(owner: str, router: str) -> bytes:
@@ -72,22 +73,23 @@ def either(request: pytest.FixtureRequest) -> str:
 # WithDtnAi and WithDtnAiUpgradeable.
 
 
-def test_ai_is_the_router(reference: Net, either: str) -> None:
-    assert reference.read(either, AI) == reference.router
+def test_ai_is_the_router(reference: Net, consumer: str, upgradeable: str) -> None:
+    assert reference.read(consumer, AI) == reference.router
+    assert reference.read(upgradeable, AI_ROUTER) == reference.router
 
 
 @pytest.mark.parametrize("function", [ON_ANSWER, ON_FAILURE])
 @pytest.mark.parametrize("caller", ["customer", "stranger", "worker"])
-def test_nobody_but_the_network_plays_its_callbacks(
+def test_only_the_router_can_call_a_callback(
     reference: Net, cast: Cast, either: str, function: Function, caller: str
 ) -> None:
     account = getattr(cast, caller)
 
-    with refused(ContractReverted, raw("OnlyDtn(address)", account.address)):
+    with refused(ContractReverted, ONLY_DTN):
         reference.send(account, either, function, b"\x01" * 32)
 
 
-def test_another_router_is_not_let_in(
+def test_another_router_cannot_call_a_callback(
     reference: Net, deployed: Net, cast: Cast, either: str
 ) -> None:
     callback = (ON_ANSWER.selector, ON_FAILURE.selector, either)
@@ -96,9 +98,8 @@ def test_another_router_is_not_let_in(
 
     receipt = deployed.reply(request)
 
-    only_dtn = Function("OnlyDtn(address)").encode(deployed.router)
     (failed,) = Router.success_callback_failed.find(receipt.logs)
-    assert failed["data"] == only_dtn
+    assert failed["data"] == Function("Error(string)").encode(ONLY_DTN)
 
 
 def test_a_plain_contract_refuses_a_router_without_code(
@@ -120,13 +121,15 @@ def test_an_upgradeable_contract_refuses_a_router_without_code(
         reference.create("DtnProxy", implementation, initialization(nobody, nobody))
 
 
-def test_ai_outlives_an_upgrade(reference: Net, cast: Cast, project: Any, upgradeable: str) -> None:
+def test_an_upgrade_keeps_the_router(
+    reference: Net, cast: Cast, project: Any, upgradeable: str
+) -> None:
     second = str(project.UpgradeableConsumer.deploy(sender=cast.customer).address)
 
     reference.send(cast.customer, upgradeable, UPGRADE, second, b"")
 
     assert address_at(reference.provider, upgradeable, IMPLEMENTATION) == second
-    assert reference.read(upgradeable, AI) == reference.router
+    assert reference.read(upgradeable, AI_ROUTER) == reference.router
 
 
 def test_an_upgradeable_contract_is_initialized_once(
@@ -157,17 +160,18 @@ def test_only_the_owner_upgrades(
 
 
 def test_ai_is_stored_where_erc7201_puts_it(reference: Net, upgradeable: str) -> None:
-    slot = erc7201("ape-dtn.WithDtnAi")
+    slot = erc7201("dtn.storage.withdtnai.001")
 
+    assert slot == 0x120A853ABBE723116A3EBAFD26371681971B14DBEA103EE376D65BBB8D134E00
     assert address_at(reference.provider, upgradeable, slot) == reference.router
 
 
-# DtnDefaults.
+# DtnDefaults and DtnRequests.
 
 
 @pytest.fixture
 def recorded(reference: Net, cast: Cast, project: Any) -> tuple[Any, ...]:
-    """What the router has of a request that was made with the defaults."""
+    """The record of a request that was made with the defaults."""
     arguments = (reference.router, MODEL_NAME, NODE_NAME, FEE, MOST)
     contract = project.ValidateSession.deploy(*arguments, sender=cast.customer)
     reference.fund(contract, MOST)

@@ -1,4 +1,4 @@
-"""What the live contracts do to users' money and time, line by line of the network's notes."""
+"""Behaviour of the live contracts that costs users money or time, by the lines of its list."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ape_dtn.deployment.assemble import NODE
 from ape_dtn.errors import (
     CallbackGasMissing,
     ContractReverted,
+    DtnError,
     ModelNotFound,
     NothingDeposited,
     RequestPending,
@@ -42,6 +43,7 @@ from .conftest import (
     Ask,
     Net,
     Reply,
+    raw,
     refused,
     storage_at,
 )
@@ -65,7 +67,7 @@ def test_line_1_a_stranger_takes_a_deposit(deployed: Net, cast: Cast) -> None:
         deployed.start(cast.customer)
 
 
-def test_line_1_two_deposits_go_to_whoever_starts_first(deployed: Net, cast: Cast) -> None:
+def test_line_1_two_deposits_go_to_the_first_caller(deployed: Net, cast: Cast) -> None:
     deployed.deposit(cast.customer, 500)
     deployed.deposit(cast.stranger, 300)
 
@@ -76,7 +78,7 @@ def test_line_1_two_deposits_go_to_whoever_starts_first(deployed: Net, cast: Cas
         deployed.start(cast.customer)
 
 
-def test_line_1_what_other_sessions_hold_is_not_a_deposit(deployed: Net, cast: Cast) -> None:
+def test_line_1_balances_of_sessions_are_not_deposits(deployed: Net, cast: Cast) -> None:
     theirs = deployed.open(cast.customer, 500)
 
     mine = deployed.open(cast.stranger, 300)
@@ -167,7 +169,7 @@ def test_line_3_a_request_that_was_answered_in_its_block_is_overwritten_too(
         asking, (cast.worker, deployed.router, Router.respond_to_request, reply), asking
     )
 
-    assert [int(each["status"], 16) for each in (asked, answered, again)] == [1, 1, 1]
+    assert [int(receipt["status"], 16) for receipt in (asked, answered, again)] == [1, 1, 1]
     record = deployed.record(request)
     nothing_of_it = (NA, "", b"", b"\0" * 32, 0)
     assert (record[2], record[-2:]) == (False, (0, nothing_of_it))
@@ -274,7 +276,7 @@ def test_line_6_the_fee_is_sizes_times_rates(deployed: Net, cast: Cast) -> None:
     assert cost(deployed, cast, asked, {"asked": 10, "answered": 100}) == 10 * 2 + 100 * 3
 
 
-def test_line_6_the_sizes_are_what_the_node_says(deployed: Net, cast: Cast) -> None:
+def test_line_6_the_node_states_the_sizes(deployed: Net, cast: Cast) -> None:
     asked = {"call": b"3 B", "most": 10_000}
 
     assert cost(deployed, cast, asked, {"response": b"", "asked": 4_000, "answered": 5}) == 4_005
@@ -285,7 +287,7 @@ def test_line_6_the_worst_case_is_the_cap(deployed: Net, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("status", [SUCCESS, FAILURE])
-def test_line_6_a_short_balance_pays_what_is_left(deployed: Net, cast: Cast, status: int) -> None:
+def test_line_6_a_short_balance_pays_the_rest(deployed: Net, cast: Cast, status: int) -> None:
     session = deployed.open(cast.customer, 50)
     request = deployed.ask(cast.customer, session, most=1_000)
 
@@ -296,7 +298,7 @@ def test_line_6_a_short_balance_pays_what_is_left(deployed: Net, cast: Cast, sta
     assert deployed.is_completed(request)
 
 
-def test_line_6_nobody_is_told_of_insufficient_funds(deployed: Net, cast: Cast) -> None:
+def test_line_6_a_short_balance_is_not_an_error(deployed: Net, cast: Cast) -> None:
     session = deployed.open(cast.customer, 50)
     first = deployed.ask(cast.customer, session, most=10**18)
     second = deployed.ask(cast.customer, session, most=10**18)
@@ -623,12 +625,12 @@ def test_line_11_a_target_without_code_succeeds(
 # 12. Reading the answer.
 
 
-def test_line_12_there_is_nothing_to_fetch_until_completed(deployed: Net, asked: bytes) -> None:
+def test_line_12_a_pending_request_has_no_response(deployed: Net, asked: bytes) -> None:
     with refused(RequestPending, "Request not completed"):
         deployed.fetch(asked)
 
 
-def test_line_12_there_is_nothing_to_fetch_of_an_unknown_request(deployed: Net) -> None:
+def test_line_12_an_unknown_request_has_no_response(deployed: Net) -> None:
     with refused(RequestPending, "Request not completed"):
         deployed.fetch(b"\x01" * 32)
 
@@ -707,7 +709,7 @@ def test_line_14_the_session_manager_has_nothing_to_top_up_with() -> None:
         if entry["type"] == "function" and entry["stateMutability"] in ("nonpayable", "payable")
     }
 
-    of_owner = {"initialize", "upgradeToAndCall", "acceptOwnership"}
+    of_owner = {"initialize", "sweep", "upgradeToAndCall", "acceptOwnership"}
     of_owner |= {"transferOwnership", "renounceOwnership"}
     assert changing - of_owner == {
         "startUserSession",
@@ -772,8 +774,176 @@ def test_a_models_id_is_the_hash_of_its_name(deployed: Net) -> None:
     assert deployed.read(deployed.router, Function("modelId(string)", "bytes32"), name) == MODEL
 
 
-def test_line_8_redundancy_0_does_not_complete(deployed: Net, cast: Cast) -> None:
+# 16 and 17. What the contracts contribute to requests that a node never answers.
+
+
+def test_line_16_the_list_has_everybodys_requests_also_completed_ones(
+    deployed: Net, cast: Cast
+) -> None:
+    sessions = {account: deployed.open(account) for account in (cast.customer, cast.stranger)}
+    before = deployed.read(deployed.router, Router.get_pending_requests_length)
+
+    requests = [deployed.ask(account, session) for account, session in sessions.items()] + [
+        deployed.ask(cast.customer, sessions[cast.customer])
+    ]
+    deployed.reply(requests[1])
+
+    after = deployed.read(deployed.router, Router.get_pending_requests_length)
+    assert after == before + 3
+    page = deployed.read(deployed.router, Router.get_pending_requests, before, after)
+    assert page == tuple(requests)
+
+
+def test_line_16_a_later_request_can_be_answered_first(deployed: Net, cast: Cast) -> None:
+    session = deployed.open(cast.customer)
+    earlier, later = (deployed.ask(cast.customer, session) for _ in range(2))
+
+    deployed.reply(later)
+
+    assert deployed.is_completed(later)
+    assert not deployed.is_completed(earlier)
+
+
+@pytest.fixture(params=["another node", "default namespace", "closed session", "aggregation", "id"])
+def unanswerable(deployed: Net, cast: Cast, request: pytest.FixtureRequest) -> tuple[bytes, str]:
+    """A request whose response reverts, which ends the round of a live node, and the reason."""
+    session = deployed.open(cast.customer)
+    if request.param == "another node":
+        other = keccak(text="node.nobody.nothing")
+        return deployed.ask(cast.customer, session, nodes=[other]), NOT_TRUSTED
+    if request.param == "default namespace":
+        default = keccak(encode(["string"], [TRUST]))
+        asked = {"nodes": [], "namespaces": [default]}
+        return deployed.ask(cast.customer, session, **asked), NOT_TRUSTED
+    if request.param == "aggregation":
+        unanswered = deployed.ask(cast.customer, session, aggregation=VOTE)
+        return unanswered, "Response strategy not implemented"
+    if request.param == "id":
+        twice = (cast.customer, session, Ask())
+        first, _ = deployed.ask_in_one_block(twice, twice)
+        deployed.reply(first)
+        return first, "Request already completed"
+    unanswered = deployed.ask(cast.customer, session)
+    deployed.close(cast.customer, session)
+    return unanswered, f"InvalidSession(sessionId={session})"
+
+
+def test_line_17_a_response_reverts(deployed: Net, unanswerable: tuple[bytes, str]) -> None:
+    request, reason = unanswerable
+
+    with pytest.raises(DtnError) as raised:
+        deployed.reply(request)
+
+    assert str(raised.value.revert) == reason
+
+
+# 18. Answers of type bytes.
+
+
+def test_line_18_the_contracts_take_an_image_directly_or_as_a_cid(
+    deployed: Net, cast: Cast
+) -> None:
+    """It is the node that never sends one directly."""
+    session = deployed.open(cast.customer)
+    image = encode(["bytes"], [b"\x89PNG" * 100])
+
+    for call_type in (DIRECT, IPFS):
+        request = deployed.ask(cast.customer, session, call_type=call_type)
+        deployed.reply(request, response=image)
+        assert deployed.fetch(request) == (SUCCESS, "", image)
+
+
+# 19. Closed sessions stay in the lists.
+
+
+def test_line_19_a_closed_session_stays_in_the_lists_without_owner_and_balance(
+    deployed: Net, cast: Cast
+) -> None:
+    first, closed, last = (deployed.open(cast.customer, units) for units in (1, 2, 3))
+
+    deployed.close(cast.customer, closed)
+
+    manager, owner = deployed.contracts.session_manager, cast.customer.address
+    ids = deployed.read(manager, SessionManager.get_user_session_ids, owner)
+    assert ids == (first, closed, last)
+    listed = deployed.read(manager, SessionManager.get_user_sessions, owner)
+    assert listed == ((owner, 1), (NOBODY, 0), (owner, 3))
+
+
+def test_line_19_the_lists_never_shrink(deployed: Net, cast: Cast) -> None:
+    manager, owner = deployed.contracts.session_manager, cast.customer.address
+    opened = []
+    for _ in range(3):
+        opened.append(deployed.open(cast.customer))
+        deployed.close(cast.customer, opened[-1])
+
+    ids = deployed.read(manager, SessionManager.get_user_session_ids, owner)
+    assert ids == tuple(opened)
+
+
+# 20. What the contracts charge of what the node bills.
+
+
+def test_line_20_redundancy_0_with_any_completes_too(deployed: Net, cast: Cast) -> None:
     request = deployed.ask(cast.customer, deployed.open(cast.customer), redundancy=0)
+
+    deployed.reply(request)
+
+    assert deployed.is_completed(request)
+
+
+@pytest.mark.parametrize("aggregation", [ALL, SELECT_BEST, VOTE, RANK])
+def test_line_20_redundancy_0_completes_with_no_other_aggregation(
+    deployed: Net, cast: Cast, aggregation: int
+) -> None:
+    asked = {"redundancy": 0, "aggregation": aggregation}
+    request = deployed.ask(cast.customer, deployed.open(cast.customer), **asked)
 
     with refused(ContractReverted, "Response strategy not implemented"):
         deployed.reply(request)
+
+
+def test_line_20_a_response_size_of_0_is_charged_by_the_request_alone(
+    deployed: Net, cast: Cast
+) -> None:
+    asked = {"fee_asked": 3, "fee_answered": 5, "most": 10_000}
+
+    assert cost(deployed, cast, asked, {"asked": 101, "answered": 0}) == 303
+
+
+def test_line_20_a_long_answer_can_cost_nothing(deployed: Net, cast: Cast) -> None:
+    stated = {"response": b"a" * 1_000, "asked": 0, "answered": 0}
+
+    assert cost(deployed, cast, {"most": 10_000}, stated) == 0
+
+
+def test_line_20_a_failure_with_size_0_costs_nothing(deployed: Net, cast: Cast) -> None:
+    assert cost(deployed, cast, {}, {"status": FAILURE, "asked": 0, "answered": 0}) == 0
+
+
+# 21. The owner can take everything.
+
+SWEEP = Function("sweep(address,address)")
+
+
+def test_line_21_the_owner_sweeps_what_sessions_hold(deployed: Net, cast: Cast) -> None:
+    session = deployed.open(cast.customer, 500)
+    deployed.deposit(cast.customer, 70)
+    manager, token = deployed.contracts.session_manager, deployed.contracts.fee_token
+    total, before = deployed.held_by_network, deployed.held(cast.stranger)
+
+    deployed.send(cast.owner, manager, SWEEP, token, cast.stranger.address)
+
+    assert deployed.held(cast.stranger) - before == total >= 570
+    assert deployed.held_by_network == 0
+    assert deployed.balance(session) == 500
+    with pytest.raises(DtnError):  # the token has nothing to refund
+        deployed.close(cast.customer, session)
+
+
+def test_line_21_nobody_else_sweeps(deployed: Net, cast: Cast) -> None:
+    manager, token = deployed.contracts.session_manager, deployed.contracts.fee_token
+    stranger = cast.stranger.address
+
+    with refused(ContractReverted, raw("OwnableUnauthorizedAccount(address)", stranger)):
+        deployed.send(cast.stranger, manager, SWEEP, token, stranger)

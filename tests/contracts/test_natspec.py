@@ -1,4 +1,4 @@
-"""Everything that the contracts show to the outside says what it is."""
+"""The public interface of the contracts is documented, and errors are custom errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from eth_utils import keccak
 from audit import sources
 
 OUTSIDE = ("public", "external")
+ROOT = sources.ROOT
+ARTIFACTS = ROOT / "ape_dtn" / "artifacts"
+# The sources that have the strings of the live contracts.
+LIVE = (
+    "contracts/network/live/LiveRouter.sol",
+    "contracts/network/live/LiveSessionManager.sol",
+    "contracts/network/ModelManager.sol",
+    "contracts/network/NamespaceManager.sol",
+    "contracts/network/NodeManager.sol",
+    "contracts/WithDtnAi.sol",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +42,8 @@ def parts(contract: dict[str, Any], *kinds: str) -> list[dict[str, Any]]:
     return [node for node in contract["nodes"] if node["nodeType"] in kinds]
 
 
-def told(described: Any, kind: str, selector: str) -> dict[str, Any]:
-    """What users and developers are told of a function, an event or an error."""
+def documentation(described: Any, kind: str, selector: str) -> dict[str, Any]:
+    """The documentation of a function, an event or an error, for users and developers."""
     found: dict[str, Any] = {}
     for document in (described["userdoc"], described["devdoc"]):
         for signature, entry in document.get(kind, {}).items():
@@ -48,12 +59,18 @@ def missing(name: str, found: Any, inputs: Any, outputs: Any = ()) -> list[str]:
         return []
     params, returns = found.get("params", {}), found.get("returns", {})
     lines = [] if "notice" in found else [f"{name}: @notice"]
-    takes = [each["name"] for each in inputs]
-    if len(params) == len(takes):  # the compiler takes no others; an heir's names may differ
+    takes = [parameter["name"] for parameter in inputs]
+    if len(params) == len(takes):  # the compiler allows no others; an heir's names may differ
         takes = []
-    gives = [each["name"] or f"_{i}" for i, each in enumerate(outputs)]
-    lines += [f"{name}: @param {each}" for each in takes if each and each not in params]
-    return lines + [f"{name}: @return {each}" for each in gives if each not in returns]
+    gives = [output["name"] or f"_{i}" for i, output in enumerate(outputs)]
+    lines += [
+        f"{name}: @param {parameter}"
+        for parameter in takes
+        if parameter and parameter not in params
+    ]
+    return lines + [
+        f"{name}: @return {parameter}" for parameter in gives if parameter not in returns
+    ]
 
 
 def test_every_contract_has_a_title(output: Any) -> None:
@@ -63,7 +80,7 @@ def test_every_contract_has_a_title(output: Any) -> None:
     assert [name for name, document in found if not document.get("title")] == []
 
 
-def test_every_function_says_what_it_does_takes_and_gives(output: Any) -> None:
+def test_every_function_is_documented(output: Any) -> None:
     lines, seen = [], 0
     for contract, described in own(output):
         for node in parts(contract, "FunctionDefinition"):
@@ -72,7 +89,7 @@ def test_every_function_says_what_it_does_takes_and_gives(output: Any) -> None:
             seen += 1
             lines += missing(
                 f"{contract['name']}.{node['name']}",
-                told(described, "methods", node["functionSelector"]),
+                documentation(described, "methods", node["functionSelector"]),
                 node["parameters"]["parameters"],
                 node["returnParameters"]["parameters"],
             )
@@ -80,7 +97,7 @@ def test_every_function_says_what_it_does_takes_and_gives(output: Any) -> None:
     assert lines == []
 
 
-def test_every_constructor_and_fallback_says_what_it_does_and_takes(output: Any) -> None:
+def test_every_constructor_and_fallback_is_documented(output: Any) -> None:
     lines = []
     for contract, _ in own(output):
         for node in parts(contract, "FunctionDefinition"):
@@ -90,13 +107,13 @@ def test_every_constructor_and_fallback_says_what_it_does_and_takes(output: Any)
     assert lines == []
 
 
-def test_every_public_variable_says_what_it_is(output: Any) -> None:
+def test_every_public_variable_is_documented(output: Any) -> None:
     lines, seen = [], 0
     for contract, described in own(output):
         for node in parts(contract, "VariableDeclaration"):
             if node["visibility"] == "public":
                 seen += 1
-                found = told(described, "methods", node["functionSelector"])
+                found = documentation(described, "methods", node["functionSelector"])
                 lines += missing(f"{contract['name']}.{node['name']}", found, ())
     assert seen > 20
     assert lines == []
@@ -109,20 +126,20 @@ def test_every_public_variable_says_what_it_is(output: Any) -> None:
         ("errors", "ErrorDefinition", "errorSelector", 15),
     ],
 )
-def test_every_event_and_error_says_what_it_tells(
+def test_every_event_and_error_is_documented(
     output: Any, kind: str, node_type: str, selector: str, least: int
 ) -> None:
     lines, seen = [], 0
     for contract, described in own(output):
         for node in parts(contract, node_type):
             seen += 1
-            found = told(described, kind, node[selector])
+            found = documentation(described, kind, node[selector])
             lines += missing(f"{contract['name']}.{node['name']}", found, parameters(node))
     assert seen >= least
     assert lines == []
 
 
-def test_every_struct_and_enum_says_what_it_is(output: Any) -> None:
+def test_every_struct_and_enum_is_documented(output: Any) -> None:
     outside = shown(output)
     lines, seen = [], 0
     for contract, _ in own(output):
@@ -155,3 +172,37 @@ def written(name: str, node: dict[str, Any], inputs: Any) -> list[str]:
     found = {"params": dict.fromkeys(has["param"])}
     # A constructor that only its contract's heirs and proxies see explains itself to developers.
     return missing(name, found | ({"notice": ""} if has["notice"] or has["dev"] else {}), inputs)
+
+
+def test_every_deployable_contract_has_a_security_contact(output: Any) -> None:
+    missing_contact = [
+        contract["name"]
+        for contract, described in own(output)
+        if (ARTIFACTS / f"{contract['name']}.json").exists()
+        and not contract["name"].startswith("Test")
+        and not described["devdoc"].get("custom:security-contact")
+    ]
+
+    assert missing_contact == []
+
+
+def test_only_live_contracts_and_test_tokens_revert_with_strings(output: Any) -> None:
+    """Ours revert with custom errors, except where the live contracts have a string."""
+    strings = {
+        text
+        for path in LIVE
+        for text in re.findall(r'"([^"\n]+)"', "".join(_requires((ROOT / path).read_text())))
+    }
+    assert len(strings) > 10
+
+    for path in sorted((ROOT / "contracts").rglob("*.sol")):
+        if path.is_relative_to(ROOT / "contracts" / "mocks") or ".cache" in path.parts:
+            continue
+        source = path.read_text()
+        for text in re.findall(r'"([^"\n]+)"', "".join(_requires(source))):
+            assert text in strings, f"{path.name}: {text}"
+
+
+def _requires(source: str) -> list[str]:
+    """The statements that revert with a string."""
+    return re.findall(r"\b(?:require|revert)\((?:[^;]|\n)*?\);", source)

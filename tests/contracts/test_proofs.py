@@ -1,8 +1,4 @@
-"""What is claimed of the shipped contracts in ``proofs/`` is proved, and what is mistaken refuted.
-
-Halmos takes all that a claim is about as unknowns of 256 bits, and looks for any for which it does
-not hold. Here it has time for some claims; ``make proofs`` takes them all.
-"""
+"""Proves some claims of ``proofs/``, and refutes false ones; ``make proofs`` checks all."""
 
 from __future__ import annotations
 
@@ -40,20 +36,20 @@ def contracts(source: Path) -> set[str]:
     return set(re.findall(r"^contract (\w+)", source.read_text(), re.MULTILINE))
 
 
-def test_what_is_claimed_is_proved_and_what_is_mistaken_is_not(prove: Any, outcomes: Any) -> None:
+def test_claims_are_proved_and_false_ones_refuted(prove: Any, outcomes: Any) -> None:
     assert {outcome.contract for outcome in outcomes} == set(SHORT.strip("^()$").split("|"))
     assert prove.failures(outcomes) == []
 
 
-def test_whoever_claims_has_a_mistaken_double() -> None:
+def test_every_claim_has_a_false_counterpart() -> None:
     mistaken = PROOFS / "Mistaken.sol"
     doubled = set(re.findall(r"^contract Mistaken\w+ is (\w+)", mistaken.read_text(), re.MULTILINE))
-    claiming = set().union(
+    with_claims = set().union(
         *(contracts(source) for source in PROOFS.glob("*.sol") if source != mistaken)
     )
 
-    # What is claimed of both variants is the same.
+    # Both variants have the same claims.
     variant = re.compile("^(Live|Reference)")
-    assert {variant.sub("", name) for name in claiming} == {
+    assert {variant.sub("", name) for name in with_claims} == {
         variant.sub("", name) for name in doubled
     }

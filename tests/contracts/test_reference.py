@@ -1,7 +1,7 @@
-"""What the product documentation says of sessions, in its own order, on the network that keeps it.
+"""Sessions as in the product documentation, in its order, on the reference network.
 
-It says that a closed session is "not found" as well as "already closed": the contracts say the
-latter, whose class in Python is one of the former.
+The documentation calls a closed session both "not found" and "already closed". The contracts revert
+with the latter, whose Python class derives from the former.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_spending_is_tracked_to_the_unit(reference: Net, cast: Cast) -> None:
         receipt = reference.reply(reference.ask(cast.customer, session, most=400), asked=size)
         charged += SessionManager.session_charged.find(receipt.logs)
 
-    amounts = [each["amount"] for each in charged]
+    amounts = [charge["amount"] for charge in charged]
     assert amounts == [101, 120, 400]
     assert reference.balance(session) == 1_000 - sum(amounts)
     assert reference.held(cast.worker) == sum(amounts)
@@ -195,7 +195,7 @@ def test_only_the_owner_receives_the_refund(reference: Net, cast: Cast) -> None:
 # "Closing Sessions"
 
 
-def test_closing_refunds_what_is_unused(reference: Net, cast: Cast) -> None:
+def test_closing_refunds_the_balance(reference: Net, cast: Cast) -> None:
     before = reference.held(cast.customer)
     session = reference.open(cast.customer, 1_000)
     reference.reply(reference.ask(cast.customer, session), asked=150, answered=100)
@@ -311,7 +311,9 @@ def test_a_session_of_another_account_is_not_found(reference: Net, cast: Cast) -
 
 
 @pytest.mark.parametrize("most", [501, 2**256 - 1])
-def test_a_session_must_have_what_a_request_may_cost(reference: Net, cast: Cast, most: int) -> None:
+def test_a_session_must_cover_the_maximum_fee_of_a_request(
+    reference: Net, cast: Cast, most: int
+) -> None:
     session = reference.open(cast.customer, 500)
 
     with refused(InsufficientFunds, insufficient(session, most, 500)):
@@ -327,7 +329,7 @@ def test_a_request_may_cost_all_that_a_session_has(reference: Net, cast: Cast) -
     assert reference.fetch(request)[0] == SUCCESS
 
 
-def test_what_open_requests_may_cost_is_not_available(reference: Net, cast: Cast) -> None:
+def test_maximum_fees_of_pending_requests_are_reserved(reference: Net, cast: Cast) -> None:
     session = reference.open(cast.customer, 500)
     reference.ask(cast.customer, session, most=300)
 
@@ -352,7 +354,7 @@ def test_a_closed_session_cannot_be_closed(reference: Net, cast: Cast, closed: i
     assert reference.held(cast.customer) == held
 
 
-def test_strangers_are_told_that_it_is_closed_as_well(
+def test_strangers_get_the_error_for_a_closed_session_too(
     reference: Net, cast: Cast, closed: int
 ) -> None:
     with refused(SessionAlreadyClosed, already_closed(closed)):
@@ -378,7 +380,9 @@ def test_a_request_reserves_its_cap(reference: Net, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("status", [SUCCESS, FAILURE])
-def test_an_answer_frees_what_it_did_not_cost(reference: Net, cast: Cast, status: int) -> None:
+def test_a_response_releases_the_rest_of_the_reserve(
+    reference: Net, cast: Cast, status: int
+) -> None:
     session = reference.open(cast.customer, 1_000)
     request = reference.ask(cast.customer, session, most=1_000)
 
@@ -440,22 +444,19 @@ def test_all_requests_of_one_block_are_answered(reference: Net, cast: Cast) -> N
     reference.reply(first, response=b"one")
     reference.reply(second, response=b"two")
 
-    assert [reference.record(each)[5][0] for each in (first, second)] == [b"first", b"second"]
-    assert [reference.fetch(each)[2] for each in (first, second)] == [b"one", b"two"]
+    assert [reference.record(request)[5][0] for request in (first, second)] == [b"first", b"second"]
+    assert [reference.fetch(request)[2] for request in (first, second)] == [b"one", b"two"]
 
 
 # Names.
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [("", "is empty"), *((name, "has a dot") for name in (".", "alice.llama-3", "alice.", ".a"))],
-)
-def test_a_users_name_has_no_dot(reference: Net, cast: Cast, name: str, why: str) -> None:
+@pytest.mark.parametrize("name", ["", ".", "alice.llama-3", "alice.", ".a"])
+def test_a_username_is_not_empty_and_has_no_dot(reference: Net, cast: Cast, name: str) -> None:
     """Or `node.alice.llama-3.1` would be alice's node, and also that of a user `alice.llama-3`."""
     manager = reference.contracts.node_manager
 
-    with refused(ContractReverted, f"User name {why}"):
+    with refused(ContractReverted, f"InvalidUsername(username={name})"):
         reference.send(
             cast.stranger, manager, NodeManager.register_user, name, cast.stranger.address
         )
@@ -558,7 +559,7 @@ def test_a_signature_is_good_for_its_own_expiration_alone(reference: Net, cast: 
         reference.join(TRUST, expiration + 1, signature)
 
 
-def test_nobody_can_let_a_node_into_a_namespace_without_owner(reference: Net, cast: Cast) -> None:
+def test_no_node_can_join_a_namespace_without_owner(reference: Net, cast: Cast) -> None:
     expiration = reference.time + DAY
     signature = reference.sign_assignment(cast.stranger, TRUST, expiration)
 
@@ -593,7 +594,7 @@ def test_the_lifecycle_of_a_session(reference: Net, cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("redundancy", "aggregation"), [(0, 0), (2, 0), (3, 0), (1, 1), (1, 2), (1, 3), (1, 4)]
 )
-def test_what_could_never_complete_is_refused(
+def test_requests_that_could_never_complete_are_refused(
     reference: Net, cast: Cast, redundancy: int, aggregation: int
 ) -> None:
     session = reference.open(cast.customer)
@@ -608,7 +609,7 @@ def test_what_could_never_complete_is_refused(
 def test_a_request_that_trusts_many_nodes_is_answered_by_the_last(
     reference: Net, cast: Cast, count: int
 ) -> None:
-    nodes = [keccak(text=f"node.nobody.{each}") for each in range(count - 1)]
+    nodes = [keccak(text=f"node.nobody.{number}") for number in range(count - 1)]
     session = reference.open(cast.customer)
 
     request = reference.ask(cast.customer, session, nodes=[*nodes, NODE_ID], namespaces=nodes)
@@ -620,12 +621,12 @@ def test_a_request_that_trusts_many_nodes_is_answered_by_the_last(
 
 
 @pytest.mark.parametrize("target", ["router", "fee_token"])
-def test_no_callback_acts_in_the_name_of_who_holds_the_tokens(
+def test_a_callback_cannot_target_the_token_or_the_router(
     reference: Net, cast: Cast, target: str
 ) -> None:
     session = reference.open(cast.customer)
     called = reference.router if target == "router" else reference.contracts.fee_token
     callback = (Router.start_user_session.selector, b"\0" * 4, called)
 
-    with refused(ContractReverted, "Callback target not allowed"):
+    with refused(ContractReverted, f"CallbackTargetNotAllowed(target={called})"):
         reference.ask(cast.customer, session, callback=callback)

@@ -1,4 +1,4 @@
-"""Slither finds nothing in the contracts but what is accepted, each with its reason."""
+"""All findings of slither in the contracts are accepted, with a reason."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What changes of the contracts got away with, until these tests came.
-
-``make mutants`` finds such changes.
-"""
+"""Behaviour that no test covered until ``make mutants`` found mutants that survived."""
 
 from __future__ import annotations
 
@@ -77,7 +74,7 @@ def test_the_session_manager_names_the_token_and_the_target_as_the_router_does(n
     assert target == contracts.fee_target
 
 
-def test_a_request_brings_a_wei_for_each_unit_of_its_callbacks_gas(net: Net, cast: Cast) -> None:
+def test_a_request_carries_one_wei_per_unit_of_callback_gas(net: Net, cast: Cast) -> None:
     session = net.open(cast.customer)
 
     with refused(CallbackGasMissing, "Insufficient callback gas"):
@@ -86,7 +83,7 @@ def test_a_request_brings_a_wei_for_each_unit_of_its_callbacks_gas(net: Net, cas
 
 
 @pytest.mark.parametrize(("status", "selector"), [(SUCCESS, b"succ"), (FAILURE, b"fail")])
-def test_what_is_called_back_is_what_was_asked_for(
+def test_the_requested_callback_is_called(
     net: Net, cast: Cast, status: int, selector: bytes
 ) -> None:
     target = net.create_raw("5f355f5500")  # keeps the first word that it is called with
@@ -100,7 +97,7 @@ def test_what_is_called_back_is_what_was_asked_for(
     assert storage_at(net.provider, target, 0).to_bytes(32, "big") == selector + request[:28]
 
 
-def test_what_a_callback_reverts_with_is_told(net: Net, cast: Cast) -> None:
+def test_revert_data_of_a_callback_is_in_the_event(net: Net, cast: Cast) -> None:
     target = net.create_raw("63deadbeef5f526004601cfd")
     callback = (b"succ", b"fail", target)
     request = net.ask(
@@ -112,8 +109,8 @@ def test_what_a_callback_reverts_with_is_told(net: Net, cast: Cast) -> None:
     assert failed == {"requestId": request, "data": bytes.fromhex("deadbeef")}
 
 
-def told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
-    """What the network says in a transaction, in order: the token's own events are left out."""
+def events_of(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
+    """The events of the network in a transaction, in order, without those of the token."""
     events = (
         SessionManager.session_started,
         SessionManager.session_charged,
@@ -131,10 +128,10 @@ def told(receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("status", [SUCCESS, FAILURE])
-def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
+def test_every_step_emits_its_event(net: Net, cast: Cast, status: int) -> None:
     net.deposit(cast.customer, 1_000)
     start = net.send(cast.customer, net.router, Router.start_user_session)
-    ((_, started),) = found = told(start)
+    ((_, started),) = found = events_of(start)
     session = started["sessionId"]
     assert found == [
         (
@@ -145,7 +142,7 @@ def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
 
     ask = Ask(most=1_000, fee_asked=1, fee_answered=1, user=str(cast.stranger.address))
     asked = net.send(cast.customer, net.router, Router.request, *ask.arguments(session))
-    ((_, created),) = found = told(asked)
+    ((_, created),) = found = events_of(asked)
     request = created["requestId"]
     assert found == [
         (
@@ -155,7 +152,7 @@ def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
     ]
 
     answered = net.reply(request, status=status, asked=20, answered=30)
-    assert told(answered) == [
+    assert events_of(answered) == [
         (
             "SessionCharged",
             {"sessionId": session, "amount": 50, "to": cast.worker.address},
@@ -165,4 +162,4 @@ def test_all_that_happens_is_told(net: Net, cast: Cast, status: int) -> None:
     ]
 
     closed = net.close(cast.customer, session)
-    assert told(closed) == [("SessionClosed", {"sessionId": session, "remainingBalance": 950})]
+    assert events_of(closed) == [("SessionClosed", {"sessionId": session, "remainingBalance": 950})]

@@ -1,4 +1,4 @@
-"""ABI-encoded data comes out of ``ZeroPacking`` as it went in, whatever it is."""
+"""``ZeroPacking`` restores all ABI-encoded data."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def harness(reference: Net, cast: Cast, creation_code: bytes) -> str:
 @example([every_bit], b"", b"")
 @example([every_end], b"\1", b"\xff" * 40)
 @given(st.lists(words, max_size=40), st.binary(max_size=40), st.binary(max_size=40))
-def test_what_is_packed_is_unpacked_as_it_was(
+def test_unpacking_restores_packed_data(
     reference: Net, harness: str, some: list[bytes], before: bytes, behind: bytes
 ) -> None:
     data = b"".join(some)
@@ -93,7 +93,7 @@ def test_what_is_packed_is_unpacked_as_it_was(
     ],
     ids=["zero", "digit", "number", "full", "text", "long text", "neither"],
 )
-def test_of_a_word_is_kept_what_is_not_padding(
+def test_only_padding_is_left_out_of_a_word(
     reference: Net, harness: str, word: bytes, packed: bytes
 ) -> None:
     assert reference.read(harness, PACK, word) == packed

@@ -1,4 +1,4 @@
-"""Transactions as they are: nothing is checked before, and those that fail have a receipt too."""
+"""Transactions without checks before; those that fail have a receipt, too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GAS = 10_000_000
 
 
 def send_unchecked(net: Net, sender: Any, *calls: tuple[bytes, int]) -> list[Any]:
-    """Sends (call data, wei) to the router, one after the other. Returns the receipts."""
+    """Sends calls (data, wei) to the router one after the other and returns their receipts."""
     return [_send(net, sender, data, value) for data, value in calls]
 
 

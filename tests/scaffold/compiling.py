@@ -16,9 +16,9 @@ LIBRARY = Path(__file__).parents[2] / "contracts"
 def creation_codes(sources: Mapping[str, str], via_ir: bool = False) -> dict[str, bytes]:
     """The creation code of each contract. Compiler warnings fail, too."""
     library = {
-        f"@dtn/contracts/{path.name}": path.read_text()
+        f"@deeptrust/contracts/{path.name}": path.read_text()
         for path in LIBRARY.glob("*.sol")
-        if "Upgradeable" not in path.name  # it needs OpenZeppelin, and is not imported
+        if "upgradeable" not in path.name.lower()  # it needs OpenZeppelin, and is not imported
     }
     settings = {
         "language": "Solidity",

@@ -359,7 +359,7 @@ def test_callbacks_are_accepted_only_from_the_network_for_own_requests(
 ) -> None:
     age_check.open()
     request = age_check.ask(AGE_ASK, OWNER, 26)
-    with reverts_with("OnlyDtn(address)", str(cast.customer.address)):
+    with reverts_with("Error(string)", "Only Dtn can call this function"):
         age_check.send(ON_ANSWER, request)
 
     # A stranger's request that names this contract as its callback target.

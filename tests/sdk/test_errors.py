@@ -296,11 +296,11 @@ def test_answering_an_unknown_request(refused: Refused, cast: Cast, variant: Var
 
     err = refused(ContractReverted, cast.stranger, Router.respond_to_request, *answer)
 
-    names = {
-        Variant.REFERENCE: "Request does not exist",
+    reasons = {
+        Variant.REFERENCE: f"RequestNotFound(requestId=0x{bytes(32).hex()})",
         Variant.LIVE: "Not the node worker",
     }
-    assert err.fields == {"reason": names[variant]}
+    assert err.fields == {"reason": reasons[variant]}
 
 
 @on_reference
@@ -313,7 +313,7 @@ def test_a_callback_to_the_network_itself(
 
     err = refused(ContractReverted, cast.customer, *asking(funded.id, target=address))
 
-    assert err.fields == {"reason": "Callback target not allowed"}
+    assert err.fields == {"reason": f"CallbackTargetNotAllowed(target={address})"}
 
 
 def test_an_unknown_error_keeps_its_data(

@@ -114,7 +114,9 @@ def test_errors_are_the_same_as_over_http(found: Any, attempt: str, code: str) -
 
 def test_fields_are_the_same_as_over_http(found: Any, variant: Variant) -> None:
     reference = variant is Variant.REFERENCE
-    reason = "Request does not exist" if reference else "Not the node worker"
+    reason = (
+        f"RequestNotFound(requestId=0x{bytes(32).hex()})" if reference else "Not the node worker"
+    )
     assert found["closed"]["session_id"] == 1
     assert found["foreign"]["session_id"] == 2
     assert found["a reason"]["reason"] == reason

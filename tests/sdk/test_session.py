@@ -234,6 +234,17 @@ def test_a_hundred_sessions_are_listed(network: LocalNetwork, cast: Cast) -> Non
     assert len(DtnSession.list(cast.customer, network.ai)) == 99
 
 
+def test_a_closed_session_is_not_listed(network: LocalNetwork, cast: Cast) -> None:
+    """Live session managers keep it in their list, with owner zero."""
+    first, closed, last = (DtnSession.start("1", cast.customer, network.ai) for _ in range(3))
+    closed.close()
+
+    listed = DtnSession.list(cast.customer, network.ai)
+
+    assert [session.id for session, _ in listed] == [first.id, last.id]
+    assert not closed.is_open
+
+
 def test_sessions_of_an_address_are_read_only(funded: DtnSession, cast: Cast) -> None:
     ((found, balance),) = DtnSession.list(str(cast.customer.address), funded.ai)
 

@@ -343,7 +343,7 @@ def test_a_low_gas_limit_starves_the_callback_or_is_rejected(
 
     if dtn.variant is Variant.REFERENCE:
         assert response.outcome is Outcome.REFUSED
-        assert "Insufficient gas for callback" in str(response.error)
+        assert "InsufficientGasForCallback" in str(response.error)
         return
     dtn_node.assert_callback_failed(request)
     assert (consumer.answer(request), consumer.contract.answer()) == ("", "a" * 1_000)

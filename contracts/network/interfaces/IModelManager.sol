@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-/// @title The registry of models and of the APIs that they are called by
-/// @notice The interface of the deployed model manager.
+/// @title Registry of models and of their APIs
+/// @notice Interface of the live model manager.
 interface IModelManager {
-    /// @notice How models of one kind are called.
+    /// @notice Inputs and output of models of one kind.
     /// @param apiNamespaceId Id of the namespace that the API belongs to.
-    /// @param apiName Its name within the namespace.
+    /// @param apiName Name within the namespace.
     /// @param apiId Id of its full name.
     /// @param specs "input types, comma separated -> output type", for example "string[] -> string".
-    /// @param docs What the inputs mean.
+    /// @param docs Documentation of the inputs.
     struct ModelAPI {
         bytes32 apiNamespaceId;
         string apiName;
@@ -18,11 +18,11 @@ interface IModelManager {
         string docs;
     }
 
-    /// @notice A model.
+    /// @notice Model.
     /// @param modelNamespaceId Id of the namespace that the model belongs to.
     /// @param modelId Id of its full name.
     /// @param modelApiId Id of its API's full name.
-    /// @param modelName Its name within the namespace.
+    /// @param modelName Name within the namespace.
     struct ModelConfig {
         bytes32 modelNamespaceId;
         bytes32 modelId;
@@ -31,14 +31,14 @@ interface IModelManager {
     }
 
     /// @notice An API was registered.
-    /// @param namespace The namespace that it belongs to.
-    /// @param api Its name within the namespace.
-    /// @param docs What its inputs mean.
+    /// @param namespace Namespace that it belongs to.
+    /// @param api Name within the namespace.
+    /// @param docs Documentation of the inputs.
     event ModelAPIRegistered(string namespace, string api, string docs);
 
     /// @notice A model was registered.
-    /// @param namespace The namespace that it belongs to.
-    /// @param modelName Its name within the namespace.
+    /// @param namespace Namespace that it belongs to.
+    /// @param modelName Name within the namespace.
     /// @param modelId Id of its full name.
     event ModelRegistered(string namespace, string modelName, bytes32 modelId);
 
@@ -46,7 +46,7 @@ interface IModelManager {
     /// @param namespace For example "api.system".
     /// @param apiName For example "llm-simpletext".
     /// @param specs For example "string[] -> string".
-    /// @param docs What the inputs mean.
+    /// @param docs Documentation of the inputs.
     function registerModelAPI(
         string calldata namespace,
         string calldata apiName,
@@ -67,16 +67,16 @@ interface IModelManager {
 
     /// @notice Whether a model is registered.
     /// @param modelId The model.
-    /// @return Whether it is.
+    /// @return True if it is registered.
     function modelExists(bytes32 modelId) external view returns (bool);
 
-    /// @notice A model by its id.
-    /// @param modelId The model.
-    /// @return The model, empty when there is none.
+    /// @notice Model by its id.
+    /// @param modelId The id.
+    /// @return The model, empty if it does not exist.
     function getModelConfig(bytes32 modelId) external view returns (ModelConfig memory);
 
-    /// @notice The API of a model.
-    /// @param modelId The model, not the API.
-    /// @return The API, empty when there is no such model.
+    /// @notice API of a model.
+    /// @param modelId Id of the model, not of the API.
+    /// @return The API, empty if the model does not exist.
     function getModelAPI(bytes32 modelId) external view returns (ModelAPI memory);
 }

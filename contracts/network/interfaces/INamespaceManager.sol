@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-/// @title Who owns which names
+/// @title Registry of namespaces and their owners
 interface INamespaceManager {
-    /// @notice A namespace got its owner.
+    /// @notice A namespace was registered.
     /// @param namespaceId Id of its full name.
-    /// @param name Its full name.
-    /// @param owner Its owner.
+    /// @param name Full name.
+    /// @param owner Owner.
     event NamespaceRegistered(bytes32 indexed namespaceId, string name, address indexed owner);
 
-    /// @notice Gives a namespace that nobody owns to an account.
-    /// @param name Its full name.
-    /// @param owner Its owner.
+    /// @notice Registers a namespace that has no owner.
+    /// @param name Full name.
+    /// @param owner Owner.
     function registerNamespace(string calldata name, address owner) external;
 
-    /// @notice The owner of a namespace.
+    /// @notice Owner of a namespace.
     /// @param namespaceId Id of its full name.
-    /// @return The owner, zero when there is none.
+    /// @return The owner, zero if there is none.
     function getNamespaceOwner(bytes32 namespaceId) external view returns (address);
 }

@@ -3,20 +3,20 @@ pragma solidity ^0.8.20;
 
 import {IDtnAi} from "../../IDtnAi.sol";
 
-/// @title The router, beyond what consumers call
-/// @notice The events and views of the deployed router.
+/// @title Router, with events and views that consumers do not need
+/// @notice Interface of the live router.
 interface IRouter is IDtnAi {
-    /// @notice A request, in the field order of the deployed router.
-    /// @param sessionId The session that pays.
-    /// @param user On whose behalf it was made.
-    /// @param completed Whether it has its answer.
-    /// @param modelId The model that is asked.
-    /// @param routing Who may answer.
-    /// @param request What is asked, and the fees.
-    /// @param callback What is called with the answer.
+    /// @notice Request, in the field order of the live router.
+    /// @param sessionId Session that pays.
+    /// @param user Account on whose behalf it was made.
+    /// @param completed Whether it has its final response.
+    /// @param modelId Model.
+    /// @param routing Which nodes may respond.
+    /// @param request Call of the model, and its fees.
+    /// @param callback What the router calls with the response.
     /// @param callbackGas Gas for the callback.
-    /// @param responseCount How many nodes have answered.
-    /// @param finalResponse The answer, once completed.
+    /// @param responseCount Number of nodes that have responded.
+    /// @param finalResponse Response, once completed.
     struct Request {
         uint256 sessionId;
         address user;
@@ -30,17 +30,17 @@ interface IRouter is IDtnAi {
         Response finalResponse;
     }
 
-    /// @notice A request was made.
+    /// @notice A request was created.
     /// @param requestId The request.
-    /// @param sessionId The session that pays.
-    /// @param user On whose behalf it was made.
+    /// @param sessionId Session that pays.
+    /// @param user Account on whose behalf it was made.
     event RequestCreated(
         bytes32 indexed requestId,
         uint256 indexed sessionId,
         address indexed user
     );
 
-    /// @notice A node answered.
+    /// @notice A node responded.
     /// @param requestId The request.
     /// @param nodeId The node.
     /// @param status SUCCESS or FAILURE.
@@ -50,58 +50,58 @@ interface IRouter is IDtnAi {
         ResponseStatus status
     );
 
-    /// @notice A request has its answer.
+    /// @notice A request was completed.
     /// @param requestId The request.
     /// @param status SUCCESS or FAILURE.
     event RequestCompleted(bytes32 indexed requestId, ResponseStatus status);
 
-    /// @notice The callback for a SUCCESS reverted. The answer can still be fetched.
+    /// @notice The callback for a SUCCESS reverted. The response can still be fetched.
     /// @param requestId The request.
-    /// @param data What the callback reverted with.
+    /// @param data Revert data of the callback.
     event SuccessCallbackFailed(bytes32 indexed requestId, bytes data);
 
-    /// @notice The callback for a FAILURE reverted. The answer can still be fetched.
+    /// @notice The callback for a FAILURE reverted. The response can still be fetched.
     /// @param requestId The request.
-    /// @param data What the callback reverted with.
+    /// @param data Revert data of the callback.
     event FailureCallbackFailed(bytes32 indexed requestId, bytes data);
 
-    /// @notice A request by its id.
-    /// @param requestId The request.
-    /// @return The request, empty when there is none.
+    /// @notice Request by its id.
+    /// @param requestId The id.
+    /// @return The request, empty if it does not exist.
     function getRequest(bytes32 requestId) external view returns (Request memory);
 
-    /// @notice How many requests were ever made.
+    /// @notice Number of all requests, pending and completed.
     /// @return The number.
     function getPendingRequestsLength() external view returns (uint256);
 
-    /// @notice Requests in the order they were made, completed ones among them.
-    /// @param from The first index.
-    /// @param to The index after the last.
-    /// @return Their ids.
+    /// @notice Ids of all requests, pending and completed, in order of creation.
+    /// @param from Index of the first request.
+    /// @param to Index after the last request.
+    /// @return The ids.
     function getPendingRequests(uint256 from, uint256 to) external view returns (bytes32[] memory);
 
-    /// @notice How many requests were completed.
+    /// @notice Number of completed requests.
     /// @return The number.
     function getCompletedRequestsLength() external view returns (uint256);
 
-    /// @notice Completed requests in the order they were completed.
-    /// @param from The first index.
-    /// @param to The index after the last.
-    /// @return Their ids.
+    /// @notice Ids of completed requests, in order of completion.
+    /// @param from Index of the first request.
+    /// @param to Index after the last request.
+    /// @return The ids.
     function getCompletedRequests(
         uint256 from,
         uint256 to
     ) external view returns (bytes32[] memory);
 
-    /// @notice The session manager now in use. Its owner can replace it.
-    /// @return The address.
+    /// @notice Current session manager. The router's owner can replace it.
+    /// @return Its address.
     function sessionManager() external view returns (address);
 
-    /// @notice The model manager now in use.
-    /// @return The address.
+    /// @notice Current model manager.
+    /// @return Its address.
     function modelManager() external view returns (address);
 
-    /// @notice The node manager now in use.
-    /// @return The address.
+    /// @notice Current node manager.
+    /// @return Its address.
     function nodeManager() external view returns (address);
 }

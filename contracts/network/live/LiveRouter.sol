@@ -10,9 +10,10 @@ import {IRouter} from "../interfaces/IRouter.sol";
 import {ISessionLedger} from "../interfaces/ISessionLedger.sol";
 import {Upgradeable} from "../Upgradeable.sol";
 
-/// @title The router as it is deployed on the public networks
-/// @notice Session 0 is a session like any other, which nobody has; requests of one session, user
-///         and caller in one block share an id, and the later one replaces the earlier.
+/// @title Router of the live variant: behaves as the router on Base
+/// @notice Session 0 does not open a session. Requests with the same session, user and caller in one
+///         block get the same id, and the later one overwrites the earlier one.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
     /// @custom:storage-location erc7201:ape-dtn.Router
     struct RouterStorage {
@@ -25,7 +26,7 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
         mapping(bytes32 requestId => mapping(bytes32 nodeId => bool)) hasResponded;
     }
 
-    /// @notice What a byte costs in a FAILURE, in units of the fee token.
+    /// @notice Fee per byte of a FAILURE, in units of the fee token.
     uint256 public constant FAILURE_FEE_PER_BYTE = 1;
 
     // keccak256(abi.encode(uint256(keccak256("ape-dtn.Router")) - 1)) & ~bytes32(uint256(0xff))
@@ -33,16 +34,16 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
         0xcabac0902bec8ce76d4b50eb34f23ccb36a2254a128823ab5b96f7016a974600;
 
     /// @notice Sets the owner.
-    /// @param owner_ The owner.
+    /// @param owner_ Owner of the contract.
     function initialize(address owner_) external initializer {
         __Ownable_init(owner_);
     }
 
-    /// @notice Chooses the contracts behind the router. Sessions of a replaced session manager
-    ///         cannot be used or closed through the router any more.
-    /// @param nodes The node manager.
-    /// @param sessions The session manager.
-    /// @param models The model manager.
+    /// @notice Sets the contracts behind the router. Sessions of a replaced session manager can
+    ///         neither be used nor closed through the router.
+    /// @param nodes Node manager.
+    /// @param sessions Session manager.
+    /// @param models Model manager.
     function setManagers(
         INodeManager nodes,
         ISessionLedger sessions,
@@ -106,25 +107,27 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
         uint256 responseSize
     ) external nonReentrant {
         RouterStorage storage $ = _storage();
-        Request storage asked = $.requests[requestId];
-        require(!asked.completed, "Request already completed");
+        Request storage pending = $.requests[requestId];
+        require(!pending.completed, "Request already completed");
         require(!$.hasResponded[requestId][nodeId], "Node already responded");
-        _checkNode($.nodes, nodeId, asked);
+        _checkNode($.nodes, nodeId, pending);
 
         $.hasResponded[requestId][nodeId] = true;
-        asked.responseCount += 1;
-        _charge($.sessions, asked, status, requestSize, responseSize);
+        pending.responseCount += 1;
+        _charge($.sessions, pending, status, requestSize, responseSize);
         emit ResponseReceived(requestId, nodeId, status);
-        if (asked.responseCount < asked.routing.redundancy) return;
+        if (pending.responseCount < pending.routing.redundancy) return;
 
+        // A redundancy of 0 is accepted as well.
         require(
-            asked.routing.aggregationType == AggregationType.ANY && asked.routing.redundancy == 1,
+            pending.routing.aggregationType == AggregationType.ANY &&
+                pending.routing.redundancy <= 1,
             "Response strategy not implemented"
         );
-        asked.completed = true;
-        asked.finalResponse = Response(status, message, response, nodeId, block.timestamp);
+        pending.completed = true;
+        pending.finalResponse = Response(status, message, response, nodeId, block.timestamp);
         $.completedRequestIds.push(requestId);
-        _callBack(requestId, asked, status);
+        _callBack(requestId, pending, status);
         emit RequestCompleted(requestId, status);
     }
 
@@ -132,10 +135,10 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
     function fetchResponse(
         bytes32 requestId
     ) external view returns (ResponseStatus status, string memory message, bytes memory response) {
-        Request storage asked = _storage().requests[requestId];
-        require(asked.completed, "Request not completed");
-        Response storage answer = asked.finalResponse;
-        return (answer.status, answer.message, answer.response);
+        Request storage completed = _storage().requests[requestId];
+        require(completed.completed, "Request not completed");
+        Response storage found = completed.finalResponse;
+        return (found.status, found.message, found.response);
     }
 
     /// @inheritdoc IRouter
@@ -182,30 +185,47 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IRouter
-    function sessionManager() external view returns (address) {
+    function sessionManager() external view virtual returns (address) {
         return address(_storage().sessions);
     }
 
     /// @inheritdoc IRouter
-    function modelManager() external view returns (address) {
+    function modelManager() external view virtual returns (address) {
         return address(_storage().models);
     }
 
     /// @inheritdoc IRouter
-    function nodeManager() external view returns (address) {
+    function nodeManager() external view virtual returns (address) {
         return address(_storage().nodes);
     }
 
-    function _checkNode(INodeManager nodes, bytes32 nodeId, Request storage asked) private view {
+    /// @dev Pays the node. The sizes are what the node states, the cap limits the whole fee.
+    function _charge(
+        ISessionLedger sessions,
+        Request storage pending,
+        ResponseStatus status,
+        uint256 requestSize,
+        uint256 responseSize
+    ) internal virtual {
+        DtnRequest storage price = pending.request;
+        uint256 cap = price.totalFeePerRes;
+        uint256 fee =
+            status == ResponseStatus.SUCCESS
+                ? requestSize * price.feePerByteReq + responseSize * price.feePerByteRes
+                : (requestSize + responseSize) * FAILURE_FEE_PER_BYTE;
+        sessions.chargeUserSession(pending.sessionId, Math.min(fee, cap), msg.sender);
+    }
+
+    function _checkNode(INodeManager nodes, bytes32 nodeId, Request storage pending) private view {
         INodeManager.NodeData memory node = nodes.getNode(nodeId);
         require(node.worker == msg.sender, "Not the node worker");
         require(node.isActive, "Node not active");
         require(
-            _isTrusted(nodes, nodeId, asked.routing),
+            _isTrusted(nodes, nodeId, pending.routing),
             "Node does not have required trust namespace"
         );
         require(
-            nodes.nodeServesModel(nodeId, asked.modelId),
+            nodes.nodeServesModel(nodeId, pending.modelId),
             "Node does not serve requested model"
         );
     }
@@ -220,7 +240,7 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
         }
         for (uint256 i = 0; i < routing.trustNamespaceIds.length; ++i) {
             bytes32 namespaceId = routing.trustNamespaceIds[i];
-            // Zero when the node is no member, and so earlier than any block.
+            // Zero when the node is not a member, which is before any block.
             if (nodes.nodeTrustNamespaceExpiration(nodeId, namespaceId) >= block.timestamp) {
                 return true;
             }
@@ -228,25 +248,10 @@ contract LiveRouter is IRouter, Upgradeable, ReentrancyGuardTransient {
         return false;
     }
 
-    function _charge(
-        ISessionLedger sessions,
-        Request storage asked,
-        ResponseStatus status,
-        uint256 requestSize,
-        uint256 responseSize
-    ) private {
-        DtnRequest storage price = asked.request;
-        uint256 cap = price.totalFeePerRes;
-        uint256 fee = status == ResponseStatus.SUCCESS
-            ? requestSize * price.feePerByteReq + responseSize * price.feePerByteRes
-            : (requestSize + responseSize) * FAILURE_FEE_PER_BYTE;
-        sessions.chargeUserSession(asked.sessionId, Math.min(fee, cap), msg.sender);
-    }
-
-    function _callBack(bytes32 requestId, Request storage asked, ResponseStatus status) private {
+    function _callBack(bytes32 requestId, Request storage pending, ResponseStatus status) private {
         bool succeeded = status == ResponseStatus.SUCCESS;
-        bytes4 selector = succeeded ? asked.callback.success : asked.callback.failure;
-        (bool ok, bytes memory data) = asked.callback.target.call{gas: asked.callbackGas}(
+        bytes4 selector = succeeded ? pending.callback.success : pending.callback.failure;
+        (bool ok, bytes memory data) = pending.callback.target.call{gas: pending.callbackGas}(
             abi.encodeWithSelector(selector, requestId)
         );
         if (ok) return;

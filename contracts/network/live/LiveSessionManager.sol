@@ -5,17 +5,16 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 import {ISessionLedger} from "../interfaces/ISessionLedger.sol";
 import {ISessionManager} from "../interfaces/ISessionManager.sol";
 import {Upgradeable} from "../Upgradeable.sol";
 
-/// @title Sessions as they are deployed on the public networks, and the tokens that fill them
-/// @notice It holds all tokens itself: at any time its balance is the sum of the sessions' balances
-///         and of the deposits that nobody has started a session with. A request is not checked
-///         against the balance, and a node is paid what is left.
+/// @title Session manager of the live variant: behaves as the session manager on Base
+/// @notice Holds all tokens: its balance is the sum of the sessions' balances and of the unclaimed
+///         deposits, unless the owner sweeps it. A request is not checked against the balance of
+///         the session, and a node is paid at most what is left.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTransient {
-    using EnumerableSet for EnumerableSet.UintSet;
     using SafeERC20 for IERC20;
 
     /// @custom:storage-location erc7201:ape-dtn.SessionManager
@@ -25,7 +24,7 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
         uint256 sessionCount;
         uint256 heldBySessions;
         mapping(uint256 sessionId => Session) sessions;
-        mapping(address owner => EnumerableSet.UintSet) openSessions;
+        mapping(address owner => uint256[]) sessionIds;
     }
 
     // keccak256(abi.encode(uint256(keccak256("ape-dtn.SessionManager")) - 1)) & ~bytes32(uint256(0xff))
@@ -39,9 +38,9 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
     }
 
     /// @notice Sets the owner, the token and the router.
-    /// @param owner_ The owner.
-    /// @param feeToken The token that sessions are paid with.
-    /// @param router The router, which alone may start, close and charge.
+    /// @param owner_ Owner of the contract.
+    /// @param feeToken Token that sessions are paid in.
+    /// @param router Router, which alone may start, close and charge.
     function initialize(address owner_, IERC20 feeToken, address router) external initializer {
         __Ownable_init(owner_);
         SessionStorage storage $ = _storage();
@@ -56,11 +55,11 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
         SessionStorage storage $ = _storage();
         uint256 deposit = $.feeToken.balanceOf(address(this)) - $.heldBySessions;
         if (deposit == 0) revert InvalidAmount();
-        // Ids count from 1: to consumers, 0 means that there is no session.
+        // Ids start at 1: consumers use 0 for no session.
         sessionId = ++$.sessionCount;
         $.heldBySessions += deposit;
         $.sessions[sessionId] = Session(owner_, deposit);
-        $.openSessions[owner_].add(sessionId);
+        $.sessionIds[owner_].push(sessionId);
         emit SessionStarted(sessionId, owner_, deposit);
     }
 
@@ -68,10 +67,10 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
     function closeUserSession(uint256 sessionId, address caller) external onlyRouter nonReentrant {
         SessionStorage storage $ = _storage();
         Session memory session = $.sessions[sessionId];
-        // The caller it names is the router: that is who called.
+        // `msg.sender` is the router.
         if (session.owner != caller) revert Unauthorized(msg.sender, session.owner);
+        // The id stays in the owner's list, with an empty record.
         delete $.sessions[sessionId];
-        $.openSessions[session.owner].remove(sessionId);
         $.heldBySessions -= session.balance;
         emit SessionClosed(sessionId, session.balance);
         if (session.balance > 0) $.feeToken.safeTransfer(session.owner, session.balance);
@@ -79,10 +78,7 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
 
     /// @inheritdoc ISessionLedger
     function authorizeRequest(uint256 sessionId, address caller) external view onlyRouter {
-        require(
-            _storage().sessions[sessionId].owner == caller,
-            "Session not related to the user"
-        );
+        require(_storage().sessions[sessionId].owner == caller, "Session not related to the user");
     }
 
     /// @inheritdoc ISessionLedger
@@ -94,11 +90,18 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
         SessionStorage storage $ = _storage();
         Session storage session = $.sessions[sessionId];
         if (session.owner == address(0)) revert InvalidSession(sessionId);
-        uint256 charge = Math.min(fee, session.balance);
+        uint256 charge = _chargeFor(sessionId, fee, session.balance);
         session.balance -= charge;
         $.heldBySessions -= charge;
         emit SessionCharged(sessionId, charge, to);
         $.feeToken.safeTransfer(to, charge);
+    }
+
+    /// @notice Sends all units of a token to an address, those that belong to sessions included.
+    /// @param token The token.
+    /// @param to Recipient.
+    function sweep(IERC20 token, address to) external virtual onlyOwner {
+        token.safeTransfer(to, token.balanceOf(address(this)));
     }
 
     /// @inheritdoc ISessionManager
@@ -107,13 +110,13 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
     }
 
     /// @inheritdoc ISessionManager
-    function getSessionBalance(uint256 sessionId) external view returns (uint256) {
+    function getSessionBalance(uint256 sessionId) external view virtual returns (uint256) {
         return _storage().sessions[sessionId].balance;
     }
 
     /// @inheritdoc ISessionManager
     function getUserSessionIds(address user) public view returns (uint256[] memory) {
-        return _storage().openSessions[user].values();
+        return _storage().sessionIds[user];
     }
 
     /// @inheritdoc ISessionManager
@@ -131,6 +134,15 @@ contract LiveSessionManager is ISessionLedger, Upgradeable, ReentrancyGuardTrans
     /// @inheritdoc ISessionManager
     function getFeeTarget() external view returns (address) {
         return address(this);
+    }
+
+    /// @dev Amount that a session pays for a fee.
+    function _chargeFor(
+        uint256,
+        uint256 fee,
+        uint256 balance
+    ) internal view virtual returns (uint256) {
+        return Math.min(fee, balance);
     }
 
     function _storage() private pure returns (SessionStorage storage $) {

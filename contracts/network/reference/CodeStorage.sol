@@ -4,34 +4,40 @@ pragma solidity ^0.8.24;
 import {Create2} from "@openzeppelin/contracts/utils/Create2.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-/// @title Content that is written once, as the code of contracts
-/// @notice Each byte costs 200 gas, where a word of storage costs 22,100. What is longer than a
-///         page goes on with the next; a page that is full is followed by another.
-/// @dev The code that creates a page is always the same, and so its address follows from what is
-///      written, and nothing is kept of where it is. The page asks its creator for its content.
+/// @title Write-once storage in the code of contracts
+/// @notice A byte of code costs 200 gas, a word of storage 22,100. Content is split into pages. Only
+///         the last page is shorter than the others; it is empty when the content ends with a full
+///         page.
+/// @dev Every page has the same creation code, which asks its creator for the content. The address
+///      of a page therefore depends only on what it stores, and needs no storage.
+/// @custom:security-contact Report privately, see SECURITY.md
 abstract contract CodeStorage {
-    // The longest code that a contract may have, less the byte that keeps it from being run.
+    // Maximum size of a contract's code, less the leading STOP that makes it unusable as code.
     uint256 private constant PAGE = 24_575;
 
-    // Of transient storage: the length of what is being written, and its words after it.
+    // Transient storage: length of the page that is being written, followed by its words.
     // keccak256(abi.encode(uint256(keccak256("ape-dtn.CodeStorage")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant CONTENT =
         0x0b807f7aa62fc5e5e21037cb0af387fd46813f25b8c55d1e66514425a7f3a600;
 
-    // What a compiler makes would be another with each of its versions, and with each comment, and
-    // after an upgrade nothing that was written before would be found.
+    // Hand-written: the output of a compiler changes with its version, and after an upgrade the
+    // pages from before would not be found.
     //   63 0df813b9 5f 52              mstore(0, page.selector)
     //   5f 5f 60 04 60 1c 33 5a fa     staticcall(gas, caller, 28, 4, 0, 0)
     //   3d 5f 5f 3e                    returndatacopy(0, 0, returndatasize)
-    //   60 1a 57 5f 5f fd              revert(0, 0) unless it succeeded: no empty page
+    //   60 1a 57 5f 5f fd              revert(0, 0) unless it succeeded
     //   5b 3d 5f f3                    return(0, returndatasize)
     bytes30 private constant CREATION_CODE =
         0x630df813b95f525f5f6004601c335afa3d5f5f3e601a575f5ffd5b3d5ff3;
-    bytes32 private constant CREATION_CODE_HASH =
-        keccak256(hex"630df813b95f525f5f6004601c335afa3d5f5f3e601a575f5ffd5b3d5ff3");
+    bytes32 private constant CREATION_CODE_HASH = keccak256(
+        hex"630df813b95f525f5f6004601c335afa3d5f5f3e601a575f5ffd5b3d5ff3"
+    );
 
-    /// @notice The code of the page that is being created: nothing else has a use for it.
-    /// @dev Its first byte is STOP.
+    /// @notice The content was written before.
+    error AlreadyWritten();
+
+    /// @notice Code of the page that is being created, for its creation code alone.
+    /// @dev The first byte is STOP.
     function page() external view {
         assembly ("memory-safe") {
             let length := tload(CONTENT)
@@ -48,9 +54,9 @@ abstract contract CodeStorage {
         }
     }
 
-    /// @dev Reverts where the same was written before: no contract is created twice.
-    /// @param kind What it is that is written: one id may have content of several kinds.
-    /// @param id What it is written of.
+    /// @dev Reverts when the content of this kind and id was written before.
+    /// @param kind Kind of content: one id can have content of several kinds.
+    /// @param id Id of the content.
     /// @param content The content.
     function _write(uint256 kind, bytes32 id, bytes memory content) internal {
         uint256 written = 0;
@@ -72,12 +78,12 @@ abstract contract CodeStorage {
                 mstore(0, CREATION_CODE)
                 created := create2(0, 0, 30, salt)
             }
-            require(created != address(0), "Not written");
+            if (created == address(0)) revert AlreadyWritten();
             written += length;
         }
     }
 
-    /// @dev What was written; empty where nothing was.
+    /// @dev Content of a kind and id, empty if there is none.
     function _read(uint256 kind, bytes32 id) internal view returns (bytes memory content) {
         bytes memory last = _codeAt(_page(kind, id, 0));
         content = last;
@@ -106,8 +112,7 @@ abstract contract CodeStorage {
         return Create2.computeAddress(_salt(kind, id, number), CREATION_CODE_HASH);
     }
 
-    /// @dev Never an id itself: what somebody has written on a page is not to be taken for what is
-    ///      written of an id.
+    /// @dev Hashed, so that no id can be chosen to collide with the salt of another page.
     function _salt(uint256 kind, bytes32 id, uint256 number) private pure returns (bytes32) {
         return keccak256(abi.encode(kind, id, number));
     }

@@ -3,12 +3,13 @@ pragma solidity ^0.8.24;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-/// @title What an answer costs
+/// @title Fee for a response
+/// @custom:security-contact Report privately, see SECURITY.md
 library Fee {
     using Math for uint256;
 
-    /// @dev So much for each byte of the request and of the response, and at most the cap. What is
-    ///      too much to be counted is above the cap in any case.
+    /// @dev Fee per byte of the request and of the response, up to the cap. Overflows saturate, and
+    ///      so are above the cap.
     function forAnswer(
         uint256 requestSize,
         uint256 perByteReq,

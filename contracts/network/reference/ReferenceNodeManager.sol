@@ -4,22 +4,29 @@ pragma solidity ^0.8.24;
 import {INodeManager} from "../interfaces/INodeManager.sol";
 import {NodeManager} from "../NodeManager.sol";
 
-/// @title The node registry of the reference network
-/// @notice A namespace owner signs the expiration that the node is given.
+/// @title Node manager of the reference variant
+/// @notice A namespace owner's signature covers the expiration of the membership.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract ReferenceNodeManager is NodeManager {
+    /// @notice The username is empty or has a dot.
+    /// @param username The username.
+    error InvalidUsername(string username);
+
     /// @inheritdoc INodeManager
-    /// @dev Of `node.alice.llama.3` it has to be clear whose it is: not of a user `alice.llama` too.
+    /// @dev Without dots in usernames, `node.alice.llama.3` can only belong to `alice`.
     function registerUser(string calldata username, address staker) public override {
         bytes calldata name = bytes(username);
-        require(name.length != 0, "User name is empty");
-        for (uint256 i = 0; i < name.length; ++i) require(name[i] != ".", "User name has a dot");
+        if (name.length == 0) revert InvalidUsername(username);
+        for (uint256 i = 0; i < name.length; ++i) {
+            if (name[i] == ".") revert InvalidUsername(username);
+        }
         super.registerUser(username, staker);
     }
 
-    /// @notice Reverts unless a node may answer for a model now.
-    /// @param nodeId The node.
-    /// @param worker Who answers for it.
-    /// @param modelId The model that was asked.
+    /// @notice Reverts unless a node may respond to requests for a model now.
+    /// @param nodeId Node.
+    /// @param worker Account that responds for it.
+    /// @param modelId Model of the request.
     function checkNode(bytes32 nodeId, address worker, bytes32 modelId) external view {
         _checkNode(nodeId, worker, modelId);
     }

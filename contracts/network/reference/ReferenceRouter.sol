@@ -13,14 +13,15 @@ import {CodeStorage} from "./CodeStorage.sol";
 import {Sessions} from "./Sessions.sol";
 import {ZeroPacking} from "./ZeroPacking.sol";
 
-/// @title The router as the product documentation describes it
-/// @notice Session 0 opens a session from the caller's deposit, no two requests share an id, and a
-///         node cannot starve a callback. It keeps the sessions and their tokens itself.
-/// @dev A request is written once, and so is its answer, each as the code of a contract.
+/// @title Router of the reference variant: behaves as the product documentation says
+/// @notice Session 0 opens a session with the caller's deposit, request ids are unique, and a node
+///         cannot starve a callback of gas. The router keeps the sessions and their tokens itself.
+/// @dev A request and its response are each written once, as the code of a contract.
+/// @custom:security-contact Report privately, see SECURITY.md
 contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     using Math for uint256;
 
-    /// @dev What is written of a request, beside its call: what an answer is settled by.
+    /// @dev Stored part of a request that a response is checked and charged by.
     struct Terms {
         uint256 index;
         uint256 sessionId;
@@ -43,33 +44,56 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
         uint64 count;
         ReferenceNodeManager nodes;
         uint64 completedCount;
-        // By six in a word.
+        // Six indices in a word.
         mapping(uint256 sixth => uint40[6] indices) completed;
     }
 
-    /// @notice What a byte costs in a FAILURE, in units of the fee token.
+    /// @notice Fee per byte of a FAILURE, in units of the fee token.
     uint256 public constant FAILURE_FEE_PER_BYTE = 1;
 
-    // What is written of a request.
+    // Kinds of content.
     uint256 private constant REQUEST = 0;
     uint256 private constant ANSWER = 1;
 
-    // How much of what a callback reverts with is told: whoever answers pays for each byte.
+    // Maximum length of a callback's revert data in the event: the node pays for each byte.
     uint256 private constant LONGEST_REASON = 1024;
 
-    // What comes between the check of the gas that is left and the callback costs less, also where
-    // the target is an account that has delegated to a contract.
+    // Upper bound of the gas between the check of the remaining gas and the callback, also for a
+    // target that delegates to a contract (EIP-7702).
     uint256 private constant CALL_GAS = 10_000;
 
     // keccak256(abi.encode(uint256(keccak256("ape-dtn.Requests")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE =
         0x9d81326ee2e45ec405e9476e2a6a86a719b4542e4c49ae2775009bf04c03fc00;
 
-    // The guard of the sessions is not held during a callback, which may start and close some. It is set
-    // to false, never deleted: some compilers confuse that with deleting from storage.
+    // A guard of its own: a callback may start and close sessions, which the guard of the sessions
+    // would prevent. Set to false and not deleted: some compilers confuse deleting a transient
+    // variable with deleting from storage.
     bool private transient _isResponding;
 
-    /// @dev What a response does comes in one piece in the logs, and not within another's.
+    /// @notice A callback may not target the fee token or the router itself.
+    /// @param target The target.
+    error CallbackTargetNotAllowed(address target);
+
+    /// @notice The new implementation has another fee token.
+    /// @param token Its fee token.
+    error FeeTokenMismatch(address token);
+
+    /// @notice The gas does not suffice for the callback.
+    /// @param callbackGas Gas of the callback.
+    error InsufficientGasForCallback(uint256 callbackGas);
+
+    /// @notice The range is not one of existing requests.
+    /// @param from Index of the first request.
+    /// @param to Index after the last request.
+    /// @param count Number of requests.
+    error InvalidRange(uint256 from, uint256 to, uint256 count);
+
+    /// @notice The request does not exist.
+    /// @param requestId The request.
+    error RequestNotFound(bytes32 requestId);
+
+    /// @dev Keeps the logs of one response together: no response within the callback of another.
     modifier oneResponse() {
         if (_isResponding) revert ReentrancyGuardReentrantCall();
         _isResponding = true;
@@ -77,20 +101,20 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
         _isResponding = false;
     }
 
-    /// @notice The code behind a proxy.
-    /// @param token The token that sessions are paid with, which has one address only: no callback
-    ///        may go there. The proxy takes no code for another token.
+    /// @notice Creates an implementation.
+    /// @param token Token that sessions are paid in. It must have a single address, which callbacks
+    ///        may not target. A proxy accepts no implementation with another token.
     constructor(IERC20 token) Sessions(token) {}
 
     /// @notice Sets the owner.
-    /// @param owner_ The owner.
+    /// @param owner_ Owner of the contract.
     function initialize(address owner_) external initializer {
         __Ownable_init(owner_);
     }
 
-    /// @notice Chooses the registries behind the router.
-    /// @param nodes The node manager.
-    /// @param models The model manager.
+    /// @notice Sets the managers behind the router.
+    /// @param nodes Node manager.
+    /// @param models Model manager.
     function setManagers(ReferenceNodeManager nodes, IModelManager models) external onlyOwner {
         RequestsStorage storage $ = _requests();
         $.nodes = nodes;
@@ -98,7 +122,7 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     }
 
     /// @inheritdoc IDtnAi
-    /// @dev A session holds at most 2^96 - 1 units. What is above waits, as deposits do.
+    /// @dev A session holds at most 2^96 - 1 units. The excess stays an unclaimed deposit.
     function startUserSession() external returns (uint256 sessionId) {
         return _open(msg.sender);
     }
@@ -109,8 +133,8 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     }
 
     /// @inheritdoc IDtnAi
-    /// @dev Refused where it could never have an answer, or where a callback would act in the name
-    ///      of the contract that holds all tokens.
+    /// @dev Reverts for requests that could never complete, and for callbacks that would act in the
+    ///      name of the contract that holds all tokens.
     function request(
         uint256 sessionId,
         bytes32 modelId_,
@@ -130,10 +154,9 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
             routing.aggregationType == AggregationType.ANY && routing.redundancy == 1,
             "Response strategy not implemented"
         );
-        require(
-            callback.target != address(TOKEN) && callback.target != address(this),
-            "Callback target not allowed"
-        );
+        // Two conditions cost less gas than one with `||`.
+        if (callback.target == address(TOKEN)) revert CallbackTargetNotAllowed(callback.target);
+        if (callback.target == address(this)) revert CallbackTargetNotAllowed(callback.target);
 
         $.count = index + 1;
         requestId = _requestId(index);
@@ -185,9 +208,22 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
         );
         bool succeeded = status == ResponseStatus.SUCCESS;
         uint256 cap = terms.totalFeePerRes;
-        uint256 fee = succeeded
-            ? Fee.forAnswer(requestSize, terms.feePerByteReq, responseSize, terms.feePerByteRes, cap)
-            : Fee.forAnswer(requestSize, FAILURE_FEE_PER_BYTE, responseSize, FAILURE_FEE_PER_BYTE, cap);
+        uint256 fee =
+            succeeded
+                ? Fee.forAnswer(
+                    requestSize,
+                    terms.feePerByteReq,
+                    responseSize,
+                    terms.feePerByteRes,
+                    cap
+                )
+                : Fee.forAnswer(
+                    requestSize,
+                    FAILURE_FEE_PER_BYTE,
+                    responseSize,
+                    FAILURE_FEE_PER_BYTE,
+                    cap
+                );
         _charge(terms.sessionId, cap, fee, msg.sender);
         emit ResponseReceived(requestId, nodeId, status);
         _callBack(requestId, terms, succeeded);
@@ -204,33 +240,33 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     }
 
     /// @inheritdoc IRouter
-    function getRequest(bytes32 requestId) external view returns (Request memory asked) {
+    function getRequest(bytes32 requestId) external view returns (Request memory found) {
         bytes memory written = _read(REQUEST, requestId);
-        if (written.length == 0) return asked;
+        if (written.length == 0) return found;
         Terms memory terms = _terms(requestId, written);
-        asked.sessionId = terms.sessionId;
-        asked.user = terms.user;
-        asked.modelId = terms.modelId;
-        asked.routing.trustNamespaceIds = terms.trustNamespaceIds;
-        asked.routing.trustedNodeIds = terms.trustedNodeIds;
-        asked.routing.redundancy = 1;
-        asked.routing.confidenceLevel = terms.confidenceLevel;
-        asked.callback = terms.callback;
-        asked.callbackGas = terms.callbackGas;
-        asked.request.calltype = terms.calltype;
-        asked.request.feePerByteReq = terms.feePerByteReq;
-        asked.request.feePerByteRes = terms.feePerByteRes;
-        asked.request.totalFeePerRes = terms.totalFeePerRes;
-        (asked.request.call, asked.request.extraParams) = abi.decode(
+        found.sessionId = terms.sessionId;
+        found.user = terms.user;
+        found.modelId = terms.modelId;
+        found.routing.trustNamespaceIds = terms.trustNamespaceIds;
+        found.routing.trustedNodeIds = terms.trustedNodeIds;
+        found.routing.redundancy = 1;
+        found.routing.confidenceLevel = terms.confidenceLevel;
+        found.callback = terms.callback;
+        found.callbackGas = terms.callbackGas;
+        found.request.calltype = terms.calltype;
+        found.request.feePerByteReq = terms.feePerByteReq;
+        found.request.feePerByteRes = terms.feePerByteRes;
+        found.request.totalFeePerRes = terms.totalFeePerRes;
+        (found.request.call, found.request.extraParams) = abi.decode(
             ZeroPacking.unpack(written, _termsEnd(written), written.length),
             (bytes, bytes)
         );
 
         written = _read(ANSWER, requestId);
-        if (written.length == 0) return asked;
-        asked.completed = true;
-        asked.responseCount = 1;
-        Response memory response = asked.finalResponse;
+        if (written.length == 0) return found;
+        found.completed = true;
+        found.responseCount = 1;
+        Response memory response = found.finalResponse;
         uint256 place;
         (response.status, response.message, response.response, place, response.timestamp) = _answer(
             written
@@ -248,10 +284,10 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     function getPendingRequests(
         uint256 from,
         uint256 to
-    ) external view returns (bytes32[] memory page_) {
+    ) external view returns (bytes32[] memory ids) {
         _checkRange(from, to, _requests().count);
-        page_ = new bytes32[](to - from);
-        for (uint256 i = from; i < to; ++i) page_[i - from] = _requestId(i);
+        ids = new bytes32[](to - from);
+        for (uint256 i = from; i < to; ++i) ids[i - from] = _requestId(i);
     }
 
     /// @inheritdoc IRouter
@@ -263,11 +299,11 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     function getCompletedRequests(
         uint256 from,
         uint256 to
-    ) external view returns (bytes32[] memory page_) {
+    ) external view returns (bytes32[] memory ids) {
         RequestsStorage storage $ = _requests();
         _checkRange(from, to, $.completedCount);
-        page_ = new bytes32[](to - from);
-        for (uint256 i = from; i < to; ++i) page_[i - from] = _requestId($.completed[i / 6][i % 6]);
+        ids = new bytes32[](to - from);
+        for (uint256 i = from; i < to; ++i) ids[i - from] = _requestId($.completed[i / 6][i % 6]);
     }
 
     /// @inheritdoc IDtnAi
@@ -302,11 +338,12 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
 
     function _authorizeUpgrade(address implementation) internal override {
         super._authorizeUpgrade(implementation);
-        require(IDtnAi(implementation).feeToken() == address(TOKEN), "Different fee token");
+        address token = IDtnAi(implementation).feeToken();
+        if (token != address(TOKEN)) revert FeeTokenMismatch(token);
     }
 
-    /// @dev What is kept of who answered: its place among the nodes that are trusted by their ids,
-    ///      and otherwise its own id, which is no such number.
+    /// @dev Stored form of the node that responds: its index among the nodes that are trusted by id,
+    ///      or its id, which as a number is larger than any index.
     function _placeOf(
         bytes32 nodeId,
         Terms memory terms,
@@ -317,7 +354,7 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
         }
         for (uint256 i = 0; i < terms.trustNamespaceIds.length; ++i) {
             bytes32 namespaceId = terms.trustNamespaceIds[i];
-            // Zero when the node is no member, and so earlier than any block.
+            // Zero when the node is not a member, which is before any block.
             if (nodes.nodeTrustNamespaceExpiration(nodeId, namespaceId) >= block.timestamp) {
                 return uint256(nodeId);
             }
@@ -332,11 +369,10 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
             requestId
         );
         (uint256 callbackGas, address target) = (terms.callbackGas, callback.target);
-        // A call is given 63/64 of what is left, whatever it asks for.
-        require(
-            gasleft() - gasleft() / 64 >= callbackGas.saturatingAdd(CALL_GAS),
-            "Insufficient gas for callback"
-        );
+        // A call gets at most 63/64 of the remaining gas (EIP-150).
+        if (gasleft() - gasleft() / 64 < callbackGas.saturatingAdd(CALL_GAS)) {
+            revert InsufficientGasForCallback(callbackGas);
+        }
         bool ok;
         bytes memory reason;
         assembly ("memory-safe") {
@@ -358,7 +394,7 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
     }
 
     function _checkRange(uint256 from, uint256 to, uint256 count) private pure {
-        require(from <= to && to <= count, "No such requests");
+        if (from > to || to > count) revert InvalidRange(from, to, count);
     }
 
     function _requestId(uint256 index) private view returns (bytes32) {
@@ -373,7 +409,7 @@ contract ReferenceRouter is IRouter, Upgradeable, Sessions, CodeStorage {
         bytes32 requestId,
         bytes memory written
     ) private view returns (Terms memory terms) {
-        require(written.length != 0, "Request does not exist");
+        if (written.length == 0) revert RequestNotFound(requestId);
         (
             terms.index,
             terms.sessionId,

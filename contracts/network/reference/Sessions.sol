@@ -7,25 +7,26 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ISessionManager} from "../interfaces/ISessionManager.sol";
 
-/// @title Sessions, and the tokens that fill them
-/// @notice At any time its tokens are the sum of the sessions' balances and of the deposits that
-///         nobody has started a session with. What a request may cost is set aside until it is
-///         answered, so that a session can always pay for all it has asked.
+/// @title Sessions of the reference router, and their tokens
+/// @notice The token balance is always the sum of the sessions' balances and of the unclaimed
+///         deposits. The maximum fee of a request is reserved until the request completes, so that
+///         a session can always pay for all of its requests.
+/// @custom:security-contact Report privately, see SECURITY.md
 abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
     using Math for uint256;
     using SafeERC20 for IERC20;
 
-    /// @dev The place of a session among those that its owner has open, in one word.
+    /// @dev Entry in the linked list of an owner's open sessions, in one word.
     struct Place {
-        // The one opened after it. Of the newest, which has none, it is the session itself.
+        // Session that was opened after this one; of the newest session, the session itself.
         uint64 newer;
-        // The one opened before it, or 0.
+        // Session that was opened before this one, or 0.
         uint64 older;
-        // What the open requests of the session may cost.
+        // Maximum fees of the session's pending requests.
         uint96 reserved;
     }
 
-    /// @dev A session, in one word.
+    /// @dev Session, in one word.
     struct Account {
         address owner;
         uint96 balance;
@@ -36,8 +37,8 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
         uint192 held;
         uint64 count;
         mapping(uint256 sessionId => Account) accounts;
-        // The newest session's place is kept with its owner, who finds all others from there. Most
-        // owners have one session, and this one word is all that it takes besides the account.
+        // Entry of the newest session, the head of the list. Most owners have one session, which
+        // needs no word but this and its account.
         mapping(address owner => Place) newest;
         mapping(uint256 sessionId => Place) others;
     }
@@ -46,20 +47,20 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
     bytes32 private constant STORAGE =
         0x1a916ba5c0ed78604017611381836c10038c7815745dab505e1b758f63c29200;
 
-    /// @dev The fee token.
+    /// @dev Fee token.
     IERC20 internal immutable TOKEN;
 
-    /// @notice There is no such session, or it belongs to a different account.
+    /// @notice The session does not exist, or has another owner.
     /// @param sessionId The session.
     error SessionNotFound(uint256 sessionId);
 
-    /// @notice A request may cost more than the session has left.
+    /// @notice The maximum fee of a request exceeds the available balance of the session.
     /// @param sessionId The session.
-    /// @param required The most that the request may cost.
-    /// @param available What the session has, less what its open requests may cost.
+    /// @param required Maximum fee of the request.
+    /// @param available Balance less the maximum fees of pending requests.
     error InsufficientFunds(uint256 sessionId, uint256 required, uint256 available);
 
-    /// @notice The session was closed before.
+    /// @notice The session is closed.
     /// @param sessionId The session.
     error SessionAlreadyClosed(uint256 sessionId);
 
@@ -67,9 +68,9 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
         TOKEN = token;
     }
 
-    /// @notice What is set aside for the open requests of a session.
+    /// @notice Amount reserved for the pending requests of a session.
     /// @param sessionId The session.
-    /// @return The amount, in units of the fee token; zero when there is no session.
+    /// @return Units of the fee token; 0 if there is no such session.
     function getReserved(uint256 sessionId) external view returns (uint256) {
         return _place(sessionId, _sessions().accounts[sessionId].owner).reserved;
     }
@@ -114,17 +115,17 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
         return address(this);
     }
 
-    /// @dev Opens a session from all tokens here that no session holds.
+    /// @dev Opens a session with all tokens that belong to no session.
     function _open(address owner_) internal nonReentrant returns (uint256 sessionId) {
         SessionsStorage storage $ = _sessions();
         (uint256 held, uint256 count) = ($.held, $.count);
-        // What is more than fits waits for the next session, as every deposit does.
+        // The excess over 96 bits stays unclaimed, for the next session.
         uint256 deposit = Math.min(
             TOKEN.balanceOf(address(this)).saturatingSub(held),
             type(uint96).max
         );
         if (deposit == 0) revert InvalidAmount();
-        // Ids count from 1: to consumers, 0 means that there is no session.
+        // Ids start at 1: consumers use 0 for no session.
         sessionId = count + 1;
         ($.held, $.count) = (uint192(held + deposit), uint64(sessionId));
 
@@ -151,23 +152,23 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
         if (account.balance > 0) TOKEN.safeTransfer(caller, account.balance);
     }
 
-    /// @dev Sets aside what a request may cost at the most.
-    function _reserve(uint256 sessionId, address caller, uint256 mostItMayCost) internal {
+    /// @dev Reserves the maximum fee of a request.
+    function _reserve(uint256 sessionId, address caller, uint256 maxFee) internal {
         Account memory account = _sessions().accounts[sessionId];
         _checkOwner(sessionId, account.owner, caller);
         Place storage place = _place(sessionId, caller);
         uint256 reserved = place.reserved;
         uint256 available = account.balance - reserved;
-        if (mostItMayCost > available) {
-            revert InsufficientFunds(sessionId, mostItMayCost, available);
+        if (maxFee > available) {
+            revert InsufficientFunds(sessionId, maxFee, available);
         }
-        place.reserved = uint96(reserved + mostItMayCost);
+        place.reserved = uint96(reserved + maxFee);
     }
 
-    /// @dev Pays for a response, at most what was set aside for it.
+    /// @dev Pays for a response, up to the amount that was reserved for it.
     function _charge(
         uint256 sessionId,
-        uint256 mostItMayCost,
+        uint256 maxFee,
         uint256 fee,
         address to
     ) internal nonReentrant {
@@ -175,15 +176,15 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
         Account memory account = $.accounts[sessionId];
         _checkOwner(sessionId, account.owner, account.owner);
         Place storage place = _place(sessionId, account.owner);
-        // None of these is cut: each is less than what it is taken from.
-        place.reserved = uint96(place.reserved - mostItMayCost);
+        // The casts cannot truncate: each result is smaller than its minuend.
+        place.reserved = uint96(place.reserved - maxFee);
         $.accounts[sessionId].balance = uint96(account.balance - fee);
         $.held = uint192($.held - fee);
         emit SessionCharged(sessionId, fee, to);
         if (fee > 0) TOKEN.safeTransfer(to, fee);
     }
 
-    /// @dev Takes a session out of its owner's list.
+    /// @dev Removes a session from its owner's list.
     function _remove(uint256 sessionId, address owner_) private {
         SessionsStorage storage $ = _sessions();
         Place memory newest = $.newest[owner_];
@@ -212,8 +213,8 @@ abstract contract Sessions is ISessionManager, ReentrancyGuardTransient {
 
     function _checkOwner(uint256 sessionId, address owner_, address caller) private view {
         if (owner_ == caller && owner_ != address(0)) return;
-        bool wasThere = sessionId != 0 && sessionId <= _sessions().count;
-        if (wasThere && owner_ == address(0)) revert SessionAlreadyClosed(sessionId);
+        bool existed = sessionId != 0 && sessionId <= _sessions().count;
+        if (existed && owner_ == address(0)) revert SessionAlreadyClosed(sessionId);
         revert SessionNotFound(sessionId);
     }
 

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-/// @title ABI-encoded data without its padding
-/// @notice Most of what the ABI encodes is zeros: small numbers, offsets, lengths, and the ends of
-///         texts. Kept as code a byte costs 200 gas, whatever it is.
-/// @dev A word is kept as one byte that tells its form, and then those of its bytes that are left:
-///      - 0: the word is zero, and nothing is left of it;
+/// @title Compression of ABI-encoded data by leaving out zero bytes
+/// @notice Most bytes of ABI-encoded data are zero: in small numbers, offsets, lengths, and after
+///         the end of texts. Stored as code, each of them would cost 200 gas.
+/// @dev A word is stored as one byte for its form, followed by the bytes that are kept:
+///      - 0: the word is zero, no bytes are kept;
 ///      - n, from 1 to 32: the last n bytes, as of a number;
-///      - 32 + n, n from 1 to 31: the first n bytes, as of a text's end.
+///      - 32 + n, n from 1 to 31: the first n bytes, as of the end of a text.
+/// @custom:security-contact Report privately, see SECURITY.md
 library ZeroPacking {
-    /// @notice Takes the padding away.
+    /// @notice Compresses data.
     /// @param data ABI-encoded data: whole words.
-    /// @return packed What `unpack` makes the same data of.
+    /// @return packed Compressed data, for `unpack`.
     function pack(bytes memory data) internal pure returns (bytes memory packed) {
         assembly ("memory-safe") {
-            // How many bytes a number has.
+            // Number of bytes of a number.
             function length(value) -> n {
                 n := shl(4, gt(value, 0xffffffffffffffffffffffffffffffff))
                 n := or(n, shl(3, gt(shr(shl(3, n), value), 0xffffffffffffffff)))
@@ -44,13 +45,13 @@ library ZeroPacking {
                 default {
                     n := length(word)
                     form := n
-                    // Its first byte is there, and its last is not: what ends before it does. Below
-                    // the lowest bit that is set, there are only zeros.
+                    // The first byte is not zero and the last one is: a text that ends in this word.
+                    // The lowest set bit is in its last byte.
                     if lt(and(word, 0xff), eq(n, 32)) {
                         n := sub(33, length(and(word, sub(0, word))))
                         form := add(32, n)
                     }
-                    // This writes beyond what is kept: over that comes the next word, or nothing.
+                    // Writes beyond the kept bytes. The next word overwrites the excess.
                     mstore(add(to, 1), shl(mul(lt(form, 32), shl(3, sub(32, n))), word))
                 }
                 mstore8(to, form)
@@ -61,11 +62,11 @@ library ZeroPacking {
         }
     }
 
-    /// @notice Gives data its padding back.
-    /// @param packed What holds packed data.
-    /// @param start Where it begins there.
-    /// @param end Where it ends.
-    /// @return data The ABI-encoded data.
+    /// @notice Restores data.
+    /// @param packed Bytes that contain compressed data.
+    /// @param start Index of its first byte.
+    /// @param end Index after its last byte.
+    /// @return data ABI-encoded data.
     function unpack(
         bytes memory packed,
         uint256 start,
@@ -76,7 +77,9 @@ library ZeroPacking {
             let to := add(data, 0x20)
             let from := add(add(packed, 0x20), start)
             end := add(add(packed, 0x20), end)
-            for {} lt(from, end) { to := add(to, 0x20) } {
+            for {} lt(from, end) {
+                to := add(to, 0x20)
+            } {
                 let form := byte(0, mload(from))
                 let isText := gt(form, 32)
                 let n := sub(form, shl(5, isText))

@@ -24,6 +24,10 @@ HALMOS := .tools/proofs/bin/halmos
 SLITHER := .tools/analysis/bin/slither
 IMPORTS := .tools/imports/bin/lint-imports
 SOLC := .tools/solcx/solc-v$(strip $(SOLC_VERSION))
+SOLIDITY := 'contracts/**/*.sol' 'invariants/*.sol' 'proofs/*.sol'
+PRETTIER := node_modules/.bin/prettier --log-level warn --cache --cache-strategy content \
+	--cache-location .tools/prettier
+SOLHINT := node_modules/.bin/solhint --disc --noPoster --cache --cache-location .tools/solhint
 
 # Ape keeps its state, and py-solc-x its compilers, in the checkout rather than in the user's home.
 # Anvil gets a port of its own, below those that connections are given: one that was lately in use
@@ -89,15 +93,18 @@ bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight,
 gas: $(DEV) $(ANVIL) ## measure all that is done with a network, and record it in docs/gas.md
 	@$(run) python benchmarks/gas.py --write
 
-check: $(DEV) $(IMPORTS) ## format, lint, types and layers, without changing a file
+check: $(DEV) $(IMPORTS) $(NPM) ## format, lint, types and layers, without changing a file
 	@$(run) ruff format --check .
 	@$(run) ruff check .
 	@$(run) mypy
 	@$(IMPORTS) --no-cache >.tools/imports/told 2>&1 || { cat .tools/imports/told >&2; exit 1; }
+	@$(PRETTIER) --check $(SOLIDITY)
+	@$(SOLHINT) $(SOLIDITY)
 
-format: $(DEV) ## format, and mend what the linter can mend
+format: $(DEV) $(NPM) ## format, and mend what the linter can mend
 	@$(run) ruff format .
 	@$(run) ruff check --fix .
+	@$(PRETTIER) --write $(SOLIDITY)
 
 compile: $(DEV) $(SOLC) ## compile contracts/ and write the packaged artifacts
 	@$(run) python scripts/artifacts.py $(ARGS)
@@ -138,7 +145,7 @@ $(DEV): $(VENV) setup.py pyproject.toml
 
 $(NPM): package.json package-lock.json .npmrc
 	@PYTHON="$(PYTHON)" tools/prerequisites.sh
-	@echo "Installing Anvil, Forge, solc, OpenZeppelin and what the tests talk to into node_modules"
+	@echo "Installing Anvil, Forge, solc, OpenZeppelin, linters and servers for the tests into node_modules"
 	@npm ci --ignore-scripts --silent || npm ci --ignore-scripts --loglevel=error
 	@touch $@
 

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from ape_dtn import CallType, DtnAi, DtnSession
+from ape_dtn._cli.ask import ask
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import InvalidAmount, OverLimit, WrongToken
+from ape_dtn.network.config import DtnConfig
+from ape_dtn.requests.budgets import limits_of
+from ape_dtn.requests.options import Options
+from ape_dtn.types.budgets import BUDGETS, Limits
 from tests.conftest import Balances, Cast
 
 from .conftest import Respond
@@ -188,3 +193,31 @@ def test_a_quote_has_the_error_of_the_limit(funded: DtnSession, refused: Refused
     assert over.over_limit
     assert over.over_limit.as_dict() == err.as_dict()
     assert over.expected
+
+
+# The table of budgets.
+
+
+def test_a_budget_is_an_option_a_setting_and_an_option_of_the_command_line() -> None:
+    names = {budget.name for budget in BUDGETS}
+
+    assert names == Limits.__annotations__.keys()
+    assert names <= Options.__annotations__.keys()
+    assert names <= DtnConfig.model_fields.keys()
+    assert names <= {parameter.name for parameter in ask.params}
+
+
+@pytest.mark.parametrize("name", [budget.name for budget in BUDGETS])
+def test_of_the_given_and_the_configured_limit_the_lower_holds(
+    funded: DtnSession, project: Any, name: str
+) -> None:
+    token = funded.ai.token()
+
+    def limits(given: str | None, configured: str | None) -> list[tuple[str, str]]:
+        with project.temp_config(dtn={name: configured}):
+            found = limits_of(funded.ai.config, {name: given}, token)
+        return [(limit.budget.name, str(limit.amount)) for limit in found]
+
+    assert limits(None, None) == []
+    assert limits("2", None) == limits(None, "2") == limits("2", "3") == [(name, "2.00 USDT")]
+    assert limits("3", "2") == [(name, "2.00 USDT")]

@@ -229,7 +229,7 @@ def test_a_refused_request_is_cancelled(
     funded.close()
 
     with pytest.raises(DtnError):
-        checked.send()
+        funded.send(checked)
 
     entry = newest(journal)
     assert (entry.kind, entry.state, entry.signed) == ("request", State.CANCELLED, ())
@@ -544,7 +544,7 @@ def test_a_session_with_an_open_request_is_not_closed(
         funded.close()
 
     assert set(raised.value.requests) == {first.id, second.id}
-    assert "--force" in (raised.value.hint or "")
+    assert "force=True" in (raised.value.hint or "")
     assert funded.is_open
     assert str(funded.close(force=True)) == "25.00 USDT"
 

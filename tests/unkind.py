@@ -1,8 +1,7 @@
-"""An endpoint that misbehaves, by rules that are drawn at random from a grammar.
+"""A proxy for a chain's endpoint, with faults that are drawn at random.
 
-It stands between a process and its chain. Kind at first, it is unkind as long as it has rules: each
-says what goes wrong, with which methods, how often at most, and how likely each time. Any of them
-can be in force together.
+It forwards all requests until it gets rules. A rule has a fault, the methods that it applies to,
+its probability, and how many times it applies at most. Several rules can apply at the same time.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from eth_utils import keccak
 from benchmarks.rpc_counter import Disconnected, HttpError, RpcCounter
 
 SEND = "eth_sendRawTransaction"
-READS = "eth_"  # all others begin so
+READS = "eth_"  # the prefix of all methods, sending included
 
-# What an endpoint says that does not take a transaction. None of it is in any file of the product.
-WORDINGS = (
+# Error messages for refused transactions. The package must not recognise any of them.
+REFUSALS = (
     "internal error",
     "context deadline exceeded",
     "service unavailable",
@@ -37,54 +36,52 @@ WORDINGS = (
     "0x: unexpected EOF",
 )
 
-# The most blocks that an answer is behind the chain.
-DEEPEST_LAG = 3
+# Maximum number of blocks that a lagging answer is behind the chain.
+MAX_LAG = 3
 
-# The longest that an answer is held back, in seconds.
-LONGEST_DELAY = 0.05
+# Maximum delay of an answer, in seconds.
+MAX_DELAY = 0.05
 
-# How many calls a batch may have, and how many blocks a range, where there is a limit.
+# Maximum calls in a batch, and blocks in a range, if a rule limits them.
 BATCH_LIMIT = 3
 RANGE_LIMIT = 5
 
 
 class Fault(Enum):
-    """What goes wrong."""
-
     DROP = "the request is lost"
-    LOSE = "the answer is lost"
+    LOSE = "the request is processed, and its answer is lost"
     DELAY = "the answer is late"
-    CUT = "the answer ends in its middle"
-    DUPLICATE = "the request comes twice"
-    REORDER = "the answers of a batch come in another order"
+    CUT = "the answer is truncated"
+    DUPLICATE = "the request is processed twice"
+    REORDER = "the answers of a batch are in random order"
     LAG = "the answer is of an older block"
-    FORGET = "a transaction is not known any more"
+    FORGET = "a transaction is unknown"
     REFUSE = "a transaction is refused"
     REFUSE_AND_TAKE = "a transaction is refused, and mined later"
-    TAKE_AND_DROP = "a transaction is taken, and dropped"
+    TAKE_AND_DROP = "a transaction is accepted, and dropped"
     LIMIT_RATE = "there are too many requests"
     LIMIT_BATCH = "there are too many calls in a batch"
     LIMIT_RANGE = "there are too many blocks in a range"
-    MISSHAPE = "the answer is no JSON-RPC"
+    MISSHAPE = "the answer is not JSON-RPC"
 
 
 @dataclass
 class Rule:
-    """One way to misbehave.
+    """A fault, and when it applies.
 
     Attributes:
-        fault: What goes wrong.
-        methods: The methods that it goes wrong with, by how they begin.
-        chance: How likely it is each time.
-        left: How often it still may.
+        fault: The fault.
+        methods: Prefix of the methods that it applies to.
+        chance: Its probability for each request.
+        remaining: How many more times it applies at most.
     """
 
     fault: Fault
     methods: str
     chance: float
-    left: int
+    remaining: int
 
-    def concerns(self, method: str) -> bool:
+    def applies_to(self, method: str) -> bool:
         """Whether it goes wrong with a method, perhaps."""
         return method.startswith(self.methods)
 
@@ -118,8 +115,8 @@ SENDING: Sequence[tuple[Fault, str]] = (
 )
 
 
-def draw(chance: random.Random, grammar: Sequence[tuple[Fault, str]] = SENDING) -> list[Rule]:
-    """One to three ways to misbehave, together."""
+def draw_rules(chance: random.Random, grammar: Sequence[tuple[Fault, str]] = SENDING) -> list[Rule]:
+    """Draws one to three rules."""
     return [
         Rule(fault, methods, chance.choice((0.1, 0.3, 0.7, 1.0)), chance.choice((1, 3, 12, 1000)))
         for fault, methods in chance.sample(grammar, chance.randint(1, 3))
@@ -130,37 +127,37 @@ Call: TypeAlias = "dict[str, Any]"
 
 
 @dataclass
-class Unkind(RpcCounter):
-    """The endpoint; a context manager that serves while it is entered.
+class FaultyEndpoint(RpcCounter):
+    """The proxy; a context manager.
 
     Attributes:
-        upstream: The chain's endpoint.
-        rules: How it misbehaves; it is kind where there are none.
-        late: Transactions that were refused, and are to be taken later.
+        upstream: URL of the chain's endpoint.
+        rules: The rules; without any, all requests are forwarded.
+        refused: Refused transactions that will be delivered later.
     """
 
     upstream: str
     rules: Sequence[Rule] = ()
-    late: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     _random: random.Random = field(default_factory=random.Random)
-    _drawing: Lock = field(default_factory=Lock)
+    _random_lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         super().__init__(self.upstream)
 
-    def be_unkind(self, rules: Sequence[Rule], seed: int) -> None:
-        """Misbehaves from now on."""
+    def start_faults(self, rules: Sequence[Rule], seed: int) -> None:
+        """Applies the rules from now on."""
         self.rules, self._random = rules, random.Random(seed)
 
-    def be_kind(self) -> None:
-        """Does all as it should from now on; what it is to take later is left to take."""
+    def stop_faults(self) -> None:
+        """Forwards all requests from now on. Refused transactions stay to be delivered."""
         self.rules = ()
 
-    def take_late(self) -> None:
-        """Takes what it has refused, as far as the chain still does."""
-        with self._drawing:
-            late, self.late = self.late, []
-        for raw in late:
+    def deliver_refused(self) -> None:
+        """Sends the refused transactions to the chain, which may reject them."""
+        with self._random_lock:
+            refused, self.refused = self.refused, []
+        for raw in refused:
             self._ask(SEND, [raw])
 
     def answer(self, body: bytes) -> bytes:
@@ -168,57 +165,57 @@ class Unkind(RpcCounter):
             return super().answer(body)
         asked = json.loads(body)
         calls = asked if isinstance(asked, list) else [asked]
-        met = {rule.fault for rule in self.rules if self._is_met(rule, calls)}
-        if Fault.DROP in met:
+        active = {rule.fault for rule in self.rules if self._is_active(rule, calls)}
+        if Fault.DROP in active:
             raise Disconnected
-        if Fault.LIMIT_RATE in met:
+        if Fault.LIMIT_RATE in active:
             raise HttpError(429, b'{"error": {"code": -32005, "message": "slow down"}}')
-        if Fault.LIMIT_BATCH in met and len(calls) > BATCH_LIMIT:
+        if Fault.LIMIT_BATCH in active and len(calls) > BATCH_LIMIT:
             error = {"code": -32600, "message": "batch too large"}
             return json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
-        if Fault.DELAY in met:
-            time.sleep(self._random.uniform(0, LONGEST_DELAY))
-        answers = [self._answer_to(call, met) for call in calls]
-        if Fault.LOSE in met:
+        if Fault.DELAY in active:
+            time.sleep(self._random.uniform(0, MAX_DELAY))
+        answers = [self._answer_to(call, active) for call in calls]
+        if Fault.LOSE in active:
             raise Disconnected
-        if Fault.REORDER in met:
+        if Fault.REORDER in active:
             self._random.shuffle(answers)
-        if Fault.MISSHAPE in met:
+        if Fault.MISSHAPE in active:
             return self._random.choice((b"<html>", b"null", b'"ok"', b"{}", b"[]"))
-        told = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
-        if Fault.CUT in met:
-            raise Disconnected(told[: len(told) // 2])
-        return told
+        response = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
+        if Fault.CUT in active:
+            raise Disconnected(response[: len(response) // 2])
+        return response
 
-    def _is_met(self, rule: Rule, calls: Sequence[Call]) -> bool:
-        """Whether a rule is in force for a request, or for some of its calls."""
-        if not any(rule.concerns(call["method"]) for call in calls):
+    def _is_active(self, rule: Rule, calls: Sequence[Call]) -> bool:
+        """Draws whether a rule applies to a request."""
+        if not any(rule.applies_to(call["method"]) for call in calls):
             return False
-        with self._drawing:
-            if rule.left < 1 or self._random.random() > rule.chance:
+        with self._random_lock:
+            if rule.remaining < 1 or self._random.random() > rule.chance:
                 return False
-            rule.left -= 1
+            rule.remaining -= 1
         return True
 
-    def _answer_to(self, call: Call, met: set[Fault]) -> Any:
-        concerned = {rule.fault for rule in self.rules if rule.concerns(call["method"])} & met
-        for fault, misbehave in _MISVARIANT.items():
-            if fault in concerned and (told := misbehave(self, call)) is not None:
-                return {"jsonrpc": "2.0", "id": call["id"], **told}
-        answered = self._ask_upstream(call)
-        if Fault.DUPLICATE in concerned:
-            answered = self._ask_upstream(call)
-        return answered
+    def _answer_to(self, call: Call, active: set[Fault]) -> Any:
+        faults = {rule.fault for rule in self.rules if rule.applies_to(call["method"])} & active
+        for fault, respond in _RESPONSES.items():
+            if fault in faults and (answer := respond(self, call)) is not None:
+                return {"jsonrpc": "2.0", "id": call["id"], **answer}
+        answer = self._ask_upstream(call)
+        if Fault.DUPLICATE in faults:
+            answer = self._ask_upstream(call)
+        return answer
 
     def _refuse(self, call: Call) -> Any:
         if call["method"] != SEND:
             return None
-        return {"error": {"code": -32000, "message": self._random.choice(WORDINGS)}}
+        return {"error": {"code": -32000, "message": self._random.choice(REFUSALS)}}
 
     def _refuse_and_take(self, call: Call) -> Any:
         if call["method"] == SEND:
-            with self._drawing:
-                self.late.append(call["params"][0])
+            with self._random_lock:
+                self.refused.append(call["params"][0])
         return self._refuse(call)
 
     def _take_and_drop(self, call: Call) -> Any:
@@ -238,32 +235,34 @@ class Unkind(RpcCounter):
         return None if is_short else {"error": {"code": -32005, "message": "range too large"}}
 
     def _lag(self, call: Call) -> Any:
-        """The answer of a node that does not have the latest blocks yet."""
+        """The answer of a node that lacks the latest blocks."""
         head = int(self._ask("eth_blockNumber", [])["result"], 16)
-        block = max(head - self._random.randint(1, DEEPEST_LAG), 0)
+        block = max(head - self._random.randint(1, MAX_LAG), 0)
         if call["method"] == "eth_blockNumber":
             return {"result": hex(block)}
         if call["method"] in ("eth_getTransactionByHash", "eth_getTransactionReceipt"):
             found = self._ask(call["method"], call["params"])
             at = (found.get("result") or {}).get("blockNumber")
             return {"result": None} if at is None or int(at, 16) > block else found
-        params = [hex(block) if each in ("latest", "pending") else each for each in call["params"]]
+        params = [
+            hex(block) if value in ("latest", "pending") else value for value in call["params"]
+        ]
         return self._ask(call["method"], params) if params != call["params"] else None
 
     def _ask(self, method: str, params: Any) -> Any:
-        told = self._ask_upstream({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        return {name: told[name] for name in ("result", "error") if name in told}
+        answer = self._ask_upstream({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return {name: answer[name] for name in ("result", "error") if name in answer}
 
     def _ask_upstream(self, call: Call) -> Any:
         return json.loads(super().answer(json.dumps(call).encode()))
 
 
-# What is told in place of the chain's answer; None where that is told after all.
-_MISVARIANT: Mapping[Fault, Callable[[Unkind, Call], Any]] = {
-    Fault.REFUSE: Unkind._refuse,
-    Fault.REFUSE_AND_TAKE: Unkind._refuse_and_take,
-    Fault.TAKE_AND_DROP: Unkind._take_and_drop,
-    Fault.FORGET: Unkind._forget,
-    Fault.LIMIT_RANGE: Unkind._limit_range,
-    Fault.LAG: Unkind._lag,
+# Answers that replace the chain's answer. None means that the call is forwarded.
+_RESPONSES: Mapping[Fault, Callable[[FaultyEndpoint, Call], Any]] = {
+    Fault.REFUSE: FaultyEndpoint._refuse,
+    Fault.REFUSE_AND_TAKE: FaultyEndpoint._refuse_and_take,
+    Fault.TAKE_AND_DROP: FaultyEndpoint._take_and_drop,
+    Fault.FORGET: FaultyEndpoint._forget,
+    Fault.LIMIT_RANGE: FaultyEndpoint._limit_range,
+    Fault.LAG: FaultyEndpoint._lag,
 }

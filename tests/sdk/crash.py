@@ -1,8 +1,8 @@
-"""Operations in processes of their own, which can be killed at any point and looked at afterwards.
+"""Runs operations in processes that can be interrupted at any step.
 
-``python -m tests.sdk.crash URL`` connects to a chain once. Each line that it is given is work for
-processes that it forks off, which so have everything in memory; each line that it prints is what
-became of them. :class:`Nursery` is the other end of that.
+``python -m tests.sdk.crash URL`` is the fork server. It imports everything and connects to the
+chain once, then forks a process for each job, which starts without these costs. It reads commands
+from standard input and prints their results, as lines of JSON. :class:`ForkServer` is its client.
 """
 
 from __future__ import annotations
@@ -25,71 +25,71 @@ from typing import Any, NoReturn, TypeAlias
 
 from ape_dtn.deployment.assemble import Variant
 
-Work: TypeAlias = "tuple[str, Mapping[str, Any]]"
+Task: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 DEPOSIT = "25.00"
-CUSTOMER = 2  # of the accounts that Ape tests with
+CUSTOMER = 2  # index of Ape's test accounts
 
 SEND, RECEIPT = "eth_sendRawTransaction", "eth_getTransactionReceipt"
 
-# With how many answers a node has come up with the chain.
-LAG = 16
+# After this many requests, a lagging node has the latest block.
+LAGGING_REQUESTS = 16
 
-# In place of a signal: no answer comes any more.
-LOST = 0
+# Used instead of a signal: the process receives no more answers.
+CONNECTION_LOST = 0
 
-# For how many seconds a process may be at its work.
-PATIENCE = 600
+# The time limit of a process, in seconds.
+PROCESS_TIMEOUT = 600
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to do.
+    """A task for one process, and how the process is interrupted.
 
     Attributes:
-        work: Its name; see :data:`WORK`.
-        folder: Ape's data folder, in which the journal is.
-        arguments: What the work takes.
-        at: The point, by its place among all, at which it gets a signal; None for nowhere.
-        after: After how many seconds it is killed; None for never.
-        signal: The signal; :data:`LOST` where its connection is lost from there on.
-        router: The network.
-        safe: The Safe of the customer's that does it; none where the customer does.
-        mines: Whether the chain mines only when receipts were asked for and not there.
-        patience: For how many seconds a transaction is waited for; None for as long as is usual.
-        behind: What the account's nonce is to a node behind the endpoint that lags, and gives every
-            other answer, at first; None where there is no such node.
-        first: Whether its is the first answer.
+        task: Name of the task; see :data:`TASKS`.
+        folder: Ape's data folder, which has the journal.
+        arguments: Arguments of the task.
+        signal_at: Index of the point at which the process gets ``signal``; None for never.
+        kill_after: Seconds after which the process is killed; None for never.
+        signal: The signal; :data:`CONNECTION_LOST` to drop all answers from then on.
+        router: The network's router.
+        safe: The customer's Safe that runs the task; empty if the customer runs it.
+        mines_on_demand: Whether a missing receipt makes the chain mine a block.
+        timeout: Acceptance timeout of transactions, in seconds; None for Ape's default.
+        lagging_nonce: The account's nonce at a lagging node, which answers every other of the first
+            requests; None if no node lags.
+        lags_first: Whether the lagging node answers the first request.
     """
 
-    work: str
+    task: str
     folder: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    at: int | None = None
-    after: float | None = None
+    signal_at: int | None = None
+    kill_after: float | None = None
     signal: int = signal.SIGKILL
     router: str = ""
     safe: str = ""
-    mines: bool = False
-    patience: float | None = None
-    behind: int | None = None
-    first: bool = False
+    mines_on_demand: bool = False
+    timeout: float | None = None
+    lagging_nonce: int | None = None
+    lags_first: bool = False
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a process has told until its end.
+class ProcessReport:
+    """What a process reported before it ended.
 
     Attributes:
-        points: Where it has been: the journal's steps, and each HTTP request before and after.
-        sent: The hashes of the transactions that it has sent, each time it did.
-        result: What its work gave; None where it came to no end.
-        error: The class of the error that it ended with.
-        message: What that error says.
-        killed: Whether it was killed.
-        seconds: How long it took.
+        points: The points that it reached: journal steps, and before and after each HTTP request.
+        sent: Hashes of the transactions that it sent, one for each broadcast.
+        result: Result of its task; None if the task did not end.
+        error: Class name of the error that ended the task.
+        message: Message of that error.
+        killed: Whether a signal ended the process.
+        seconds: Its duration.
     """
 
     points: list[str]
@@ -101,15 +101,11 @@ class Told:
     seconds: float
 
 
-# At the test's end.
+# In the test's process.
 
 
-class Nursery:
-    """Where processes are forked off, for a chain.
-
-    Args:
-        url: The chain.
-    """
+class ForkServer:
+    """Client of the fork server of a chain."""
 
     def __init__(self, url: str) -> None:
         self._process = subprocess.Popen(
@@ -120,7 +116,7 @@ class Nursery:
             text=True,
         )
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,88 +124,108 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(self, *jobs: Job) -> list[Told]:
-        """Does all of them at once."""
-        return [Told(**each) for each in self._ask({"jobs": [asdict(each) for each in jobs]})]
+    def run(self, *jobs: Job) -> list[ProcessReport]:
+        """Runs jobs in parallel, each in a forked process."""
+        reports = self._ask({"jobs": [asdict(job) for job in jobs]})
+        return [ProcessReport(**report) for report in reports]
 
-    def here(self, job: Job) -> Any:
-        """Does it where processes are forked off, so that they have in memory what it takes.
+    def run_in_server(self, job: Job) -> Any:
+        """Runs a job in the server itself, so that forked processes share what it loads.
 
-        Nothing that uses the journal: its locks would be theirs too.
+        Not for tasks that use the journal: forked processes would inherit its locks.
         """
-        return self._ask({"here": asdict(job)})
+        return self._ask({"job": asdict(job)})
 
     def rpc(self, method: str, *params: Any) -> Any:
-        """Asks the chain."""
+        """Calls an RPC method of the chain."""
         return self._ask({"rpc": [method, params]})
 
-    def _ask(self, what: Any) -> Any:
+    def _ask(self, message: Any) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, "the process that forks has ended"
+        assert line, "the fork server has ended"
         return json.loads(line)
 
 
 @dataclass(frozen=True)
-class Did:
-    """What some work gave, and what it sent."""
+class TaskResult:
+    """Result of a task, and hashes of the transactions that it sent."""
 
     result: Any
     sent: list[str]
 
 
-class Stage:
-    """A network on a chain of its own, whose past can be played again.
+class Sandbox:
+    """A network on its own chain, whose state can be reverted.
 
     Args:
-        nursery: Where processes are forked off.
-        variant: How the network behaves.
-        mines: See :class:`tests.sdk.crash.Job`.
-        folders: Where data folders are made.
+        fork_server: The fork server of the chain.
+        variant: The variant of the contracts.
+        mines_on_demand: See :class:`tests.sdk.crash.Job`.
+        folders: Parent of the data folders.
     """
 
-    def __init__(self, nursery: Nursery, variant: Variant, mines: bool, folders: Path) -> None:
-        self.nursery, self.mines = nursery, mines
+    def __init__(
+        self, fork_server: ForkServer, variant: Variant, mines_on_demand: bool, folders: Path
+    ) -> None:
+        self.fork_server, self.mines_on_demand = fork_server, mines_on_demand
         self._folders = (str(folders / str(number)) for number in itertools.count())
         self.folder = next(self._folders)
-        nursery.rpc("anvil_setBlockTimestampInterval", 1)
-        deploy = Job("deploy_network", self.folder, {"variant": variant.value}, mines=mines)
-        self.router = nursery.here(deploy)
+        fork_server.rpc("anvil_setBlockTimestampInterval", 1)
+        deploy = Job(
+            "deploy_network",
+            self.folder,
+            {"variant": variant.value},
+            mines_on_demand=mines_on_demand,
+        )
+        self.router = fork_server.run_in_server(deploy)
         self.safe = ""
-        for work in ("look", "plan"):
-            nursery.here(self.job(work))
+        for task in ("read_state", "plan"):
+            fork_server.run_in_server(self.job(task))
 
     def job(
-        self, work: str, at: int | None = None, after: float | None = None, **given: Any
+        self,
+        task: str,
+        signal_at: int | None = None,
+        kill_after: float | None = None,
+        **arguments: Any,
     ) -> Job:
-        known: Any = {"router": self.router, "safe": self.safe, "mines": self.mines}
-        return Job(work, self.folder, given, at, after, **known)
+        return Job(
+            task,
+            self.folder,
+            arguments,
+            signal_at,
+            kill_after,
+            router=self.router,
+            safe=self.safe,
+            mines_on_demand=self.mines_on_demand,
+        )
 
-    def run(self, *jobs: Job) -> list[Told]:
-        """Does all at once; none of them fails."""
-        told = self.nursery.run(*jobs)
-        for each in told:
-            assert each.error is None, each
-        return told
+    def run(self, *jobs: Job) -> list[ProcessReport]:
+        """Runs jobs in parallel, and asserts that none fails."""
+        reports = self.fork_server.run(*jobs)
+        for report in reports:
+            assert report.error is None, report
+        return reports
 
-    def do(self, work: str, **given: Any) -> Any:
-        """Does it in a process that nobody kills; what needs no journal is done without one."""
-        job = self.job(work, **given)
-        if work in WITHOUT_JOURNAL:
-            return self.nursery.here(job)
-        (told,) = self.run(job)
-        return told.result
+    def do(self, task: str, **arguments: Any) -> Any:
+        """Runs a task without interruption, in the server itself if it uses no journal."""
+        job = self.job(task, **arguments)
+        if task in TASKS_WITHOUT_JOURNAL:
+            return self.fork_server.run_in_server(job)
+        (report,) = self.run(job)
+        return report.result
 
-    def several(self, *works: Work) -> list[Did]:
-        """One after the other, in a process that nobody kills."""
-        return [Did(*each) for each in self.do("several", works=works)]
+    def run_all(self, *tasks: Task) -> list[TaskResult]:
+        """Runs tasks in order, in one process, without interruption."""
+        return [TaskResult(*result) for result in self.do("run_all", tasks=tasks)]
 
     @contextmanager
     def by_safe(self) -> Iterator[None]:
-        """What is done in the context is done by a Safe, which the customer owns."""
+        """Runs the tasks of the context as a Safe that the customer owns."""
         self.safe = self.do("create_safe")
         try:
             yield
@@ -217,22 +233,22 @@ class Stage:
             self.safe = ""
 
     @contextmanager
-    def taken_back(self) -> Iterator[None]:
-        """What is done in the context is taken back at its end; it has a journal of its own."""
+    def reverted(self) -> Iterator[None]:
+        """Reverts the chain at the end of the context, which has a journal of its own."""
         self.folder = next(self._folders)
-        before = self.nursery.rpc("evm_snapshot")
+        before = self.fork_server.rpc("evm_snapshot")
         try:
             yield
         finally:
-            self.nursery.rpc("anvil_dropAllTransactions")
-            assert self.nursery.rpc("evm_revert", before)
+            self.fork_server.rpc("anvil_dropAllTransactions")
+            assert self.fork_server.rpc("evm_revert", before)
 
 
-# In the process that forks.
+# In the fork server.
 
 
 def serve(url: str) -> None:
-    """Does what the standard input asks for, until it ends."""
+    """Runs the commands of standard input until it ends."""
     from ape_dtn.chain import rpc
     from benchmarks.chain import connected_to
 
@@ -240,29 +256,29 @@ def serve(url: str) -> None:
         for line in sys.stdin:
             asked = json.loads(line)
             if "jobs" in asked:
-                answer: Any = _run([Job(**each) for each in asked["jobs"]])
-            elif "here" in asked:
-                job = Job(**asked["here"])
-                answer = WORK[job.work](_scene(job), **job.arguments)
+                answer: Any = _run([Job(**fields) for fields in asked["jobs"]])
+            elif "job" in asked:
+                job = Job(**asked["job"])
+                answer = TASKS[job.task](_context(job), **job.arguments)
             else:
                 method, params = asked["rpc"]
                 answer = rpc.result(provider, method, params)
             print(json.dumps(answer), flush=True)
 
 
-def _nothing(*_: Any, **__: Any) -> None:
+def _ignore(*_: Any, **__: Any) -> None:
     pass
 
 
 def _run(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Forks a process for each, lets all of them go at once, and hears them to their ends."""
+    """Forks a process for each job, starts all at the same time, and reads their messages."""
     gc.freeze()  # a collection in a forked process would copy all that it shares with this one
     gate = os.pipe()
     forked = [_fork(job, gate) for job in jobs]
     os.close(gate[0])
     began = time.monotonic()
     os.close(gate[1])
-    heard = [b""] * len(jobs)
+    outputs = [b""] * len(jobs)
     ended = [0.0] * len(jobs)
     with selectors.DefaultSelector() as selector:
         for place, (_, pipe) in enumerate(forked):
@@ -270,32 +286,32 @@ def _run(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         while selector.get_map():
             now = time.monotonic() - began
             for place, job in enumerate(jobs):
-                if job.after is not None and not ended[place] and now >= job.after:
+                if job.kill_after is not None and not ended[place] and now >= job.kill_after:
                     os.kill(forked[place][0], signal.SIGKILL)
-            waits = [each.after - now for each in jobs if each.after is not None]
-            timeout = min((each for each in waits if each > 0), default=None)
-            for key, _ in selector.select(timeout):
-                said = os.read(key.fd, 65536)
-                heard[key.data] += said
-                if not said:
+            waits = [job.kill_after - now for job in jobs if job.kill_after is not None]
+            next_kill = min((wait for wait in waits if wait > 0), default=None)
+            for key, _ in selector.select(next_kill):
+                output = os.read(key.fd, 65536)
+                outputs[key.data] += output
+                if not output:
                     selector.unregister(key.fd)
                     os.close(key.fd)
                     ended[key.data] = time.monotonic() - began
     return [
-        _told(said, os.waitpid(process, 0)[1], seconds)
-        for (process, _), said, seconds in zip(forked, heard, ended, strict=True)
+        _report(output, os.waitpid(process, 0)[1], seconds)
+        for (process, _), output, seconds in zip(forked, outputs, ended, strict=True)
     ]
 
 
-def _told(said: bytes, status: int, seconds: float) -> dict[str, Any]:
-    lines = [json.loads(line) for line in said.split(b"\n")[:-1]]  # the last may be cut off
+def _report(output: bytes, status: int, seconds: float) -> dict[str, Any]:
+    lines = [json.loads(line) for line in output.split(b"\n")[:-1]]  # the last may be cut off
     last: dict[str, Any] = {"result": None, "error": None, "message": None}
     for line in lines:
         last |= {name: line[name] for name in last if name in line}
     return asdict(
-        Told(
-            points=[each["point"] for each in lines if "point" in each],
-            sent=[each["sent"] for each in lines if "sent" in each],
+        ProcessReport(
+            points=[line["point"] for line in lines if "point" in line],
+            sent=[line["sent"] for line in lines if "sent" in line],
             killed=os.WIFSIGNALED(status),
             seconds=seconds,
             **last,
@@ -304,58 +320,62 @@ def _told(said: bytes, status: int, seconds: float) -> dict[str, Any]:
 
 
 def _fork(job: Job, gate: tuple[int, int]) -> tuple[int, int]:
-    """The process, and the pipe on which it tells."""
+    """Forks a process; returns its id and the pipe of its messages."""
     reading, writing = os.pipe()
     process = os.fork()
     if process:
         os.close(writing)
         return process, reading
     os.close(gate[1])
-    os.dup2(2, 1)  # what others print is not to be taken for an answer
-    signal.alarm(PATIENCE)
+    os.dup2(2, 1)  # keep what libraries print out of the server's answers
+    signal.alarm(PROCESS_TIMEOUT)
     os.read(gate[0], 1)
-    return _work(job, writing)
+    return _run_forked(job, writing)
 
 
-# In what is forked off.
+# In a forked process.
 
 
-def _work(job: Job, pipe: int) -> NoReturn:
+def _run_forked(job: Job, pipe: int) -> NoReturn:
     from requests import RequestException
 
     sent: list[str] = []
 
-    def tell(**what: Any) -> None:
-        os.write(pipe, json.dumps(what).encode() + b"\n")
-        sent.extend(each for name, each in what.items() if name == "sent")
+    def send(**message: Any) -> None:
+        os.write(pipe, json.dumps(message).encode() + b"\n")
+        if "sent" in message:
+            sent.append(message["sent"])
 
     points = 0
 
-    def point(name: str) -> None:
+    def reach(name: str) -> None:
         nonlocal points
-        tell(point=name)
-        if points == job.at and job.signal != LOST:
+        send(point=name)
+        if points == job.signal_at and job.signal != CONNECTION_LOST:
             os.kill(os.getpid(), job.signal)
         points += 1
-        if job.signal == LOST and job.at is not None and points > job.at and " " in name:
+        is_lost = (
+            job.signal == CONNECTION_LOST and job.signal_at is not None and points > job.signal_at
+        )
+        if is_lost and " " in name:
             raise RequestException("lost")
 
     try:
-        tell(result=WORK[job.work](_scene(job, point, tell, sent), **job.arguments))
+        send(result=TASKS[job.task](_context(job, reach, send, sent), **job.arguments))
     except BaseException as err:
-        tell(error=type(err).__name__, message=str(err))
+        send(error=type(err).__name__, message=str(err))
     os._exit(0)
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What work is done with.
+class Context:
+    """What tasks use.
 
     Attributes:
-        ai: The network; None until there is one.
+        ai: The network; None before it is deployed.
         account: The customer, or the customer's Safe.
-        sender: The customer, who sends what either does.
-        sent: The hashes of the transactions that were sent so far.
+        sender: The customer, who sends the transactions of both.
+        sent: Hashes of the transactions sent so far.
     """
 
     ai: Any
@@ -364,12 +384,12 @@ class Scene:
     sent: Sequence[str]
 
 
-def _scene(
+def _context(
     job: Job,
-    point: Callable[[str], None] = _nothing,
-    tell: Callable[..., None] = _nothing,
+    reach: Callable[[str], None] = _ignore,
+    send: Callable[..., None] = _ignore,
     sent: Sequence[str] = (),
-) -> Scene:
+) -> Context:
     import ape
 
     from ape_dtn import DtnAi
@@ -377,21 +397,21 @@ def _scene(
     from ape_dtn.sessions import spending
 
     provider: Any = ape.networks.active_provider
-    # What was forked has the connections of what it was forked off.
-    provider.web3.provider._request_session_manager = _wire(point, tell, job)
-    if job.patience is not None:
-        type(provider.network).transaction_acceptance_timeout = job.patience
+    # A forked process must not use the server's connections.
+    provider.web3.provider._request_session_manager = _traced_session(reach, send, job)
+    if job.timeout is not None:
+        type(provider.network).transaction_acceptance_timeout = job.timeout
         provider.web3.provider.exception_retry_configuration.backoff_factor = 0.01
-    # What the chain forgets may come again, as on public ones.
+    # Treat the chain as public: a transaction that it dropped may come back.
     for module in (spending, reorgs):
         module.is_local = lambda _: False  # type: ignore[attr-defined]
     if job.folder:
         ape.config.DATA_FOLDER = Path(job.folder)
     log = logging.getLogger("ape_dtn.journal")
     log.setLevel(logging.DEBUG)
-    log.handlers = [_Steps(point)]
+    log.handlers = [_JournalSteps(reach)]
     customer = ape.accounts.test_accounts[CUSTOMER]
-    return Scene(
+    return Context(
         ai=DtnAi(job.router, provider) if job.router else None,
         account=_safe(job) if job.safe else customer,
         sender=customer,
@@ -400,7 +420,7 @@ def _scene(
 
 
 def _safe(job: Job) -> Any:
-    """A Safe as an account of Ape."""
+    """The Safe as an account of Ape."""
     from ape_safe.accounts import SafeAccount
 
     file = Path(job.folder) / "safe.json"
@@ -409,25 +429,25 @@ def _safe(job: Job) -> Any:
     return SafeAccount(account_file_path=file)
 
 
-class _Steps(logging.Handler):
-    """A point at each step of the journal."""
+class _JournalSteps(logging.Handler):
+    """Reports each step of the journal as a point."""
 
-    def __init__(self, point: Callable[[str], None]) -> None:
+    def __init__(self, reach: Callable[[str], None]) -> None:
         super().__init__()
-        self.point = point
+        self.reach = reach
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.point(record.getMessage())
+        self.reach(record.getMessage())
 
 
-def _wire(point: Callable[[str], None], tell: Callable[..., None], job: Job) -> Any:
-    """A point before and after each HTTP request."""
+def _traced_session(reach: Callable[[str], None], send: Callable[..., None], job: Job) -> Any:
+    """Reports points before and after each HTTP request."""
     from eth_utils import keccak
     from web3._utils.http_session_manager import HTTPSessionManager
 
     mine = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": []}).encode()
 
-    class Wire(HTTPSessionManager):
+    class TracedSession(HTTPSessionManager):
         count = 0
 
         def make_post_request(self, endpoint_uri: Any, data: Any, **options: Any) -> bytes:
@@ -435,272 +455,281 @@ def _wire(point: Callable[[str], None], tell: Callable[..., None], job: Job) -> 
             asked = json.loads(data)
             calls = asked if isinstance(asked, list) else [asked]
             name = f"{self.count} {calls[0]['method']}"
-            point(f"before {name}")
+            reach(f"before {name}")
             for call in calls:
                 if call["method"] == SEND:
-                    tell(sent="0x" + keccak(hexstr=call["params"][0]).hex())
+                    send(sent="0x" + keccak(hexstr=call["params"][0]).hex())
             answer: bytes = super().make_post_request(endpoint_uri, data, **options)
-            point(f"after {name}")
-            if job.behind is not None and self.count < LAG and self.count % 2 == job.first:
-                return _behind(answer, calls, job.behind)
-            if job.mines and calls[0]["method"] == RECEIPT and b'"result":null' in answer:
+            reach(f"after {name}")
+            if (
+                job.lagging_nonce is not None
+                and self.count < LAGGING_REQUESTS
+                and self.count % 2 == job.lags_first
+            ):
+                return _lagging_answer(answer, calls, job.lagging_nonce)
+            if job.mines_on_demand and calls[0]["method"] == RECEIPT and b'"result":null' in answer:
                 super().make_post_request(endpoint_uri, mine, **options)
             return answer
 
-    return Wire()
+    return TracedSession()
 
 
-def _behind(answer: bytes, calls: Sequence[Any], nonce: int) -> bytes:
-    """An answer as a node gives it that knows nothing of the account's latest transactions."""
-    given = json.loads(answer)
+def _lagging_answer(answer: bytes, calls: Sequence[Any], nonce: int) -> bytes:
+    """The answer of a node that lacks the account's latest transactions."""
+    decoded = json.loads(answer)
     methods = {call["id"]: call["method"] for call in calls}
-    for each in given if isinstance(given, list) else [given]:
-        method = methods[each["id"]]
+    for result in decoded if isinstance(decoded, list) else [decoded]:
+        method = methods[result["id"]]
         if method in (RECEIPT, "eth_getTransactionByHash"):
-            each["result"] = None
+            result["result"] = None
         elif method == "eth_getTransactionCount":
-            each["result"] = hex(nonce)
+            result["result"] = hex(nonce)
         elif method == "eth_getLogs":
-            each["result"] = []
-    return json.dumps(given).encode()
+            result["result"] = []
+    return json.dumps(decoded).encode()
 
 
-# The work.
+# The tasks.
 
 
-def deploy_network(scene: Scene, variant: str) -> str:
-    """A network that takes signed payments, in which the customer has 1,000; gives its router."""
+def deploy_network(context: Context, variant: str) -> str:
+    """Deploys a network with USDC, of which the customer has 1,000; returns its router."""
     import ape
 
     from ape_dtn.deployment.assemble import FeeToken, Variant, deploy, fund
 
     owner, worker = ape.accounts.test_accounts[:2]
     network = deploy(owner, worker, Variant(variant), FeeToken.USDC)
-    customer = str(scene.account.address)
+    customer = str(context.account.address)
     fund(network.ai.provider, owner, network.token, customer, 1_000_000_000)
     return network.ai.router
 
 
-def plan(scene: Scene) -> str:
-    """How a session would be started."""
+def plan(context: Context) -> str:
+    """The method by which a session would be funded."""
     from ape_dtn import DtnSession
 
-    found: str = DtnSession.plan(DEPOSIT, scene.account, scene.ai, method="allowance").method.value
+    found: str = DtnSession.plan(
+        DEPOSIT, context.account, context.ai, method="allowance"
+    ).method.value
     return found
 
 
-def start(scene: Scene, method: str | None = None, key: str | None = None) -> int:
-    """Starts a session."""
+def start(context: Context, method: str | None = None, key: str | None = None) -> int:
     from ape_dtn import DtnSession
 
-    given: Any = {"method": method, "idempotency_key": key}
-    return DtnSession.start(DEPOSIT, scene.account, scene.ai, **given).id
+    arguments: Any = {"method": method, "idempotency_key": key}
+    return DtnSession.start(DEPOSIT, context.account, context.ai, **arguments).id
 
 
-def run_executor(scene: Scene) -> None:
-    """The account runs a contract that batches calls for it (EIP-7702)."""
+def delegate_to_executor(context: Context) -> None:
+    """Delegates the account to a batch executor (EIP-7702)."""
     import ape
 
     from ape_dtn.chain import transactions
 
     from . import safe
 
-    provider, owner = scene.ai.provider, ape.accounts.test_accounts[0]
-    safe.run_as(provider, scene.account, transactions.create(provider, owner, safe.batching_code()))
+    provider, owner = context.ai.provider, ape.accounts.test_accounts[0]
+    safe.run_as(
+        provider, context.account, transactions.create(provider, owner, safe.batching_code())
+    )
 
 
-def create_safe(scene: Scene) -> str:
-    """A Safe of the customer's, in which there is 1,000, and what it batches with; its address."""
+def create_safe(context: Context) -> str:
+    """Creates a Safe of the customer with 1,000 USDC, and its batch library."""
     import ape
 
     from ape_dtn.deployment.assemble import fund
 
     from . import safe
 
-    provider, owner = scene.ai.provider, ape.accounts.test_accounts[0]
+    provider, owner = context.ai.provider, ape.accounts.test_accounts[0]
     safe.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
-    created = safe.create_safe(provider, owner, [scene.sender], 1)
-    fund(provider, owner, scene.ai.contracts().fee_token, created, 1_000_000_000)
+    created = safe.create_safe(provider, owner, [context.sender], 1)
+    fund(provider, owner, context.ai.contracts().fee_token, created, 1_000_000_000)
     return created
 
 
-def deposit(scene: Scene) -> None:
-    """A bare deposit, that somebody has yet to claim."""
+def deposit(context: Context) -> None:
+    """Sends a bare deposit, without a session start."""
     from ape_dtn.chain import transactions
     from ape_dtn.network.abi import ERC20
     from ape_dtn.types.transactions import contract_call
 
-    contracts, token = scene.ai.contracts(), scene.ai.token()
+    contracts, token = context.ai.contracts(), context.ai.token()
     units = token.amount(DEPOSIT).units
     bare = contract_call(token.address, ERC20.transfer, contracts.fee_target, units)
-    transactions.send(scene.ai.provider, scene.account, bare)
+    transactions.send(context.ai.provider, context.account, bare)
 
 
-def claim(scene: Scene, key: str | None = None) -> int:
-    """Starts a session with what is deposited."""
+def claim(context: Context, key: str | None = None) -> int:
+    """Starts a session with the bare deposit."""
     from ape_dtn import DtnSession
 
-    return DtnSession.claim(scene.account, scene.ai, idempotency_key=key).id
+    return DtnSession.claim(context.account, context.ai, idempotency_key=key).id
 
 
-def request(scene: Scene, session: int, key: str | None = None, **options: Any) -> str:
-    """Asks on a session."""
-    return _session(scene, session).request("Hello?", idempotency_key=key, **options).id
+def request(context: Context, session: int, key: str | None = None, **options: Any) -> str:
+    return _session(context, session).request("Hello?", idempotency_key=key, **options).id
 
 
-def request_many(scene: Scene, session: int, key: str | None = None) -> list[str]:
-    """Asks three times on a session."""
+def request_many(context: Context, session: int, key: str | None = None) -> list[str]:
+    """Sends three requests on a session."""
     prompts = ["One?", "Two?", "Three?"]
-    sent = _session(scene, session).request_many(prompts, idempotency_key=key)
-    return [each.id for each in sent]
+    sent = _session(context, session).request_many(prompts, idempotency_key=key)
+    return [request.id for request in sent]
 
 
-def answer(scene: Scene) -> None:
-    """The node answers what is open."""
+def answer(context: Context) -> None:
+    """Answers the pending requests as the node."""
     import ape
 
     from ape_dtn.deployment.assemble import NODE
     from ape_dtn.node.node import DtnNode
 
-    DtnNode(scene.ai, NODE, ape.accounts.test_accounts[1]).answer_pending()
+    DtnNode(context.ai, NODE, ape.accounts.test_accounts[1]).answer_pending()
 
 
-def close(scene: Scene, session: int, key: str | None = None) -> int:
-    """Closes a session; gives the refund."""
-    units: int = _session(scene, session).close(idempotency_key=key).units
+def close(context: Context, session: int, key: str | None = None) -> int:
+    """Closes a session; returns the refund in units."""
+    units: int = _session(context, session).close(idempotency_key=key).units
     return units
 
 
-def ask(scene: Scene, key: str | None = None) -> str:
-    """Starts a session and asks on it."""
-    found: str = scene.ai.request("Hello?", account=scene.account, idempotency_key=key).id
+def ask(context: Context, key: str | None = None) -> str:
+    """Starts a session and sends a request on it."""
+    found: str = context.ai.request("Hello?", account=context.account, idempotency_key=key).id
     return found
 
 
-def several(scene: Scene, works: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Any]:
-    """One after the other; gives of each what it gave and what it has sent."""
+def run_all(context: Context, tasks: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Any]:
+    """Runs tasks in order; returns the result and the sent transactions of each."""
     found = []
-    for work, given in works:
-        before = len(scene.sent)
-        found.append([WORK[work](scene, **given), scene.sent[before:]])
+    for task, arguments in tasks:
+        before = len(context.sent)
+        found.append([TASKS[task](context, **arguments), context.sent[before:]])
     return found
 
 
-def attempt(scene: Scene, works: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Any]:
-    """One after the other; gives what each gave, or the code of its error and how it exits.
+def run_all_or_errors(
+    context: Context, tasks: Sequence[tuple[str, Mapping[str, Any]]]
+) -> list[Any]:
+    """Runs tasks in order; returns the result, or the error's code, exit code and message, of each.
 
-    After a start that fails there is nothing to ask on.
+    Stops after a failed start, because the other tasks need its session.
     """
     from ape_dtn.errors import DtnError
 
     found: list[Any] = []
-    for work, given in works:
+    for task, arguments in tasks:
         try:
-            found.append({"result": WORK[work](scene, **given)})
+            found.append({"result": TASKS[task](context, **arguments)})
         except DtnError as err:
             found.append({"error": err.code, "exit": err.exit_code, "message": err.message})
-            if work == "start":
+            if task == "start":
                 break
     return found
 
 
-def request_each(scene: Scene, session: int, key: str) -> list[str | None]:
-    """Asks three times on a session; gives the ids, and None for what failed."""
+def request_many_or_none(context: Context, session: int, key: str) -> list[str | None]:
+    """Sends three requests on a session; returns their ids, and None for those that failed."""
     from ape_dtn.errors import DtnError
 
     prompts = ["One?", "Two?", "Three?"]
-    sent = _session(scene, session).request_many(prompts, idempotency_key=key)
-    for each in sent:
-        if isinstance(each, DtnError) and each.exit_code not in (3, 7):
-            raise each
-    return [None if isinstance(each, DtnError) else each.id for each in sent]
+    sent = _session(context, session).request_many(prompts, idempotency_key=key)
+    for result in sent:
+        if isinstance(result, DtnError) and result.exit_code not in (3, 7):
+            raise result
+    return [None if isinstance(result, DtnError) else result.id for result in sent]
 
 
-def watch(scene: Scene, session: int) -> list[str]:
-    """The requests of a session that are answered."""
-    return sorted(each.request.id for each in scene.ai.watch(session=session, timeout=0.2))
+def watch(context: Context, session: int) -> list[str]:
+    """The ids of a session's answered requests."""
+    answered = context.ai.watch(session=session, timeout=0.2)
+    return sorted(answer.request.id for answer in answered)
 
 
-def nothing(_: Scene) -> None:
-    """Nothing."""
+def no_op(_: Context) -> None:
+    """Does nothing."""
 
 
-def start_ask_and_close(scene: Scene, method: str, operations: int) -> list[int]:
-    """Starts sessions, asks twice on each and closes it; gives those that it started."""
+def start_ask_and_close(context: Context, method: str, operations: int) -> list[int]:
+    """Starts sessions, sends two requests on each, and closes them; returns their ids."""
     started: list[int] = []
     for place in range(operations):
         if place % 4 == 0:
-            started.append(start(scene, method))
+            started.append(start(context, method))
         elif place % 4 == 3:
-            _session(scene, started[-1]).close(force=True)
+            _session(context, started[-1]).close(force=True)
         else:
-            request(scene, started[-1])
+            request(context, started[-1])
     return started
 
 
-def ask_often(scene: Scene, session: int, times: int, **options: Any) -> int:
-    """Asks as often as limits allow, at most so many times; gives how often that was."""
+def request_until_limit(context: Context, session: int, times: int, **options: Any) -> int:
+    """Sends up to ``times`` requests, as limits allow; returns how many were sent."""
     from ape_dtn.errors import OverLimit
 
     asked = 0
     for _ in range(times):
-        before = len(scene.sent)
+        before = len(context.sent)
         try:
-            request(scene, session, **options)
+            request(context, session, **options)
             asked += 1
         except OverLimit:
-            assert len(scene.sent) == before
+            assert len(context.sent) == before
     return asked
 
 
-def answer_often(scene: Scene, times: int, pause: float) -> None:
-    """The node answers what is open, so many times."""
+def answer_repeatedly(context: Context, times: int, pause: float) -> None:
+    """Answers the pending requests as the node, ``times`` times."""
     for _ in range(times):
-        answer(scene)
+        answer(context)
         time.sleep(pause)
 
 
-def bill(scene: Scene, session: int) -> tuple[int, int]:
-    """What a session has cost, and may still cost."""
+def costs(context: Context, session: int) -> tuple[int, int]:
+    """The charges of a session, and the maximum cost of its pending requests, in units."""
     from ape_dtn.billing.history import history
 
-    found = history(scene.ai, session)
+    found = history(context.ai, session)
     return found.charged.units, found.may_still_cost.units
 
 
-def succeeded(scene: Scene) -> int:
-    """How many of the account's transactions are mined and have succeeded."""
+def count_successes(context: Context) -> int:
+    """The number of the account's mined and successful transactions."""
     from ape_dtn.chain import rpc
     from ape_dtn.types.rpc import Request, as_int
 
-    head = as_int(rpc.result(scene.ai.provider, "eth_blockNumber", []))
-    asked: list[Request] = [("eth_getBlockReceipts", [hex(each)]) for each in range(head + 1)]
+    head = as_int(rpc.result(context.ai.provider, "eth_blockNumber", []))
+    calls: list[Request] = [("eth_getBlockReceipts", [hex(block)]) for block in range(head + 1)]
     blocks: list[Any] = [None]
-    while None in blocks:  # while it mines, Anvil may not have the receipts of a block yet
-        blocks = [rpc.expect(each) for each in rpc.ask(scene.ai.provider, asked)]
-    mine = str(scene.account.address).lower()
+    while None in blocks:  # Anvil may not have the receipts of its latest block yet
+        blocks = [rpc.expect(result) for result in rpc.ask(context.ai.provider, calls)]
+    mine = str(context.account.address).lower()
     return sum(
-        as_int(each["status"])
+        as_int(receipt["status"])
         for receipts in blocks
-        for each in receipts
-        if each["from"].lower() == mine
+        for receipt in receipts
+        if receipt["from"].lower() == mine
     )
 
 
-def resume(scene: Scene) -> list[str]:
-    """Finishes what is open; gives what came of each."""
+def resume(context: Context) -> list[str]:
+    """Resumes the open journal entries; returns the outcome of each."""
     from ape_dtn.journal import executor
     from ape_dtn.sessions.operations import operation_of
 
-    open_ones = executor.unfinished(scene.ai, scene.account)
+    open_ones = executor.unfinished(context.ai, context.account)
     return [
         outcome.code if isinstance(outcome, Exception) else "done"
-        for _, outcome in executor.resume(scene.ai, scene.account, open_ones, operation_of)
+        for _, outcome in executor.resume(context.ai, context.account, open_ones, operation_of)
     ]
 
 
-def look(scene: Scene) -> dict[str, Any]:
-    """What there is of the account's money and sessions, as the chain has it."""
+def read_state(context: Context) -> dict[str, Any]:
+    """The account's balances, sessions, events and nonce on the chain."""
     from ape_dtn import DtnSession
     from ape_dtn.chain import reads, rpc
     from ape_dtn.chain.reads import Call
@@ -708,16 +737,16 @@ def look(scene: Scene) -> dict[str, Any]:
     from ape_dtn.network.client_contract import client_of
     from ape_dtn.types.rpc import Request, as_int
 
-    provider, contracts = scene.ai.provider, scene.ai.contracts()
-    account = str(scene.account.address)
+    provider, contracts = context.ai.provider, context.ai.contracts()
+    account = str(context.account.address)
     client, token, manager = client_of(account), contracts.fee_token, contracts.session_manager
     calls = [
-        *(Call(token, ERC20.balance_of, (each,)) for each in (account, client)),
+        *(Call(token, ERC20.balance_of, (holder,)) for holder in (account, client)),
         Call(token, ERC20.balance_of, (contracts.fee_target,)),
         Call(token, ERC20.allowance, (account, client)),
     ]
     states: list[Request] = [
-        ("eth_getTransactionCount", [str(scene.sender.address), "latest"]),
+        ("eth_getTransactionCount", [str(context.sender.address), "latest"]),
         ("eth_getCode", [account, "latest"]),
         ("eth_getCode", [client, "latest"]),
         ("txpool_status", []),
@@ -725,27 +754,27 @@ def look(scene: Scene) -> dict[str, Any]:
     events: Mapping[str, Any] = {
         "started": (manager, SessionManager.session_started, "sessionId", "owner", "balance"),
         "closed": (manager, SessionManager.session_closed, "sessionId", "remainingBalance"),
-        "requests": (scene.ai.router, Router.request_created, "sessionId"),
+        "requests": (context.ai.router, Router.request_created, "sessionId"),
         "transfers": (token, ERC20.transferred, "from", "to", "value"),
     }
     queries: list[Request] = [
         ("eth_getLogs", [{"address": address, "topics": [event.topic], "fromBlock": "0x0"}])
         for address, event, *_ in events.values()
     ]
-    # All at once: it is done after each of the kills.
-    answers = rpc.ask(provider, [*(each.request for each in calls), *states, *queries])
+    # One HTTP request, because this runs after each interruption.
+    answers = rpc.ask(provider, [*(call.request for call in calls), *states, *queries])
     read, state, logs = rpc.in_parts(answers, len(calls), len(states))
-    held, of_client, waiting, allowance = reads.expect_all(reads.decode_all(calls, read))
+    held, of_client, deposited, allowance = reads.expect_all(reads.decode_all(calls, read))
     nonce, code, client_code, mempool = map(rpc.expect, state)
     happened = {}
     for (name, (_, event, *fields)), found in zip(events.items(), logs, strict=True):
         decoded = [event.decode(reads.to_log(raw)) for raw in rpc.expect(found)]
-        happened[name] = [[str(each[field]) for field in fields] for each in decoded]
-    sessions = DtnSession.list(account, scene.ai)
+        happened[name] = [[str(values[field]) for field in fields] for values in decoded]
+    sessions = DtnSession.list(account, context.ai)
     return {
         "held": held,
         "held by the client": of_client,
-        "waiting": waiting - sum(balance.units for _, balance in sessions),
+        "unclaimed": deposited - sum(balance.units for _, balance in sessions),
         "allowance": allowance,
         "sessions": [[session.id, balance.units] for session, balance in sessions],
         **happened,
@@ -756,38 +785,38 @@ def look(scene: Scene) -> dict[str, Any]:
     }
 
 
-def journal(scene: Scene) -> list[dict[str, Any]]:
-    """What is written down of the account."""
+def journal(context: Context) -> list[dict[str, Any]]:
+    """The account's journal entries."""
     from ape_dtn.journal import executor
     from ape_dtn.journal.store import State
 
-    found = executor.journal_of(scene.ai, scene.account).entries(*State)
+    found = executor.journal_of(context.ai, context.account).entries(*State)
     return [
         {
-            "kind": each.kind,
-            "state": each.state.value,
-            "outcome": each.outcome,
-            "signed": [[one.hash, one.nonce] for one in each.signed],
+            "kind": entry.kind,
+            "state": entry.state.value,
+            "outcome": entry.outcome,
+            "signed": [[signed.hash, signed.nonce] for signed in entry.signed],
         }
-        for each in found
+        for entry in found
     ]
 
 
 def transact(
-    scene: Scene, nonce: int, to: str | None = None, data: str = "", gas: int = 21_000
+    context: Context, nonce: int, to: str | None = None, data: str = "", gas: int = 21_000
 ) -> str:
-    """What the user's own wallet sends, with a nonce of its choice and a high fee; gives its hash.
+    """Sends a transaction with a high fee, as the user's wallet would; returns its hash.
 
     Args:
-        scene: The scene.
+        context: The context.
         nonce: The nonce.
-        to: The contract; by default the account itself.
+        to: The recipient; by default the account itself.
         data: The call data.
-        gas: The gas that it may use.
+        gas: The gas limit.
     """
     from ape_dtn.chain import rpc
 
-    account, provider = scene.sender, scene.ai.provider
+    account, provider = context.sender, context.ai.provider
     txn = provider.network.ecosystem.create_transaction(
         type=2,
         chain_id=provider.chain_id,
@@ -805,19 +834,19 @@ def transact(
     return sent
 
 
-def _session(scene: Scene, session: int) -> Any:
+def _session(context: Context, session: int) -> Any:
     from ape_dtn import DtnSession
 
-    return DtnSession(scene.ai, session, scene.account)
+    return DtnSession(context.ai, session, context.account)
 
 
-WORK: Mapping[str, Callable[..., Any]] = {
-    each.__name__: each
-    for each in (
+TASKS: Mapping[str, Callable[..., Any]] = {
+    task.__name__: task
+    for task in (
         deploy_network,
         plan,
         start,
-        run_executor,
+        delegate_to_executor,
         create_safe,
         deposit,
         claim,
@@ -827,24 +856,26 @@ WORK: Mapping[str, Callable[..., Any]] = {
         close,
         ask,
         start_ask_and_close,
-        ask_often,
-        answer_often,
-        bill,
-        succeeded,
-        several,
-        attempt,
-        request_each,
+        request_until_limit,
+        answer_repeatedly,
+        costs,
+        count_successes,
+        run_all,
+        run_all_or_errors,
+        request_many_or_none,
         watch,
-        nothing,
+        no_op,
         resume,
-        look,
+        read_state,
         journal,
         transact,
     )
 }
 
-# What uses no journal, so that it need not have a process of its own.
-WITHOUT_JOURNAL = {each.__name__ for each in (plan, create_safe, deposit, look, transact)}
+# Tasks that use no journal, and so can run in the fork server itself.
+TASKS_WITHOUT_JOURNAL = {
+    task.__name__ for task in (plan, create_safe, deposit, read_state, transact)
+}
 
 
 if __name__ == "__main__":

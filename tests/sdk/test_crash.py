@@ -1,4 +1,4 @@
-"""Killed at any point, an operation is finished afterwards as if nothing had been: never twice."""
+"""An operation that is interrupted at any point can be completed, and is never paid twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from ape_dtn.deployment.assemble import Variant
 from ape_dtn.journal.store import Step
 from benchmarks.chain import own_anvil
 
-from .crash import LOST, RECEIPT, SEND, Did, Nursery, Stage, Told, Work
+from .crash import (
+    CONNECTION_LOST,
+    RECEIPT,
+    SEND,
+    ForkServer,
+    ProcessReport,
+    Sandbox,
+    Task,
+    TaskResult,
+)
 
 KEY = "once"
 STEPS = {step.value for step in Step}
@@ -26,25 +35,25 @@ STEPS = {step.value for step in Step}
 
 @dataclass(frozen=True)
 class Operation:
-    """What is killed.
+    """An operation to interrupt.
 
     Attributes:
-        work: What it is; see :data:`tests.sdk.crash.WORK`.
-        arguments: What it takes.
-        before: What is done before it; the first is the start of the session that it takes.
-        by_safe: Whether a Safe of the customer's does it.
+        task: Its task; see :data:`tests.sdk.crash.TASKS`.
+        arguments: Arguments of the task.
+        before: Tasks that run before it; the first one starts the session that it uses.
+        by_safe: Whether the customer's Safe runs it.
     """
 
-    work: str
+    task: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    before: Sequence[Work] = ()
+    before: Sequence[Task] = ()
     by_safe: bool = False
 
 
-DIRECT: Work = "start", {"method": "two-step"}
-CLIENT: Work = "start", {"method": "authorization"}
-ASKED: Work = "request", {"session": 1}
-ANSWERED: Sequence[Work] = (ASKED, ("answer", {}))
+DIRECT: Task = "start", {"method": "two-step"}
+CLIENT: Task = "start", {"method": "authorization"}
+ASKED: Task = "request", {"session": 1}
+ANSWERED: Sequence[Task] = (ASKED, ("answer", {}))
 
 OPERATIONS = {
     "start in two steps": Operation("start", {"method": "two-step"}),
@@ -52,7 +61,7 @@ OPERATIONS = {
     "start by delegate": Operation("start", {"method": "delegate"}),
     "start by authorization": Operation("start", {"method": "authorization"}),
     "start by permit": Operation("start", {"method": "permit"}),
-    "start by batch": Operation("start", {"method": "batch"}, [("run_executor", {})]),
+    "start by batch": Operation("start", {"method": "batch"}, [("delegate_to_executor", {})]),
     "start by batch of a Safe": Operation("start", {"method": "batch"}, by_safe=True),
     "claim": Operation("claim", before=[("deposit", {})]),
     "request": Operation("request", {"session": 1}, [DIRECT]),
@@ -64,26 +73,26 @@ OPERATIONS = {
     "ask": Operation("ask"),
 }
 
-# `make crash` takes its time.
+# `make crash` kills at every point.
 EVERY_POINT = bool(os.environ.get("KILLS"))
 
 
 def operations(*names: str) -> pytest.MarkDecorator:
-    """Runs a test with some of the operations only."""
-    return pytest.mark.parametrize("scene", names, indirect=True, scope="module")
+    """Limits a test to some operations."""
+    return pytest.mark.parametrize("scenario", names, indirect=True, scope="module")
 
 
 @dataclass(frozen=True)
-class Uninterrupted:
-    """One run that nobody interrupts.
+class Baseline:
+    """A run without interruption, to compare interrupted runs with.
 
     Attributes:
-        points: Where it has been.
-        before: What there was of the account's money and sessions before it.
-        after: What there was after it.
-        result: What it gave.
-        entries: How many things the journal has of it.
-        seconds: How long it took.
+        points: The points that it reached.
+        before: The account's state before it; see :func:`tests.sdk.crash.read_state`.
+        after: The account's state after it.
+        result: Its result.
+        entries: Number of its journal entries.
+        seconds: Its duration.
     """
 
     points: Sequence[str]
@@ -95,48 +104,48 @@ class Uninterrupted:
 
 
 @contextmanager
-def set_for(stage: Stage, operation: Operation) -> Iterator[None]:
-    """With all that is there before an operation."""
-    with stage.taken_back(), stage.by_safe() if operation.by_safe else nullcontext():
-        for work, given in operation.before:
-            stage.do(work, **given)
+def prepared(sandbox: Sandbox, operation: Operation) -> Iterator[None]:
+    """Runs the tasks before an operation; reverts them at the end."""
+    with sandbox.reverted(), sandbox.by_safe() if operation.by_safe else nullcontext():
+        for task, given in operation.before:
+            sandbox.do(task, **given)
         yield
 
 
-def uninterrupted(stage: Stage, operation: Operation) -> Uninterrupted:
-    before = stage.do("look")
-    with stage.taken_back():
-        (told,) = stage.run(stage.job(operation.work, key=KEY, **operation.arguments))
-        entries = stage.do("journal")
-        after = stage.do("look")
-    assert {each["state"] for each in entries} == {"done"}
+def run_baseline(sandbox: Sandbox, operation: Operation) -> Baseline:
+    before = sandbox.do("read_state")
+    with sandbox.reverted():
+        (report,) = sandbox.run(sandbox.job(operation.task, key=KEY, **operation.arguments))
+        entries = sandbox.do("journal")
+        after = sandbox.do("read_state")
+    assert {entry["state"] for entry in entries} == {"done"}
     assert after != before
-    assert after["waiting"] == 0
-    return Uninterrupted(told.points, before, after, told.result, len(entries), told.seconds)
+    assert after["unclaimed"] == 0
+    return Baseline(report.points, before, after, report.result, len(entries), report.seconds)
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A chain with all that is there before an operation, and one run of it.
+class Scenario:
+    """An operation on a sandbox that is prepared for it.
 
     Attributes:
-        stage: Where the operation is done.
-        operation: What is interrupted.
-        whole: The run that nobody interrupted; it was taken back.
+        sandbox: The sandbox.
+        operation: The operation.
+        baseline: A run without interruption, which was reverted.
     """
 
-    stage: Stage
+    sandbox: Sandbox
     operation: Operation
-    whole: Uninterrupted
+    baseline: Baseline
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How something was finished.
+    """Transactions of an operation that was completed after an interruption.
 
     Attributes:
-        signed: What had been signed for it before.
-        sent: What was sent for it then.
+        signed: Hashes that were signed before the interruption.
+        sent: Hashes that were sent after it.
     """
 
     signed: set[str]
@@ -144,288 +153,306 @@ class Finished:
 
     @property
     def sent_again(self) -> list[str]:
-        """What was sent as it had been signed before."""
-        return [each for each in self.sent if each in self.signed]
+        """Hashes that were signed before, and sent after the interruption."""
+        return [transaction for transaction in self.sent if transaction in self.signed]
 
 
-def finish(
-    stage: Stage,
+def finish_and_check(
+    sandbox: Sandbox,
     operation: Operation,
-    whole: Uninterrupted,
+    baseline: Baseline,
     resumes: bool,
     same_nonce: bool = True,
 ) -> Finished:
-    """Finishes what was interrupted, and checks that all is as after one whole run.
+    """Completes an interrupted operation, and asserts the same state as after the baseline.
 
     Args:
-        stage: The stage.
-        operation: What was interrupted.
-        whole: The uninterrupted run.
-        resumes: Whether what is open is resumed first; else the same is just called again.
-        same_nonce: Whether the account has sent as many transactions.
+        sandbox: The sandbox.
+        operation: The interrupted operation.
+        baseline: Its run without interruption.
+        resumes: Whether to resume open journal entries before the operation is called again.
+        same_nonce: Whether the account's nonce must be that of the baseline.
     """
 
-    def seen(did: Did) -> Any:
-        nonce = {} if same_nonce else {"nonce": whole.after["nonce"]}
-        return {**did.result, **nonce}
+    def state(found: TaskResult) -> Any:
+        nonce = {} if same_nonce else {"nonce": baseline.after["nonce"]}
+        return {**found.result, **nonce}
 
-    again: Work = (operation.work, {"key": KEY, **operation.arguments})
-    resume: Work = ("resume", {})
-    look: Work = ("look", {})
-    journal: Work = ("journal", {})
-    first = resume if resumes else ("nothing", {})
-    was, resumed, between, done, after, entries = stage.several(
-        journal, first, look, again, look, journal
+    again: Task = (operation.task, {"key": KEY, **operation.arguments})
+    resume: Task = ("resume", {})
+    read_state: Task = ("read_state", {})
+    journal: Task = ("journal", {})
+    resume_or_not = resume if resumes else ("no_op", {})
+    interrupted, resumed, between, done, after, entries = sandbox.run_all(
+        journal, resume_or_not, read_state, again, read_state, journal
     )
-    noted = [each for each in was.result if each["state"] != "void"]
+    recorded = [entry for entry in interrupted.result if entry["state"] != "void"]
     if resumes:
         assert set(resumed.result) <= {"done"}
-        if len(noted) == whole.entries:
-            assert seen(between) == whole.after
-        elif not noted and same_nonce:
-            assert between.result == whole.before
-    assert seen(after) == whole.after
-    states = [each["state"] for each in entries.result if each["state"] != "void"]
-    assert states == ["done"] * whole.entries
-    if operation.work in ("start", "claim", "close"):
-        assert done.result == whole.result
-    resumed_again, done_again, at_last = stage.several(resume, again, look)
+        if len(recorded) == baseline.entries:
+            assert state(between) == baseline.after
+        elif not recorded and same_nonce:
+            assert between.result == baseline.before
+    assert state(after) == baseline.after
+    states = [entry["state"] for entry in entries.result if entry["state"] != "void"]
+    assert states == ["done"] * baseline.entries
+    if operation.task in ("start", "claim", "close"):
+        assert done.result == baseline.result
+    resumed_again, done_again, final = sandbox.run_all(resume, again, read_state)
     assert (resumed_again.result, done_again.result) == ([], done.result)
     assert resumed_again.sent == done_again.sent == []
-    assert at_last.result == after.result
-    signed = {each for entry in noted for each, _ in entry["signed"]}
+    assert final.result == after.result
+    signed = {transaction for entry in recorded for transaction, _ in entry["signed"]}
     return Finished(signed, [*resumed.sent, *done.sent])
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A chain that mines what was sent only when it was asked for it once in vain."""
-    with own_anvil("--no-mining") as url, Nursery(url) as nursery:
-        yield Stage(nursery, Variant.LIVE, True, tmp_path_factory.mktemp("crash"))
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A chain that mines a block when a receipt is requested and missing."""
+    with own_anvil("--no-mining") as url, ForkServer(url) as fork_server:
+        yield Sandbox(fork_server, Variant.LIVE, True, tmp_path_factory.mktemp("crash"))
 
 
 @pytest.fixture(scope="module", params=OPERATIONS)
-def scene(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    """Each operation in turn, set up once for all tests of it."""
+def scenario(sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """Each operation, prepared once for all of its tests."""
     operation = OPERATIONS[request.param]
-    with set_for(stage, operation):
-        yield Scene(stage, operation, uninterrupted(stage, operation))
+    with prepared(sandbox, operation):
+        yield Scenario(sandbox, operation, run_baseline(sandbox, operation))
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A chain that mines ten times a second, whatever happens."""
-    with own_anvil("--block-time", "0.1") as url, Nursery(url) as nursery:
-        yield Stage(nursery, Variant.REFERENCE, False, tmp_path_factory.mktemp("crash"))
+def fast_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A chain that mines ten blocks a second."""
+    with own_anvil("--block-time", "0.1") as url, ForkServer(url) as fork_server:
+        yield Sandbox(fork_server, Variant.REFERENCE, False, tmp_path_factory.mktemp("crash"))
 
 
-# Kills.
+# Killed processes.
 
 
-def test_killed_at_any_point(scene: Scene) -> None:
-    """At each step of the journal, and before and after HTTP requests: each, or each fourth."""
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    assert set(whole.points) >= STEPS
-    for at, point in enumerate(whole.points):
+def test_an_operation_killed_at_any_point_completes_once(scenario: Scenario) -> None:
+    """At each step of the journal, and at every HTTP request, or every fourth point."""
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    assert set(baseline.points) >= STEPS
+    for at, point in enumerate(baseline.points):
         if not (EVERY_POINT or point in STEPS or at % 4 == 0):
             continue
-        with stage.taken_back(), about(f"killed at {at}, {point}"):
-            told = interrupt(stage, operation, at)
-            assert told.killed
-            assert told.points == list(whole.points[: at + 1])
-            finish(stage, operation, whole, resumes=bool(at // 4 % 2 if at % 4 == 0 else at % 2))
+        with sandbox.reverted(), labelled(f"killed at {at}, {point}"):
+            report = interrupt(sandbox, operation, at)
+            assert report.killed
+            assert report.points == list(baseline.points[: at + 1])
+            finish_and_check(
+                sandbox, operation, baseline, resumes=bool(at // 4 % 2 if at % 4 == 0 else at % 2)
+            )
 
 
-def test_killed_at_random(quick: Stage) -> None:
+def test_an_operation_killed_at_a_random_moment_completes_once(fast_sandbox: Sandbox) -> None:
     seed = int(os.environ.get("SEED") or secrets.randbelow(10**9))
     wanted = int(os.environ.get("KILLS") or 24)
     chance = random.Random(seed)
     killed: Counter[str] = Counter()
     for number, (name, operation) in enumerate(OPERATIONS.items()):
         share = wanted * (number + 1) // len(OPERATIONS) - wanted * number // len(OPERATIONS)
-        with set_for(quick, operation):
-            whole = uninterrupted(quick, operation)
+        with prepared(fast_sandbox, operation):
+            baseline = run_baseline(fast_sandbox, operation)
             kills = 0
             while kills < share:
-                after, resumes = chance.uniform(0, whole.seconds), chance.random() < 0.5
-                with quick.taken_back(), about(f"seed {seed}, {name}, killed after {after} s"):
+                kill_after = chance.uniform(0, baseline.seconds)
+                resumes = chance.random() < 0.5
+                with (
+                    fast_sandbox.reverted(),
+                    labelled(f"seed {seed}, {name}, killed after {kill_after} s"),
+                ):
                     given = {"key": KEY, **operation.arguments}
-                    (told,) = quick.nursery.run(quick.job(operation.work, after=after, **given))
-                    assert told.error is None, told
-                    finished = finish(quick, operation, whole, resumes)
-                kills += told.killed
-                if told.killed:
-                    past = [each for each in told.points if each in STEPS]
-                    killed[f"killed {'after ' + past[-1] if past else 'before anything'}"] += 1
-                    killed["sent before"] += len(set(told.sent))
-                    killed["sent again as they were"] += len(finished.sent_again)
-                    killed["signed after"] += len(set(finished.sent) - finished.signed)
+                    (report,) = fast_sandbox.fork_server.run(
+                        fast_sandbox.job(operation.task, kill_after=kill_after, **given)
+                    )
+                    assert report.error is None, report
+                    finished = finish_and_check(fast_sandbox, operation, baseline, resumes)
+                kills += report.killed
+                if report.killed:
+                    steps = [point for point in report.points if point in STEPS]
+                    killed[f"killed {'after ' + steps[-1] if steps else 'before any step'}"] += 1
+                    killed["sent before the kill"] += len(set(report.sent))
+                    killed["rebroadcast"] += len(finished.sent_again)
+                    killed["signed after the kill"] += len(set(finished.sent) - finished.signed)
     print(f"\nseed {seed}, {wanted} kills: {dict(sorted(killed.items()))}")
 
 
-# Everything else.
+# Other interruptions.
 
 
 @operations("start in two steps", "start by delegate", "request many")
-def test_interrupted_at_any_point(scene: Scene) -> None:
-    """By Ctrl-C."""
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    for at, point in enumerate(whole.points):
+def test_an_operation_interrupted_by_ctrl_c_completes_once(scenario: Scenario) -> None:
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    for at, point in enumerate(baseline.points):
         if point in STEPS or SEND in point or RECEIPT in point:
-            with stage.taken_back(), about(f"interrupted at {at}, {point}"):
-                told = interrupt(stage, operation, at, signal=SIGINT)
-                assert told.error in ("KeyboardInterrupt", "SystemExit")
-                finish(stage, operation, whole, resumes=bool(at % 2))
+            with sandbox.reverted(), labelled(f"interrupted at {at}, {point}"):
+                report = interrupt(sandbox, operation, at, signal=SIGINT)
+                assert report.error in ("KeyboardInterrupt", "SystemExit")
+                finish_and_check(sandbox, operation, baseline, resumes=bool(at % 2))
 
 
-def test_its_connection_is_lost_once_it_is_sent(scene: Scene) -> None:
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    for at, point in sendings(whole):
-        with stage.taken_back(), about(f"lost at {at}, {point}"):
-            told = interrupt(stage, operation, at, signal=LOST, patience=0.1)
-            assert told.error or told.result
-            finish(stage, operation, whole, resumes=bool(at % 2))
+def test_an_operation_completes_once_after_its_connection_is_lost(scenario: Scenario) -> None:
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    for at, point in broadcast_points(baseline):
+        with sandbox.reverted(), labelled(f"lost at {at}, {point}"):
+            report = interrupt(sandbox, operation, at, signal=CONNECTION_LOST, timeout=0.1)
+            assert report.error or report.result
+            finish_and_check(sandbox, operation, baseline, resumes=bool(at % 2))
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_it_is_not_mined_in_time(scene: Scene, resumes: bool) -> None:
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    with stage.taken_back():
-        job = stage.job(operation.work, key=KEY, **operation.arguments)
-        (told,) = stage.nursery.run(replace(job, mines=False, patience=0.1))
-        assert told.error == "TransactionPending" or operation.work == "request_many"
-        finish(stage, operation, whole, resumes)
+def test_an_operation_that_times_out_completes_once(scenario: Scenario, resumes: bool) -> None:
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    with sandbox.reverted():
+        job = sandbox.job(operation.task, key=KEY, **operation.arguments)
+        (report,) = sandbox.fork_server.run(replace(job, mines_on_demand=False, timeout=0.1))
+        assert report.error == "TransactionPending" or operation.task == "request_many"
+        finish_and_check(sandbox, operation, baseline, resumes)
 
 
-def test_what_was_sent_is_dropped(scene: Scene) -> None:
-    """Each of what waits to be mined, and all of it."""
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    at, point = sendings(whole)[-1]
+def test_dropped_transactions_are_rebroadcast(scenario: Scenario) -> None:
+    """The first, the last and all of the pending transactions."""
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    at, point = broadcast_points(baseline)[-1]
     for which in (0, -1, None):
-        with stage.taken_back(), about(f"dropped {which} of what was sent by {at}, {point}"):
-            waiting = waiting_after(stage, interrupt(stage, operation, at))
-            for each in waiting if which is None else [waiting[which]]:
-                stage.nursery.rpc("anvil_dropTransaction", each["hash"])
-            finished = finish(stage, operation, whole, resumes=which == 0)
+        with sandbox.reverted(), labelled(f"dropped {which} of what was sent by {at}, {point}"):
+            pending = pending_after(sandbox, interrupt(sandbox, operation, at))
+            for transaction in pending if which is None else [pending[which]]:
+                sandbox.fork_server.rpc("anvil_dropTransaction", transaction["hash"])
+            finished = finish_and_check(sandbox, operation, baseline, resumes=which == 0)
             assert set(finished.sent) <= finished.signed | set(finished.sent_again)
 
 
 @operations(*(name for name in OPERATIONS if name != "start by delegate"))
-def test_the_users_wallet_has_sped_it_up(scene: Scene) -> None:
-    """The same call with the same nonce and a higher fee."""
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    at, _ = sendings(whole)[-1]
+def test_transactions_that_the_wallet_sped_up_are_recognised(scenario: Scenario) -> None:
+    """The same call, with the same nonce and a higher fee."""
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    at, _ = broadcast_points(baseline)[-1]
     for which in (0, -1, None):
-        with stage.taken_back(), about(f"{which} was sped up"):
-            waiting = waiting_after(stage, interrupt(stage, operation, at))
-            for each in waiting if which is None else [waiting[which]]:
-                nonce, gas = int(each["nonce"], 16), int(each["gas"], 16)
-                stage.do("transact", nonce=nonce, to=each["to"], data=each["input"], gas=gas)
-            finish(stage, operation, whole, resumes=which == 0)
+        with sandbox.reverted(), labelled(f"{which} was sped up"):
+            pending = pending_after(sandbox, interrupt(sandbox, operation, at))
+            for transaction in pending if which is None else [pending[which]]:
+                sandbox.do("transact", **same_call(transaction))
+            finish_and_check(sandbox, operation, baseline, resumes=which == 0)
 
 
-def test_the_users_wallet_has_cancelled_it(scene: Scene) -> None:
+def test_transactions_that_the_wallet_cancelled_are_replaced(scenario: Scenario) -> None:
     """Another transaction with the same nonce and a higher fee."""
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    at, _ = sendings(whole)[-1]
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    at, _ = broadcast_points(baseline)[-1]
     for which in (0, -1, None):
-        with stage.taken_back(), about(f"{which} was cancelled"):
-            waiting = waiting_after(stage, interrupt(stage, operation, at))
-            for each in waiting if which is None else [waiting[which]]:
-                stage.do("transact", nonce=int(each["nonce"], 16))
-            finish(stage, operation, whole, resumes=which == 0, same_nonce=False)
+        with sandbox.reverted(), labelled(f"{which} was cancelled"):
+            pending = pending_after(sandbox, interrupt(sandbox, operation, at))
+            for transaction in pending if which is None else [pending[which]]:
+                sandbox.do("transact", nonce=int(transaction["nonce"], 16))
+            finish_and_check(sandbox, operation, baseline, resumes=which == 0, same_nonce=False)
 
 
 @operations("start in two steps")
 @pytest.mark.parametrize("resumes", [True, False])
-def test_the_users_wallet_has_sped_up_the_deposit_and_cancelled_the_start(
-    scene: Scene, resumes: bool
+def test_a_sped_up_deposit_with_a_cancelled_start_is_completed(
+    scenario: Scenario, resumes: bool
 ) -> None:
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    at, _ = sendings(whole)[-1]
-    with stage.taken_back():
-        deposit, start = waiting_after(stage, interrupt(stage, operation, at))
-        nonce, gas = int(deposit["nonce"], 16), int(deposit["gas"], 16)
-        stage.do("transact", nonce=nonce, to=deposit["to"], data=deposit["input"], gas=gas)
-        stage.do("transact", nonce=int(start["nonce"], 16))
-        finish(stage, operation, whole, resumes, same_nonce=False)
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    at, _ = broadcast_points(baseline)[-1]
+    with sandbox.reverted():
+        deposit, start = pending_after(sandbox, interrupt(sandbox, operation, at))
+        sandbox.do("transact", **same_call(deposit))
+        sandbox.do("transact", nonce=int(start["nonce"], 16))
+        finish_and_check(sandbox, operation, baseline, resumes, same_nonce=False)
 
 
-def test_its_nonces_are_used_elsewhere(scene: Scene) -> None:
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    at = max(at for at, point in enumerate(whole.points) if point == Step.SIGNED.value)
+def test_transactions_whose_nonces_are_used_are_replaced(scenario: Scenario) -> None:
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    at = max(at for at, point in enumerate(baseline.points) if point == Step.SIGNED.value)
     for used in (1, 2):
-        with stage.taken_back(), about(f"{used} were used"):
-            interrupt(stage, operation, at)
+        with sandbox.reverted(), labelled(f"{used} were used"):
+            interrupt(sandbox, operation, at)
             for _ in range(used):
-                stage.do("transact", nonce=stage.do("look")["nonce"])
-                stage.nursery.rpc("evm_mine")
-            finish(stage, operation, whole, resumes=used == 1, same_nonce=False)
+                sandbox.do("transact", nonce=sandbox.do("read_state")["nonce"])
+                sandbox.fork_server.rpc("evm_mine")
+            finish_and_check(sandbox, operation, baseline, resumes=used == 1, same_nonce=False)
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_a_reorganisation_takes_it_away(scene: Scene, resumes: bool) -> None:
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    with stage.taken_back():
-        before = stage.nursery.rpc("evm_snapshot")
-        stage.do(operation.work, key=KEY, **operation.arguments)
-        stage.nursery.rpc("evm_revert", before)
-        finished = finish(stage, operation, whole, resumes)
+def test_transactions_that_a_reorganisation_removes_are_rebroadcast(
+    scenario: Scenario, resumes: bool
+) -> None:
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    with sandbox.reverted():
+        before = sandbox.fork_server.rpc("evm_snapshot")
+        sandbox.do(operation.task, key=KEY, **operation.arguments)
+        sandbox.fork_server.rpc("evm_revert", before)
+        finished = finish_and_check(sandbox, operation, baseline, resumes)
         assert set(finished.sent) == finished.signed
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_a_node_behind_the_endpoint_lags(scene: Scene, first: bool) -> None:
-    """Some answers are of the chain as it was before."""
-    stage, operation, whole = scene.stage, scene.operation, scene.whole
-    done = max(at for at, point in enumerate(whole.points) if point == Step.DONE.value)
-    for at in (sendings(whole)[-1][0], done - 1, done):
-        with stage.taken_back(), about(f"killed at {at}, {whole.points[at]}"):
-            interrupt(stage, operation, at)
-            stage.nursery.rpc("evm_mine")
-            behind = whole.before["nonce"]
-            resume = replace(stage.job("resume"), behind=behind, first=first, patience=2.0)
-            (told,) = stage.nursery.run(resume)
-            assert not {each for each in told.sent if each not in signed_on(stage)}
-            finish(stage, operation, whole, resumes=True)
+@pytest.mark.parametrize("lags_first", [True, False])
+def test_a_lagging_node_causes_no_second_payment(scenario: Scenario, lags_first: bool) -> None:
+    """Some answers are of an older block."""
+    sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
+    done = max(at for at, point in enumerate(baseline.points) if point == Step.DONE.value)
+    for at in (broadcast_points(baseline)[-1][0], done - 1, done):
+        with sandbox.reverted(), labelled(f"killed at {at}, {baseline.points[at]}"):
+            interrupt(sandbox, operation, at)
+            sandbox.fork_server.rpc("evm_mine")
+            lagging_nonce = baseline.before["nonce"]
+            resume = replace(
+                sandbox.job("resume"),
+                lagging_nonce=lagging_nonce,
+                lags_first=lags_first,
+                timeout=2.0,
+            )
+            (report,) = sandbox.fork_server.run(resume)
+            assert set(report.sent) <= signed_hashes(sandbox)
+            finish_and_check(sandbox, operation, baseline, resumes=True)
 
 
-def signed_on(stage: Stage) -> set[str]:
-    """What was signed for what happened."""
+def signed_hashes(sandbox: Sandbox) -> set[str]:
+    """Hashes of the signed transactions in the journal, without cancelled entries."""
     return {
-        each
-        for entry in stage.do("journal")
+        transaction
+        for entry in sandbox.do("journal")
         if entry["state"] != "void"
-        for each, _ in entry["signed"]
+        for transaction, _ in entry["signed"]
     }
 
 
-def interrupt(stage: Stage, operation: Operation, at: int, **how: Any) -> Told:
-    """Does it until a point."""
-    job = stage.job(operation.work, at, key=KEY, **operation.arguments)
-    (told,) = stage.nursery.run(replace(job, **how))
-    return told
+def interrupt(sandbox: Sandbox, operation: Operation, at: int, **changes: Any) -> ProcessReport:
+    """Runs an operation, and interrupts it at a point."""
+    job = sandbox.job(operation.task, at, key=KEY, **operation.arguments)
+    (report,) = sandbox.fork_server.run(replace(job, **changes))
+    return report
 
 
-def sendings(whole: Uninterrupted) -> list[tuple[int, str]]:
-    """The points at which something has just been sent."""
+def broadcast_points(baseline: Baseline) -> list[tuple[int, str]]:
+    """The points directly after a broadcast, with their indexes."""
     return [
         (at, point)
-        for at, point in enumerate(whole.points)
+        for at, point in enumerate(baseline.points)
         if point.startswith("after") and SEND in point
     ]
 
 
-def waiting_after(stage: Stage, told: Told) -> list[Any]:
-    """What was sent and waits to be mined, in the order of its nonces."""
-    sent = [stage.nursery.rpc("eth_getTransactionByHash", each) for each in told.sent]
-    return [each for each in sent if each["blockNumber"] is None]
+def pending_after(sandbox: Sandbox, report: ProcessReport) -> list[Any]:
+    """The sent transactions that are not mined, in the order of their nonces."""
+    sent = [sandbox.fork_server.rpc("eth_getTransactionByHash", hash_) for hash_ in report.sent]
+    return [transaction for transaction in sent if transaction["blockNumber"] is None]
+
+
+def same_call(transaction: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the task ``transact`` for the same call with the same nonce."""
+    nonce, gas = int(transaction["nonce"], 16), int(transaction["gas"], 16)
+    return {"nonce": nonce, "to": transaction["to"], "data": transaction["input"], "gas": gas}
 
 
 @contextmanager
-def about(what: str) -> Iterator[None]:
-    """Says what a failure is about."""
+def labelled(label: str) -> Iterator[None]:
+    """Adds a label to the message of a failed assertion."""
     try:
         yield
     except AssertionError as err:
-        raise AssertionError(f"{what}: {err}") from err
+        raise AssertionError(f"{label}: {err}") from err

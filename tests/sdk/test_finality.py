@@ -38,7 +38,7 @@ from ape_dtn.types.rpc import SEND, as_int
 from ape_dtn.types.transactions import Signed, Transaction, contract_call
 from ape_dtn.types.waiting import POLICY
 from tests.conftest import Balances, Cast
-from tests.unkind import WORDINGS
+from tests.unkind import REFUSALS
 
 from .conftest import DEPOSIT, Answer, Through
 from .test_journal import impatient, nonce_of, unmined
@@ -66,7 +66,7 @@ def refusing(*refused: str) -> Answer:
     def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
         if call["method"] != SEND or (refused and call["params"][0] not in refused):
             return really()
-        return {"error": {"code": -32000, "message": WORDINGS[0]}}
+        return {"error": {"code": -32000, "message": REFUSALS[0]}}
 
     return each_call(told)
 
@@ -544,7 +544,7 @@ def test_what_cannot_be_offered_more_is_sent_as_it_is(
         if call["method"] != SEND or len(refused) == POLICY.send_attempts:
             return really()
         refused.append(call["params"][0])
-        return {"error": {"code": -32000, "message": WORDINGS[0]}}
+        return {"error": {"code": -32000, "message": REFUSALS[0]}}
 
     with through(each_call(refuse_first)) as ai:
         request = DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)

@@ -1,4 +1,4 @@
-"""What an endpoint has refused may be mined later: it is paid once, and counted meanwhile."""
+"""A transaction that an endpoint refuses and mines later is paid once, and counts until then."""
 
 from __future__ import annotations
 
@@ -14,53 +14,52 @@ import pytest
 
 from ape_dtn.deployment.assemble import Variant
 from benchmarks.chain import own_anvil
-from tests.unkind import WORDINGS
+from tests.unkind import REFUSALS
 
 from .conftest import Endpoint
-from .crash import SEND, Nursery, Stage
+from .crash import SEND, ForkServer, Sandbox
 from .test_crash import (
     KEY,
     OPERATIONS,
     Operation,
-    about,
-    finish,
-    sendings,
-    set_for,
-    uninterrupted,
+    broadcast_points,
+    finish_and_check,
+    labelled,
+    prepared,
+    run_baseline,
 )
 
-# `make unkind` takes its time.
-EVERY_WORDING = bool(os.environ.get("PLAYS"))
+# `make unkind` tries every message.
+EVERY_MESSAGE = bool(os.environ.get("PLAYS"))
 
-# For how many seconds a transaction is waited for that is refused.
-PATIENCE = 0.2
+# Acceptance timeout of refused transactions, in seconds.
+TIMEOUT = 0.2
 
 
-class Refusing(Endpoint):
-    """An endpoint that refuses one transaction however often it comes, until it takes it.
+class RefusingEndpoint(Endpoint):
+    """A proxy that refuses one transaction, each time it is sent, until it delivers it.
 
     Attributes:
-        seen: The transactions that came, in their order.
-        wording: What it says.
+        received: The received transactions, in their order.
     """
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
-        self.seen: list[str] = []
+        self.received: list[str] = []
         self._refused: int | None = None
-        self._wording = ""
+        self._message = ""
 
-    def refuse_one(self, place: int | None, wording: str = "") -> None:
-        """Refuses the one of this place among those that come from now on; None for none."""
-        self.seen, self._refused, self._wording = [], place, wording
+    def refuse_one(self, place: int | None, message: str = "") -> None:
+        """Refuses the transaction with this index from now on, or none."""
+        self.received, self._refused, self._message = [], place, message
 
-    def take(self) -> None:
-        """Takes now what it has refused."""
+    def deliver_refused(self) -> None:
+        """Sends the refused transaction to the chain, and mines it."""
         assert self._refused is not None
-        late = self.seen[self._refused]
+        refused = self.received[self._refused]
         self.refuse_one(None)
-        self._pass(SEND, [late])
-        self._pass("evm_mine", [])
+        self._forward(SEND, [refused])
+        self._forward("evm_mine", [])
 
     def answer(self, body: bytes) -> bytes:
         asked = json.loads(body)
@@ -72,90 +71,98 @@ class Refusing(Endpoint):
 
     def _answer_to(self, call: Any) -> Any:
         raw = call["params"][0] if call["method"] == SEND else None
-        if raw is not None and raw not in self.seen:
-            self.seen.append(raw)
-        if raw is not None and self.seen.index(raw) == self._refused:
-            error = {"code": -32000, "message": self._wording}
+        if raw is not None and raw not in self.received:
+            self.received.append(raw)
+        if raw is not None and self.received.index(raw) == self._refused:
+            error = {"code": -32000, "message": self._message}
             return {"jsonrpc": "2.0", "id": call["id"], "error": error}
         return json.loads(super().answer(json.dumps(call).encode()))
 
-    def _pass(self, method: str, params: Any) -> None:
+    def _forward(self, method: str, params: Any) -> None:
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         super().answer(json.dumps(call).encode())
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[Refusing]:
-    """Before a chain that mines what was sent only when it was asked for it once in vain."""
-    with own_anvil("--no-mining") as url, Refusing(url) as served:
-        assert isinstance(served, Refusing)
+def endpoint() -> Iterator[RefusingEndpoint]:
+    """A proxy for a chain that mines a block when a receipt is requested and missing."""
+    with own_anvil("--no-mining") as url, RefusingEndpoint(url) as served:
+        assert isinstance(served, RefusingEndpoint)
         yield served
 
 
 @pytest.fixture(scope="module")
-def stage(endpoint: Refusing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Nursery(endpoint.url) as nursery:
-        yield Stage(nursery, Variant.LIVE, True, tmp_path_factory.mktemp("refused"))
+def sandbox(
+    endpoint: RefusingEndpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandbox]:
+    with ForkServer(endpoint.url) as fork_server:
+        yield Sandbox(fork_server, Variant.LIVE, True, tmp_path_factory.mktemp("refused"))
 
 
-each_operation = pytest.mark.parametrize("name", OPERATIONS)
-wordings = itertools.cycle(WORDINGS)
+all_operations = pytest.mark.parametrize("name", OPERATIONS)
+messages = itertools.cycle(REFUSALS)
 
 
-def sent_by(stage: Stage, endpoint: Refusing, operation: Operation) -> int:
-    """How many transactions an operation sends."""
-    with stage.taken_back():
+def count_sent(sandbox: Sandbox, endpoint: RefusingEndpoint, operation: Operation) -> int:
+    """Counts the transactions that an operation sends."""
+    with sandbox.reverted():
         endpoint.refuse_one(None)
-        stage.do(operation.work, key=KEY, **operation.arguments)
-        return len(endpoint.seen)
+        sandbox.do(operation.task, key=KEY, **operation.arguments)
+        return len(endpoint.received)
 
 
-def test_the_product_does_not_know_the_wordings() -> None:
+def test_the_package_recognises_none_of_the_messages() -> None:
     from pathlib import Path
 
     import ape_dtn
 
-    text = "".join(each.read_text() for each in Path(ape_dtn.__file__).parent.rglob("*.py"))
+    text = "".join(file.read_text() for file in Path(ape_dtn.__file__).parent.rglob("*.py"))
 
-    assert len(set(WORDINGS)) == 10
-    assert not [each for each in WORDINGS if each.lower() in text.lower()]
+    assert len(set(REFUSALS)) == 10
+    assert not [message for message in REFUSALS if message.lower() in text.lower()]
 
 
-@each_operation
+@all_operations
 @pytest.mark.parametrize("killed", [False, True])
-def test_refused_then_mined(stage: Stage, endpoint: Refusing, name: str, killed: bool) -> None:
-    """Each of its transactions in turn; killed as soon as the refusal is read, or not."""
+def test_a_refused_transaction_that_is_mined_later_is_paid_once(
+    sandbox: Sandbox, endpoint: RefusingEndpoint, name: str, killed: bool
+) -> None:
+    """Refuses each transaction of an operation in turn; may kill the process at the refusal."""
     operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        steps = range(sent_by(stage, endpoint, operation))
-        points = [at for at, _ in sendings(whole)]
-        for step, _ in itertools.product(steps, WORDINGS if EVERY_WORDING else [None]):
-            wording = next(wordings)
-            with stage.taken_back(), about(f"{step} refused with {wording!r}"):
-                endpoint.refuse_one(step, wording)
+    with prepared(sandbox, operation):
+        baseline = run_baseline(sandbox, operation)
+        steps = range(count_sent(sandbox, endpoint, operation))
+        points = [at for at, _ in broadcast_points(baseline)]
+        for step, _ in itertools.product(steps, REFUSALS if EVERY_MESSAGE else [None]):
+            message = next(messages)
+            with sandbox.reverted(), labelled(f"{step} refused with {message!r}"):
+                endpoint.refuse_one(step, message)
                 at = points[min(step, len(points) - 1)] if killed else None
-                job = stage.job(operation.work, at, key=KEY, **operation.arguments)
-                (told,) = stage.nursery.run(replace(job, patience=PATIENCE))
-                assert told.killed is killed
-                endpoint.take()
-                finish(stage, operation, whole, resumes=bool(step % 2), same_nonce=False)
+                job = sandbox.job(operation.task, at, key=KEY, **operation.arguments)
+                (report,) = sandbox.fork_server.run(replace(job, timeout=TIMEOUT))
+                assert report.killed is killed
+                endpoint.deliver_refused()
+                finish_and_check(
+                    sandbox, operation, baseline, resumes=bool(step % 2), same_nonce=False
+                )
 
 
 @pytest.mark.parametrize("name", ["start in two steps", "request", "request many", "close"])
-def test_mined_after_it_was_finished(stage: Stage, endpoint: Refusing, name: str) -> None:
-    """By an endpoint that takes what is signed anew, and what it has refused afterwards."""
+def test_a_refused_transaction_that_is_mined_after_completion_is_paid_once(
+    sandbox: Sandbox, endpoint: RefusingEndpoint, name: str
+) -> None:
+    """The endpoint accepts the newly signed transaction, and later the refused one."""
     operation = OPERATIONS[name]
-    with set_for(stage, operation):
-        whole = uninterrupted(stage, operation)
-        for step in range(sent_by(stage, endpoint, operation)):
-            with stage.taken_back(), about(f"{step} refused"):
-                endpoint.refuse_one(step, next(wordings))
+    with prepared(sandbox, operation):
+        baseline = run_baseline(sandbox, operation)
+        for step in range(count_sent(sandbox, endpoint, operation)):
+            with sandbox.reverted(), labelled(f"{step} refused"):
+                endpoint.refuse_one(step, next(messages))
                 again = {"key": KEY, **operation.arguments}
-                job = replace(stage.job(operation.work, **again), patience=PATIENCE)
-                stage.nursery.run(job)
-                (told,) = stage.nursery.run(stage.job(operation.work, **again))
-                assert told.error is None, told
+                job = replace(sandbox.job(operation.task, **again), timeout=TIMEOUT)
+                sandbox.fork_server.run(job)
+                (report,) = sandbox.fork_server.run(sandbox.job(operation.task, **again))
+                assert report.error is None, report
                 with suppress(IndexError):
-                    endpoint.take()
-                finish(stage, operation, whole, resumes=False, same_nonce=False)
+                    endpoint.deliver_refused()
+                finish_and_check(sandbox, operation, baseline, resumes=False, same_nonce=False)

@@ -1,4 +1,4 @@
-"""Eight processes that share one account and one journal, all at once."""
+"""Eight parallel processes that share one account and one journal."""
 
 from __future__ import annotations
 
@@ -10,120 +10,129 @@ import pytest
 from ape_dtn.deployment.assemble import Variant
 from benchmarks.chain import own_anvil
 
-from .crash import Nursery, Stage
+from .crash import ForkServer, Sandbox
 
 PROCESSES, OPERATIONS = 8, 25
-UNITS = 25_000_000  # of each deposit
+DEPOSIT_UNITS = 25_000_000
 
-# What a request may cost, and how many fit into a limit.
-CAP, FITTING = 250_000, 40
+# The maximum cost of a request in units, and how many requests fit into the limit.
+MAX_COST, REQUESTS_WITHIN_LIMIT = 250_000, 40
 LIMIT = "10.00"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A chain that mines ten times a second."""
-    with own_anvil("--block-time", "0.1") as url, Nursery(url) as nursery:
-        yield Stage(nursery, Variant.LIVE, False, tmp_path_factory.mktemp("processes"))
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A chain that mines ten blocks a second."""
+    with own_anvil("--block-time", "0.1") as url, ForkServer(url) as fork_server:
+        yield Sandbox(fork_server, Variant.LIVE, False, tmp_path_factory.mktemp("processes"))
 
 
-def test_no_nonce_is_lost(shared: Stage) -> None:
-    with shared.taken_back():
+def test_parallel_processes_share_the_nonces_of_an_account(shared: Sandbox) -> None:
+    with shared.reverted():
         shared.do("close", session=shared.do("start", method="authorization"))
-        before = shared.do("look")
+        before = shared.do("read_state")
         methods = ("two-step", "authorization")
 
-        told = shared.run(
+        reports = shared.run(
             *(
-                shared.job("start_ask_and_close", method=methods[each % 2], operations=OPERATIONS)
-                for each in range(PROCESSES)
+                shared.job("start_ask_and_close", method=methods[number % 2], operations=OPERATIONS)
+                for number in range(PROCESSES)
             )
         )
 
-        after = shared.do("look")
-        started = [session for each in told for session in each.result]
-        sent = {transaction for each in told for transaction in each.sent}
-        # A quarter of the operations starts sessions, half of these in two transactions.
-        assert after["nonce"] == before["nonce"] + len(sent) == shared.do("succeeded")
+        after = shared.do("read_state")
+        started = [session for report in reports for session in report.result]
+        sent = {transaction for report in reports for transaction in report.sent}
+        # A quarter of the operations start sessions, half of them in two transactions.
+        assert after["nonce"] == before["nonce"] + len(sent) == shared.do("count_successes")
         assert len(sent) == PROCESSES * OPERATIONS + len(started) // 2
         assert len(set(started)) == len(started) == PROCESSES * 7
         assert len(after["requests"]) == PROCESSES * 12
-        assert {int(units) for _, _, units in after["started"]} == {UNITS}
-        assert {session for session, _ in after["sessions"]} == {each.result[-1] for each in told}
-        assert after["held"] == before["held"] - PROCESSES * UNITS
-        assert (after["waiting"], after["held by the client"]) == (0, 0)
-        assert {each["state"] for each in shared.do("journal")} == {"done"}
+        assert {int(units) for _, _, units in after["started"]} == {DEPOSIT_UNITS}
+        assert {session for session, _ in after["sessions"]} == {
+            report.result[-1] for report in reports
+        }
+        assert after["held"] == before["held"] - PROCESSES * DEPOSIT_UNITS
+        assert (after["unclaimed"], after["held by the client"]) == (0, 0)
+        assert {entry["state"] for entry in shared.do("journal")} == {"done"}
 
 
 @pytest.mark.parametrize(
     ("limit", "times"), [("session_limit", OPERATIONS), ("day_limit", 8), ("account_limit", 8)]
 )
-def test_no_budget_is_broken(shared: Stage, limit: str, times: int) -> None:
-    with shared.taken_back():
+def test_parallel_processes_stay_within_a_budget(shared: Sandbox, limit: str, times: int) -> None:
+    with shared.reverted():
         is_session = limit == "session_limit"
         sessions = [shared.do("start") for _ in range(1 if is_session else PROCESSES)]
-        before = shared.do("look")
+        before = shared.do("read_state")
         options: Any = {limit: LIMIT}
 
-        told = shared.run(
+        reports = shared.run(
             *(
-                shared.job("ask_often", session=session, times=times, **options)
+                shared.job("request_until_limit", session=session, times=times, **options)
                 for session in (sessions * PROCESSES)[:PROCESSES]
             )
         )
 
-        asked = sum(each.result for each in told)
-        after = shared.do("look")
+        asked = sum(report.result for report in reports)
+        after = shared.do("read_state")
         assert len(after["requests"]) == asked
         assert after["nonce"] == before["nonce"] + asked
-        # What one process has on the chain already counts twice while another reads it.
-        assert asked == FITTING or (is_session and FITTING // 2 < asked < FITTING)
-        assert asked + shared.do("ask_often", session=sessions[0], times=FITTING, **options) == (
-            FITTING
+        # A request of one process can count twice while another process reads the chain.
+        assert asked == REQUESTS_WITHIN_LIMIT or (
+            is_session and REQUESTS_WITHIN_LIMIT // 2 < asked < REQUESTS_WITHIN_LIMIT
         )
-        assert sum(sum(shared.do("bill", session=each)) for each in sessions) == FITTING * CAP
+        assert asked + shared.do(
+            "request_until_limit", session=sessions[0], times=REQUESTS_WITHIN_LIMIT, **options
+        ) == (REQUESTS_WITHIN_LIMIT)
+        assert (
+            sum(sum(shared.do("costs", session=session)) for session in sessions)
+            == REQUESTS_WITHIN_LIMIT * MAX_COST
+        )
 
 
-def test_what_is_answered_makes_room_within_the_budget(shared: Stage) -> None:
-    with shared.taken_back():
+def test_answers_release_budget_for_parallel_processes(shared: Sandbox) -> None:
+    with shared.reverted():
         session = shared.do("start")
 
-        *told, _ = shared.run(
+        *reports, _ = shared.run(
             *(
-                shared.job("ask_often", session=session, times=OPERATIONS, session_limit="1.00")
+                shared.job(
+                    "request_until_limit", session=session, times=OPERATIONS, session_limit="1.00"
+                )
                 for _ in range(PROCESSES - 1)
             ),
-            shared.job("answer_often", times=20, pause=0.1),
+            shared.job("answer_repeatedly", times=20, pause=0.1),
         )
 
-        charged, may_still_cost = shared.do("bill", session=session)
+        charged, may_still_cost = shared.do("costs", session=session)
         assert charged + may_still_cost <= 1_000_000
-        assert sum(each.result for each in told) > 4
+        assert sum(report.result for report in reports) > 4
 
 
 @pytest.mark.parametrize("method", ["two-step", "allowance", "delegate"])
-def test_a_key_of_all_processes_starts_one_session(shared: Stage, method: str) -> None:
-    with shared.taken_back():
-        told = shared.run(
+def test_parallel_starts_with_one_key_open_one_session(shared: Sandbox, method: str) -> None:
+    with shared.reverted():
+        reports = shared.run(
             *(shared.job("start", method=method, key="the same") for _ in range(PROCESSES))
         )
 
-        (session,) = {each.result for each in told}
-        assert [each for each, _ in shared.do("look")["sessions"]] == [session]
-        assert len([each for each in told if each.sent]) == 1
+        (session,) = {report.result for report in reports}
+        assert [opened for opened, _ in shared.do("read_state")["sessions"]] == [session]
+        assert len([report for report in reports if report.sent]) == 1
 
 
-@pytest.mark.parametrize("work", ["request", "request_many", "close"])
-def test_a_key_of_all_processes_happens_once(shared: Stage, work: str) -> None:
-    with shared.taken_back():
+@pytest.mark.parametrize("task", ["request", "request_many", "close"])
+def test_parallel_operations_with_one_key_run_once(shared: Sandbox, task: str) -> None:
+    with shared.reverted():
         session = shared.do("start")
 
-        told = shared.run(
-            *(shared.job(work, session=session, key="the same") for _ in range(PROCESSES))
+        reports = shared.run(
+            *(shared.job(task, session=session, key="the same") for _ in range(PROCESSES))
         )
 
-        assert all(each.result == told[0].result for each in told)
-        after = shared.do("look")
-        assert len(after["requests"]) == {"request": 1, "request_many": 3, "close": 0}[work]
-        assert len(after["closed"]) == (work == "close")
-        assert len([each for each in told if each.sent]) == 1
+        assert all(report.result == reports[0].result for report in reports)
+        after = shared.do("read_state")
+        assert len(after["requests"]) == {"request": 1, "request_many": 3, "close": 0}[task]
+        assert len(after["closed"]) == (task == "close")
+        assert len([report for report in reports if report.sent]) == 1

@@ -1,6 +1,6 @@
-"""Played against an endpoint that misbehaves at random, everything is paid once, and told truly.
+"""Through an endpoint with random faults, every operation is paid once.
 
-``make unkind`` plays 300 times; ``PLAYS=1 SEED=number`` repeats the play of that number.
+``make unkind`` runs 300 plays; ``PLAYS=1 SEED=number`` repeats one of them.
 """
 
 from __future__ import annotations
@@ -19,93 +19,96 @@ import pytest
 
 from ape_dtn.deployment.assemble import Variant
 from benchmarks.chain import own_anvil
-from tests.unkind import Rule, Unkind, draw
+from tests.unkind import FaultyEndpoint, Rule, draw_rules
 
-from .crash import Nursery, Stage, Told, Work
+from .crash import ForkServer, ProcessReport, Sandbox, Task
 
 METHODS = ("two-step", "allowance", "delegate", "authorization")
 
-# The exit codes of what is not known, or could not be done, because of the endpoint.
-NOT_KNOWN = (3, 7)
+# Exit codes that a faulty endpoint may cause: no network, and unknown outcome.
+ALLOWED_EXIT_CODES = (3, 7)
 
 NO_NETWORK = ("ChainUnreachable", "RpcRefused")
 
-# For how many seconds a transaction is waited for while the endpoint is unkind.
-PATIENCE = 0.25
+# Acceptance timeout of transactions while the endpoint has faults, in seconds.
+TIMEOUT = 0.25
 
-# More points than a process comes by.
-MOST_POINTS = 120
+# More points than a process reaches.
+MAX_POINTS = 120
 
-# The plays are dealt out to as many tests, so that workers can share them.
+# The plays are divided among this many tests, so that workers run them in parallel.
 PARTS = 4
 
 
-def opening(method: str) -> list[Work]:
-    """A session, and what is asked on it."""
+def opening(method: str) -> list[Task]:
+    """The tasks that start a session and send requests on it."""
     return [
         ("start", {"method": method, "key": "start"}),
         ("request", {"session": 1, "key": "ask"}),
-        ("request_each", {"session": 1, "key": "many"}),
+        ("request_many_or_none", {"session": 1, "key": "many"}),
     ]
 
 
-CLOSING: Sequence[Work] = (
+CLOSING: Sequence[Task] = (
     ("watch", {"session": 1}),
     ("close", {"session": 1, "key": "close"}),
 )
-RESUME: Work = "resume", {}
+RESUME: Task = "resume", {}
 
 
-class Theatre:
-    """A network of each variant, on one chain behind one endpoint, and what is played there."""
+class Networks:
+    """A network of each variant, on one chain behind one faulty endpoint."""
 
-    def __init__(self, endpoint: Unkind, nursery: Nursery, folders: Path) -> None:
+    def __init__(self, endpoint: FaultyEndpoint, fork_server: ForkServer, folders: Path) -> None:
         self.endpoint = endpoint
-        self.stages = {
-            variant: Stage(nursery, variant, True, folders / variant.value) for variant in Variant
+        self.sandboxes = {
+            variant: Sandbox(fork_server, variant, True, folders / variant.value)
+            for variant in Variant
         }
-        self._whole: dict[tuple[Variant, str], Mapping[str, Any]] = {}
+        self._baselines: dict[tuple[Variant, str], Mapping[str, Any]] = {}
 
-    def whole(self, variant: Variant, method: str) -> Mapping[str, Any]:
-        """What there is after an uninterrupted run against a kind endpoint."""
-        if (variant, method) not in self._whole:
-            stage = self.stages[variant]
-            with stage.taken_back():
-                stage.do("several", works=[*opening(method), ("answer", {}), *CLOSING])
-                self._whole[variant, method] = money(stage.do("look"))
-        return self._whole[variant, method]
+    def baseline(self, variant: Variant, method: str) -> Mapping[str, Any]:
+        """The account's state after a run without faults and interruption."""
+        if (variant, method) not in self._baselines:
+            sandbox = self.sandboxes[variant]
+            with sandbox.reverted():
+                sandbox.do("run_all", tasks=[*opening(method), ("answer", {}), *CLOSING])
+                self._baselines[variant, method] = without_nonce(sandbox.do("read_state"))
+        return self._baselines[variant, method]
 
 
-def money(seen: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was moved. An account may have sent more: what is cancelled uses a nonce."""
-    return {name: found for name, found in seen.items() if name != "nonce"}
+def without_nonce(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The account's state without its nonce, because cancelled transactions use nonces, too."""
+    return {name: value for name, value in state.items() if name != "nonce"}
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
-    """A chain that mines what was sent only when it was asked for it once in vain."""
+def networks_behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
+    """A chain that mines a block when a receipt is requested and missing."""
     with (
         own_anvil("--no-mining") as url,
-        Unkind(url) as endpoint,
-        Nursery(endpoint.url) as nursery,
+        FaultyEndpoint(url) as endpoint,
+        ForkServer(endpoint.url) as fork_server,
     ):
-        assert isinstance(endpoint, Unkind)
-        yield Theatre(endpoint, nursery, tmp_path_factory.mktemp("unkind"))
+        assert isinstance(endpoint, FaultyEndpoint)
+        yield Networks(endpoint, fork_server, tmp_path_factory.mktemp("unkind"))
 
 
 @dataclass
 class Play:
-    """One play.
+    """A run of all tasks with random faults.
 
     Attributes:
-        theatre: Where.
-        seed: What is drawn with.
-        told: What was told of each key, each time it was told.
+        networks: The networks.
+        seed: The seed of its random choices.
+        results: The results of each idempotency key, one for each run of its operation.
+        rules: The drawn rules.
+        errors: The codes of the errors that were raised.
     """
 
-    theatre: Theatre
+    networks: Networks
     seed: int
-    told: dict[str, list[Any]] = field(default_factory=dict)
+    results: dict[str, list[Any]] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
 
@@ -113,86 +116,91 @@ class Play:
         self.chance = random.Random(self.seed)
         self.variant = self.chance.choice(list(Variant))
         self.method = self.chance.choice(METHODS)
-        self.stage = self.theatre.stages[self.variant]
-        self.theatre.endpoint.late.clear()
+        self.sandbox = self.networks.sandboxes[self.variant]
+        self.networks.endpoint.refused.clear()
 
     def run(self) -> None:
-        """Plays it, and looks whether all is as after an uninterrupted run."""
-        whole = self.theatre.whole(self.variant, self.method)
-        works = opening(self.method)
-        with self.stage.taken_back():
-            self._unkindly(works)
-            self._unkindly([RESUME, *works] if self.chance.random() < 0.5 else works)
-            self._kindly([RESUME, *works, ("answer", {})])
-            self._unkindly(CLOSING)
-            self._kindly([RESUME, *CLOSING])
-            seen, entries, again = self.stage.do(
-                "attempt", works=[("look", {}), ("journal", {}), RESUME]
+        """Runs the tasks, and asserts the same state as after the baseline."""
+        baseline = self.networks.baseline(self.variant, self.method)
+        tasks = opening(self.method)
+        with self.sandbox.reverted():
+            self._run_with_faults(tasks)
+            self._run_with_faults([RESUME, *tasks] if self.chance.random() < 0.5 else tasks)
+            self._run_without_faults([RESUME, *tasks, ("answer", {})])
+            self._run_with_faults(CLOSING)
+            self._run_without_faults([RESUME, *CLOSING])
+            state, entries, resumed = self.sandbox.do(
+                "run_all_or_errors", tasks=[("read_state", {}), ("journal", {}), RESUME]
             )
-        assert money(seen["result"]) == whole
-        states = Counter(each["state"] for each in entries["result"])
+        assert without_nonce(state["result"]) == baseline
+        states = Counter(entry["state"] for entry in entries["result"])
         assert (states["done"], states["open"]) == (6, 0)
-        assert again["result"] == []
-        for key, told in self.told.items():
-            assert all(each == told[-1] for each in told), (key, told)
+        assert resumed["result"] == []
+        for key, results in self.results.items():
+            assert all(result == results[-1] for result in results), (key, results)
 
-    def _unkindly(self, works: Sequence[Work]) -> None:
-        """Attempts it while the endpoint misbehaves; it may be killed at any point."""
-        rules = draw(self.chance)
-        self.rules += [replace(each) for each in rules]
-        at = self.chance.randrange(MOST_POINTS) if self.chance.random() < 0.5 else None
-        self.theatre.endpoint.be_unkind(rules, self.chance.randrange(10**9))
-        job = replace(self.stage.job("attempt", at, works=works), patience=PATIENCE)
-        (told,) = self.stage.nursery.run(job)
-        self.theatre.endpoint.be_kind()
-        self._note(works, told, NOT_KNOWN)
+    def _run_with_faults(self, tasks: Sequence[Task]) -> None:
+        """Runs tasks while the endpoint has faults; may kill the process at any point."""
+        rules = draw_rules(self.chance)
+        self.rules += [replace(rule) for rule in rules]
+        at = self.chance.randrange(MAX_POINTS) if self.chance.random() < 0.5 else None
+        self.networks.endpoint.start_faults(rules, self.chance.randrange(10**9))
+        job = replace(self.sandbox.job("run_all_or_errors", at, tasks=tasks), timeout=TIMEOUT)
+        (report,) = self.sandbox.fork_server.run(job)
+        self.networks.endpoint.stop_faults()
+        self._record(tasks, report, ALLOWED_EXIT_CODES)
         if self.chance.random() < 0.5:
-            self.theatre.endpoint.take_late()
+            self.networks.endpoint.deliver_refused()
 
-    def _kindly(self, works: Sequence[Work]) -> None:
-        """Does it, and sends then what the endpoint had refused before."""
-        (told,) = self.stage.nursery.run(self.stage.job("attempt", works=works))
-        assert not told.killed
-        self._note(works, told, ())
-        self.theatre.endpoint.take_late()
-        self.stage.nursery.rpc("evm_mine")
+    def _run_without_faults(self, tasks: Sequence[Task]) -> None:
+        """Runs tasks, then delivers the transactions that the endpoint refused before."""
+        (report,) = self.sandbox.fork_server.run(self.sandbox.job("run_all_or_errors", tasks=tasks))
+        assert not report.killed
+        self._record(tasks, report, ())
+        self.networks.endpoint.deliver_refused()
+        self.sandbox.fork_server.rpc("evm_mine")
 
-    def _note(self, works: Sequence[Work], told: Told, allowed: Sequence[int]) -> None:
-        # Where not even the chain's first block was told, nothing was attempted.
-        assert told.error is None or (allowed and told.error in NO_NETWORK), told
-        for (work, given), outcome in zip(works, told.result or [], strict=False):
+    def _record(self, tasks: Sequence[Task], report: ProcessReport, allowed: Sequence[int]) -> None:
+        # Without the chain's first block, no task is run.
+        assert report.error is None or (allowed and report.error in NO_NETWORK), report
+        for (task, arguments), outcome in zip(tasks, report.result or [], strict=False):
             if "error" in outcome:
-                assert outcome["exit"] in allowed, (work, outcome)
+                assert outcome["exit"] in allowed, (task, outcome)
                 self.errors[outcome["error"]] += 1
-            elif "key" in given and None not in (outcome["result"], *listed(outcome["result"])):
-                self.told.setdefault(given["key"], []).append(outcome["result"])
+            elif "key" in arguments and None not in (
+                outcome["result"],
+                *as_list(outcome["result"]),
+            ):
+                self.results.setdefault(arguments["key"], []).append(outcome["result"])
 
 
-def listed(result: Any) -> list[Any]:
+def as_list(result: Any) -> list[Any]:
     return result if isinstance(result, list) else []
 
 
 @contextmanager
-def about(play: Play) -> Iterator[None]:
-    """Says which play a failure is of."""
+def labelled(play: Play) -> Iterator[None]:
+    """Adds the play to the message of a failed assertion."""
     try:
         yield
     except AssertionError as err:
-        what = f"SEED={play.seed} PLAYS=1, {play.variant.value}, {play.method}"
-        raise AssertionError(f"{what}, {play.rules}: {err}") from err
+        label = f"SEED={play.seed} PLAYS=1, {play.variant.value}, {play.method}"
+        raise AssertionError(f"{label}, {play.rules}: {err}") from err
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_the_endpoint_does_all_is_paid_once(theatre: Theatre, part: int) -> None:
+def test_every_operation_is_paid_once_through_a_faulty_endpoint(
+    networks_behind_proxy: Networks, part: int
+) -> None:
     seed = int(os.environ.get("SEED") or secrets.randbelow(10**9))
     plays = int(os.environ.get("PLAYS") or 40)
     print(f"\nSEED={seed} PLAYS={plays}, part {part + 1} of {PARTS}")
-    met: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     for number in range(part, plays, PARTS):
-        play = Play(theatre, seed + number)
-        with about(play):
+        play = Play(networks_behind_proxy, seed + number)
+        with labelled(play):
             play.run()
-        met.update(each.fault.name for each in play.rules)
+        faults.update(rule.fault.name for rule in play.rules)
         errors += play.errors
-    print(f"drawn: {dict(sorted(met.items()))}\ntold: {dict(sorted(errors.items()))}")
+    print(f"faults: {dict(sorted(faults.items()))}\nerrors: {dict(sorted(errors.items()))}")

@@ -1,7 +1,7 @@
-"""The networks that the tests run against.
+"""The networks that the tests use.
 
-Both variants are deployed once, before anything else, on the Anvil that Ape starts; Ape takes
-every test's transactions back. ``--dtn-target FILE`` points the conformance tests elsewhere.
+Both variants are deployed once, before the first test, on the Anvil that Ape starts. Ape reverts
+the transactions of each test. ``--dtn-target FILE`` runs the conformance tests on another network.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ from ape_dtn.types.transactions import contract_call
 
 pytest_plugins = ["pytester", "tests.processor_time"]
 
-# Nothing that the tests talk to, or the processes that they start, is behind a proxy. To look for
-# one takes `requests` a third of the time of each request.
+# Tests and their processes use no proxy. The search for one takes `requests` a third of the time of
+# each request.
 os.environ["no_proxy"] = "127.0.0.1,localhost"
 
-# What only these contracts let happen: the session manager is replaced, or an answer is not the
-# only one that is wanted.
+# Only the live variant can replace its session manager, and supports several answers to a request.
 on_live = pytest.mark.parametrize("variant", [Variant.LIVE], indirect=True)
-# What only these refuse.
+# Some operations are refused by the reference variant only.
 on_reference = pytest.mark.parametrize("variant", [Variant.REFERENCE], indirect=True)
 
 
@@ -55,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Lets a worker report what no UTF-8 can hold, as hostile text in a log."""
+    """Escapes text that is not valid UTF-8 in the reports of workers."""
     return _utf8((yield))
 
 
@@ -63,15 +62,15 @@ def _utf8(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
-        return {key: _utf8(each) for key, each in value.items()}
+        return {key: _utf8(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_utf8(each) for each in value)
+        return type(value)(_utf8(item) for item in value)
     return value
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Who is who, on local networks."""
+    """The accounts of local networks."""
 
     owner: Any
     worker: Any
@@ -88,8 +87,7 @@ def cast(accounts: Any) -> Cast:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deploys the networks before the first test, if any test uses them.
 
-    Ape takes back whatever a fixture of the session sends after that. A test of nothing but Python
-    does not wait for them.
+    Ape would revert them if a later test deployed them. Runs of tests without networks skip this.
     """
     if hasattr(config, "workerinput"):
         workers.separate()
@@ -102,22 +100,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def local_networks(networks: Any, cast: Cast) -> dict[Variant, LocalNetwork]:
-    """Both, on one chain, whose every block is a second after the one before."""
+    """Networks of both variants on one chain."""
     provider = networks.active_provider
     if provider.http_uri:
-        # Blocks of one second would share request ids on the live variant.
+        # On the live variant, blocks of the same second would share request ids.
         rpc.result(provider, "anvil_setBlockTimestampInterval", [1])
-    found = {variant: deploy(cast.owner, cast.worker, variant) for variant in Variant}
-    for network in found.values():
+    deployed = {variant: deploy(cast.owner, cast.worker, variant) for variant in Variant}
+    for network in deployed.values():
         for account in (cast.customer, cast.stranger):
             fund(provider, cast.owner, network.token, str(account.address), 1_000_000_000)
-    return found
+    return deployed
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered of local chains is the test's own: Ape takes back only what they hold."""
-    monkeypatch.setenv("APE_DTN_LOCAL_FOLDER", str(tmp_path / "remembered"))
+    """A separate folder for records of local chains, which Ape does not revert."""
+    monkeypatch.setenv("APE_DTN_LOCAL_FOLDER", str(tmp_path / "local"))
 
 
 @pytest.fixture(params=list(Variant), ids=lambda variant: variant.value.lower())
@@ -129,15 +127,14 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 @pytest.fixture
 def network(local_networks: dict[Variant, LocalNetwork], variant: Variant) -> LocalNetwork:
     """A network of each variant in turn, in which customer and stranger have 1,000 USDT."""
-    # Its node begins each test with nothing seen: Ape has taken back what other tests asked.
+    # Ape reverted the requests of other tests, so the node must forget them.
     found = local_networks[variant]
     found.node.forget()
     return found
 
 
 def paid_in(network: LocalNetwork, variant: Variant, cast: Cast, token: str) -> LocalNetwork:
-    """The network, paid in this token: of a new router, where the router itself keeps the tokens,
-    and of a new session manager elsewhere."""
+    """The network with another fee token, by a new router (reference) or session manager (live)."""
     if variant is Variant.REFERENCE:
         found = _behind_new_router(network, cast, token)
     else:
@@ -150,7 +147,7 @@ def paid_in(network: LocalNetwork, variant: Variant, cast: Cast, token: str) -> 
 
 
 def _behind_new_router(network: LocalNetwork, cast: Cast, token: str) -> LocalNetwork:
-    """A reference network with a router of its own, and with the nodes and models of another."""
+    """A reference network with a new router, and the nodes and models of another one."""
     provider, contracts = network.ai.provider, network.ai.contracts()
     code = transactions.create(
         provider, cast.owner, artifacts.creation_code("ReferenceRouter", token)
@@ -180,7 +177,7 @@ def replace_manager(network: LocalNetwork, cast: Cast, token: str | None = None)
 
 
 def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
-    """Has a deployed router keep its sessions in this session manager."""
+    """Replaces the session manager of a deployed router."""
     contracts = network.ai.contracts()
     managers = (contracts.node_manager, manager, contracts.model_manager)
     set_managers = Function("setManagers(address,address,address)")
@@ -190,7 +187,7 @@ def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
 
 @pytest.fixture
 def usdc_network(network: LocalNetwork, variant: Variant, cast: Cast) -> LocalNetwork:
-    """The network, paid in a token that takes permits and authorizations, as USDC does."""
+    """The network with a fee token that supports permits and authorizations, like USDC."""
     token = create_token(network.ai.provider, cast.owner, FeeToken.USDC)
     return paid_in(network, variant, cast, token)
 
@@ -206,7 +203,7 @@ def balances(network: LocalNetwork, cast: Cast, token: Token) -> Balances:
 
 
 class Balances:
-    """Reads and compares what accounts and the network hold of the token."""
+    """Token balances of accounts and of the network."""
 
     def __init__(self, network: LocalNetwork, token: Token) -> None:
         self.network, self.token = network, token
@@ -226,7 +223,7 @@ class Balances:
 
 @pytest.fixture
 def nothing_moves(balances: Balances, cast: Cast) -> Iterator[None]:
-    """Fails the test when any token changed hands in it, or the customer sent anything at all."""
+    """Asserts that the test moves no tokens, and that customer and stranger send nothing."""
 
     def state() -> tuple[Any, ...]:
         accounts = (cast.customer, cast.stranger, cast.worker)

@@ -1,4 +1,4 @@
-"""What takes long to make, and is made once in a run, however many workers run the tests."""
+"""Expensive files that all workers of a test run share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from filelock import FileLock
 def once_a_run(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]
 ) -> tuple[Path, Any]:
-    """Has the worker that comes first make something; the others wait for it.
+    """Runs ``make`` in the first worker; the others wait for it.
 
     Args:
-        factory: Where folders of this run are made.
-        name: What is made.
-        make: Makes it in a new folder, and returns what JSON can hold.
+        factory: Makes the folders of this run.
+        name: Name of the folder.
+        make: Fills the new folder, and returns plain data for JSON.
 
     Returns:
-        The folder, and what was returned.
+        The folder, and the result of ``make``.
     """
     base = factory.getbasetemp()
-    of_all_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = of_all_workers / f"once-{name}"
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / f"once-{name}"
     made = folder.with_suffix(".json")
     with FileLock(folder.with_suffix(".lock")):
         if not made.exists():

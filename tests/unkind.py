@@ -82,12 +82,10 @@ class Rule:
     remaining: int
 
     def applies_to(self, method: str) -> bool:
-        """Whether it goes wrong with a method, perhaps."""
         return method.startswith(self.methods)
 
 
-# What concerns sending, and what holds of all else. Not drawn yet: answers of older blocks to
-# whatever is asked, which are told as if they were of the latest.
+# Faults of sending, and faults of other calls. Lagging answers are limited to nonces and receipts.
 SENDING: Sequence[tuple[Fault, str]] = (
     (Fault.DROP, SEND),
     (Fault.LOSE, SEND),

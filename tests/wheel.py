@@ -1,6 +1,6 @@
-"""The wheel, and an environment that it is installed in.
+"""The wheel, and an environment in which it is installed.
 
-Nothing is downloaded: the environment is made of what virtualenv carries, and sees Ape by a path.
+Nothing is downloaded: virtualenv brings pip and setuptools, and a path file makes Ape available.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*command: str | Path, **options: Any) -> str:
-    """What a command prints, which must not fail."""
+    """Runs a command that must succeed; returns its output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout + done.stderr)
@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the wheel installed, which sees this one's Ape."""
+    """Python of an environment with the wheel, and with the Ape of this environment."""
     return _made(tmp_path_factory)[1]
 
 
@@ -47,7 +47,7 @@ def _python(folder: Path) -> Path:
 
 
 def _make(folder: Path) -> str:
-    """Builds the wheel from a copy, since a build leaves things behind, and installs it."""
+    """Builds the wheel from a copy of the sources, and installs it."""
     bundled = ("--no-download", "--pip", "bundle", "--setuptools", "bundle")
     run(sys.executable, "-m", "virtualenv", "--quiet", *bundled, folder / "environment")
     source = folder / "source"

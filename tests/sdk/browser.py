@@ -1,4 +1,4 @@
-"""A page in headless Chromium: what is in it, how large, what it complains of and what it loads."""
+"""Headless Chromium over the DevTools protocol: opens files, evaluates JavaScript, reads events."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OPTIONS = (
     "--no-first-run",
     "--remote-debugging-port=0",
 )
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 class Page:
-    """A page, spoken to by the DevTools protocol."""
+    """A page of the browser."""
 
     def __init__(self, devtools: ClientConnection) -> None:
         self.devtools = devtools
@@ -45,11 +45,11 @@ class Page:
         while (answer := self._next()).get("id") != self._asked:
             pass
         assert "error" not in answer, answer
-        found: dict[str, Any] = answer["result"]
-        return found
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def open(self, file: Path, width: int = 1200, dark: bool = False) -> None:
-        """Opens a file as a window of a width shows it, and waits until all of it is loaded."""
+        """Opens a file in a window of a width in pixels, and waits until it is loaded."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 640}
         self.ask("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -58,32 +58,32 @@ class Page:
         self.ask("Page.navigate", url=file.as_uri())
         while not self.named("Page.loadEventFired"):
             self._next()
-        self.value("0")  # what was logged meanwhile comes before its answer
+        self.value("0")  # events of the load arrive before this answer
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives on the page."""
+        """Evaluates a JavaScript expression on the page."""
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def named(self, event: str) -> list[dict[str, Any]]:
-        return [each["params"] for each in self.events if each["method"] == event]
+        return [message["params"] for message in self.events if message["method"] == event]
 
     @property
     def complaints(self) -> list[Any]:
         """Errors and warnings on its console."""
-        logged = [each["entry"]["text"] for each in self.named("Log.entryAdded")]
+        logged = [event["entry"]["text"] for event in self.named("Log.entryAdded")]
         return (
             logged + self.named("Runtime.consoleAPICalled") + self.named("Runtime.exceptionThrown")
         )
 
     @property
     def requests(self) -> list[str]:
-        """All that it asked for, itself included, granted or not."""
-        return [each["request"]["url"] for each in self.named("Network.requestWillBeSent")]
+        """URLs of all requests, also of refused ones, and of the page itself."""
+        return [event["request"]["url"] for event in self.named("Network.requestWillBeSent")]
 
     def _next(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.devtools.recv(timeout=PATIENCE))
+        message: dict[str, Any] = json.loads(self.devtools.recv(timeout=TIMEOUT))
         if "method" in message:
             self.events.append(message)
         return message
@@ -102,15 +102,16 @@ def opened(executable: str) -> Iterator[Page]:
                 yield Page(devtools)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
 
 
 def _page_of(log: Path, process: subprocess.Popen[bytes]) -> str:
-    """Where its page is spoken to, once it says where it listens."""
-    deadline = time.monotonic() + PATIENCE
+    """The DevTools address of the first page, from the browser's log."""
+    deadline = time.monotonic() + TIMEOUT
     while not (found := re.search(r"DevTools listening on ws://([^/]+)/", log.read_text())):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
-    targets = requests.get(f"http://{found[1]}/json/list", timeout=PATIENCE).json()
-    return str(next(each for each in targets if each["type"] == "page")["webSocketDebuggerUrl"])
+    targets = requests.get(f"http://{found[1]}/json/list", timeout=TIMEOUT).json()
+    page = next(target for target in targets if target["type"] == "page")
+    return str(page["webSocketDebuggerUrl"])

@@ -1,4 +1,4 @@
-"""Sessions in each state, and nodes and endpoints that say whatever they are told to."""
+"""Fixtures: sessions in each state, scripted endpoints, and answers of a node."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ DEPOSIT = "25.00"
 Respond = Callable[..., Receipt]
 
 
-# What an endpoint makes of a request's body, given how the chain itself would answer it.
+# Answers the body of a request; the second argument forwards a body to the chain.
 Answer = Callable[[bytes, Callable[[bytes], bytes]], bytes]
 Through = Callable[[Answer], AbstractContextManager[DtnAi]]
 
 
 class Endpoint(RpcCounter):
-    """A proxy with an opinion of its own, once it has one."""
+    """A proxy that answers with ``script``, if it is set."""
 
-    opinion: Answer | None = None
+    script: Answer | None = None
 
     def answer(self, body: bytes) -> bytes:
-        return self.opinion(body, super().answer) if self.opinion else super().answer(body)
+        return self.script(body, super().answer) if self.script else super().answer(body)
 
 
 @pytest.fixture
 def own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal of the test's own: what others have in it, Ape has taken back from the chain."""
+    """A separate journal, because Ape reverts the payments in the journals of other tests."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
@@ -54,11 +54,11 @@ def own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def through(network: LocalNetwork) -> Through:
     @contextmanager
-    def through(opinion: Answer) -> Iterator[DtnAi]:
+    def through(script: Answer) -> Iterator[DtnAi]:
         endpoint = Endpoint(str(network.ai.provider.http_uri))
         with endpoint, connected_to(endpoint.url) as provider:
             ai = DtnAi(network.ai.router, provider)
-            endpoint.opinion = opinion
+            endpoint.script = script
             yield ai
 
     return through
@@ -68,15 +68,15 @@ def through(network: LocalNetwork) -> Through:
 def funded(network: LocalNetwork, cast: Cast) -> DtnSession:
     """An open session of the customer.
 
-    Not called `session`: Ape knows fixtures by name alone, and would take back nothing of one whose
-    name a fixture of a wider scope has elsewhere.
+    Not called `session`: Ape identifies fixtures by name, and does not revert a fixture if another
+    one of this name has a wider scope.
     """
     return DtnSession.start(DEPOSIT, cast.customer, network.ai)
 
 
 @pytest.fixture
 def closed(network: LocalNetwork, cast: Cast) -> DtnSession:
-    """A session of the customer that was closed."""
+    """A closed session of the customer."""
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai)
     session.close()
     return session
@@ -84,18 +84,21 @@ def closed(network: LocalNetwork, cast: Cast) -> DtnSession:
 
 @pytest.fixture
 def crowded(network: LocalNetwork) -> str:
-    """A model that so many nodes serve that an endpoint's gas is not enough to list them."""
+    """A model with more nodes than an endpoint has gas to list."""
     return crowd(network)
 
 
 def crowd(network: LocalNetwork) -> str:
-    """Has too many nodes serve a model: they are a set, and it is its length alone that is set."""
+    """Gives a model too many nodes, by setting the length of their set in storage."""
     contracts, model = network.ai.contracts(), network.ai.config.model
     nodes_of = erc7201("ape-dtn.NodeManager") + 4
     slot = keccak(encode(["bytes32", "uint256"], [id_of(model, "model"), nodes_of]))
     length = "0x" + (20_000).to_bytes(32, "big").hex()
-    where = [contracts.node_manager, "0x" + slot.hex(), length]
-    rpc.result(network.ai.provider, "anvil_setStorageAt", where)
+    rpc.result(
+        network.ai.provider,
+        "anvil_setStorageAt",
+        [contracts.node_manager, "0x" + slot.hex(), length],
+    )
     listing = serving_call(contracts, id_of(model, "model"))
     (result,) = network.ai.try_read(listing)
     assert to_serving(result) is None
@@ -104,7 +107,7 @@ def crowd(network: LocalNetwork) -> str:
 
 @pytest.fixture
 def respond(network: LocalNetwork, cast: Cast) -> Respond:
-    """Answers a request as the node's worker, with whatever is given."""
+    """Answers a request as the node's worker, with any data, status and sizes."""
 
     def respond(
         request: DtnRequest,
@@ -113,8 +116,13 @@ def respond(network: LocalNetwork, cast: Cast) -> Respond:
         message: str = "",
         sizes: tuple[int, int] = (0, 0),
     ) -> Receipt:
-        given: Any = (id_of(request.id, "request"), status, message, data, network.node.id, *sizes)
-        transaction = contract_call(network.ai.router, Router.respond_to_request, *given)
+        response: Any = (status, message, data, network.node.id, *sizes)
+        transaction = contract_call(
+            network.ai.router,
+            Router.respond_to_request,
+            id_of(request.id, "request"),
+            *response,
+        )
         return transactions.send(network.ai.provider, cast.worker, transaction, reverts.NO_CONTEXT)
 
     return respond
@@ -122,9 +130,9 @@ def respond(network: LocalNetwork, cast: Cast) -> Respond:
 
 @pytest.fixture
 def nothing_moves(request: pytest.FixtureRequest, balances: Balances) -> None:
-    """The one of all tests, once everything else that the test names is there.
+    """The fixture of all tests, set up after the test's other fixtures.
 
-    Ape sets fixtures up in the order in which they are written, and not as a test names them.
+    Ape sets fixtures up in the order of their definition, not in the order of the test's arguments.
     """
     for name in request.fixturenames:
         if name not in {"nothing_moves", "request"}:

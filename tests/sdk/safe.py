@@ -1,4 +1,4 @@
-"""Safes of the real contracts, held by accounts of ape-safe; and a contract that batches."""
+"""Safe contracts as published, accounts of ape-safe, and a batch executor for EIP-7702."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ape_dtn.types.transactions import Transaction, contract_call
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "node_modules/@safe-global/safe-smart-account/build/artifacts/contracts"
 
-# What has created the contracts of Safe on nearly all chains. Its code is that of Anvil's own
+# The proxy that deploys the contracts of Safe on public chains. It has the same code as Anvil's
 # deployment proxy.
 SAFE_DEPLOYER = "0x914d7Fec6aaC8cd542e72Bca78B30650d45643d7"
 SALT = b"\0" * 32
@@ -44,13 +44,13 @@ contract Batching is ERC7821 {}
 
 
 def contract_of_safe(path: str) -> bytes:
-    """Creation code, as it was published."""
+    """Published creation code of a contract of Safe."""
     artifact = json.loads((CONTRACTS / f"{path}.sol/{Path(path).name}.json").read_text())
     return bytes.fromhex(artifact["bytecode"][2:])
 
 
 def create_canonical(provider: Any, payer: Any, path: str) -> str:
-    """Creates a contract of Safe where it is on public networks, unless it is there."""
+    """Deploys a contract of Safe at its public address, unless it exists; returns the address."""
     code = contract_of_safe(path)
     deployer = bytes.fromhex(SAFE_DEPLOYER[2:])
     address = to_checksum_address(keccak(b"\xff" + deployer + SALT + keccak(code))[12:])
@@ -64,7 +64,7 @@ def create_canonical(provider: Any, payer: Any, path: str) -> str:
 
 
 def create_safe(provider: Any, payer: Any, owners: Sequence[Any], threshold: int) -> str:
-    """A Safe 1.5.0, as its factory makes it."""
+    """Creates a Safe 1.5.0 with its factory; returns its address."""
     singleton, factory, handler = (
         create_canonical(provider, payer, path)
         for path in (
@@ -87,7 +87,7 @@ def create_safe(provider: Any, payer: Any, owners: Sequence[Any], threshold: int
 def create_older_safe(
     provider: Any, payer: Any, owners: Sequence[Any], threshold: int, version: str
 ) -> str:
-    """A Safe of a former version, which ape-safe brings the contracts of."""
+    """Creates a Safe of an older version with the contracts of ape-safe; returns its address."""
     from ape_safe.packages import PackageType
 
     singleton = transactions.create(provider, payer, _creation_code(PackageType.SINGLETON(version)))
@@ -100,7 +100,7 @@ def create_older_safe(
     receipt = transactions.send(
         provider, payer, contract_call(factory, CREATE_PROXY, *create), reverts.NO_CONTEXT
     )
-    # In 1.3.0 the proxy is not indexed.
+    # In version 1.3.0, the proxy is not an indexed argument.
     return str(
         next(
             to_checksum_address((log.topics[1:] or [log.data])[0][12:32])
@@ -116,7 +116,7 @@ def _creation_code(container: Any) -> bytes:
 
 @contextmanager
 def loaded(address: str) -> Iterator[Any]:
-    """The Safe as an account of Ape, by an alias, as `ape safe add` has it."""
+    """The Safe as an account of Ape with an alias, as after `ape safe add`."""
     from ape import accounts
 
     container: Any = accounts.containers["safe"]
@@ -129,20 +129,20 @@ def loaded(address: str) -> Iterator[Any]:
 
 
 def run_as(provider: Any, account: Any, contract: str) -> None:
-    """Has an account run a contract's code as its own (EIP-7702)."""
-    # Not sent to itself, as Ape would: the code need not take that.
+    """Delegates an account to a contract (EIP-7702)."""
+    # The recipient is another address, because the contract may reject calls without data.
     nothing = Transaction(SOMEBODY, b"", gas_limit=100_000, delegate=contract)
     transactions.send(provider, account, nothing, reverts.NO_CONTEXT)
 
 
 def nonce_of(provider: Any, safe: Any) -> int:
-    """How many transactions a Safe has made."""
+    """The number of transactions that a Safe executed."""
     return int(reads.read_one(provider, reads.Call(str(safe.address), GET_NONCE)))
 
 
 @cache
 def batching_code() -> bytes:
-    """Creation code of OpenZeppelin's batch executor (ERC-7821), compiled here."""
+    """Creation code of OpenZeppelin's batch executor (ERC-7821)."""
     import solcx
 
     folder = ROOT / "node_modules"

@@ -1,4 +1,4 @@
-"""The proxy that the counts come from: it counts what passes, and changes none of it."""
+"""RpcCounter counts requests and calls, and forwards them unchanged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_batch_is_one_http_request(ai: DtnAi, counter: RpcCounter) -> None:
     assert count.methods == Counter(eth_chainId=2, eth_blockNumber=1)
 
 
-def test_each_count_begins_anew(ai: DtnAi, counter: RpcCounter) -> None:
+def test_each_count_starts_at_zero(ai: DtnAi, counter: RpcCounter) -> None:
     for _ in range(2):
         with counter.counting() as count:
             rpc.result(ai.provider, "eth_chainId", [])

@@ -114,7 +114,7 @@ def test_an_interrupt_does_not_separate_deposit_and_start(cast: Cast) -> None:
                 child.send_signal(signal.SIGINT)
             return ask(body)
 
-        endpoint.opinion = interrupting
+        endpoint.script = interrupting
         output = "".join(child.communicate(timeout=60))
         with connected_to(chain) as provider:
             ((_, balance),) = DtnSession.list(cast.customer, DtnAi(router, provider))

@@ -1,4 +1,4 @@
-"""What was signed is open until its nonce is used for good: stuck, met, overtaken or cancelled."""
+"""A journal entry stays open until the nonces of its transactions are used in a final block."""
 
 from __future__ import annotations
 
@@ -49,39 +49,39 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 PROMPT = "Hello?"
 KEY = "paid"
 
-# How far Anvil's finalized block is behind its latest.
+# Blocks from Anvil's final block to its latest.
 ANVIL_FINAL_AFTER = 64
 
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that is not one's own: others make its blocks, and nobody sets it back."""
+    """Makes the chain pass for a public one."""
     for module in (spending, reorgs, finality):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
 
 def refusing(*refused: str) -> Answer:
-    """An endpoint that takes no transaction, or none of these."""
+    """An endpoint that refuses these transactions, or all."""
 
-    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def respond(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND or (refused and call["params"][0] not in refused):
-            return really()
+            return forward()
         return {"error": {"code": -32000, "message": REFUSALS[0]}}
 
-    return each_call(told)
+    return each_call(respond)
 
 
 def mine(network: LocalNetwork, blocks: int) -> None:
     rpc.result(network.ai.provider, "anvil_mine", [hex(blocks)])
 
 
-def asked_on(network: LocalNetwork, session: DtnSession) -> int:
-    """How many requests the chain has of a session."""
+def request_count(network: LocalNetwork, session: DtnSession) -> int:
+    """The number of a session's requests on the chain."""
     return len(session.history().requests)
 
 
-def stuck(network: LocalNetwork, session: DtnSession, cast: Cast, through: Through) -> Any:
-    """The entry of a request that the endpoint refuses, and nobody has."""
+def refused_entry(network: LocalNetwork, session: DtnSession, cast: Cast, through: Through) -> Any:
+    """The journal entry of a request that the endpoint refused and that no node has."""
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused) as raised:
         DtnSession(ai, session.id, cast.customer).request(PROMPT, idempotency_key=KEY)
     assert raised.value.exit_code == 7
@@ -91,8 +91,8 @@ def stuck(network: LocalNetwork, session: DtnSession, cast: Cast, through: Throu
     return entry
 
 
-def overtaken(network: LocalNetwork, session: DtnSession, cast: Cast) -> Any:
-    """The entry of a request whose nonce another program has used, in the latest block."""
+def entry_with_used_nonce(network: LocalNetwork, session: DtnSession, cast: Cast) -> Any:
+    """The journal entry of a request whose nonce another transaction used in the latest block."""
     with unmined(network):
         with pytest.raises(TransactionPending):
             session.request(PROMPT, idempotency_key=KEY)
@@ -106,22 +106,22 @@ def overtaken(network: LocalNetwork, session: DtnSession, cast: Cast) -> Any:
 
 def waiting_for(network: LocalNetwork, cast: Cast, entry: Any) -> str:
     journal = executor.journal_of(network.ai, cast.customer)
-    (told,) = status.waits_for(network.ai, journal, [journal.entry(entry.id)])
-    return told
+    (reason,) = status.waits_for(network.ai, journal, [journal.entry(entry.id)])
+    return reason
 
 
 def state_of(network: LocalNetwork, cast: Cast, entry: Any) -> State:
     return executor.journal_of(network.ai, cast.customer).entry(entry.id).state
 
 
-# Overtaken.
+# Used nonces.
 
 
 @pytest.mark.usefixtures("public")
-def test_a_nonce_that_is_used_is_not_believed_before_that_is_final(
+def test_a_used_nonce_ends_an_entry_only_when_it_is_final(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    entry = overtaken(network, funded, cast)
+    entry = entry_with_used_nonce(network, funded, cast)
     nonce = nonce_of(network, cast.customer)
 
     with impatient(), pytest.raises(TransactionPending):
@@ -134,15 +134,15 @@ def test_a_nonce_that_is_used_is_not_believed_before_that_is_final(
     request = funded.request(PROMPT, idempotency_key=KEY)
     assert nonce_of(network, cast.customer) == nonce + 1
     assert request.record.session_id == funded.id
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_a_reorganisation_brings_back_what_was_overtaken(
+def test_an_entry_is_completed_after_a_reorganisation_frees_its_nonce(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
-    entry = overtaken(network, funded, cast)
+    entry = entry_with_used_nonce(network, funded, cast)
     with impatient(), pytest.raises(TransactionPending):
         funded.request(PROMPT, idempotency_key=KEY)
     rpc.result(network.ai.provider, "evm_revert", [snapshot])
@@ -152,18 +152,18 @@ def test_a_reorganisation_brings_back_what_was_overtaken(
     funded.request(PROMPT, idempotency_key=KEY)
 
     assert nonce_of(network, cast.customer) == nonce
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_where_the_chain_does_not_say_what_is_final_the_registry_does(
+def test_without_a_final_block_the_deployment_defines_finality(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    overtaken(network, funded, cast)
+    entry_with_used_nonce(network, funded, cast)
 
-    def no_tag(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def no_tag(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         is_tag = call["params"][:1] == ["finalized"]
-        return {"error": {"code": -32602, "message": "unknown block"}} if is_tag else really()
+        return {"error": {"code": -32602, "message": "unknown block"}} if is_tag else forward()
 
     def attempt() -> DtnRequest:
         with through(each_call(no_tag)) as ai, impatient():
@@ -173,23 +173,23 @@ def test_where_the_chain_does_not_say_what_is_final_the_registry_does(
     mine(network, 3)
     with pytest.raises(TransactionPending):
         attempt()
-    assert asked_on(network, funded) == 0
+    assert request_count(network, funded) == 0
     mine(network, 3)
 
     attempt()
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_where_the_chain_says_that_block_0_is_final_blocks_are_counted(
+def test_with_block_0_as_the_final_block_the_deployment_defines_finality(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    overtaken(network, funded, cast)
+    entry_with_used_nonce(network, funded, cast)
 
-    def genesis(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def genesis(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["params"][:1] != ["finalized"]:
-            return really()
+            return forward()
         return {"result": rpc.result(network.ai.provider, call["method"], ["0x0", False])}
 
     with through(each_call(genesis)) as ai, impatient():
@@ -200,10 +200,10 @@ def test_where_the_chain_says_that_block_0_is_final_blocks_are_counted(
         mine(network, 6)
         session.request(PROMPT, idempotency_key=KEY)
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-def test_what_is_not_in_the_journal_is_not_said_to_be_resumed(
+def test_hints_outside_the_journal_do_not_mention_resuming(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     to_nobody = Transaction(str(cast.stranger.address), b"", 1)
@@ -220,10 +220,10 @@ def test_what_is_not_in_the_journal_is_not_said_to_be_resumed(
 
 
 @pytest.mark.usefixtures("public")
-def test_a_view_that_is_older_than_what_is_known_is_not_believed(
+def test_an_answer_older_than_the_journal_ends_no_entry(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = overtaken(network, funded, cast)
+    entry = entry_with_used_nonce(network, funded, cast)
     mine(network, ANVIL_FINAL_AFTER)
     journal = executor.journal_of(network.ai, cast.customer)
     (other,) = journal.record_intents(
@@ -231,65 +231,70 @@ def test_a_view_that_is_older_than_what_is_known_is_not_believed(
     )
     journal.end(other, State.DONE, {"block": str(journal.head), "transaction": "0x"})
 
-    def behind(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def report_older_block(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         head = call["method"] == "eth_blockNumber"
-        return {"result": hex(journal.head - 1)} if head else really()
+        return {"result": hex(journal.head - 1)} if head else forward()
 
-    with through(each_call(behind)) as ai, impatient(), pytest.raises(TransactionPending):
+    old_view = each_call(report_older_block)
+    with through(old_view) as ai, impatient(), pytest.raises(TransactionPending):
         DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
 
     assert state_of(network, cast, entry) is State.OPEN
-    assert asked_on(network, funded) == 0
+    assert request_count(network, funded) == 0
 
 
-def test_one_node_that_tells_of_another_nonce_is_not_believed(
+def test_one_node_with_a_wrong_nonce_ends_no_entry(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """It waits to be mined, and is: what one answer said of it would have had it paid twice."""
+    """The request is pending, and mined later: to send it again would pay twice."""
     with unmined(network):
         with pytest.raises(TransactionPending):
             funded.request(PROMPT, idempotency_key=KEY)
         (entry,) = executor.unfinished(network.ai, cast.customer)
         (sent,) = entry.signed
-        lies: list[str] = []
+        misreported: list[str] = []
 
-        def lie_once(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+        def misreport_nonce(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
             if call["method"] != "eth_getTransactionCount" or call["params"][1] == "pending":
-                return really()
+                return forward()
             if call["params"][1] != "latest":
-                lies.append(call["params"][1])
-                return {"result": hex(sent.nonce + 1)} if len(lies) % 2 else really()
+                misreported.append(call["params"][1])
+                return {"result": hex(sent.nonce + 1)} if len(misreported) % 2 else forward()
             return {"result": hex(sent.nonce + 1)}
 
-        with through(each_call(lie_once)) as ai, impatient(), pytest.raises(TransactionPending):
+        with (
+            through(each_call(misreport_nonce)) as ai,
+            impatient(),
+            pytest.raises(TransactionPending),
+        ):
             DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
-    assert len(lies) > 1
+    assert len(misreported) > 1
     rpc.result(network.ai.provider, "evm_mine", [])
 
     funded.request(PROMPT, idempotency_key=KEY)
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 def no_archive(network: LocalNetwork) -> Answer:
-    """A node that has no state that is older than ten blocks."""
+    """An endpoint without states older than ten blocks."""
 
-    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def respond(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         at = call["params"][-1] if call["method"] == "eth_getTransactionCount" else "latest"
         head = as_int(rpc.result(network.ai.provider, "eth_blockNumber", []))
         if at.startswith("0x") and as_int(at) < head - 10:
             return {"error": {"code": -32000, "message": "missing trie node"}}
-        return really()
+        return forward()
 
-    return each_call(told)
+    return each_call(respond)
 
 
 @pytest.mark.usefixtures("public")
-def test_a_node_without_old_states_tells_what_is_used_for_good(
+def test_a_node_without_old_states_confirms_final_nonces(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """On Base a block is final after 900, and most nodes keep the states of 128."""
-    overtaken(network, funded, cast)
+    """On Base, a block is final after 900 blocks, and most nodes keep 128 states."""
+    entry_with_used_nonce(network, funded, cast)
 
     with through(no_archive(network)) as ai, impatient():
         session = DtnSession(ai, funded.id, cast.customer)
@@ -301,11 +306,11 @@ def test_a_node_without_old_states_tells_what_is_used_for_good(
         mine(network, 2)
         session.request(PROMPT, idempotency_key=KEY)
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_a_node_without_old_states_does_not_take_what_a_reorganisation_has_taken_back_for_used(
+def test_a_node_without_old_states_notices_a_nonce_freed_by_a_reorganisation(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     with unmined(network):
@@ -325,12 +330,12 @@ def test_a_node_without_old_states_does_not_take_what_a_reorganisation_has_taken
 
         session.request(PROMPT, idempotency_key=KEY)
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
     assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 1
 
 
 @pytest.mark.usefixtures("public")
-def test_a_node_without_old_states_tells_of_a_wallets_nonce(
+def test_a_node_without_old_states_confirms_the_final_nonce_of_a_wallet(
     network: LocalNetwork, funded: DtnSession, cast: Cast, wallet: Any, through: Through
 ) -> None:
     with interrupted(wallet):
@@ -345,20 +350,20 @@ def test_a_node_without_old_states_tells_of_a_wallets_nonce(
         mine(network, ANVIL_FINAL_AFTER)
         session.request(PROMPT, idempotency_key=KEY)
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_a_nonce_that_is_known_to_be_used_is_not_signed_with(
+def test_no_transaction_is_signed_with_a_used_nonce(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """It would stay open until that nonce is final: for half an hour, on Base."""
+    """Its entry would stay open until the nonce is final, for half an hour on Base."""
     for attempt in range(2):
         funded.request("Before?")
         lagged: list[str] = []
 
-        def lag(call: dict[str, Any], really: Callable[[], Any], lagged: Any = lagged) -> Any:
-            answer = really()
+        def lag(call: dict[str, Any], forward: Callable[[], Any], lagged: Any = lagged) -> Any:
+            answer = forward()
             pending = call["method"] == "eth_getTransactionCount" and call["params"][1] == "pending"
             if pending and not lagged:
                 lagged.append(answer)
@@ -367,17 +372,17 @@ def test_a_nonce_that_is_known_to_be_used_is_not_signed_with(
 
         with through(each_call(lag)) as ai, impatient():
             session = DtnSession(ai, funded.id, cast.customer)
-            found = session.request_many(["One?", "Two?"]) if attempt else [session.request("One?")]
+            sent = session.request_many(["One?", "Two?"]) if attempt else [session.request("One?")]
         assert lagged
-        assert [type(each) for each in found] == [DtnRequest] * (1 + attempt)
+        assert [type(request) for request in sent] == [DtnRequest] * (1 + attempt)
 
     journal = executor.journal_of(network.ai, cast.customer)
-    asked = [each for each in journal.entries(*State) if each.kind == "request"]
-    assert [len(each.signed) for each in asked] == [1] * 5
+    entries = [entry for entry in journal.entries(*State) if entry.kind == "request"]
+    assert [len(entry.signed) for entry in entries] == [1] * 5
 
 
 @pytest.mark.usefixtures("public")
-def test_a_reorganisation_frees_a_nonce_that_was_known_to_be_used(
+def test_a_nonce_freed_by_a_reorganisation_is_used_again(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
@@ -392,7 +397,7 @@ def test_a_reorganisation_frees_a_nonce_that_was_known_to_be_used(
 
 
 def deposit_taken(network: LocalNetwork, cast: Cast, start: Any) -> tuple[Signed, ...]:
-    """What was signed for a start whose deposit somebody else has taken."""
+    """The signed transactions of a start whose deposit another account took."""
     with unmined(network):
         with pytest.raises(TransactionPending):
             DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
@@ -407,7 +412,7 @@ def deposit_taken(network: LocalNetwork, cast: Cast, start: Any) -> tuple[Signed
 
 
 @pytest.mark.usefixtures("public")
-def test_a_deposit_that_was_taken_ends_its_start_once_that_is_final(
+def test_a_taken_deposit_ends_its_start_when_the_theft_is_final(
     network: LocalNetwork, cast: Cast
 ) -> None:
     start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP, "unsafe_two_step": True}
@@ -422,15 +427,15 @@ def test_a_deposit_that_was_taken_ends_its_start_once_that_is_final(
 
 
 @pytest.mark.usefixtures("public")
-def test_a_deposit_that_was_taken_in_a_block_that_is_taken_back_is_not_made_twice(
+def test_a_deposit_taken_in_a_reorganised_block_is_not_sent_twice(
     network: LocalNetwork, cast: Cast, balances: Balances
 ) -> None:
     start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP, "unsafe_two_step": True}
     snapshot = rpc.result(network.ai.provider, "evm_snapshot", [])
     deposit, started = deposit_taken(network, cast, start)
     rpc.result(network.ai.provider, "evm_revert", [snapshot])
-    for each in (deposit, started):
-        rpc.result(network.ai.provider, SEND, [each.raw])
+    for signed in (deposit, started):
+        rpc.result(network.ai.provider, SEND, [signed.raw])
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
 
@@ -438,14 +443,14 @@ def test_a_deposit_that_was_taken_in_a_block_that_is_taken_back_is_not_made_twic
     assert len(DtnSession.list(cast.customer, network.ai)) == 1
 
 
-# Stuck, and met.
+# Refused transactions.
 
 
 @pytest.mark.usefixtures("public")
-def test_what_is_stuck_is_sent_before_the_next(
+def test_a_refused_transaction_is_rebroadcast_before_the_next_one(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
     assert nonce_of(network, cast.customer) == entry.signed[0].nonce
     assert "to accept transaction" in waiting_for(network, cast, entry)
 
@@ -455,15 +460,15 @@ def test_what_is_stuck_is_sent_before_the_next(
     first = funded.request(PROMPT, idempotency_key=KEY)
     assert nonce_of(network, cast.customer) == entry.signed[0].nonce + 2
     assert first.id != other.id
-    assert asked_on(network, funded) == 2
+    assert request_count(network, funded) == 2
 
 
 @pytest.mark.usefixtures("public")
-def test_what_stays_stuck_loses_its_nonce_to_the_next(
+def test_a_transaction_that_stays_refused_loses_its_nonce_to_the_next_one(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """Nobody is locked out, and only one of the two is mined; the other is sent anew once final."""
-    entry = stuck(network, funded, cast, through)
+    """Only one of the two is mined. The other is sent again when the nonce is final."""
+    entry = refused_entry(network, funded, cast, through)
     (sent,) = entry.signed
 
     with through(refusing(sent.raw)) as ai:
@@ -480,69 +485,69 @@ def test_what_stays_stuck_loses_its_nonce_to_the_next(
         funded.request(PROMPT, idempotency_key=KEY)
     mine(network, ANVIL_FINAL_AFTER)
     funded.request(PROMPT, idempotency_key=KEY)
-    assert asked_on(network, funded) == 2
+    assert request_count(network, funded) == 2
 
 
-def test_what_is_refused_again_is_offered_more(
+def test_a_transaction_that_is_refused_again_is_replaced_with_higher_fees(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """As by an endpoint whose nodes take nothing so cheap: the nonce stays, and so it is once."""
-    entry = stuck(network, funded, cast, through)
+    """The replacement has the same nonce, so only one of them can be mined."""
+    entry = refused_entry(network, funded, cast, through)
     (sent,) = entry.signed
 
     with through(refusing(sent.raw)) as ai:
         request = DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=KEY)
 
     after = executor.journal_of(network.ai, cast.customer).entry(entry.id)
-    assert [each.nonce for each in after.signed] == [sent.nonce] * 2
-    first, second = (payload_of(each.raw) for each in after.signed)
+    assert [signed.nonce for signed in after.signed] == [sent.nonce] * 2
+    first, second = (payload_of(signed.raw) for signed in after.signed)
     assert replace(second, fees=first.fees) == first
     assert second.fees == first.fees.outbidding([first.fees])
     assert request.receipt is not None
     assert request.receipt.transaction == after.signed[1].hash
     with suppress(Exception):
         rpc.result(network.ai.provider, SEND, [sent.raw])
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_an_endpoint_that_refuses_all_is_not_offered_more_for_ever(
+def test_fees_of_replacements_are_limited(
     network: LocalNetwork,
     funded: DtnSession,
     cast: Cast,
     through: Through,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither for what is stuck, each time that it is resumed, nor for what comes after it."""
+    """Neither resuming a refused transaction nor sending the next one exceeds the limit."""
     monkeypatch.setattr(fees, "MAX_OVER_MARKET", 1.25)
-    market = payload_of(stuck(network, funded, cast, through).signed[0].raw).fees
+    market = payload_of(refused_entry(network, funded, cast, through).signed[0].raw).fees
 
     with through(refusing()) as ai, impatient():
         for attempt in range(3):
-            left = executor.unfinished(ai, cast.customer)
-            assert executor.resume(ai, cast.customer, left, operation_of)
+            open_entries = executor.unfinished(ai, cast.customer)
+            assert executor.resume(ai, cast.customer, open_entries, operation_of)
             with pytest.raises(TransactionRefused):
                 DtnSession(ai, funded.id, cast.customer).request(f"Another {attempt}?")
 
     journal = executor.journal_of(network.ai, cast.customer)
-    signed = [one for each in journal.entries(State.OPEN) for one in each.signed]
-    tips = [payload_of(one.raw).fees.tip for one in signed]
+    signed = [transaction for entry in journal.entries(State.OPEN) for transaction in entry.signed]
+    tips = [payload_of(transaction.raw).fees.tip for transaction in signed]
     assert market.tip < max(tips) <= 1.25 * market.max_fee
 
 
-def test_what_cannot_be_offered_more_is_sent_as_it_is(
+def test_a_transaction_is_rebroadcast_if_the_balance_allows_no_higher_fees(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
     payload = payload_of(entry.signed[0].raw)
     enough = payload.gas_limit * payload.fees.max_fee
     balance = [str(cast.customer.address), hex(enough)]
     rpc.result(network.ai.provider, "anvil_setBalance", balance)
     refused: list[str] = []
 
-    def refuse_first(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def refuse_first(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND or len(refused) == POLICY.send_attempts:
-            return really()
+            return forward()
         refused.append(call["params"][0])
         return {"error": {"code": -32000, "message": REFUSALS[0]}}
 
@@ -553,29 +558,29 @@ def test_what_cannot_be_offered_more_is_sent_as_it_is(
     assert request.receipt.transaction == entry.signed[0].hash
 
 
-def test_a_code_change_is_offered_more_as_it_was(
+def test_a_replacement_keeps_the_delegation(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
-    """EIP-7702: what the account has signed of its code is part of what is signed again."""
+    """The EIP-7702 authorization is part of the replacement."""
     start: Any = {"idempotency_key": KEY, "method": Method.DELEGATE}
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
         DtnSession.start(DEPOSIT, cast.customer, ai, **start)
     (entry,) = executor.unfinished(network.ai, cast.customer)
 
-    with through(refusing(*(each.raw for each in entry.signed))) as ai:
+    with through(refusing(*(signed.raw for signed in entry.signed))) as ai:
         DtnSession.start(DEPOSIT, cast.customer, ai, **start)
 
     ((_, balance),) = DtnSession.list(cast.customer, network.ai)
     assert str(balance) == "25.00 USDT"
     after = executor.journal_of(network.ai, cast.customer).entry(entry.id)
-    first, second, *_ = (payload_of(each.raw) for each in after.signed)
+    first, second, *_ = (payload_of(signed.raw) for signed in after.signed)
     assert replace(second, fees=first.fees) == first
 
 
-def test_a_hole_that_an_endpoint_only_says_to_fill_is_not_filled_for_ever(
+def test_attempts_to_fill_a_nonce_gap_are_limited(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """It takes all and mines nothing, as where what it has is dropped."""
+    """The endpoint accepts the transactions that fill the gap, and drops them."""
     with unmined(network):
         for prompt in ("First?", PROMPT):
             with pytest.raises(TransactionPending):
@@ -584,9 +589,9 @@ def test_a_hole_that_an_endpoint_only_says_to_fill_is_not_filled_for_ever(
             rpc.result(network.ai.provider, "anvil_dropTransaction", [entry.signed[0].hash])
     sent: list[str] = []
 
-    def swallow(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def swallow(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] != SEND or len(sent) > 300:
-            return really()
+            return forward()
         sent.append(call["params"][0])
         return {"result": "0x" + keccak(hexstr=sent[-1]).hex()}
 
@@ -594,10 +599,10 @@ def test_a_hole_that_an_endpoint_only_says_to_fill_is_not_filled_for_ever(
         DtnSession(ai, funded.id, cast.customer).request(PROMPT, idempotency_key=PROMPT)
 
     assert len(sent) < 300
-    assert asked_on(network, funded) == 0
+    assert request_count(network, funded) == 0
 
 
-def test_fees_of_what_replaces_others() -> None:
+def test_fees_outbid_all_replaced_transactions() -> None:
     dear, odd, free = Fees(1_000, 80), Fees(7, 3), Fees(0, 0)
 
     assert Fees(10, 1).outbidding([]) == Fees(10, 1)
@@ -607,7 +612,7 @@ def test_fees_of_what_replaces_others() -> None:
 
 
 @pytest.mark.usefixtures("public")
-def test_a_reverted_request_is_sent_anew_once_the_revert_is_final(
+def test_a_reverted_request_is_sent_again_when_the_revert_is_final(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
     router, provider = network.ai.router, network.ai.provider
@@ -632,29 +637,29 @@ def test_a_reverted_request_is_sent_anew_once_the_revert_is_final(
     funded.request(PROMPT, idempotency_key=KEY)
 
     assert nonce_of(network, cast.customer) == nonce + 1
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-def refusing_once_prepared() -> Answer:
-    """A contract that reverts after the first transaction."""
-    prepared: list[str] = []
+def reverting_after_preparation() -> Answer:
+    """An endpoint at which gas estimates revert after the first transaction."""
+    sent: list[str] = []
 
-    def told(call: dict[str, Any], really: Callable[[], Any]) -> Any:
+    def respond(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
         if call["method"] == SEND:
-            prepared.append(call["params"][0])
-        is_refused = call["method"] == "eth_estimateGas" and prepared
+            sent.append(call["params"][0])
+        is_refused = call["method"] == "eth_estimateGas" and sent
         error = {"code": 3, "message": "execution reverted", "data": "0x"}
-        return {"error": error} if is_refused else really()
+        return {"error": error} if is_refused else forward()
 
-    return each_call(told)
+    return each_call(respond)
 
 
 @pytest.mark.usefixtures("public")
-def test_what_was_refused_is_not_begun_again_by_resuming(
+def test_resuming_does_not_repeat_a_refused_operation(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
-    """What prepares it is not final yet. Whoever was told so may have asked for it once more."""
-    with through(refusing_once_prepared()) as ai, pytest.raises(ContractReverted):
+    """The preparation is not final. The user may have repeated the call after the error."""
+    with through(reverting_after_preparation()) as ai, pytest.raises(ContractReverted):
         DtnSession.start(DEPOSIT, cast.customer, ai, method=Method.ALLOWANCE)
     (entry,) = executor.unfinished(network.ai, cast.customer)
     DtnSession.start(DEPOSIT, cast.customer, network.ai, method=Method.ALLOWANCE)
@@ -670,26 +675,26 @@ def test_what_was_refused_is_not_begun_again_by_resuming(
 
 
 @pytest.mark.usefixtures("public")
-def test_what_was_refused_is_begun_again_where_it_is_asked_for(
+def test_a_repeated_call_repeats_a_refused_operation(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     start: Any = {"idempotency_key": KEY, "method": Method.ALLOWANCE}
-    with through(refusing_once_prepared()) as ai, pytest.raises(ContractReverted):
+    with through(reverting_after_preparation()) as ai, pytest.raises(ContractReverted):
         DtnSession.start(DEPOSIT, cast.customer, ai, **start)
 
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **start)
 
     assert executor.unfinished(network.ai, cast.customer) == []
-    assert [each.id for each, _ in DtnSession.list(cast.customer, network.ai)] == [session.id]
+    assert [opened.id for opened, _ in DtnSession.list(cast.customer, network.ai)] == [session.id]
 
 
 # Budgets.
 
 
-def test_what_was_refused_counts_in_the_budgets(
+def test_a_refused_request_counts_in_budgets(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
 
     for limits in ({"account_limit": "0.25"}, {"day_limit": "0.25"}, {"session_limit": "0.25"}):
         options: Any = limits
@@ -702,13 +707,13 @@ def test_what_was_refused_counts_in_the_budgets(
     assert funded.request("Another?", account_limit="0.25", day_limit="0.25").id
 
 
-# Cancelled.
+# Cancellations.
 
 
-def test_what_is_cancelled_never_happens(
+def test_a_cancelled_request_is_never_mined(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
     (sent,) = entry.signed
 
     cancelled = executor.cancel(network.ai, cast.customer, entry, operation_of)
@@ -718,16 +723,16 @@ def test_what_is_cancelled_never_happens(
     assert nonce_of(network, cast.customer) == sent.nonce + 1
     with suppress(Exception):
         rpc.result(network.ai.provider, SEND, [sent.raw])
-    assert asked_on(network, funded) == 0
+    assert request_count(network, funded) == 0
     funded.request(PROMPT, idempotency_key=KEY)
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
 @pytest.mark.usefixtures("public")
-def test_a_cancellation_ends_nothing_before_it_is_final(
+def test_a_cancellation_ends_an_entry_only_when_it_is_final(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
 
     with impatient(), pytest.raises(TransactionPending):
         executor.cancel(network.ai, cast.customer, entry, operation_of)
@@ -741,13 +746,13 @@ def test_a_cancellation_ends_nothing_before_it_is_final(
     assert isinstance(outcome, PaymentCancelled)
     assert state_of(network, cast, entry) is State.CANCELLED
     assert nonce_of(network, cast.customer) == nonce
-    assert asked_on(network, funded) == 0
+    assert request_count(network, funded) == 0
 
 
-def test_what_is_mined_in_spite_of_its_cancellation_is_done(
+def test_a_request_mined_despite_its_cancellation_is_done(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
         executor.cancel(ai, cast.customer, entry, operation_of)
     rpc.result(network.ai.provider, SEND, [entry.signed[0].raw])
@@ -757,12 +762,12 @@ def test_what_is_mined_in_spite_of_its_cancellation_is_done(
 
     assert isinstance(outcome, executor.OperationResult)
     assert nonce_of(network, cast.customer) == nonce
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
     with pytest.raises(NotCancellable, match="done already"):
         executor.cancel(network.ai, cast.customer, entry, operation_of)
 
 
-def test_both_of_a_deposit_and_its_start_are_cancelled(
+def test_a_deposit_and_its_start_are_cancelled_together(
     network: LocalNetwork, cast: Cast, through: Through
 ) -> None:
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused):
@@ -784,7 +789,7 @@ def test_a_declined_cancellation_leaves_the_request_to_be_sent(
     through: Through,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = stuck(network, funded, cast, through)
+    entry = refused_entry(network, funded, cast, through)
     with monkeypatch.context() as patch:
         patch.setattr(type(cast.customer), "sign_transaction", lambda *_, **__: None)
         with pytest.raises(SigningDeclined):
@@ -796,26 +801,26 @@ def test_a_declined_cancellation_leaves_the_request_to_be_sent(
     ((_, outcome),) = executor.resume(network.ai, cast.customer, [entry], operation_of)
 
     assert isinstance(outcome, executor.OperationResult)
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-def test_a_cancelled_entry_is_not_sent_anew_where_its_nonce_is_used(
+def test_a_cancelled_entry_with_a_used_nonce_is_not_sent_again(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    entry = overtaken(network, funded, cast)
+    entry = entry_with_used_nonce(network, funded, cast)
 
     outcome = executor.cancel(network.ai, cast.customer, entry, operation_of)
 
     assert isinstance(outcome, PaymentCancelled)
     assert state_of(network, cast, entry) is State.CANCELLED
-    assert asked_on(network, funded) == 0
+    assert request_count(network, funded) == 0
 
 
-# Accounts that send in their own way.
+# Wallets, which send their transactions themselves.
 
 
 class Stop(BaseException):
-    """As Ctrl-C."""
+    """Interrupts like Ctrl-C."""
 
 
 @pytest.fixture
@@ -825,7 +830,7 @@ def wallet(accounts: Any, cast: Cast) -> Any:
 
 @contextmanager
 def interrupted(wallet: Any, first: Callable[..., Any] = lambda _: None) -> Iterator[None]:
-    """The wallet stops once it has done something with what it was given."""
+    """Interrupts the wallet when it gets a transaction, after ``first``."""
 
     def call(_: Any, txn: Any, *__: Any, **___: Any) -> Any:
         first(txn)
@@ -837,11 +842,11 @@ def interrupted(wallet: Any, first: Callable[..., Any] = lambda _: None) -> Iter
             yield
         except Stop:
             return
-    pytest.fail("it did not stop")
+    pytest.fail("the wallet was not interrupted")
 
 
-def sends_it(network: LocalNetwork) -> Callable[[Any], None]:
-    def sends_it(txn: Any) -> None:
+def broadcasting(network: LocalNetwork) -> Callable[[Any], None]:
+    def broadcast(txn: Any) -> None:
         sent = {
             "from": str(txn.sender),
             "to": str(txn.receiver),
@@ -850,14 +855,14 @@ def sends_it(network: LocalNetwork) -> Callable[[Any], None]:
         }
         rpc.result(network.ai.provider, "eth_sendTransaction", [sent])
 
-    return sends_it
+    return broadcast
 
 
-def test_what_a_wallet_has_in_the_mempool_is_not_sent_again(
+def test_a_pending_transaction_of_a_wallet_is_not_sent_again(
     network: LocalNetwork, funded: DtnSession, wallet: Any
 ) -> None:
     with unmined(network):
-        with interrupted(wallet, sends_it(network)):
+        with interrupted(wallet, broadcasting(network)):
             funded.request(PROMPT, account=wallet, idempotency_key=KEY)
         (entry,) = executor.unfinished(network.ai, wallet)
         with pytest.raises(WalletPending) as raised:
@@ -872,10 +877,10 @@ def test_what_a_wallet_has_in_the_mempool_is_not_sent_again(
     funded.request(PROMPT, account=wallet, idempotency_key=KEY)
 
     assert nonce_of(network, wallet) == nonce
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-def test_what_a_wallet_has_not_sent_is_sent_with_the_same_nonce(
+def test_a_transaction_that_a_wallet_did_not_send_is_sent_with_its_nonce(
     network: LocalNetwork, funded: DtnSession, wallet: Any
 ) -> None:
     nonce = nonce_of(network, wallet)
@@ -885,18 +890,18 @@ def test_what_a_wallet_has_not_sent_is_sent_with_the_same_nonce(
     funded.request(PROMPT, account=wallet, idempotency_key=KEY)
 
     assert nonce_of(network, wallet) == nonce + 1
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-def test_what_waits_in_a_wallet_for_a_nonce_before_it_is_not_sent_by_another(
+def test_a_queued_transaction_of_a_wallet_is_not_sent_with_another_nonce(
     network: LocalNetwork, funded: DtnSession, cast: Cast, wallet: Any
 ) -> None:
-    """The same account with its key at hand: it would use another nonce, and both were mined."""
+    """With its key, the same account would use another nonce, and both would be mined."""
     with unmined(network):
         to_nobody = Transaction(str(cast.stranger.address), b"", 1)
         with pytest.raises(TransactionPending) as before:
             transactions.send(network.ai.provider, cast.customer, to_nobody)
-        with interrupted(wallet, sends_it(network)):
+        with interrupted(wallet, broadcasting(network)):
             funded.request(PROMPT, account=wallet, idempotency_key=KEY)
         rpc.result(network.ai.provider, "anvil_dropTransaction", before.value.transactions)
 
@@ -905,14 +910,14 @@ def test_what_waits_in_a_wallet_for_a_nonce_before_it_is_not_sent_by_another(
 
     transactions.send(network.ai.provider, cast.customer, to_nobody)
     funded.request(PROMPT, account=cast.customer, idempotency_key=KEY)
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-def test_a_deposit_that_a_wallet_has_sent_is_not_sent_again(
+def test_a_deposit_sent_by_a_wallet_is_not_sent_again(
     network: LocalNetwork, wallet: Any, balances: Balances
 ) -> None:
     start: Any = {"idempotency_key": KEY, "method": Method.TWO_STEP}
-    with interrupted(wallet, sends_it(network)):
+    with interrupted(wallet, broadcasting(network)):
         DtnSession.start(DEPOSIT, wallet, network.ai, **start)
 
     session = DtnSession.start(DEPOSIT, wallet, network.ai, **start)
@@ -920,7 +925,7 @@ def test_a_deposit_that_a_wallet_has_sent_is_not_sent_again(
     assert balances.of_network == session.balance
 
 
-def test_what_a_wallet_declines_is_not_waited_for(
+def test_a_transaction_declined_by_a_wallet_is_not_awaited(
     network: LocalNetwork, funded: DtnSession, wallet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decline(*_: Any, **__: Any) -> Any:
@@ -934,7 +939,7 @@ def test_what_a_wallet_declines_is_not_waited_for(
     assert executor.unfinished(network.ai, wallet) == []
 
 
-def test_where_the_nonce_was_used_by_something_else_a_wallet_sends_anew(
+def test_a_wallet_sends_again_if_its_nonce_was_used_elsewhere(
     network: LocalNetwork,
     funded: DtnSession,
     cast: Cast,
@@ -947,31 +952,31 @@ def test_where_the_nonce_was_used_by_something_else_a_wallet_sends_anew(
 
     funded.request(PROMPT, account=wallet, idempotency_key=KEY)
 
-    assert asked_on(network, funded) == 1
+    assert request_count(network, funded) == 1
 
 
-# Many.
+# Many requests.
 
 
-@pytest.mark.parametrize("behind", [1, 3])
-def test_many_are_signed_anew_where_the_endpoints_nonce_lags(
-    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through, behind: int
+@pytest.mark.parametrize("lag_in_nonces", [1, 3])
+def test_many_requests_are_signed_again_if_the_endpoints_nonce_lags(
+    network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through, lag_in_nonces: int
 ) -> None:
-    for _ in range(behind):
+    for _ in range(lag_in_nonces):
         funded.request("Before?")
     lagged: list[str] = []
 
-    def lag(call: dict[str, Any], really: Callable[[], Any]) -> Any:
-        answer = really()
+    def lag(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
+        answer = forward()
         is_asked = call["method"] == "eth_getTransactionCount" and call["params"][1] == "pending"
         if is_asked and not lagged:
             lagged.append(answer["result"])
-            return {"result": hex(int(answer["result"], 16) - behind)}
+            return {"result": hex(int(answer["result"], 16) - lag_in_nonces)}
         return answer
 
     with through(each_call(lag)) as ai:
         sent = DtnSession(ai, funded.id, cast.customer).request_many(["One?", "Two?"])
 
     assert lagged
-    assert [type(each) for each in sent] == [DtnRequest] * 2
-    assert asked_on(network, funded) == behind + 2
+    assert [type(request) for request in sent] == [DtnRequest] * 2
+    assert request_count(network, funded) == lag_in_nonces + 2

@@ -1,4 +1,4 @@
-"""The bytes that are broadcast, and whose signature is checked before they are."""
+"""Serialization of signed transactions, and the check of their signatures before broadcast."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ FEES = {"max_fee": 2 * 10**9, "max_priority_fee": 0}
 
 
 @pytest.fixture(autouse=True)
-def nobody_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_verified_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serialization, "_verified", set())
 
 
 @pytest.fixture
 def recoveries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The signers that Ape recovers from here on."""
+    """Records the signers that Ape recovers."""
     recovered: list[str] = []
     recover = Account.recover_transaction
 
@@ -47,46 +47,46 @@ def recoveries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return recovered
 
 
-def an_account(key: bytes = KEY, address: str = ADDRESS) -> TestAccount:
+def account_with_key(key: bytes = KEY, address: str = ADDRESS) -> TestAccount:
     return TestAccount(index=7, address_str=address, private_key="0x" + key.hex())
 
 
-def a_key_file(path: Path, address: str) -> KeyfileAccount:
-    """An unlocked account whose key belongs to ADDRESS, and whose file says that it is another."""
-    kept = Account.encrypt(KEY, "secret", kdf="pbkdf2", iterations=1)
-    path.write_text(json.dumps({**kept, "address": address[2:].lower()}))
+def key_file_account(path: Path, address: str) -> KeyfileAccount:
+    """An unlocked account with the key of ADDRESS, and a file with the given address."""
+    encrypted = Account.encrypt(KEY, "secret", kdf="pbkdf2", iterations=1)
+    path.write_text(json.dumps({**encrypted, "address": address[2:].lower()}))
     account = KeyfileAccount(keyfile_path=path)
     account.set_autosign(True, passphrase="secret")
     return account
 
 
-def a_transaction(kind: int = 2, **fields: Any) -> TransactionAPI:
+def unsigned_transaction(kind: int = 2, **fields: Any) -> TransactionAPI:
     fees = {"gas_price": 10**9} if kind < 2 else FEES
-    usual = {"sender": ADDRESS, "receiver": OTHER, "value": 1, "data": b"\0data", "nonce": 0}
-    given = {"type": kind, "chain_id": 31337, "gas_limit": 100_000, **usual, **fees, **fields}
-    return networks.ethereum.create_transaction(**given)
+    defaults = {"sender": ADDRESS, "receiver": OTHER, "value": 1, "data": b"\0data", "nonce": 0}
+    values = {"type": kind, "chain_id": 31337, "gas_limit": 100_000, **defaults, **fees, **fields}
+    return networks.ethereum.create_transaction(**values)
 
 
-def an_authorization(by: ApeSigner) -> Authorization:
-    runs: Any = {"address": OTHER, "chain_id": 31337, "nonce": 1}
-    signature = by.sign_authorization(**runs)
+def signed_authorization(by: ApeSigner) -> Authorization:
+    fields: Any = {"address": OTHER, "chain_id": 31337, "nonce": 1}
+    signature = by.sign_authorization(**fields)
     assert signature
-    authorization: Authorization = Authorization.from_signature(signature=signature, **runs)
+    authorization: Authorization = Authorization.from_signature(signature=signature, **fields)
     return authorization
 
 
 def signed_by(
     account: ApeSigner, kind: int, fields: dict[str, Any], short: bool = False
 ) -> TransactionAPI:
-    """A signed transaction; with `short`, RLP leaves a leading zero byte of its signature out."""
+    """A signed transaction; with ``short``, its signature is shorter, as RLP omits leading zeros."""
     for nonce in count(fields.get("nonce", 0)):
-        signed = account.sign_transaction(a_transaction(kind, **{**fields, "nonce": nonce}))
+        signed = account.sign_transaction(unsigned_transaction(kind, **{**fields, "nonce": nonce}))
         assert signed
         assert signed.signature
         r, s = (bytes(part).lstrip(b"\0") for part in (signed.signature.r, signed.signature.s))
         if not short or min(len(r), len(s)) < 32:
             return signed
-    raise AssertionError("there are infinitely many nonces")
+    raise AssertionError("unreachable")
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def signed_by(
         (4, ACCESS),
     ],
 )
-def test_they_are_those_of_ape_for_each_type(
+def test_serialization_is_that_of_ape_for_each_type(
     recoveries: list[str], kind: int, fields: dict[str, Any]
 ) -> None:
-    account = an_account()
+    account = account_with_key()
     if kind == TransactionType.SET_CODE.value:
-        fields = {**fields, "authorizations": [an_authorization(account)]}
-    first = account.sign_transaction(a_transaction())
+        fields = {**fields, "authorizations": [signed_authorization(account)]}
+    first = account.sign_transaction(unsigned_transaction())
     assert first
     serialize(account, first)
     for signed in (signed_by(account, kind, fields), signed_by(account, kind, fields, short=True)):
@@ -125,44 +125,44 @@ def test_they_are_those_of_ape_for_each_type(
         assert recoveries == [ADDRESS, ADDRESS]
 
 
-def test_what_is_broadcast_is_told_by_its_hash(recoveries: list[str]) -> None:
-    account = an_account()
+def test_a_signed_transaction_has_its_sender_nonce_and_hash(recoveries: list[str]) -> None:
+    account = account_with_key()
     for nonce in range(3):
-        signed = signers.sign(account, a_transaction(nonce=nonce))
+        signed = signers.sign(account, unsigned_transaction(nonce=nonce))
 
         (sender,) = {str(Account.recover_transaction(signed.raw)), signed.sender}
         assert sender == ADDRESS
         assert (signed.nonce, signed.hash) == (nonce, "0x" + keccak(hexstr=signed.raw).hex())
-    assert len(recoveries) == 1 + 3  # once by Ape, and by each look of this test
+    assert len(recoveries) == 1 + 3  # once by Ape, and once in each loop of this test
 
 
-def test_a_key_file_is_checked_by_its_first_transaction(
+def test_a_key_file_is_verified_by_its_first_transaction(
     recoveries: list[str], tmp_path: Path
 ) -> None:
-    account = a_key_file(tmp_path / "alice.json", ADDRESS)
+    account = key_file_account(tmp_path / "alice.json", ADDRESS)
     for nonce in range(3):
-        signed = account.sign_transaction(a_transaction(nonce=nonce))
+        signed = account.sign_transaction(unsigned_transaction(nonce=nonce))
         assert signed
         assert serialize(account, signed)
     assert recoveries == [ADDRESS]
 
 
-def test_a_key_that_is_not_the_address_s_is_refused(tmp_path: Path) -> None:
-    mislabelled = a_key_file(tmp_path / "alice.json", OTHER)
-    for account in (an_account(OTHER_KEY), mislabelled):
+def test_a_key_of_another_address_is_refused(tmp_path: Path) -> None:
+    mislabelled = key_file_account(tmp_path / "alice.json", OTHER)
+    for account in (account_with_key(OTHER_KEY), mislabelled):
         for _ in range(2):
-            signed = account.sign_transaction(a_transaction(sender=account.address))
+            signed = account.sign_transaction(unsigned_transaction(sender=account.address))
             assert signed
             with pytest.raises(SignatureError, match="doesn't match sender"):
                 serialize(account, signed)
 
 
-def test_another_sender_s_transaction_is_refused() -> None:
-    account = an_account()
-    mine = account.sign_transaction(a_transaction())
+def test_a_transaction_of_another_sender_is_refused() -> None:
+    account = account_with_key()
+    mine = account.sign_transaction(unsigned_transaction())
     assert mine
     serialize(account, mine)
-    foreign = account.sign_transaction(a_transaction(sender=OTHER))
+    foreign = account.sign_transaction(unsigned_transaction(sender=OTHER))
     assert foreign
 
     with pytest.raises(SignatureError, match="doesn't match sender"):
@@ -170,22 +170,22 @@ def test_another_sender_s_transaction_is_refused() -> None:
 
 
 class Wallet(TestAccount):
-    """As a hardware wallet, which signs with another key as soon as another one is plugged in."""
+    """A wallet that can sign with another key later, like a hardware wallet that is replaced."""
 
     def sign_transaction(self, txn: TransactionAPI, **options: Any) -> TransactionAPI | None:
         return super().sign_transaction(txn, **options)
 
 
-def test_what_signs_elsewhere_is_checked_each_time(recoveries: list[str]) -> None:
+def test_an_external_wallet_is_verified_each_time(recoveries: list[str]) -> None:
     wallet = Wallet(index=7, address_str=ADDRESS, private_key="0x" + KEY.hex())
     for _ in range(2):
-        signed = wallet.sign_transaction(a_transaction())
+        signed = wallet.sign_transaction(unsigned_transaction())
         assert signed
         serialize(wallet, signed)
     assert recoveries == [ADDRESS, ADDRESS]
 
     wallet.private_key = "0x" + OTHER_KEY.hex()
-    signed = wallet.sign_transaction(a_transaction())
+    signed = wallet.sign_transaction(unsigned_transaction())
     assert signed
     with pytest.raises(SignatureError, match="doesn't match sender"):
         serialize(wallet, signed)

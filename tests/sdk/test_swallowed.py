@@ -289,10 +289,10 @@ def test_a_lost_response_is_recognised_with_an_endpoint_found_by_web3(
     ):
         session = DtnSession(DtnAi(network.ai.router, provider), funded.id, cast.customer)
         assert session.balance == funded.balance  # web3 has found the endpoint by now
-        endpoint.opinion = each_call(lose)
+        endpoint.script = each_call(lose)
         with impatient(), pytest.raises(TransactionPending):
             session.request(PROMPT, nodes=[NODE], idempotency_key="lost")
-        endpoint.opinion = None
+        endpoint.script = None
         rpc.result(network.ai.provider, SEND, sent[:1])
         nonce = nonce_of(network, cast.customer)
 

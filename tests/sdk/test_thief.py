@@ -1,7 +1,7 @@
-"""Nobody can take a deposit that is started in one transaction: a thief tries 200 times each way.
+"""A front-runner cannot take a deposit of an atomic session start, in 200 attempts for each method.
 
-The thief of :mod:`tests.sdk.thief` watches every block and the mempool, and what is in a block is
-ordered by fee. A deposit and a start in two transactions it takes.
+The front-runner of :mod:`tests.sdk.thief` watches every block and the mempool, on a chain that
+orders transactions by fee. It does take deposits whose session starts in a second transaction.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ from benchmarks.chain import connected_to
 from tests.cli.shell import CUSTOMER, FOUNDRY, Chain, Shell, is_there
 from tests.conftest import Cast
 
-from . import safe as real
-from .thief import BEGINNING, DEPOSIT, Report, Target, thief
+from . import safe as safe_contracts
+from .thief import DEPOSIT, SESSION_START, Report, Target, front_runner
 
-ATOMIC = [each for each in Method if each is not Method.TWO_STEP]
+ATOMIC = [method for method in Method if method is not Method.TWO_STEP]
 STARTS = 200
 
-# How many bare deposits have to be taken, and of how many at most: with bad luck, both transactions
-# come to the end of the same block before the thief could do anything.
+# How many bare deposits must be taken, and of how many at most: the front-runner misses a deposit
+# whose start gets into the same block.
 THEFTS = 4
-BARE_STARTS = 60
+MAX_BARE_STARTS = 60
 
-# Seconds from one block to the next.
+# Seconds between blocks.
 BLOCK_TIME = 0.1
 SLOW_BLOCK_TIME = 0.25
 
-# How many of the payers are Safes; the others that batch run an executor (EIP-7702).
+# Number of Safes among the payers of the method `batch`; the others delegate to a batch executor.
 SAFES = 1
 
-# Each customer's, on each network.
-FUNDS = 10_000_000_000
-COIN = hex(10**24)
+# Token units of each customer on each network, and wei of each attacker.
+TOKEN_BALANCE = 10_000_000_000
+ETH_BALANCE = hex(10**24)
 
-KEYS = ["0x" + bytes([each]).rjust(32, b"\7").hex() for each in range(1, 5)]
-THIEVES = [str(Account.from_key(key).address) for key in KEYS]
+KEYS = ["0x" + bytes([number]).rjust(32, b"\7").hex() for number in range(1, 5)]
+ATTACKERS = [str(Account.from_key(key).address) for key in KEYS]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A chain with both networks, whose mempool anybody can look into."""
+class AttackedChain:
+    """A chain with both networks and a public mempool."""
 
     chain: Chain
     shell: Shell
@@ -71,54 +71,58 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, accounts: Any) -> Iterator[Place]:
-    """An Anvil of its own. As long as nobody wants a mempool, it mines whatever it is sent."""
+def attacked_chain(
+    tmp_path_factory: pytest.TempPathFactory, accounts: Any
+) -> Iterator[AttackedChain]:
+    """A separate Anvil, which mines each transaction at once outside of :func:`mempool`."""
     shell = Shell(tmp_path_factory.mktemp("thief"))
     port = free_port()
     chain = Chain(f"http://127.0.0.1:{port}")
     with shell.running("anvil", "--silent", "--order", "fees", "--port", str(port)) as anvil:
         anvil.until(lambda: is_there(chain))
-        for address in THIEVES:
-            chain.rpc("anvil_setBalance", address, COIN)
+        for address in ATTACKERS:
+            chain.rpc("anvil_setBalance", address, ETH_BALANCE)
         with connected_to(chain.url) as provider:
             owner, worker, *customers = list(accounts)
             routers, targets = {}, []
             for variant in Variant:
                 network = deploy(owner, worker, variant, FeeToken.USDC)
                 for customer in customers:
-                    fund(provider, owner, network.token, str(customer.address), FUNDS)
+                    fund(provider, owner, network.token, str(customer.address), TOKEN_BALANCE)
                 routers[variant] = network.ai.router
                 fee_target = network.ai.contracts().fee_target
-                found = (network.ai.router, network.token, fee_target)
-                targets.append(Target(*(address.lower() for address in found)))
+                addresses = (network.ai.router, network.token, fee_target)
+                targets.append(Target(*(address.lower() for address in addresses)))
             for creation in (
                 client_contract.create_implementation(),
                 client_contract.create_delegate(),
             ):
                 transactions.send(provider, owner, creation, reverts.NO_CONTEXT)
         settings = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
-        yield Place(chain, settings, routers, targets)
+        yield AttackedChain(chain, settings, routers, targets)
 
 
 @pytest.fixture
-def networks_here(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def networks_on_chain(
+    attacked_chain: AttackedChain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[dict[Variant, DtnAi]]:
-    """Both networks as they were deployed, on a chain that is taken for a public one."""
+    """Both networks, on a chain that passes for a public one. Reverted after the test."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     monkeypatch.setattr(methods, "is_local", lambda _: False)
     monkeypatch.setattr(access.config_manager, "DATA_FOLDER", tmp_path)
-    snapshot = place.chain.rpc("evm_snapshot")
-    with connected_to(place.chain.url) as provider:
-        yield {variant: DtnAi(router, provider) for variant, router in place.routers.items()}
-    place.chain.rpc("anvil_dropAllTransactions")
-    place.chain.rpc("evm_revert", snapshot)
+    snapshot = attacked_chain.chain.rpc("evm_snapshot")
+    with connected_to(attacked_chain.chain.url) as provider:
+        yield {
+            variant: DtnAi(router, provider) for variant, router in attacked_chain.routers.items()
+        }
+    attacked_chain.chain.rpc("anvil_dropAllTransactions")
+    attacked_chain.chain.rpc("evm_revert", snapshot)
 
 
 @contextmanager
 def mempool(chain: Chain, seconds: float) -> Iterator[None]:
-    """Transactions wait for the next block, which comes after so many seconds."""
+    """Mines a block every ``seconds``, so that transactions are pending until then."""
     ended = threading.Event()
 
     def mine() -> None:
@@ -139,87 +143,97 @@ def mempool(chain: Chain, seconds: float) -> Iterator[None]:
 
 @pytest.fixture(params=ATOMIC, ids=lambda method: method.value)
 def method(request: pytest.FixtureRequest) -> Method:
-    found: Method = request.param
-    return found
+    method: Method = request.param
+    return method
 
 
 @pytest.fixture
 def payers(
-    place: Place, networks_here: dict[Variant, DtnAi], method: Method, accounts: Any
+    attacked_chain: AttackedChain,
+    networks_on_chain: dict[Variant, DtnAi],
+    method: Method,
+    accounts: Any,
 ) -> Iterator[list[Any]]:
-    """Eight accounts that can start sessions in the way that is shown, with tokens of both."""
+    """Eight accounts that can use the method, with tokens of both networks."""
     owner, _, *customers = accounts
     if method is not Method.BATCH:
         yield customers
         return
-    provider = networks_here[Variant.LIVE].provider
-    real.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
-    safes = [real.create_safe(provider, owner, [each], 1) for each in customers[:SAFES]]
-    for target, safe in product(place.targets, safes):
-        fund(provider, owner, to_checksum_address(target.token), safe, FUNDS)
-    executor = transactions.create(provider, owner, real.batching_code())
+    provider = networks_on_chain[Variant.LIVE].provider
+    safe_contracts.create_canonical(provider, owner, "libraries/MultiSendCallOnly")
+    safes = [
+        safe_contracts.create_safe(provider, owner, [customer], 1) for customer in customers[:SAFES]
+    ]
+    for target, safe in product(attacked_chain.targets, safes):
+        fund(provider, owner, to_checksum_address(target.token), safe, TOKEN_BALANCE)
+    executor = transactions.create(provider, owner, safe_contracts.batching_code())
     for customer in customers[SAFES:]:
-        real.run_as(provider, customer, executor)
+        safe_contracts.run_as(provider, customer, executor)
     with ExitStack() as stack:
-        yield [stack.enter_context(real.loaded(safe)) for safe in safes] + customers[SAFES:]
+        yield [stack.enter_context(safe_contracts.loaded(safe)) for safe in safes] + customers[
+            SAFES:
+        ]
 
 
-def test_of_200_deposits_none_is_taken(
-    place: Place,
-    networks_here: dict[Variant, DtnAi],
+def test_none_of_200_atomic_deposits_is_taken(
+    attacked_chain: AttackedChain,
+    networks_on_chain: dict[Variant, DtnAi],
     method: Method,
     payers: list[Any],
     record_property: Callable[[str, object], None],
 ) -> None:
-    books = [Books(networks_here[each], payers) for each in Variant]
+    ledgers = [Ledger(networks_on_chain[variant], payers) for variant in Variant]
 
-    def start_all(who: int) -> list[tuple[Books, DtnSession, int]]:
-        """Each starts one after the other, in both networks by turns, with sums all different."""
-        found = []
-        for turn in range(STARTS // len(payers)):
-            book, units = books[(who + turn) % 2], 1_000_000 + turn * len(payers) + who
-            deposit = book.token.units(units)
-            session = DtnSession.start(deposit, payers[who], book.ai, method=method)
-            found.append((book, session, units))
-        return found
+    def start_all(payer_index: int) -> list[tuple[Ledger, DtnSession, int]]:
+        """Starts one payer's sessions, on both networks in turn, all with different deposits."""
+        started_sessions = []
+        for round_number in range(STARTS // len(payers)):
+            ledger = ledgers[(payer_index + round_number) % 2]
+            units = 1_000_000 + round_number * len(payers) + payer_index
+            deposit = ledger.token.units(units)
+            session = DtnSession.start(deposit, payers[payer_index], ledger.ai, method=method)
+            started_sessions.append((ledger, session, units))
+        return started_sessions
 
     with (
-        thief(place.chain.url, place.targets, KEYS) as report,
-        mempool(place.chain, BLOCK_TIME),
+        front_runner(attacked_chain.chain.url, attacked_chain.targets, KEYS) as report,
+        mempool(attacked_chain.chain, BLOCK_TIME),
         ThreadPoolExecutor(len(payers)) as threads,
     ):
-        started = [each for those in threads.map(start_all, range(len(payers))) for each in those]
+        started = [
+            session for batch in threads.map(start_all, range(len(payers))) for session in batch
+        ]
 
     assert len(started) == STARTS
-    for book in books:
-        book.check([(session, units) for where, session, units in started if where is book])
-    fight = Fight.of(place.chain, report, [session for _, session, _ in started])
-    print(f"{method.value}: {fight}")
-    for name, number in vars(fight).items():
+    for ledger in ledgers:
+        ledger.check([(session, units) for used, session, units in started if used is ledger])
+    contest = Contest.of(attacked_chain.chain, report, [session for _, session, _ in started])
+    print(f"{method.value}: {contest}")
+    for name, number in vars(contest).items():
         record_property(name, number)
-    assert fight.attacked > 0
-    assert fight.before > 0
-    assert fight.behind > 0
+    assert contest.attacked > 0
+    assert contest.before > 0
+    assert contest.after > 0
 
 
-@pytest.mark.parametrize("variant", Variant, ids=lambda each: each.value.lower())
-def test_a_bare_deposit_is_taken_and_that_is_told(
-    place: Place,
-    networks_here: dict[Variant, DtnAi],
+@pytest.mark.parametrize("variant", Variant, ids=lambda variant: variant.value.lower())
+def test_a_taken_bare_deposit_is_reported(
+    attacked_chain: AttackedChain,
+    networks_on_chain: dict[Variant, DtnAi],
     variant: Variant,
     cast: Cast,
     record_property: Callable[[str, object], None],
 ) -> None:
-    ai, customer = networks_here[variant], cast.customer
-    book = Books(ai, [customer])
+    ai, customer = networks_on_chain[variant], cast.customer
+    ledger = Ledger(ai, [customer])
     kept: list[DtnSession] = []
     taken: list[DepositTaken] = []
 
     with (
-        thief(place.chain.url, place.targets, KEYS) as report,
-        mempool(place.chain, SLOW_BLOCK_TIME),
+        front_runner(attacked_chain.chain.url, attacked_chain.targets, KEYS) as report,
+        mempool(attacked_chain.chain, SLOW_BLOCK_TIME),
     ):
-        while len(taken) < THEFTS and len(taken) + len(kept) < BARE_STARTS:
+        while len(taken) < THEFTS and len(taken) + len(kept) < MAX_BARE_STARTS:
             try:
                 kept.append(DtnSession.start("25", customer, ai, unsafe_two_step=True))
             except DepositTaken as err:
@@ -229,141 +243,156 @@ def test_a_bare_deposit_is_taken_and_that_is_told(
     record_property("taken", len(taken))
     record_property("kept", len(kept))
     assert len(taken) == THEFTS
-    stolen = book.stolen()
+    stolen = ledger.stolen()
     assert len(stolen) == len(taken)
-    assert {each.taken_in for each in taken} == set(stolen)
-    for each in taken:
-        theft = stolen[str(each.taken_in)]
-        assert (theft["owner"], theft["balance"]) == (each.taken_by, 25_000_000)
-        assert (each.deposit, each.session_id) == ("25.00 USDC", None)
-        assert each.transaction in report.attacked(DEPOSIT)
-        assert str(each.taken_by) in each.message
-        assert str(each.taken_in) in each.message
-    assert [str(each.balance) for each in kept] == ["25.00 USDC"] * len(kept)
+    assert {error.taken_in for error in taken} == set(stolen)
+    for error in taken:
+        theft = stolen[str(error.taken_in)]
+        assert (theft["owner"], theft["balance"]) == (error.taken_by, 25_000_000)
+        assert (error.deposit, error.session_id) == ("25.00 USDC", None)
+        assert error.transaction in report.attacked(DEPOSIT)
+        assert str(error.taken_by) in error.message
+        assert str(error.taken_in) in error.message
+    assert [str(session.balance) for session in kept] == ["25.00 USDC"] * len(kept)
 
 
-def test_the_command_line_tells_who_took_it_and_exits_with_4(
-    place: Place, networks_here: dict[Variant, DtnAi]
+def test_the_command_line_reports_a_taken_deposit_and_exits_with_4(
+    attacked_chain: AttackedChain, networks_on_chain: dict[Variant, DtnAi]
 ) -> None:
-    router = place.routers[Variant.LIVE]
-    book = Books(networks_here[Variant.LIVE], [])
+    router = attacked_chain.routers[Variant.LIVE]
+    ledger = Ledger(networks_on_chain[Variant.LIVE], [])
     command = ("session", "start", "25", "--unsafe-two-step", "--router", router)
     signed = ("--account", CUSTOMER, "-y", "--json")
 
-    with thief(place.chain.url, place.targets, KEYS), mempool(place.chain, SLOW_BLOCK_TIME):
+    with (
+        front_runner(attacked_chain.chain.url, attacked_chain.targets, KEYS),
+        mempool(attacked_chain.chain, SLOW_BLOCK_TIME),
+    ):
         done = next(
             done
-            for done in (place.shell.dtn(*command, *signed) for _ in range(BARE_STARTS))
-            if done.code != 0  # it was not quick enough for the others
+            for done in (
+                attacked_chain.shell.dtn(*command, *signed) for _ in range(MAX_BARE_STARTS)
+            )
+            if done.code != 0  # the front-runner was too slow for the others
         )
 
     assert done.code == 4, done.err
-    ((theft, session),) = book.stolen().items()
+    ((theft, session),) = ledger.stolen().items()
     assert done.error["code"] == "deposit_taken"
     assert (done.error["taken_by"], done.error["taken_in"]) == (session["owner"], theft)
     assert session["balance"] == 25_000_000
-    told = f"was taken by {session['owner']} in transaction {theft}"
-    assert told in " ".join(done.err.split())
+    message = f"was taken by {session['owner']} in transaction {theft}"
+    assert message in " ".join(done.err.split())
     assert "--unsafe-two-step" in done.err
 
 
-class Books:
-    """What everybody had on a network before, to be compared with what they have."""
+class Ledger:
+    """Balances and sessions on a network, compared with those at its creation."""
 
     def __init__(self, ai: DtnAi, payers: Sequence[Any]) -> None:
         self.ai, self.contracts, self.token = ai, ai.contracts(), ai.token()
-        self.payers = [str(each.address) for each in payers]
+        self.payers = [str(payer.address) for payer in payers]
         self.block = as_int(rpc.result(ai.provider, "eth_blockNumber", [])) + 1
         self.held = self.holdings()
 
     def holdings(self) -> dict[str, int]:
-        """Units of the token, of all that could have any."""
-        clients = [client_contract.client_of(each) for each in self.payers]
-        holders = [self.contracts.fee_target, *self.payers, *clients, *THIEVES]
-        calls = [Call(self.contracts.fee_token, ERC20.balance_of, (each,)) for each in holders]
+        """Token units of all possible holders."""
+        clients = [client_contract.client_of(payer) for payer in self.payers]
+        holders = [self.contracts.fee_target, *self.payers, *clients, *ATTACKERS]
+        fee_token = self.contracts.fee_token
+        calls = [Call(fee_token, ERC20.balance_of, (holder,)) for holder in holders]
         return dict(zip(holders, self.ai.read(*calls), strict=True))
 
     def started(self) -> list[tuple[str, dict[str, Any]]]:
-        """The sessions that were started since, each with the transaction that did it."""
+        """The sessions that were started since, as transaction hashes and event fields."""
         provider, started = self.ai.provider, SessionManager.session_started
-        found = reads.events(
+        events = reads.events(
             provider, self.contracts.session_manager, started, from_block=self.block
         )
-        return [(log.transaction, fields) for log, fields in found]
+        return [(log.transaction, fields) for log, fields in events]
 
     def stolen(self) -> dict[str, dict[str, Any]]:
-        """Those of the thief's, by the transaction."""
-        return {each: fields for each, fields in self.started() if fields["owner"] in THIEVES}
+        """The sessions of the front-runner, by transaction hash."""
+        return {
+            transaction: fields
+            for transaction, fields in self.started()
+            if fields["owner"] in ATTACKERS
+        }
 
     def check(self, started: Sequence[tuple[DtnSession, int]]) -> None:
-        """Every session has its deposit, there is no other, and no unit is anywhere else."""
+        """Asserts that exactly these sessions exist, and that all other balances are unchanged."""
         provider, manager = self.ai.provider, self.contracts.session_manager
         expected = {session.id: (owner_of(session), units) for session, units in started}
-        told = {each["sessionId"]: (each["owner"], each["balance"]) for _, each in self.started()}
-        calls = [Call(manager, SessionManager.get_session_by_id, (each,)) for each in expected]
-        kept = dict(zip(expected, map(tuple, reads.read(provider, *calls)), strict=True))
-        assert told == kept == expected
+        events = {
+            fields["sessionId"]: (fields["owner"], fields["balance"])
+            for _, fields in self.started()
+        }
+        view = SessionManager.get_session_by_id
+        calls = [Call(manager, view, (session_id,)) for session_id in expected]
+        stored = dict(zip(expected, map(tuple, reads.read(provider, *calls)), strict=True))
+        assert events == stored == expected
 
         spent = dict.fromkeys(self.held, 0)
         for session, units in started:
             spent[str(session.account.address)] -= units  # type: ignore[union-attr]
             spent[self.contracts.fee_target] += units
         after = self.holdings()
-        assert {each: after[each] - self.held[each] for each in after} == spent
-        assert not any(after[each] for each in THIEVES)
+        assert {holder: after[holder] - self.held[holder] for holder in after} == spent
+        assert not any(after[attacker] for attacker in ATTACKERS)
 
-        owned = [Call(manager, SessionManager.get_user_session_ids, (each,)) for each in THIEVES]
+        view = SessionManager.get_user_session_ids
+        owned = [Call(manager, view, (attacker,)) for attacker in ATTACKERS]
         assert not any(reads.read(provider, *owned))
         with pytest.raises(NothingDeposited):
             self.ai.read_one(Call(self.ai.router, Router.start_user_session))
 
 
 def owner_of(session: DtnSession) -> str:
-    """Who has to own it, by how it was started."""
+    """The expected owner of a session, by its method."""
     address = str(session.account.address)  # type: ignore[union-attr]
     assert session.method is not None
     return client_contract.client_of(address) if session.method.by_client else address
 
 
 @dataclass
-class Fight:
-    """How often the thief came close.
+class Contest:
+    """How close the front-runner came.
 
     Attributes:
-        starts: The sessions that were started.
-        attacked: Of those, how many the thief saw pending and attacked.
-        before: Of those, before how many a claim of the thief's ran in the same block.
-        behind: Of those, behind how many one did.
-        claims: The claims that it sent in all.
-        blocks: The blocks that it looked into.
-        finds: In how many of those it found an open deposit.
+        starts: Number of started sessions.
+        attacked: Number of starts that it attacked while they were pending.
+        before: Number of starts with an earlier claim in the same block.
+        after: Number of starts with a later claim in the same block.
+        claims: Number of its claims.
+        blocks: Number of blocks that it searched.
+        open_deposits: Number of open deposits that it found.
     """
 
     starts: int
     attacked: int
     before: int
-    behind: int
+    after: int
     claims: int
     blocks: int
-    finds: int
+    open_deposits: int
 
     @classmethod
-    def of(cls, chain: Chain, report: Report, sessions: Sequence[DtnSession]) -> Fight:
-        prey = {each.receipt.transaction: each.receipt.block_number for each in sessions}
-        claims = {each for attack in report.attacks for each in attack.claims}
-        before = behind = 0
-        for number in set(prey.values()):
+    def of(cls, chain: Chain, report: Report, sessions: Sequence[DtnSession]) -> Contest:
+        starts = {session.receipt.transaction: session.receipt.block_number for session in sessions}
+        claims = {claim for attack in report.attacks for claim in attack.claims}
+        before = after = 0
+        for number in set(starts.values()):
             block = chain.rpc("eth_getBlockByNumber", hex(number), False)["transactions"]
-            places = [place for place, each in enumerate(block) if each in claims]
-            for place in (place for place, each in enumerate(block) if each in prey):
-                before += places[0] < place if places else 0
-                behind += places[-1] > place if places else 0
+            claimed_at = [index for index, sent in enumerate(block) if sent in claims]
+            for index in (index for index, sent in enumerate(block) if sent in starts):
+                before += claimed_at[0] < index if claimed_at else 0
+                after += claimed_at[-1] > index if claimed_at else 0
         return cls(
-            starts=len(prey),
-            attacked=len(prey.keys() & report.attacked(BEGINNING)),
+            starts=len(starts),
+            attacked=len(starts.keys() & report.attacked(SESSION_START)),
             before=before,
-            behind=behind,
+            after=after,
             claims=len(claims),
             blocks=report.blocks,
-            finds=report.finds,
+            open_deposits=report.open_deposits,
         )

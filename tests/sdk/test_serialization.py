@@ -78,7 +78,7 @@ def signed_authorization(by: ApeSigner) -> Authorization:
 def signed_by(
     account: ApeSigner, kind: int, fields: dict[str, Any], short: bool = False
 ) -> TransactionAPI:
-    """A signed transaction; with ``short``, its signature is shorter, as RLP omits leading zeros."""
+    """A signed transaction; with ``short``, RLP omits leading zeros of its signature."""
     for nonce in count(fields.get("nonce", 0)):
         signed = account.sign_transaction(unsigned_transaction(kind, **{**fields, "nonce": nonce}))
         assert signed

@@ -51,7 +51,7 @@ LONG = reorgs.REORGANISED_BLOCKS + 10
 def each_call(respond: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answer:
     """An endpoint that answers each call by itself, with the result or error of ``respond``."""
 
-    def opinion(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
+    def script(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
         answers = []
         for call in calls_in(body):
 
@@ -62,7 +62,7 @@ def each_call(respond: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> An
             answers.append({"jsonrpc": "2.0", "id": call["id"], **found})
         return json.dumps(answers if body.startswith(b"[") else answers[0]).encode()
 
-    return opinion
+    return script
 
 
 def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:

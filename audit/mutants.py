@@ -49,7 +49,7 @@ SECONDS = 600
 
 
 class Target(NamedTuple):
-    """What is changed, and who has to notice."""
+    """A contract to mutate, and the tests that must notice."""
 
     contract: str
     file: str
@@ -60,7 +60,7 @@ class Target(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """One change."""
+    """One mutation."""
 
     operator: str
     line: int
@@ -70,7 +70,7 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is known by when other lines of the file have changed."""
+        """Identifies the mutant when other lines of the file have changed."""
         return f"{self.operator}: {_short(self.was)} → {_short(self.becomes)}"
 
 
@@ -158,7 +158,7 @@ TARGETS = (
 
 
 def mutants(slither: Slither, target: Target) -> Iterator[Mutant]:
-    """All changes of slither-mutate's to the functions of a target."""
+    """Yields the mutants of slither-mutate for the functions of a target."""
     (contract,) = slither.get_contract_from_name(target.contract)
     path = contract.source_mapping.filename.absolute
     text = slither.source_code[path].encode()
@@ -192,9 +192,9 @@ def _operators() -> list[type[AbstractMutator]]:
 
 
 def codes(target: Target, texts: list[str]) -> list[dict[str, str] | None]:
-    """The creation code made of each text of a target's source; None where it does not compile.
+    """Returns the creation code of each text of a target's source; None if it does not compile.
 
-    All are compiled at once, beside each other: most of the time goes into what they import.
+    All are compiled together: most of the time goes into their imports.
     """
     kept = dict(enumerate(texts))
     while kept:
@@ -213,7 +213,7 @@ def codes(target: Target, texts: list[str]) -> list[dict[str, str] | None]:
 def _compiled(
     target: Target, texts: dict[int, str], via_ir: bool
 ) -> dict[int, dict[str, str]] | set[int] | None:
-    """Creation code; or which do not compile; or None where it is not known which."""
+    """Creation codes; or the texts that do not compile; or None if these are unknown."""
     sources_: dict[str, str] = {}
     output: dict[str, Any] = {}
     for i, text in texts.items():
@@ -244,7 +244,7 @@ def _nth(file: str, number: int) -> str:
 
 
 def prepare() -> None:
-    """Makes the copy, in which changed artifacts do no harm."""
+    """Creates the copy of the checkout for mutated artifacts."""
     shutil.rmtree(COPY, ignore_errors=True)
     for name in COPIED:
         origin = sources.ROOT / name
@@ -259,7 +259,7 @@ def prepare() -> None:
 
 
 def ship(codes: dict[str, str]) -> None:
-    """Puts creation code in place of that in the copy's artifacts."""
+    """Replaces creation code in the copy's artifacts."""
     for name, code_ in codes.items():
         path = COPY / "ape_dtn" / "artifacts" / f"{name}.json"
         artifact = json.loads(path.read_text())
@@ -267,7 +267,7 @@ def ship(codes: dict[str, str]) -> None:
 
 
 def killer(target: Target) -> str | None:
-    """What notices the code that is in the copy's artifacts: a test's name, or None."""
+    """Returns the test that notices the code in the copy's artifacts, or None."""
     forge = ["forge", "test", "--json", "--fuzz-seed", "1", "--match-contract", target.game]
     played = _run(forge, COPY / "invariants", FOUNDRY_PROFILE="short", **QUICK)
     if played is None:
@@ -296,7 +296,7 @@ def killer(target: Target) -> str | None:
 def _run(
     command: list[str], folder: Path, **environment: str
 ) -> subprocess.CompletedProcess[str] | None:
-    """Runs a command in the copy; None where it takes too long."""
+    """Runs a command in the copy; None on a timeout."""
     path = f"{sources.ROOT}/.tools/bin:{sources.ROOT}/.venv/bin:{os.environ['PATH']}"
     ours = {
         "PATH": path,
@@ -318,7 +318,7 @@ def _run(
 
 
 def run(slither: Slither, target: Target, words: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """What became of the changes to a target, told again after each of them."""
+    """Yields the report of a target after each mutant."""
     (original,) = codes(target, [(sources.ROOT / target.file).read_text()])
     assert original is not None
     ship(original)
@@ -353,7 +353,7 @@ def run(slither: Slither, target: Target, words: dict[str, str]) -> Iterator[dic
 def _different(
     target: Target, drawn: list[Mutant], original: dict[str, str]
 ) -> Iterator[tuple[Mutant, dict[str, str]]]:
-    """The changes that compile, each to a code of its own."""
+    """Yields the mutants that compile to different code."""
     known = {str(original)}
     for i in range(0, len(drawn), AT_ONCE):
         some = drawn[i : i + AT_ONCE]
@@ -369,7 +369,7 @@ def _short(code_: str) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Goes through the targets and writes the report after each."""
+    """Mutates the targets and writes the report after each."""
     logging.disable()
     prepare()
     slither = slither_of(sources.contracts())

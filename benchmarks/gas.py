@@ -129,14 +129,14 @@ MAIN = {
 
 
 class FeeToken(Enum):
-    """As ``ape_dtn.deployment.assemble.FeeToken``: the artifact, and what it is created with."""
+    """As ``ape_dtn.deployment.assemble.FeeToken``: the artifact and its constructor arguments."""
 
     PLAIN = ("TestToken", ("Test Dollar", "TEST", 6))
     USDC = ("TestUSDC", ())
 
 
 def measure(variant: Variant) -> dict[str, Gas]:
-    """Gas of one variant, by what is done and how, on chains that are started for it."""
+    """Measures one variant on chains that are started for it; gas by operation and method."""
     with _network(variant, FeeToken.PLAIN) as (net, accounts):
         found = {"create": _created(net, variant), **Measurement(net, accounts).run()}
     with _network(variant, FeeToken.USDC) as (net, accounts):
@@ -146,7 +146,7 @@ def measure(variant: Variant) -> dict[str, Gas]:
 
 @contextmanager
 def _network(variant: Variant, token: FeeToken) -> Iterator[tuple[Net, list[AccountAPI]]]:
-    """A network on a chain of its own, and accounts that have no part in it."""
+    """A network on a chain of its own, and accounts without tokens."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     with own_anvil("--timestamp", str(BEGINNING)) as url, connected_to(url) as provider:
@@ -158,7 +158,7 @@ def _network(variant: Variant, token: FeeToken) -> Iterator[tuple[Net, list[Acco
 
 
 def _created(net: Net, variant: Variant) -> Gas:
-    """What the contracts of the network took, by their artifacts."""
+    """Gas of creating the network's contracts, by artifact."""
     codes = {
         artifacts.load(path.stem)["bytecode"]: path.stem
         for path in (ROOT / "ape_dtn" / "artifacts").glob("*.json")
@@ -197,7 +197,7 @@ class Measurement:
             net.fund(payer, 1000 * DEPOSIT)
 
     def run(self) -> dict[str, Gas]:
-        """Measures all, and returns it as plain data."""
+        """Measures all operations and returns plain data."""
         return {
             "start": self.starts(),
             "client": self.created,
@@ -210,7 +210,7 @@ class Measurement:
     # Starting. The deposit's transfer is counted where one transaction makes both.
 
     def starts(self, signed: bool = False) -> Gas:
-        """Starts directly, and in those ways that signatures pay, or in those that they do not."""
+        """Starts directly, and by the methods that need signatures, or by the others."""
         methods = self._methods(signed)
         stranger, account = self.net.cast.stranger, self.account
         gas = {"transfer, first of the network": self._transfer(stranger)}
@@ -267,7 +267,7 @@ class Measurement:
         return self._send(account, self.token, ERC20.transfer, self.target, DEPOSIT)
 
     def _start_by_allowance(self, nth: int) -> int:
-        """With an allowance for more than one session, as it is most often given."""
+        """With an allowance for more than one session, which is the usual case."""
         if nth == 1:
             self.client.approve(1000 * DEPOSIT)
         return self._start_by(self.client, Client.start, DEPOSIT)
@@ -296,7 +296,7 @@ class Measurement:
         return self._start_by(self.delegated, Delegate.start, DEPOSIT)
 
     def _start_with_delegation(self, nth: int) -> int:
-        """For an account that ends the delegation again each time."""
+        """For an account that ends the delegation each time."""
         account = self.passing.owner
         delegation = sign_delegation(self.net, account, nonce_of(self.net, account) + 1)
         data = Delegate.start.encode(self.net.router, DEPOSIT)
@@ -336,7 +336,7 @@ class Measurement:
         return self.net.send(self.account, self.net.router, Router.request, *ask)
 
     def _open(self) -> int:
-        """A session that is the account's only one."""
+        """Opens the only session of the account."""
         session_ids = (self.net.contracts.session_manager, SessionManager.get_user_session_ids)
         for session_id in self.net.read(*session_ids, str(self.account.address)):
             if self.net.balance(session_id):  # live session managers list closed sessions too
@@ -423,7 +423,7 @@ class Measurement:
         return gas
 
     def _ask_directly(self, session: int) -> int:
-        """Without estimates: there are many of them."""
+        """Without gas estimates, because there are many requests."""
         transaction = {
             "from": str(self.account.address),
             "to": self.net.router,
@@ -452,13 +452,13 @@ class Measurement:
 
 
 def recorded() -> Figures:
-    """What was recorded last."""
+    """The recorded figures."""
     found: Figures = json.loads(SNAPSHOT.read_text())
     return found
 
 
 def changes(before: Figures, now: Figures) -> list[str]:
-    """What is not as it was, a line for each figure."""
+    """Changes of figures, one line each."""
     old, new = _flat(before), _flat(now)
     return [
         f"{name}: {_told(old.get(name))} -> {_told(new.get(name))}"
@@ -482,7 +482,7 @@ def _told(gas: int | None) -> str:
 
 
 def tables(figures: Figures) -> str:
-    """The figures that the document has, first those that there was an aim for."""
+    """The tables of the document, first the figures with a target."""
     live, reference = (figures[variant] for variant in ("live", "reference"))
     lines = [
         "| | live contracts | our copy of them | reference | aim |",

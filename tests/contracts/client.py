@@ -56,7 +56,7 @@ NO_SIGNATURE = (27, b"\0" * 32, b"\0" * 32)
 
 
 def created_at(code: bytes) -> str:
-    """Where the deployment proxy creates a contract (EIP-1014)."""
+    """Address of a contract that the deployment proxy creates (EIP-1014)."""
     deployer = bytes.fromhex(DEPLOYER[2:])
     return to_checksum_address(keccak(b"\xff" + deployer + SALT + keccak(code))[12:])
 
@@ -68,24 +68,24 @@ DELEGATE = created_at(DELEGATE_CODE)
 
 
 def runtime_code(owner: str) -> bytes:
-    """A client's code: it runs the implementation's, and ends with its owner."""
+    """Code of a client: runs the implementation, and ends with the owner."""
     before, after = "363d3d373d3d3d363d73", "5af43d82803e903d91602b57fd5bf3"
     return bytes.fromhex(before + IMPLEMENTATION[2:] + after + owner[2:])
 
 
 def client_code(owner: str) -> bytes:
-    """What creates the client of an owner."""
+    """Creation code of the client of an owner."""
     runtime = runtime_code(owner)
     return bytes.fromhex(f"61{len(runtime):04x}3d81600a3d39f3") + runtime
 
 
 def client_address(owner: str) -> str:
-    """Where the client of an owner is, created or not."""
+    """Address of the client of an owner, also before it is created."""
     return created_at(client_code(owner))
 
 
 def create(net: Net, account: Any, code: bytes) -> Receipt:
-    """Has the deployment proxy create a contract, at the expense of any account."""
+    """Creates a contract through the deployment proxy, sent by any account."""
     transaction = Transaction(DEPLOYER, SALT + code)
     return transactions.send(net.provider, account, transaction, reverts.NO_CONTEXT)
 
@@ -118,7 +118,7 @@ def sign(account: Any, message: Any) -> Signature:
 
 
 def sign_for_token(net: Net, signer: Any, kind: str, fields: str, *values: Any) -> Signature:
-    """A signature for the fee token, where it is one like USDC."""
+    """Signature for a fee token like USDC."""
     declared = [
         dict(zip(("type", "name"), field.split(), strict=True)) for field in fields.split(",")
     ]
@@ -135,7 +135,7 @@ def sign_for_token(net: Net, signer: Any, kind: str, fields: str, *values: Any) 
 def sign_permit(
     net: Net, signer: Any, spender: str, units: int, deadline: int = FOREVER, owner: Any = None
 ) -> Signature:
-    """An EIP-2612 permit, the account's next one."""
+    """EIP-2612 permit with the account's next nonce."""
     of = address(owner or signer)
     nonce = net.read(net.contracts.fee_token, Function("nonces(address)", "uint256"), of)
     fields = "address owner,address spender,uint256 value,uint256 nonce,uint256 deadline"
@@ -145,7 +145,7 @@ def sign_permit(
 def sign_authorization(
     net: Net, signer: Any, payee: str, units: int, nonce: bytes, before: int = FOREVER
 ) -> Signature:
-    """An EIP-3009 authorization that its payee alone may use, good from now on."""
+    """EIP-3009 authorization that only its payee can use, valid from now on."""
     fields = (
         "address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce"
     )
@@ -154,7 +154,7 @@ def sign_authorization(
 
 
 def sign_delegation(net: Net, signer: Any, nonce: int, to: str = DELEGATE) -> Any:
-    """An EIP-7702 authorization: the account's word that it runs this code."""
+    """EIP-7702 authorization of an account to run this code."""
     authorization = {"chainId": net.provider.chain_id, "address": to, "nonce": nonce}
     return Account.from_key(signer.private_key).sign_authorization(authorization)
 
@@ -162,7 +162,7 @@ def sign_delegation(net: Net, signer: Any, nonce: int, to: str = DELEGATE) -> An
 def send_with_delegations(
     net: Net, sender: Any, to: str, data: bytes, *delegations: Any, gas: int = 2_000_000
 ) -> Any:
-    """Sends a transaction of type 4, and returns its receipt as the chain has it."""
+    """Sends a transaction of type 4 and returns its receipt."""
     transaction = {
         "type": 4,
         "chainId": net.provider.chain_id,
@@ -187,7 +187,7 @@ def send_with_delegations(
 
 
 def set_delegate(net: Net, account: Any, to: str = DELEGATE) -> None:
-    """Has an account run this code from now on; none, where it is the zero address."""
+    """Delegates an account to this code, or ends it for the zero address."""
     delegation = sign_delegation(net, account, nonce_of(net, account) + 1, to)
     send_with_delegations(net, account, address(account), b"", delegation)
 
@@ -204,7 +204,7 @@ REASON = Error("Error(string reason)")
 
 
 def error_data(error: Error | str, *values: Any) -> bytes:
-    """What a contract reverts with: an error of its own, or a reason."""
+    """Revert data of a custom error or of a reason."""
     if isinstance(error, str):
         return error_data(REASON, error)
     return error.selector + encode([kind for kind, _, _ in error.fields], values)
@@ -221,18 +221,18 @@ def reverted(error: Error | str, *values: Any) -> Iterator[None]:
 
 
 def started(receipt: Receipt) -> int:
-    """The session that a transaction started."""
+    """Session that a transaction started."""
     (opened,) = SessionManager.session_started.find(receipt.logs)
     return int(opened["sessionId"])
 
 
 def requested(logs: Sequence[Log]) -> list[dict[str, Any]]:
-    """The requests that were made, by their events."""
+    """Events of the requests in these logs."""
     return Router.request_created.find(logs)
 
 
 def played(receipt: Receipt) -> list[tuple[str, bool, str]]:
-    """What a puppet has done: who called it, and how the calls of its part ended."""
+    """Scripted calls that were made: caller, success and data."""
     found = PLAYED.find(receipt.logs)
     return [(call["caller"], call["ok"], call["data"].hex()) for call in found]
 
@@ -241,7 +241,7 @@ def played(receipt: Receipt) -> list[tuple[str, bool, str]]:
 
 
 class Owned:
-    """The contract that holds sessions for an owner: a client, or an account with the delegate."""
+    """Contract that owns sessions for an owner: a client, or an account with the delegate."""
 
     def __init__(self, net: Net, at: str, owner: Any) -> None:
         self.net, self.address, self.owner = net, at, owner
@@ -253,14 +253,14 @@ class Owned:
         return self.net.read(self.address, function, *args)
 
     def approve(self, units: int) -> None:
-        """Lets it pay with the owner's tokens."""
+        """Sets its allowance for the owner's tokens."""
         self.net.send(self.owner, self.net.contracts.fee_token, APPROVE, self.address, units)
 
     def start(self, units: int) -> int:
         return started(self.call(Client.start, self.net.router, units))
 
     def ask(self, session_id: int, **changes: Any) -> bytes:
-        """Asks once. Returns the request's id, by its event."""
+        """Sends one request and returns its id, by its event."""
         ask = Ask(**changes)
         value = ask.callback_gas if ask.value is None else ask.value
         receipt = self.call(Client.request, *self.one(session_id, ask), value=value)
@@ -268,7 +268,7 @@ class Owned:
         return bytes(created["requestId"])
 
     def ask_many(self, session_id: int, *asks: Ask) -> list[bytes]:
-        """Asks in one batch. Returns the ids in their order."""
+        """Sends a batch and returns the ids in order."""
         value = sum(ask.callback_gas for ask in asks)
         receipt = self.call(Client.request_many, *self.many(session_id, *asks), value=value)
         return [event["requestId"] for event in requested(receipt.logs)]
@@ -277,12 +277,12 @@ class Owned:
         return self.call(Client.close, self.net.router, session_id)
 
     def one(self, session_id: int, ask: Ask) -> tuple[Any, ...]:
-        """The arguments of ``request``."""
+        """Arguments of ``request``."""
         session, model, routing, asked, callback, _, gas = ask.arguments(session_id)
         return (self.net.router, session, model, routing, asked, callback, gas)
 
     def many(self, session_id: int, *asks: Ask) -> tuple[Any, ...]:
-        """The arguments of ``requestMany``: all have the options of the first."""
+        """Arguments of ``requestMany``; all requests have the options of the first."""
         router, session, model, routing, _, callback, gas = self.one(session_id, asks[0])
         asked = [self.one(session_id, ask)[4] for ask in asks]
         return (router, session, model, routing, asked, callback, gas)
@@ -306,13 +306,13 @@ class ScriptedContract:
 
 
 def new_client(net: Net, owner: Any, creator: Any = None) -> Owned:
-    """The client of an owner, newly created."""
+    """Creates the client of an owner."""
     create(net, creator or owner, client_code(address(owner)))
     return Owned(net, client_address(address(owner)), owner)
 
 
 def pay_with(net: Net, variant: Variant, token: str) -> str:
-    """Sessions are paid in this token from now on, of which customer and stranger have 1,000."""
+    """Makes this the fee token. Customer and stranger get 1,000 tokens."""
     pay_in(net, variant, token)
     for account in (net.cast.customer, net.cast.stranger):
         net.fund(account, 1_000_000_000)
@@ -349,7 +349,7 @@ each_change = pytest.mark.parametrize("change", CHANGES)
 
 
 def every_change(client: Owned) -> dict[str, tuple[Function, tuple[Any, ...]]]:
-    """A call of each function that changes anything."""
+    """A call of each function that is not a view."""
     router, token = client.net.router, client.net.contracts.fee_token
     ask = Ask()
     return {

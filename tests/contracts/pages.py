@@ -17,7 +17,7 @@ _ANSWER = ("uint8", "string", "bytes", "uint256", "uint256")
 
 
 def packed(data: bytes) -> bytes:
-    """ABI-encoded data without its padding: of each word its form, and the bytes that are left."""
+    """ABI-encoded data without zero bytes: for each word its form and the kept bytes."""
     written = b""
     for start in range(0, len(data), 32):
         word = data[start : start + 32]
@@ -29,14 +29,14 @@ def packed(data: bytes) -> bytes:
 
 
 def request_content(ask: Ask, session: int, index: int) -> bytes:
-    """What is written of a request."""
+    """Stored content of a request."""
     terms = packed(terms_of(ask, session, index))
     _, _, _, (call, extra, *_), *_ = ask.arguments(session)
     return len(terms).to_bytes(3, "big") + terms + packed(encode(["bytes", "bytes"], [call, extra]))
 
 
 def terms_of(ask: Ask, session: int, index: int) -> bytes:
-    """The terms that an answer is settled by, as they are before they are packed."""
+    """Terms of a request before packing."""
     _, model, routing, asked, callback, user, gas = ask.arguments(session)
     namespaces, nodes, _, confidence, _ = routing
     _, _, kind, *fees = asked
@@ -45,5 +45,5 @@ def terms_of(ask: Ask, session: int, index: int) -> bytes:
 
 
 def answer_content(reply: Reply, time: int) -> bytes:
-    """What is written of an answer of the first of the nodes that are trusted by their ids."""
+    """Stored content of an answer of the first node that is trusted by id."""
     return packed(encode(_ANSWER, (reply.status, reply.message, reply.response, 0, time)))

@@ -183,7 +183,7 @@ def of_kind(artifact: str, kind: str) -> list[Entry]:
 
 
 def type_of(value: Entry) -> str:
-    """A type as selectors have it: structs as tuples of their fields' types."""
+    """A type as in selectors: structs as tuples of their fields' types."""
     kind: str = value["type"]
     if not kind.startswith("tuple"):
         return kind
@@ -235,7 +235,7 @@ def function(artifact: str, name: str) -> Entry:
 
 
 def fields(value: Entry) -> list[Any]:
-    """A struct's field names in order, with those of the structs inside."""
+    """Names of a struct's fields in order, nested structs included."""
     return [
         (field["name"], fields(field)) if "components" in field else field["name"]
         for field in value["components"]
@@ -243,7 +243,7 @@ def fields(value: Entry) -> list[Any]:
 
 
 def part(expected: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """What was found of what is expected: contracts may have more."""
+    """The expected keys of what was found. Contracts may have more."""
     return {key: found.get(key) for key in expected}
 
 

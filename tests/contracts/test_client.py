@@ -145,7 +145,7 @@ def test_a_client_created_before_its_implementation_keeps_its_tokens(net: Net, c
 
 
 def opcodes(code: bytes) -> set[int]:
-    """The operations of runtime code. Behind the first INVALID the compiler keeps its data."""
+    """Opcodes of runtime code. After the first INVALID there is only data."""
     found, at = set(), 0
     while code[at] != 0xFE:
         found.add(code[at])
@@ -209,7 +209,7 @@ def test_the_owners_tokens_never_stop_at_the_client(net: Net, cast: Cast, client
 
 
 def test_a_thief_in_the_same_block_gets_nothing(net: Net, cast: Cast, client: Owned) -> None:
-    """One comes before the owner, one after."""
+    """One front-runs the owner, one follows."""
     attempt = (cast.stranger, net.router, Router.start_user_session, ())
     start = (cast.customer, client.address, Client.start, (net.router, UNITS))
 
@@ -358,7 +358,7 @@ def test_a_permit_that_has_expired_is_refused(net: Net, client: Owned, usdc: str
 
 
 def test_a_permit_for_less_is_refused(net: Net, client: Owned, usdc: str) -> None:
-    """Also where somebody has used it: the allowance that it left is too small."""
+    """Also if somebody has submitted it: its allowance is too small."""
     _, _, _, *signature = permit(client, UNITS - 1)
     reason = error_data("EIP2612: invalid signature")
 
@@ -389,7 +389,7 @@ def test_a_token_without_permits_says_so(net: Net, client: Owned) -> None:
 def test_a_permit_that_did_nothing_is_found_out(
     net: Net, cast: Cast, client: Owned, hostile: str
 ) -> None:
-    """Some tokens take every call."""
+    """Some tokens accept every call."""
     client.approve(0)
     insufficient = Error("ERC20InsufficientAllowance(address spender, uint256 had, uint256 needed)")
 
@@ -421,7 +421,7 @@ def test_an_authorization_takes_the_place_of_an_allowance(
 def test_an_authorization_cannot_be_front_run(
     net: Net, cast: Cast, client: Owned, usdc: str
 ) -> None:
-    """Neither at the token nor at the client, whatever the network that is named."""
+    """Neither at the token nor at the client, for any router."""
     router, units, *rest = authorization(client)
     given = (cast.customer.address, client.address, units, *rest)
 
@@ -563,7 +563,7 @@ def test_tokens_that_lie_in_the_client_are_not_part_of_a_refund(
 def test_a_session_of_a_replaced_manager_waits_for_its_manager(
     net: Net, cast: Cast, client: Owned
 ) -> None:
-    """Nothing else is held up by it meanwhile, also in another token."""
+    """Other sessions work meanwhile, also with another token."""
     old = client.start(UNITS)
     before = replace_sessions(net)
     net.fund(cast.customer, UNITS)
@@ -640,7 +640,7 @@ def test_sweeping_to_the_zero_address_reverts(net: Net, client: Owned) -> None:
 def test_a_collectible_sent_by_mistake_is_sent_on(
     net: Net, cast: Cast, client: Owned, project: Any
 ) -> None:
-    """One that asks first is not taken; one that does not ask is here."""
+    """A safe transfer is refused, another one is accepted and can be forwarded."""
     token = str(project.TestERC721.deploy(sender=cast.owner).address)
     net.send(cast.stranger, token, "mint(address,uint256)", cast.stranger.address, 1)
     sender, owner = cast.stranger.address, cast.customer.address
@@ -662,7 +662,7 @@ def test_a_collectible_sent_by_mistake_is_sent_on(
 def test_the_owner_can_call_any_contract_from_the_client(
     net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
-    """With coin that is here and coin that comes along, and what it returns comes back."""
+    """With value from its balance and from the call. Return data is returned."""
     puppet.rehearse()
     give(net, cast.stranger, client.address, 3)
 
@@ -695,7 +695,7 @@ def test_the_client_does_not_call_itself(client: Owned) -> None:
 def test_a_session_survives_a_change_of_the_networks_interface(
     net: Net, cast: Cast, client: Owned
 ) -> None:
-    """Whatever the router asks of a session's owner then, the client can do."""
+    """The client can make any call that the router requires of an owner."""
     session = client.start(UNITS)
     before = net.held(cast.customer)
 

@@ -286,7 +286,7 @@ def test_a_callback_to_the_client_itself_is_turned_away(
 def test_a_callback_cannot_pretend_to_be_the_owner(
     net: Net, cast: Cast, client: Owned, puppet: ScriptedContract
 ) -> None:
-    """It is the network that calls, and the callback's contract that calls on."""
+    """The caller is the router or the callback's contract."""
     session = client.start(UNITS)
     changes = every_change(client)
     puppet.rehearse(*((client.address, *changes[change]) for change in CHANGES))
@@ -320,7 +320,7 @@ def test_a_callback_that_reverts_loses_nothing(
 def test_an_owner_may_close_in_its_own_callback(
     net: Net, cast: Cast, puppet: ScriptedContract, implementation: str
 ) -> None:
-    """A callback does not come from within a call of the client: nothing stands against it."""
+    """A callback is not within a call of the client, so the guard does not prevent it."""
     client = new_client(net, puppet.address, creator=cast.stranger)
     net.fund(client.address, UNITS)
     session = started(puppet.act((client.address, Client.start_from_here, (net.router, UNITS))))

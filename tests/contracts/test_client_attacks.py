@@ -34,7 +34,7 @@ UNITS = 1_000_000
 
 @pytest.fixture
 def hostile(hostile: str, client: Owned) -> str:
-    """Also the customer's client may pay with it."""
+    """The customer's client has an allowance, too."""
     client.approve(1_000_000_000)
     return hostile
 
@@ -53,7 +53,7 @@ def test_only_the_owner_can_call_a_client(cast: Cast, client: Owned, who: str, c
 
 
 def test_an_allowance_is_the_owners_alone_to_use(net: Net, cast: Cast, client: Owned) -> None:
-    """Also where a stranger names a network of its own, which would be paid."""
+    """Also if a stranger names a network of its own."""
     before = net.held(cast.customer)
 
     with reverted(Client.not_owner, cast.stranger.address):
@@ -123,7 +123,7 @@ def test_a_token_that_moves_nothing_is_detected(
 
 
 def test_a_refund_is_the_amount_received(net: Net, cast: Cast, client: Owned, hostile: str) -> None:
-    """A tenth goes on each of the two ways, and nothing that is here makes up for it."""
+    """The token takes a tenth of both transfers, and other tokens do not make up for it."""
     net.fund(client.address, 55)
     session = client.start(1_000)
     before = net.held(cast.customer)
@@ -142,7 +142,7 @@ def test_a_refund_is_the_amount_received(net: Net, cast: Cast, client: Owned, ho
 def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
     net: Net, cast: Cast, client: Owned, hostile: str, puppet: ScriptedContract, pays: bool
 ) -> None:
-    """Starting a session before the owner does, also with a unit left for the owner's own."""
+    """It starts a session before the owner does, also one that leaves a unit for the owner's."""
     net.fund(puppet.address, 1)
     unit = (hostile, ERC20.transfer, (net.contracts.fee_target, 1))
     steal = (net.router, Router.start_user_session, ())
@@ -162,7 +162,7 @@ def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
 def test_the_thief_would_have_got_it_without_the_client(
     net: Net, cast: Cast, hostile: str, puppet: ScriptedContract
 ) -> None:
-    """The test above is of a theft that works."""
+    """Shows that the theft of the test above works without a client."""
     puppet.rehearse((net.router, Router.start_user_session, ()))
     net.send(cast.owner, hostile, BEHAVE, FAITHFUL, puppet.address)
 
@@ -193,7 +193,7 @@ def test_a_token_that_calls_the_client_is_a_stranger(
 def puppets(
     net: Net, hostile: str, puppet: ScriptedContract, implementation: str, cast: Cast
 ) -> Owned:
-    """The client of an owner that is a contract, which the token calls back."""
+    """Client of an owner that is a contract, which the token calls back."""
     client = new_client(net, puppet.address, creator=cast.stranger)
     net.fund(puppet.address, 10 * UNITS)
     puppet.act((hostile, APPROVE, (client.address, 10 * UNITS)))
@@ -234,7 +234,7 @@ def test_not_even_the_owner_calls_it_again_while_it_closes_or_sweeps(
 def test_an_owner_may_call_it_twice_in_one_transaction(
     net: Net, puppets: Owned, puppet: ScriptedContract
 ) -> None:
-    """The guard ends with the call, and not with the transaction."""
+    """The guard is released at the end of the call."""
     receipt = puppet.act(*[(puppets.address, Client.start, (net.router, UNITS))] * 2)
 
     opened = SessionManager.session_started.find(receipt.logs)
@@ -284,7 +284,7 @@ def test_a_refund_to_the_zero_address_reverts(net: Net, client: Owned) -> None:
 
 
 def test_too_little_gas_closes_nothing(net: Net, cast: Cast, client: Owned) -> None:
-    """With any limit the owner is paid, or the session is open."""
+    """With any gas limit, the owner is refunded or the session stays open."""
     before = net.held(cast.customer)
     session = client.start(UNITS)
     receipt_gas = 0

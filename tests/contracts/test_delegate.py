@@ -67,20 +67,20 @@ each_change = pytest.mark.parametrize("change", CHANGES)
 
 @pytest.fixture
 def delegate(net: Net, cast: Cast) -> str:
-    """The code that accounts may run, created by nobody in particular."""
+    """The delegate's code, created by the owner of the network."""
     create(net, cast.owner, DELEGATE_CODE)
     return DELEGATE
 
 
 @pytest.fixture
 def account(net: Net, cast: Cast, delegate: str) -> Owned:
-    """The customer's account, which runs the delegate."""
+    """The customer's account with the delegate."""
     cast.customer.set_delegate(delegate)
     return Owned(net, cast.customer.address, cast.customer)
 
 
 def every_change(account: Owned) -> dict[str, tuple[Function, tuple[Any, ...]]]:
-    """A call of each function that changes anything."""
+    """A call of each function that is not a view."""
     ask = Ask()
     return {
         "start": (Delegate.start, (account.net.router, 1)),
@@ -92,7 +92,7 @@ def every_change(account: Owned) -> dict[str, tuple[Function, tuple[Any, ...]]]:
 
 
 def runs(net: Net, account: Any) -> str | None:
-    """Whose code an account runs (EIP-7702)."""
+    """Code that an account delegates to (EIP-7702)."""
     code = code_at(net, address(account))
     return None if not code else "0x" + code.removeprefix(bytes.fromhex("ef0100")).hex()
 
@@ -109,7 +109,7 @@ def test_the_delegates_address_is_pinned(net: Net, delegate: str) -> None:
 
 
 def test_one_transaction_delegates_pays_and_starts(net: Net, cast: Cast, delegate: str) -> None:
-    """A raw one of type 4, which any signer of EIP-7702 makes."""
+    """A raw transaction of type 4, as any EIP-7702 signer creates it."""
     customer, before = cast.customer, net.held(cast.customer)
     delegation = sign_delegation(net, customer, nonce_of(net, customer) + 1)
     data = Delegate.start.encode(net.router, UNITS)
@@ -182,7 +182,7 @@ def test_a_session_is_used_closed_and_refunded_to_the_account(
 
 
 def test_a_session_can_be_closed_without_the_delegate(net: Net, cast: Cast, account: Owned) -> None:
-    """It is the account's, which asks and closes by itself."""
+    """The account owns it, and sends and closes by itself."""
     session = account.start(UNITS)
     cast.customer.remove_delegate()
 
@@ -369,7 +369,7 @@ def test_a_token_that_calls_the_account_is_a_stranger(
 def test_a_callback_to_the_account_is_taken_as_by_an_account_without_code(
     net: Net, cast: Cast, account: Owned
 ) -> None:
-    """Unless it names a function of the delegate, which turns it away."""
+    """Unless its selector is one of the delegate, which reverts."""
     session = account.start(UNITS)
     known, unknown = Delegate.close.selector, b"\1\2\3\4"
     options = {"callback_gas": 100_000}
@@ -425,7 +425,7 @@ def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
 def test_native_currency_is_accepted_in_every_way(
     net: Net, cast: Cast, account: Owned, puppet: ScriptedContract
 ) -> None:
-    """With nothing, with a note, and with the little gas that old contracts send."""
+    """Without data, with data, and with 2300 gas."""
     before = net.coin(account.address)
     provider = net.provider
 
@@ -458,7 +458,7 @@ def test_collectibles_come_in(net: Net, cast: Cast, account: Owned, project: Any
 def test_the_supported_interfaces_are_reported(
     account: Owned, interface: str, supported: bool
 ) -> None:
-    """ERC-165 itself, and what ERC-1155 asks its recipients for."""
+    """ERC-165, and ERC-1155 receivers."""
     supports = Function("supportsInterface(bytes4)", "bool")
 
     assert account.read(supports, bytes.fromhex(interface)) is supported
@@ -488,7 +488,7 @@ def _cut_short(account: Owned, message: Any) -> bytes:
 
 
 def _the_other_s(account: Owned, message: Any) -> bytes:
-    """Of each signature there is a second, which nobody should take."""
+    """The malleable counterpart of a signature, which must be refused."""
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     signature = sign(account.owner, message)
     s = order - int.from_bytes(signature.s, "big")
@@ -500,7 +500,7 @@ def _empty(account: Owned, message: Any) -> bytes:
 
 
 def _zero(account: Owned, message: Any) -> bytes:
-    """From which the zero address would be recovered."""
+    """A signature that recovers to the zero address."""
     return b"\0" * 65
 
 
@@ -519,7 +519,7 @@ def test_no_other_signature_is(account: Owned, forge: Callable[[Owned, Any], byt
 def test_a_token_like_usdc_takes_the_permits_of_a_delegated_account(
     net: Net, cast: Cast, account: Owned, variant: Variant
 ) -> None:
-    """It asks accounts with code for their signatures by ERC-1271."""
+    """It checks signatures of accounts with code by ERC-1271."""
     token = net.create("TestUSDC")
     pay_in(net, variant, token)
     owner, spender = cast.customer.address, cast.stranger.address

@@ -46,7 +46,7 @@ WITHDRAW = Function("withdraw()")
 
 
 class Example:
-    """An example contract, whose owner is the customer."""
+    """An example contract that the customer owns."""
 
     def __init__(self, net: Net, project: Any, name: str) -> None:
         self.net, self.name, self.owner = net, name, net.cast.customer
@@ -65,7 +65,7 @@ class Example:
         return self.net.send(sender or self.owner, self.address, function, *args, value=value)
 
     def begin(self, units: int = DEPOSIT) -> None:
-        """Funds the contract, and starts a session if that is not left to the first request."""
+        """Funds the contract, and starts a session unless the first request does."""
         self.net.fund(self.address, units)
         if self.name in WITH_START:
             self.send(START)

@@ -76,7 +76,7 @@ def test_the_reference_network_costs_less_than_was_aimed_at(what: str, how: str)
 
 
 def test_closing_costs_less_than_it_does_on_the_deployed_contracts() -> None:
-    """Less than was aimed at it does not, and `docs/gas.md` says why."""
+    """It misses the target, for reasons given in `docs/gas.md`."""
     known, aim = AIMS[CLOSE]
 
     assert aim <= recorded()["reference"]["close"]["directly, the only one"] < known
@@ -89,7 +89,7 @@ def test_the_document_has_the_figures_that_were_recorded() -> None:
 
 
 def test_the_parts_of_a_close_add_up_to_its_gas() -> None:
-    """Their table is written by hand: it was traced once, and has to be again if this changes."""
+    """The table is written by hand from a trace. Trace again if this changes."""
     _, _, rows = DOCUMENT.read_text().partition("## Why a close costs")
     found = re.findall(r"^\| .* \| (-?)([\d,]+) \|$", rows, flags=re.MULTILINE)
     *parts, together = [

@@ -76,7 +76,7 @@ def callback_to(target: str, selector: bytes = ANY) -> tuple[bytes, bytes, str]:
 def test_an_answer_lands_and_is_paid_whatever_its_callback_does(
     net: Net, cast: Cast, code: str, gas: int, fails: bool
 ) -> None:
-    """Also in one transaction, which may use less than a block."""
+    """Also within the gas limit of a transaction, which is below that of a block."""
     session = net.open(cast.customer, 1_000)
     callback = callback_to(net.create_raw(code))
     request = net.ask(cast.customer, session, callback=callback, callback_gas=gas)
@@ -94,8 +94,8 @@ def test_an_answer_lands_and_is_paid_whatever_its_callback_does(
 def test_the_node_pays_for_the_callbacks_gas_and_not_for_what_it_returns(
     net: Net, cast: Cast, variant: Variant, code: Any
 ) -> None:
-    """The live network copies what comes back, and where it reverts writes it to the log: a
-    megabyte costs the node as much as the callback again, or several times that."""
+    """The live router copies return data, and logs revert data: a megabyte costs the node as much
+    as the callback again, or several times that."""
     session = net.open(cast.customer, 2_000)
     costs = []
     for target in (net.create_raw(BURNS), net.create_raw(code(MEGABYTE))):
@@ -111,7 +111,7 @@ def test_the_node_pays_for_the_callbacks_gas_and_not_for_what_it_returns(
 
 
 def least_gas(net: Net, request: bytes) -> int:
-    """The least gas that an answer lands with."""
+    """Minimum gas of a response."""
     call = {
         "from": net.cast.worker.address,
         "to": net.router,
@@ -129,8 +129,8 @@ def least_gas(net: Net, request: bytes) -> int:
 
 
 def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, variant: Variant) -> None:
-    """A known weakness of the live network: a call gets at most 63 of 64 parts of the gas that
-    is left, so that an answer lands with so little that its callback has next to nothing."""
+    """A known weakness of the live network: a call gets at most 63/64 of the remaining gas, so
+    that a response succeeds with a gas limit that leaves almost nothing for its callback."""
     session, gas = net.open(cast.customer), 500_000
     account = str(cast.owner.address)  # to call one that runs a contract's code costs more
     set_delegate(net, cast.owner, net.create_raw(RECORDS))
@@ -176,7 +176,7 @@ def test_callback_gas_above_the_block_limit_harms_only_the_requester(
 
 
 def functions(name: str) -> list[Function]:
-    """All functions of a contract that change anything."""
+    """Functions of a contract that are not views."""
     found = []
     for entry in artifacts.load(name)["abi"]:
         if entry["type"] == "function" and entry["stateMutability"] in ("nonpayable", "payable"):
@@ -285,7 +285,7 @@ def test_precompiled_contracts_are_called_without_harm(net: Net, cast: Cast) -> 
 def test_a_reentrant_callback_gets_only_its_own_tokens(
     net: Net, cast: Cast, puppet: ScriptedContract
 ) -> None:
-    """The puppet owns the session, is called back, and is a node that may answer besides."""
+    """The scripted contract owns the session, is called back, and is a node that can respond."""
     node = net.add_node("puppet", puppet.address)
     net.fund(puppet.address, 2_000)
     pay = (net.contracts.fee_token, ERC20.transfer, (net.contracts.fee_target, 1_000))
@@ -335,7 +335,7 @@ def test_a_reentrant_callback_gets_only_its_own_tokens(
 def test_a_token_that_calls_back_while_a_callback_closes_finds_nothing_to_take(
     net: Net, cast: Cast, hostile: str, puppet: ScriptedContract
 ) -> None:
-    """An answer, its callback, a refund and the token's hook, one within the other."""
+    """A response, its callback, a refund and the token's hook, nested."""
     thief = net.create_raw(_starts_a_session(net.router))
     net.fund(puppet.address, 1_000)
     pay = (hostile, ERC20.transfer, (net.contracts.fee_target, 1_000))

@@ -43,7 +43,7 @@ STATUS, MESSAGE_AT, RESPONSE_AT, MESSAGE, RESPONSE = 1, 2, 3, 7, 9
 
 
 def word(place: int, value: int) -> Change:
-    """Another value at a word; a negative one is counted down from the highest."""
+    """Replaces a word; negative values count down from the maximum."""
     encoded = (value % 2**256).to_bytes(32, "big")
     return lambda data: data[: 32 * place] + encoded + data[32 * (place + 1) :]
 
@@ -146,7 +146,7 @@ RESPONSES: dict[str, Change] = {
 
 
 def readable(function: Function, data: bytes) -> list[Any] | None:
-    """What the ABI has at the offsets, where that is within the data."""
+    """Decoded arguments, if all offsets are within the data."""
     try:
         return list(decode(function.inputs, data))
     except Exception:  # of many kinds, by what is wrong
@@ -154,7 +154,7 @@ def readable(function: Function, data: bytes) -> list[Any] | None:
 
 
 def flat(value: Any) -> Any:
-    """The same with tuples for lists, and addresses in lower case."""
+    """The same with tuples for lists, and lower-case addresses."""
     if isinstance(value, (list, tuple)):
         return tuple(flat(item) for item in value)
     return value.lower() if isinstance(value, str) else value

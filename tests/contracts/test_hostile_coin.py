@@ -17,13 +17,13 @@ FORCED = 10**18
 
 
 def by_destruction(net: Net, at: str) -> None:
-    """A contract destroys itself as it is created, and leaves its coin to somebody."""
+    """A contract destroys itself during creation and leaves its balance to an address."""
     code = bytes.fromhex(f"73{at[2:]}ff")  # selfdestruct(at)
     transactions.send(net.provider, net.cast.stranger, Transaction(None, code, FORCED))
 
 
 def by_block_rewards(net: Net, at: str) -> None:
-    """What a block's proposer or a withdrawal from staking is paid runs no code."""
+    """Rewards of proposers and withdrawals of staking run no code."""
     rpc.result(net.provider, "anvil_setBalance", [at, hex(net.coin(at) + FORCED)])
 
 

@@ -26,12 +26,12 @@ BLOCK = 30_000_000  # units of gas
 
 
 def data(size: int) -> bytes:
-    """Bytes of any kind; as code, the first would be invalid (EIP-3541)."""
+    """Arbitrary bytes; as code, the first byte would be invalid (EIP-3541)."""
     return (b"\xef" + bytes(i * i % 251 for i in range(size)))[:size]
 
 
 def try_with(net: Net, gas: int, request: bytes, reply: Reply) -> Any:
-    """What comes of an answer that is given with so much gas, without giving it."""
+    """Simulates a response with a gas limit."""
     data = "0x" + Router.respond_to_request.encode(*reply.arguments(request)).hex()
     call = {"from": net.cast.worker.address, "to": net.router, "data": data, "gas": hex(gas)}
     (outcome,) = rpc.ask(net.provider, [("eth_call", [call, "latest"])])
@@ -66,7 +66,7 @@ def test_a_response_after_the_close_is_not_paid_by_a_later_session(net: Net, cas
 
 
 def test_a_second_response_is_refused_and_not_paid(net: Net, cast: Cast) -> None:
-    """Both in one block, as when another trusted node copies an answer it sees waiting."""
+    """Both in one block, as when a trusted node copies a pending response."""
     second = net.add_node("second", cast.stranger)
     session = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, session, nodes=[NODE_ID, second])
@@ -87,7 +87,7 @@ def test_a_second_response_is_refused_and_not_paid(net: Net, cast: Cast) -> None
 
 
 def test_a_worker_that_was_never_the_nodes_answers_nothing(net: Net, cast: Cast) -> None:
-    """Not the owner of the node, nor who asks, nor the worker of a node that is not asked."""
+    """Not the owner of the node, the requester, or the worker of another node."""
     second = net.add_node("second", cast.worker)
     request = net.ask(cast.customer, net.open(cast.customer), nodes=[NODE_ID])
 
@@ -127,7 +127,7 @@ def test_a_node_that_is_switched_off_while_it_works_answers_nothing(net: Net, ca
 def test_a_response_with_status_na_costs_as_much_as_a_failure(
     net: Net, cast: Cast, client: Owned
 ) -> None:
-    """Of three states it is the one that stands for no answer: a client does not see it."""
+    """Clients read the status NA as no answer."""
     session = client.start(UNITS)
     request = client.ask(session, fee_asked=7, fee_answered=7)
 
@@ -154,8 +154,7 @@ def test_an_unknown_status_is_refused(net: Net, cast: Cast) -> None:
 
 
 def test_an_answer_is_fetched_as_it_was_given(net: Net, cast: Cast, variant: Variant) -> None:
-    """The live network writes it word by word, at 700 units of gas for each byte: 40 KB are
-    more than a block."""
+    """The live router stores it word by word, at 700 gas per byte: 40 KB exceed a block."""
     sizes = [0, 1, 31, 32, 33, CODE + 1]
     if variant is Variant.REFERENCE:
         sizes.append(60_000)
@@ -171,7 +170,7 @@ def test_an_answer_is_fetched_as_it_was_given(net: Net, cast: Cast, variant: Var
 
 
 def test_a_message_is_read_as_it_was_given(net: Net, cast: Cast) -> None:
-    """It may be as long as an answer, although the nodes' software cuts it at 100 characters."""
+    """It may be as long as an answer, although the node software cuts it at 100 characters."""
     session = net.open(cast.customer)
     for size in (100, CODE + 1):
         request = net.ask(cast.customer, session)
@@ -182,7 +181,7 @@ def test_a_message_is_read_as_it_was_given(net: Net, cast: Cast) -> None:
 
 
 def test_a_response_above_the_block_limit_does_not_affect_others(net: Net, cast: Cast) -> None:
-    """It is only tried: to have it mined takes Anvil many seconds."""
+    """Only simulated: mining it takes Anvil many seconds."""
     session = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, session)
     reply = Reply(response=b"\1" * 160_000)
@@ -201,7 +200,7 @@ def test_a_response_above_the_block_limit_does_not_affect_others(net: Net, cast:
 def test_sizes_beyond_all_numbers_cost_the_cap_at_most(
     net: Net, cast: Cast, variant: Variant, status: int
 ) -> None:
-    """The live network reverts where they overflow, which is the node's own loss."""
+    """The live router reverts on an overflow, which harms the node alone."""
     session = net.open(cast.customer, 1_000)
     highest = 2**256 - 1
     for asked, answered in ((highest, 1), (1, highest), (highest, highest), (2**255, 2**255)):
@@ -219,8 +218,8 @@ def test_sizes_beyond_all_numbers_cost_the_cap_at_most(
 def test_a_price_beyond_all_numbers_costs_the_cap_at_most(
     net: Net, cast: Cast, variant: Variant
 ) -> None:
-    """What a requester offers may overflow with the true sizes: the live network then takes the
-    answer of a node alone that gives false ones."""
+    """A price may overflow with the true sizes. The live router then accepts only a response
+    with false sizes."""
     session = net.open(cast.customer, 1_000)
     highest = 2**256 - 1
     request = net.ask(cast.customer, session, fee_asked=highest, fee_answered=highest, most=300)
@@ -239,7 +238,7 @@ def test_a_price_beyond_all_numbers_costs_the_cap_at_most(
 
 @pytest.mark.parametrize("size", [100, CODE + 1])
 def test_an_answer_lands_wholly_or_not_at_all(net: Net, cast: Cast, size: int) -> None:
-    """With any gas limit: what is kept, paid and told of belongs together."""
+    """With any gas limit, storage, payment and events are complete or absent."""
     given = data(size)
     session = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, session)

@@ -30,7 +30,7 @@ Made = TypeVar("Made", Ask, Reply)
 def of_length(
     length: int, make: Callable[[bytes, bytes], Made], content: Callable[[Made], bytes]
 ) -> Made:
-    """Something of which exactly so much is written."""
+    """Content with exactly this stored length."""
     about = (length - len(content(make(b"", b"")))) * 32 // 33
     for size, more in product(range(about - 40, about + 40), (b"", b"n")):
         made = make(bytes(i % 255 + 1 for i in range(size)), more)
@@ -76,7 +76,7 @@ def test_a_request_that_ends_where_a_page_does_is_read_as_it_was_made(
 
 
 def test_words_of_any_kind_are_read_as_they_were_written(reference: Net, cast: Cast) -> None:
-    """All that packing tells apart: how many bytes a word has, and at which of its ends."""
+    """All forms of packing: number of bytes of a word, at either end."""
     bits = [1 << bit for bit in range(256)]
     numbers = [0, *bits, *(2**256 - bit for bit in bits), *(bit + 1 for bit in bits[8:])]
     numbers += [(1 << 255) | bit for bit in bits]
@@ -92,7 +92,7 @@ def test_words_of_any_kind_are_read_as_they_were_written(reference: Net, cast: C
 def with_second_page(
     page: bytes, words: bytes, make: Callable[[bytes], Made], content: Callable[[Made], bytes]
 ) -> Made:
-    """Something whose second page begins with this: a length, and words as they are packed."""
+    """Content whose second page begins with a length and packed words."""
     before = FULL[:29] + page[:3]  # a word that the page's first three bytes end
     missing = PAGE - content(make(FULL * 700 + before + words)).index(page)
     many, few = divmod(missing, len(packed(FULL)))
@@ -103,7 +103,7 @@ def with_second_page(
 
 
 def node_of(net: Net, account: Any) -> bytes:
-    """A node of an account's own, which anybody may register."""
+    """A node of an account, which anybody can register."""
     manager, name = net.contracts.node_manager, "thief"
     net.send(account, manager, NodeManager.register_user, name, account.address)
     net.send(account, manager, NodeManager.register_node, name, name, account.address)
@@ -114,10 +114,10 @@ def node_of(net: Net, account: Any) -> bytes:
 
 @pytest.mark.parametrize("where", ["in a request", "in an answer"])
 def test_stored_content_is_never_read_as_a_request(reference: Net, cast: Cast, where: str) -> None:
-    """On their second page, a thief's request or answer has the terms of a request at the expense
-    of somebody else's session: for all that it has, to the thief's node.
+    """The second page of a thief's request or answer holds terms of a request that somebody
+    else's session would pay for, with the thief's node.
 
-    No id may lead there, by whatever the addresses of pages are made of.
+    No id may lead there, by any part of the derivation of addresses.
     """
     net, thief = reference, cast.stranger
     rich, poor = net.open(cast.customer, 1_000_000), net.open(thief, 1)

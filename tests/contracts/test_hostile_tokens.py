@@ -52,16 +52,16 @@ def behave(net: Net, manner: int, hook: str = NOBODY) -> None:
 
 
 def in_sessions(net: Net, *owners: Any) -> int:
-    """What all sessions of these owners are worth."""
+    """Sum of the balances of all sessions of these owners."""
     manager = net.contracts.session_manager
     of = (net.read(manager, SessionManager.get_user_sessions, address(owner_)) for owner_ in owners)
     return sum(units for sessions in of for _, units in sessions)
 
 
 def in_a_hole(variant: Variant) -> AbstractContextManager[None]:
-    """Passes if nothing is started because the network has less than its sessions are worth.
+    """Passes if no session starts because the network holds less than its sessions.
 
-    The live network says so by an underflow.
+    The live session manager reverts with an underflow.
     """
     if variant is Variant.LIVE:
         return reverted(PANIC, UNDERFLOW)
@@ -92,7 +92,7 @@ def test_a_token_that_pays_nothing_and_says_so_closes_and_answers_nothing(
 def test_a_token_that_moves_nothing_takes_from_nobody_else(
     net: Net, cast: Cast, hostile: str
 ) -> None:
-    """What it has not moved lies at the network as a deposit, as any other that waits."""
+    """What it did not move stays an unclaimed deposit."""
     others = net.open(cast.stranger, 1_000)
     session = net.open(cast.customer, 1_000)
     behave(net, PRETENDING)
@@ -123,8 +123,8 @@ def test_a_token_that_takes_a_fee_takes_it_from_whom_it_is_paid_to(
 def test_a_token_that_refuses_to_move_nothing(
     net: Net, cast: Cast, variant: Variant, hostile: str
 ) -> None:
-    """A session that is used up is closed. A free answer reaches the reference network alone:
-    the deployed one makes the node a transfer of nothing."""
+    """A session without balance can be closed. A free response succeeds in the reference variant
+    alone: the live session manager transfers zero to the node."""
     used_up = net.open(cast.customer, 100)
     net.reply(net.ask(cast.customer, used_up, most=100))
     session = net.open(cast.customer, 1_000)
@@ -144,12 +144,12 @@ def test_a_token_that_refuses_to_move_nothing(
 
 
 def shrunk(net: Net) -> None:
-    """The token rebases down, by 300 units of what the network has."""
+    """The token rebases: the network loses 300 units."""
     net.send(net.cast.owner, net.contracts.fee_token, SHRINK, net.contracts.fee_target, 300)
 
 
 def surcharged(net: Net) -> None:
-    """The network has to pay 300 units for a payment of 3,000."""
+    """The network pays 300 units more for a transfer of 3,000."""
     session = net.open(net.cast.owner, 3_000)
     behave(net, SURCHARGED)
     net.close(net.cast.owner, session)
@@ -160,9 +160,9 @@ def surcharged(net: Net) -> None:
 def test_of_a_shrinking_token_the_first_sessions_closed_are_refunded(
     net: Net, cast: Cast, variant: Variant, hostile: str, shrink: Callable[[Net], None]
 ) -> None:
-    """And what is missing may be made up for by anybody: nothing is stuck for ever.
+    """Anybody can replace the missing tokens, so nothing is stuck for ever.
 
-    Until then nobody starts a session.
+    Until then no session can be started.
     """
     net.fund(cast.owner, 10_000)
     first, last = net.open(cast.customer, 1_000), net.open(cast.stranger, 1_000)
@@ -191,7 +191,7 @@ def test_of_a_shrinking_token_the_first_sessions_closed_are_refunded(
 def test_a_client_pays_nothing_into_a_hole(
     net: Net, cast: Cast, variant: Variant, client: Owned, hostile: str
 ) -> None:
-    """Where the bare deposit of the test before was lost, and may be more than the hole."""
+    """The bare deposit of the test before was lost, and can exceed the missing tokens."""
     client.approve(1_000_000_000)
     net.open(cast.stranger, 1_000)
     shrunk(net)
@@ -226,9 +226,9 @@ def test_tokens_added_by_a_rebase_are_an_unclaimed_deposit(
 def test_reentrant_calls_of_a_token_create_no_tokens(
     net: Net, cast: Cast, hostile: str, puppet: ScriptedContract, outer: str, manner: int
 ) -> None:
-    """A refund on its way out is no deposit, nobody is paid twice, and no session pays for another.
+    """A refund in transit is no deposit, nobody is paid twice, and no session pays for another.
 
-    The puppet, which the token calls, is a node besides, and has a session of its own.
+    The scripted contract, which the token calls, is a node and owns a session.
     """
     node = net.add_node("puppet", puppet.address)
     nodes = [NODE_ID, node]
@@ -359,7 +359,7 @@ def test_a_network_that_cannot_move_its_tokens_loses_none(
 def test_amounts_are_exact_in_a_token_of_any_decimals(
     net: Net, cast: Cast, variant: Variant, decimals: int
 ) -> None:
-    """Ten thousand tokens and a unit, of which an answer costs a thousand and a few units."""
+    """A deposit of 10,000 tokens and one unit. An answer costs 1,000 tokens and a few units."""
     pay_with(net, variant, net.create("TestToken", "Test", "TEST", decimals))
     one = 10**decimals
     deposit = 10_000 * one + 1
@@ -383,7 +383,7 @@ def test_amounts_are_exact_in_a_token_of_any_decimals(
 def test_a_deposit_of_any_size_does_not_block_others(
     net: Net, cast: Cast, variant: Variant, bits: int
 ) -> None:
-    """However much a stranger lets lie there, others start, ask, are answered and close."""
+    """With any unclaimed deposit of a stranger, others use and close sessions."""
     pay_with(net, variant, net.create("TestToken", "Test", "TEST", 18))
     for account in (net.contracts.fee_target, cast.owner):
         net.fund(account, 2**bits - 1)
@@ -407,8 +407,8 @@ def test_a_deposit_of_any_size_does_not_block_others(
 
 
 def test_the_excess_of_a_deposit_stays_unclaimed(net: Net, cast: Cast, variant: Variant) -> None:
-    """A session of the reference network takes 12 bytes of units: of a token with 18 decimals, 79
-    thousand million. Nothing is lost, and a client, which would have left something, reverts."""
+    """A session of the reference router holds 96 bits: 79 billion tokens with 18 decimals. Nothing
+    is lost, and a client reverts instead of leaving an excess."""
     pay_with(net, variant, net.create("TestToken", "Test", "TEST", 18))
     net.fund(cast.customer, 2**97)
     net.deposit(cast.customer, 2**97)

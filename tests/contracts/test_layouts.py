@@ -57,7 +57,7 @@ def found(output: Any) -> Any:
 
 @cache
 def kept(*replacements: tuple[str, str]) -> Any:
-    """The layout of a small contract, changed."""
+    """Layout of a small contract after replacements."""
     text = KEPT
     for before, after in replacements:
         assert before in text

@@ -46,7 +46,7 @@ def initialization(owner: str, router: str) -> bytes:
 
 @pytest.fixture
 def consumer(reference: Net, cast: Cast, project: Any) -> str:
-    """A plain contract of the customer's that uses AI."""
+    """A plain contract of the customer that uses AI."""
     arguments = (reference.router, MODEL_NAME, NODE_NAME, FEE, MOST)
     return str(project.ReuseSession.deploy(*arguments, sender=cast.customer).address)
 
@@ -58,14 +58,14 @@ def implementation(cast: Cast, project: Any) -> str:
 
 @pytest.fixture
 def upgradeable(reference: Net, cast: Cast, implementation: str) -> str:
-    """An upgradeable contract of the customer's that uses AI."""
+    """An upgradeable contract of the customer that uses AI."""
     data = initialization(cast.customer.address, reference.router)
     return reference.create("DtnProxy", implementation, data)
 
 
 @pytest.fixture(params=["plain", "upgradeable"])
 def either(request: pytest.FixtureRequest) -> str:
-    """Both of them in turn."""
+    """Both in turn."""
     name = {"plain": "consumer", "upgradeable": "upgradeable"}[request.param]
     return str(request.getfixturevalue(name))
 

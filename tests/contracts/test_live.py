@@ -259,7 +259,7 @@ def test_line_5_the_router_alone_cannot_decode_it() -> None:
 
 
 def cost(net: Net, cast: Cast, asked: dict[str, Any], replied: dict[str, Any]) -> int:
-    """What a request costs a session of 1,000,000 units; its worker gets as much."""
+    """Cost of a request to a session of 1,000,000 units, all paid to the worker."""
     session = net.open(cast.customer, 1_000_000)
     worker = net.held(cast.worker)
     receipt = net.reply(net.ask(cast.customer, session, **asked), **replied)
@@ -398,7 +398,7 @@ def test_line_9_a_namespace_owners_signature_of_the_expiration_is_refused(
 
 @pytest.fixture
 def trusted(deployed: Net, cast: Cast) -> bytes:
-    """A namespace that the node is a member of, since the time of a block was foreseen."""
+    """A namespace that the node has joined with a foreseen block timestamp."""
     namespace = deployed.add_namespace(TRUST, cast.stranger)
     block_time = deployed.time + 1
     signature = deployed.sign_assignment(cast.stranger, TRUST, block_time + YEAR)
@@ -843,7 +843,7 @@ def test_line_17_a_response_reverts(deployed: Net, unanswerable: tuple[bytes, st
 def test_line_18_the_contracts_take_an_image_directly_or_as_a_cid(
     deployed: Net, cast: Cast
 ) -> None:
-    """It is the node that never sends one directly."""
+    """Only the node software never sends one directly."""
     session = deployed.open(cast.customer)
     image = encode(["bytes"], [b"\x89PNG" * 100])
 

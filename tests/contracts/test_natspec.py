@@ -31,7 +31,7 @@ def output() -> Any:
 
 
 def own(output: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Our contracts, as syntax trees and as the compiler describes them."""
+    """Our contracts: syntax trees and descriptions of the compiler."""
     for file, source in output["sources"].items():
         for node in source["ast"]["nodes"] if file.startswith("contracts/") else ():
             if node["nodeType"] == "ContractDefinition":
@@ -53,7 +53,7 @@ def documentation(described: Any, kind: str, selector: str) -> dict[str, Any]:
 
 
 def missing(name: str, found: Any, inputs: Any, outputs: Any = ()) -> list[str]:
-    """What is not told of something: what it is, what it takes, what it gives."""
+    """Tags that the documentation of something lacks."""
     # OpenZeppelin, whose words some heirs inherit, has them for developers, all in one.
     if "details" in found and "notice" not in found and "params" not in found:
         return []
@@ -156,7 +156,7 @@ def test_every_struct_and_enum_is_documented(output: Any) -> None:
 
 
 def shown(output: Any) -> set[str]:
-    """The structs and enums that callers come to see."""
+    """Structs and enums in the interface of contracts."""
     abis = [described["abi"] for _, described in own(output)]
     return set(re.findall(r"'internalType': '(?:struct|enum) (\w+\.\w+)", str(abis)))
 
@@ -166,7 +166,7 @@ def parameters(node: dict[str, Any]) -> Any:
 
 
 def written(name: str, node: dict[str, Any], inputs: Any) -> list[str]:
-    """What is missing in a comment that the compiler has in no document."""
+    """Tags that are missing in a comment of the source."""
     text = (node.get("documentation") or {}).get("text", "")
     has = {tag: re.findall(rf"@{tag} +(\S+)", text) for tag in ("notice", "dev", "param")}
     found = {"params": dict.fromkeys(has["param"])}

@@ -75,7 +75,7 @@ def proxy(net: Net, contract: str) -> str:
 
 
 def implementation_of(net: Net, variant: Variant, contract: str) -> str:
-    """A new one of the code behind a proxy."""
+    """Creates another implementation of a contract."""
     if contract in ("ModelManager", "NamespaceManager"):
         return net.create(contract)
     if (variant, contract) == (Variant.REFERENCE, "Router"):
@@ -621,7 +621,7 @@ def test_each_namespace_comes_with_an_expiration_and_a_signature(
 
 @pytest.fixture
 def three(net: Net, cast: Cast) -> list[bytes]:
-    """Three requests, of which the last and then the first are completed."""
+    """Three requests; the third and then the first are completed."""
     session = net.open(cast.customer)
     requests = [net.ask(cast.customer, session) for _ in range(3)]
     net.reply(requests[2])
@@ -828,7 +828,7 @@ def test_the_test_tokens_differ_in_what_transfer_returns(any_net: Net, cast: Cas
 def test_an_owner_who_replaces_the_node_manager_can_collect_pending_fees(
     reference: Net, cast: Cast
 ) -> None:
-    """And nothing beyond it: an owner is to be trusted with what is asked, see SECURITY.md."""
+    """And nothing more, see SECURITY.md."""
     session = reference.open(cast.customer, 1_000_000)
     request = reference.ask(cast.customer, session, most=300_000)
     before = reference.held(cast.owner)

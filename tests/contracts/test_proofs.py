@@ -32,7 +32,7 @@ def outcomes(prove: Any) -> Any:
 
 
 def contracts(source: Path) -> set[str]:
-    """The contracts in a source that are not abstract."""
+    """Names of the contracts in a source that are not abstract."""
     return set(re.findall(r"^contract (\w+)", source.read_text(), re.MULTILINE))
 
 

@@ -453,7 +453,7 @@ def test_all_requests_of_one_block_are_answered(reference: Net, cast: Cast) -> N
 
 @pytest.mark.parametrize("name", ["", ".", "alice.llama-3", "alice.", ".a"])
 def test_a_username_is_not_empty_and_has_no_dot(reference: Net, cast: Cast, name: str) -> None:
-    """Or `node.alice.llama-3.1` would be alice's node, and also that of a user `alice.llama-3`."""
+    """Otherwise `node.alice.llama-3.1` could belong to `alice` or to a user `alice.llama-3`."""
     manager = reference.contracts.node_manager
 
     with refused(ContractReverted, f"InvalidUsername(username={name})"):
@@ -478,7 +478,7 @@ def test_a_nodes_name_may_have_dots(reference: Net, cast: Cast) -> None:
 
 @pytest.fixture
 def trusted(reference: Net, cast: Cast) -> bytes:
-    """A namespace of the stranger's that the node is a member of for a day."""
+    """A namespace of the stranger that the node has joined for a day."""
     namespace = reference.add_namespace(TRUST, cast.stranger)
     expiration = reference.time + DAY
     signature = reference.sign_assignment(cast.stranger, TRUST, expiration)

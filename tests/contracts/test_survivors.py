@@ -19,7 +19,7 @@ GET_RESERVED = Function("getReserved(uint256)", "uint256")
 
 
 def moves(net: Net, receipt: Receipt) -> int:
-    """How many times a transaction had the token do something."""
+    """Number of calls of the token in a transaction."""
     token = net.contracts.fee_token
     return sum(1 for log in receipt.logs if log.address == token)
 

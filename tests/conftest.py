@@ -87,7 +87,7 @@ def cast(accounts: Any) -> Cast:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deploys the networks before the first test, if any test uses them.
 
-    Ape would revert them if a later test deployed them. Runs of tests without networks skip this.
+    If a later test deployed them, Ape would revert them after it.
     """
     if hasattr(config, "workerinput"):
         workers.separate()

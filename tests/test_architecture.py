@@ -100,7 +100,7 @@ def test_there_is_no_import_cycle() -> None:
     assert cycle(GRAPH) == []
 
 
-def test_nothing_inside_imports_the_facades() -> None:
+def test_no_module_imports_the_facades() -> None:
     assert {name: found & FACADES for name, found in GRAPH.items() if found & FACADES} == {}
 
 

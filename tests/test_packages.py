@@ -1,4 +1,4 @@
-"""What an installation brings beside Ape."""
+"""The packages that the installation adds to Ape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from eth_keys.backends import get_backend
 from benchmarks import packages
 
 
-def test_no_package_is_added_unnoticed() -> None:
+def test_the_added_packages_are_pinned() -> None:
     assert packages.added() == [
         "anyio",  # httpx's
         "ape-foundry",
@@ -23,7 +23,7 @@ def test_no_package_is_added_unnoticed() -> None:
     ]
 
 
-def test_an_extra_is_followed() -> None:
+def test_dependencies_of_extras_are_included() -> None:
     brought = packages.closure("ape-dtn[node]") - packages.closure("ape-dtn")
 
     assert brought == {"prometheus-client", "python-multipart"}

@@ -43,7 +43,7 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_python_session(tmp_path: Path) -> None:
+def test_the_python_session_prints_what_the_readme_says(tmp_path: Path) -> None:
     script = tmp_path / "session.py"
     script.write_text(SETUP + block("A session from Python", "python"))
 

@@ -1,7 +1,7 @@
 """Addresses and creation of the client contracts and of the EIP-7702 delegate.
 
-The deterministic deployment proxy creates them with CREATE2 (EIP-1014), so that their addresses
-follow from their code, are the same on every chain, and need not be stored.
+The deterministic deployment proxy creates them with CREATE2 (EIP-1014). Their addresses depend on
+their code only, and are the same on every chain.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def create_client(account: str) -> Transaction:
 
 
 def delegated_to(code: bytes) -> str | None:
-    """The contract that an account delegates to (EIP-7702), by the account's code; None if none."""
+    """The contract that an account's code delegates to (EIP-7702); None without a delegation."""
     if len(code) == 23 and code.startswith(_DELEGATION):
         return to_checksum_address(code[len(_DELEGATION) :])
     return None

@@ -146,7 +146,7 @@ _in_this_process: dict[str, Deployment] = {}
 
 
 def recall(provider: ProviderAPI) -> Deployment | None:
-    """The recorded deployment of the connected chain; None if the chain is not local."""
+    """The recorded deployment of a local chain; None for other chains, or without a record."""
     if not is_local(provider):
         return None
     path = _path(provider)

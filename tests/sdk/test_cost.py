@@ -59,14 +59,14 @@ def measured(request: pytest.FixtureRequest) -> tuple[Variant, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("step", GAS[Variant.LIVE])
-def test_gas(measured: tuple[Variant, dict[str, Any]], step: str) -> None:
+def test_gas_is_pinned(measured: tuple[Variant, dict[str, Any]], step: str) -> None:
     variant, found = measured
 
     assert found["gas"][step] == GAS[variant][step]
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_calls(measured: tuple[Variant, dict[str, Any]], operation: str) -> None:
+def test_rpc_calls_are_pinned(measured: tuple[Variant, dict[str, Any]], operation: str) -> None:
     _, found = measured
     count = found["calls"][operation]
 
@@ -90,7 +90,7 @@ def test_long_lists_take_as_many_calls_as_short_ones(
     assert found["calls"][f"list of {MANY}"] == found["calls"]["list of 1"]
 
 
-def test_no_call_traces(measured: tuple[Variant, dict[str, Any]]) -> None:
+def test_no_operation_traces_calls(measured: tuple[Variant, dict[str, Any]]) -> None:
     """Public endpoints refuse it, and so does the one of the measurement."""
     _, found = measured
 

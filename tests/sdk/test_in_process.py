@@ -90,7 +90,7 @@ def found(everything: Any, variant: Variant) -> Any:
     return everything[variant.name]
 
 
-def test_without_a_network_all_calls_fail(everything: Any) -> None:
+def test_all_calls_fail_without_a_network(everything: Any) -> None:
     assert everything["not connected"] == "not_connected"
     assert everything["not known"] == "unknown_chain"
 
@@ -127,6 +127,6 @@ def test_custom_errors_keep_their_names_and_data(found: Any) -> None:
     assert found["nothing deposited"]["revert"]["data"] == "0x2c5211c6"
 
 
-def test_the_balances_add_up(found: Any) -> None:
+def test_balances_add_up(found: Any) -> None:
     assert found["refund"].endswith(" USDT")
     assert "0.99" < found["refund"] < "1.00"

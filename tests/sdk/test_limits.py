@@ -51,7 +51,7 @@ def refused(
 # One request.
 
 
-def test_a_request_over_its_limit(funded: DtnSession, refused: Refused) -> None:
+def test_a_request_over_its_limit_is_refused(funded: DtnSession, refused: Refused) -> None:
     err = refused(lambda: funded.request(PROMPT, request_limit="0.249999"))
 
     assert err.message == "The request could cost 0.25 USDT, and its limit is 0.249999 USDT."
@@ -59,11 +59,11 @@ def test_a_request_over_its_limit(funded: DtnSession, refused: Refused) -> None:
     assert err.hint == "Ask for less, or raise `request_limit`."
 
 
-def test_a_request_at_its_limit(funded: DtnSession) -> None:
+def test_a_request_at_its_limit_is_sent(funded: DtnSession) -> None:
     assert funded.request(PROMPT, request_limit=MAX_COST).id
 
 
-def test_a_request_over_the_configured_limit(
+def test_a_request_over_the_configured_limit_is_refused(
     funded: DtnSession, refused: Refused, project: Any
 ) -> None:
     with project.temp_config(dtn={"request_limit": "0.10"}):
@@ -73,7 +73,7 @@ def test_a_request_over_the_configured_limit(
 
 
 @pytest.mark.parametrize("name", ["request_limit", "session_limit"])
-def test_over_a_limit_no_session_is_opened(
+def test_no_session_is_opened_for_a_request_over_a_limit(
     network: LocalNetwork, cast: Cast, refused: Refused, name: str
 ) -> None:
     options: Any = {name: "0.1"}
@@ -169,7 +169,7 @@ def test_many_requests_count_together(funded: DtnSession, refused: Refused) -> N
     assert len(funded.request_many([PROMPT] * 3, session_limit="0.75")) == 3
 
 
-def test_a_session_over_the_configured_limit(
+def test_a_request_over_the_configured_limit_of_its_session_is_refused(
     funded: DtnSession, refused: Refused, project: Any
 ) -> None:
     with project.temp_config(dtn={"session_limit": "0.30"}):
@@ -208,7 +208,7 @@ def test_a_budget_is_an_option_a_setting_and_an_option_of_the_command_line() -> 
 
 
 @pytest.mark.parametrize("name", [budget.name for budget in BUDGETS])
-def test_of_the_given_and_the_configured_limit_the_lower_holds(
+def test_the_lower_of_given_and_configured_limit_applies(
     funded: DtnSession, project: Any, name: str
 ) -> None:
     token = funded.ai.token()

@@ -79,7 +79,7 @@ def test_a_second_start_needs_no_preparation(
 
 
 @pytest.mark.usefixtures("public")
-def test_on_a_public_network_an_authorization_is_preferred(
+def test_an_authorization_is_preferred_on_a_public_network(
     usdc_network: LocalNetwork, cast: Cast
 ) -> None:
     plan = DtnSession.plan("1", cast.customer, usdc_network.ai)
@@ -94,7 +94,7 @@ def test_a_token_without_signatures_is_approved(network: LocalNetwork, cast: Cas
 
 
 @pytest.mark.usefixtures("public")
-def test_the_delegate_is_chosen_where_the_account_runs_it(
+def test_the_delegate_is_chosen_for_an_account_that_uses_it(
     network: LocalNetwork, cast: Cast
 ) -> None:
     DtnSession.start("1", cast.customer, network.ai, method="delegate")
@@ -105,7 +105,7 @@ def test_the_delegate_is_chosen_where_the_account_runs_it(
 
 
 @pytest.mark.usefixtures("public")
-def test_two_step_needs_the_risk_accepted(network: LocalNetwork, cast: Cast) -> None:
+def test_two_step_requires_consent_to_its_risk(network: LocalNetwork, cast: Cast) -> None:
     with pytest.raises(UnsafeDeposit):
         DtnSession.plan("1", cast.customer, network.ai, method="two-step")
 
@@ -115,7 +115,7 @@ def test_two_step_needs_the_risk_accepted(network: LocalNetwork, cast: Cast) -> 
 
 
 @pytest.mark.usefixtures("public")
-def test_without_a_safe_method_nothing_is_signed(
+def test_nothing_is_signed_without_a_safe_method(
     network: LocalNetwork, cast: Cast, nothing_moves: None
 ) -> None:
     with (
@@ -205,7 +205,9 @@ def test_a_session_of_a_client_belongs_to_its_owner(network: LocalNetwork, cast:
 
 
 @pytest.mark.parametrize("method", BY_CLIENT, ids=lambda method: method.value)
-def test_many_requests_of_a_client(usdc_network: LocalNetwork, cast: Cast, method: Method) -> None:
+def test_a_client_sends_many_requests(
+    usdc_network: LocalNetwork, cast: Cast, method: Method
+) -> None:
     session = DtnSession.start("25.00", cast.customer, usdc_network.ai, method=method)
 
     sent = session.request_many([f"{place}?" for place in range(5)])

@@ -42,7 +42,9 @@ def measured(variant: Variant) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", PINNED, ids="-".join)
-def test_gas_and_calls(measured: dict[str, Any], variant: Variant, case: tuple[str, str]) -> None:
+def test_gas_and_rpc_calls_are_pinned(
+    measured: dict[str, Any], variant: Variant, case: tuple[str, str]
+) -> None:
     method, when = case
     before, starts, http, calls = PINNED[case]
     start = dict(zip(Variant, starts, strict=True))[variant]

@@ -84,7 +84,7 @@ def ai(network: LocalNetwork) -> DtnAi:
 
 @pytest.fixture
 def serves_images(network: LocalNetwork, cast: Cast) -> None:
-    """Lets the node serve the image model too."""
+    """Registers the image model for the node."""
     models = [id_of(name, "model") for name in (*NODE_MODELS, IMAGE)]
     manager = network.ai.contracts().node_manager
     serve = contract_call(manager, NodeManager.set_node_models, network.node.id, models)
@@ -93,7 +93,7 @@ def serves_images(network: LocalNetwork, cast: Cast) -> None:
 
 @pytest.fixture
 def base_fee(network: LocalNetwork, funded: DtnSession) -> Iterator[None]:
-    """A latest block with a base fee, which Ape's Anvil has not."""
+    """Sets a base fee for the latest block. Ape's Anvil has none."""
     provider = network.ai.provider
 
     def next_is(wei: int) -> None:
@@ -120,20 +120,20 @@ def refusing(network: LocalNetwork) -> Iterator[Callable[..., DtnAi]]:
         yield refusing
 
 
-def one(quotes: Sequence[Quote]) -> Quote:
+def only(quotes: Sequence[Quote]) -> Quote:
     (found,) = quotes
     return found
 
 
 def problem(quotes: Sequence[Quote]) -> Any:
     """The problem of the only quote, which has no other values."""
-    found = one(quotes)
+    found = only(quotes)
     known = (found.bytes_asked, found.bytes_answered, found.expected, found.gas)
     assert known == (None, None, None, None)
     return found.problem
 
 
-def coins(provider: Any, address: str) -> int:
+def balance_of(provider: Any, address: str) -> int:
     """The balance of an account, in wei."""
     return as_int(rpc.result(provider, "eth_getBalance", [address, "latest"]))
 
@@ -152,7 +152,7 @@ def test_the_expected_cost_is_the_charge_of_a_fair_node(
     funded.request(PROMPT)
     network.node.answer_pending()
 
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     again = funded.request(PROMPT)
     network.node.answer_pending()
@@ -168,7 +168,7 @@ def test_the_median_size_of_the_answers_is_expected(funded: DtnSession, respond:
     respond(funded.request(PROMPT, call_type=IPFS), b"\1" * 1000)
     respond(funded.request(PROMPT), b"\1" * 1000, Status.FAILURE)
 
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     assert (found.bytes_answered, found.basis, found.answers_seen) == (200, Basis.ANSWERS, 3)
 
@@ -180,7 +180,7 @@ def test_the_latest_answers_count(
         respond(funded.request(PROMPT), b"\1" * size)
     monkeypatch.setattr("ape_dtn.requests.quote.MOST_ANSWERS", 3)
 
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     assert (found.bytes_answered, found.answers_seen) == (6, 3)
 
@@ -192,12 +192,12 @@ def test_the_number_of_answers_read_is_limited(
         respond(funded.request(PROMPT), b"\1" * size)
     monkeypatch.setattr("ape_dtn.requests.quote.ANSWERS_LOOKED_AT", 1)
 
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
 
     assert (found.bytes_answered, found.answers_seen) == (7, 1)
 
 
-def test_a_given_answer_size_is_used(funded: DtnSession, respond: Respond) -> None:
+def test_a_quote_uses_the_given_answer_size(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT), b"\1" * 100)
 
     direct, ipfs = funded.ai.quote(PROMPT, session=funded, answer_bytes=3_000)
@@ -210,7 +210,7 @@ def test_a_given_answer_size_is_used(funded: DtnSession, respond: Respond) -> No
 def test_answers_over_ipfs_have_the_default_size(funded: DtnSession, respond: Respond) -> None:
     respond(funded.request(PROMPT, call_type=IPFS), encode(["string"], ["bafy"]))
 
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=IPFS))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=IPFS))
 
     assert (found.bytes_answered, found.basis) == (DEFAULT_ANSWER_BYTES["string"], Basis.DEFAULT)
 
@@ -219,8 +219,8 @@ def test_answers_over_ipfs_have_the_default_size(funded: DtnSession, respond: Re
 def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
     inputs = {"width": 64, "height": 64}
 
-    text = one(ai.quote(PROMPT, models=TEXT, call_types=IPFS))
-    image = one(ai.quote(PROMPT, models=IMAGE, call_types=IPFS, inputs=inputs))
+    text = only(ai.quote(PROMPT, models=TEXT, call_types=IPFS))
+    image = only(ai.quote(PROMPT, models=IMAGE, call_types=IPFS, inputs=inputs))
 
     assert text.bytes_answered
     assert image.bytes_answered
@@ -231,7 +231,7 @@ def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
 def test_the_bytes_asked_are_those_of_the_request(funded: DtnSession) -> None:
     prompt = Prompt("Is {0} older than {1:uint8}?", "Ada", 26)
 
-    found = one(funded.ai.quote(prompt, session=funded, call_types=DIRECT))
+    found = only(funded.ai.quote(prompt, session=funded, call_types=DIRECT))
 
     assert found.bytes_asked == funded.draft(prompt).bytes_asked > 160
 
@@ -247,10 +247,10 @@ def test_the_max_cost_is_the_cap(funded: DtnSession) -> None:
 
 
 @pytest.mark.parametrize("call_type", [DIRECT, IPFS])
-def test_on_a_session_the_gas_is_that_of_the_request(
+def test_the_gas_with_a_session_is_that_of_the_request(
     funded: DtnSession, call_type: CallType
 ) -> None:
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=call_type))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=call_type))
 
     sent = funded.request(PROMPT, call_type=call_type).receipt
     assert found.gas
@@ -259,10 +259,8 @@ def test_on_a_session_the_gas_is_that_of_the_request(
     assert is_close(found.gas.used["request"], sent.gas_used)
 
 
-def test_without_a_session_the_gas_is_that_of_starting_one_and_of_the_request(
-    network: LocalNetwork, cast: Cast
-) -> None:
-    found = one(network.ai.quote(PROMPT, account=cast.customer, call_types=DIRECT))
+def test_the_gas_without_a_session_includes_its_start(network: LocalNetwork, cast: Cast) -> None:
+    found = only(network.ai.quote(PROMPT, account=cast.customer, call_types=DIRECT))
 
     sent = network.ai.request(PROMPT, account=cast.customer).receipt
     assert found.gas
@@ -275,7 +273,7 @@ def test_without_a_session_the_gas_is_that_of_starting_one_and_of_the_request(
 
 @pytest.mark.usefixtures("base_fee")
 def test_the_gas_cost_is_what_the_account_pays(funded: DtnSession, cast: Cast) -> None:
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT)).gas
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT)).gas
     before = cast.customer.balance
 
     sent = funded.request(PROMPT).receipt
@@ -295,7 +293,7 @@ def test_the_gas_cost_is_what_the_account_pays(funded: DtnSession, cast: Cast) -
 @pytest.mark.usefixtures("base_fee")
 def test_the_max_cost_of_gas_is_the_balance_that_is_needed(funded: DtnSession, cast: Cast) -> None:
     user, provider = str(cast.stranger.address), funded.ai.provider
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, user=user)).gas
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, user=user)).gas
     assert found
 
     rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.max_cost.units - 1)])
@@ -311,15 +309,15 @@ def test_the_max_cost_of_gas_is_the_balance_that_is_needed(funded: DtnSession, c
 def test_the_quote_includes_the_gas_of_the_callback(funded: DtnSession, cast: Cast) -> None:
     callback = Callback(str(cast.stranger.address), "good(bytes32)", "bad(bytes32)", gas=70_000)
     router, provider = funded.ai.router, funded.ai.provider
-    before = coins(provider, router)
+    before = balance_of(provider, router)
 
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, callback=callback)).gas
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, callback=callback)).gas
 
     sent = funded.request(PROMPT, callback=callback).receipt
     assert found
     assert sent
     assert is_close(found.used["request"], sent.gas_used)
-    assert found.value == 70_000 == coins(provider, router) - before
+    assert found.value == 70_000 == balance_of(provider, router) - before
     gas_alone = found.used["request"] * found.prices.now
     assert found.expected.units == gas_alone + 70_000
 
@@ -328,7 +326,7 @@ def test_a_rollup_charges_a_data_fee_per_transaction(ai: DtnAi, cast: Cast) -> N
     rpc.result(ai.provider, "anvil_setCode", [ROLLUP_FEES, CALLDATA_SIZE])
 
     short, long = (
-        one(ai.quote(text, account=cast.customer, call_types=DIRECT)).gas
+        only(ai.quote(text, account=cast.customer, call_types=DIRECT)).gas
         for text in (PROMPT, PROMPT * 100)
     )
 
@@ -339,8 +337,8 @@ def test_a_rollup_charges_a_data_fee_per_transaction(ai: DtnAi, cast: Cast) -> N
     assert short.expected.units == gas_fee + short.data_fee
 
 
-def test_without_an_account_there_is_no_gas(ai: DtnAi) -> None:
-    found = one(ai.quote(PROMPT, call_types=DIRECT))
+def test_a_quote_without_an_account_has_no_gas(ai: DtnAi) -> None:
+    found = only(ai.quote(PROMPT, call_types=DIRECT))
 
     assert (found.gas, found.why_no_gas) == (None, "There is no account to sign it.")
     assert found.expected
@@ -349,15 +347,15 @@ def test_without_an_account_there_is_no_gas(ai: DtnAi) -> None:
 def test_the_account_of_the_network_is_quoted(network: LocalNetwork, cast: Cast) -> None:
     ai = DtnAi(network.ai.router, network.ai.provider, cast.customer)
 
-    assert one(ai.quote(PROMPT, call_types=DIRECT)).gas
+    assert only(ai.quote(PROMPT, call_types=DIRECT)).gas
 
 
 def test_the_owner_of_the_session_is_quoted(funded: DtnSession) -> None:
-    assert one(funded.ai.quote(PROMPT, session=funded.id, call_types=DIRECT)).gas
+    assert only(funded.ai.quote(PROMPT, session=funded.id, call_types=DIRECT)).gas
 
 
-def test_an_account_that_cannot_pay_the_deposit(ai: DtnAi, cast: Cast) -> None:
-    found = one(ai.quote(PROMPT, account=cast.worker, call_types=DIRECT, max_cost="9"))
+def test_an_account_that_cannot_pay_the_deposit_has_no_gas(ai: DtnAi, cast: Cast) -> None:
+    found = only(ai.quote(PROMPT, account=cast.worker, call_types=DIRECT, max_cost="9"))
 
     assert found.gas is None
     assert found.why_no_gas
@@ -365,13 +363,13 @@ def test_an_account_that_cannot_pay_the_deposit(ai: DtnAi, cast: Cast) -> None:
     assert "9.00 USDT" in found.why_no_gas
 
 
-def test_an_endpoint_that_does_not_simulate(
+def test_an_endpoint_without_simulation_cannot_quote_the_gas_of_a_start(
     refusing: Callable[..., DtnAi], funded: DtnSession, cast: Cast
 ) -> None:
     ai = refusing("eth_simulateV1")
 
-    without = one(ai.quote(PROMPT, account=cast.customer, call_types=DIRECT))
-    on_session = one(ai.quote(PROMPT, session=funded.id, call_types=DIRECT))
+    without = only(ai.quote(PROMPT, account=cast.customer, call_types=DIRECT))
+    on_session = only(ai.quote(PROMPT, session=funded.id, call_types=DIRECT))
 
     assert without.gas is None
     assert without.why_no_gas
@@ -380,12 +378,12 @@ def test_an_endpoint_that_does_not_simulate(
     assert on_session.gas
 
 
-def test_an_endpoint_that_does_not_estimate(
+def test_an_endpoint_without_gas_estimates_cannot_quote_gas(
     refusing: Callable[..., DtnAi], funded: DtnSession
 ) -> None:
     ai = refusing("eth_estimateGas")
 
-    found = one(ai.quote(PROMPT, session=funded.id, call_types=DIRECT))
+    found = only(ai.quote(PROMPT, session=funded.id, call_types=DIRECT))
 
     assert found.gas is None
     assert found.why_no_gas
@@ -393,7 +391,7 @@ def test_an_endpoint_that_does_not_estimate(
 
 
 def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
-    """It runs in a process of its own: the tests are connected to Anvil."""
+    """Runs in a separate process, because the tests are connected to Anvil."""
     ran = subprocess.run([sys.executable, "-c", IN_PROCESS], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     on_session, used, without = json.loads(ran.stdout.splitlines()[-1])
@@ -408,8 +406,8 @@ def test_the_in_process_chain_estimates_and_does_not_simulate() -> None:
 
 
 def test_a_quote_says_how_many_requests_the_balance_covers(funded: DtnSession) -> None:
-    enough = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
-    short = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
+    enough = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT))
+    short = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="25.000001"))
 
     assert (str(enough.balance), enough.suffices, enough.requests_at_max_cost) == (
         "25.00 USDT",
@@ -419,8 +417,8 @@ def test_a_quote_says_how_many_requests_the_balance_covers(funded: DtnSession) -
     assert (short.suffices, short.requests_at_max_cost) == (False, 0)
 
 
-def test_without_a_session_a_quote_has_no_balance(ai: DtnAi) -> None:
-    found = one(ai.quote(PROMPT, call_types=DIRECT, session=0))
+def test_a_quote_without_a_session_has_no_balance(ai: DtnAi) -> None:
+    found = only(ai.quote(PROMPT, call_types=DIRECT, session=0))
 
     of_session = (found.session_id, found.balance, found.suffices, found.requests_at_max_cost)
     assert of_session == (None, None, None, None)
@@ -429,7 +427,7 @@ def test_without_a_session_a_quote_has_no_balance(ai: DtnAi) -> None:
 def test_a_request_that_the_router_would_refuse_has_no_gas(
     funded: DtnSession, variant: Variant
 ) -> None:
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="26"))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, max_cost="26"))
 
     if variant is Variant.LIVE:  # the session cannot pay it
         assert found.gas
@@ -438,7 +436,9 @@ def test_a_request_that_the_router_would_refuse_has_no_gas(
         assert "Insufficient funds" in found.why_no_gas
 
 
-def test_a_session_that_cannot_be_used(funded: DtnSession, closed: DtnSession, cast: Cast) -> None:
+def test_a_session_that_cannot_be_used_is_refused(
+    funded: DtnSession, closed: DtnSession, cast: Cast
+) -> None:
     def attempt(session: Any, account: Any = None) -> Callable[[], Any]:
         return lambda: funded.ai.quote(PROMPT, session=session, account=account)
 
@@ -457,8 +457,8 @@ def test_a_session_that_cannot_be_used(funded: DtnSession, closed: DtnSession, c
 
 
 def test_an_exceeded_limit_is_reported_by_the_quote(funded: DtnSession) -> None:
-    limited = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.2"))
-    free = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.25"))
+    limited = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.2"))
+    free = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, request_limit="0.25"))
 
     assert free.over_limit is None
     assert limited.over_limit
@@ -469,7 +469,7 @@ def test_an_exceeded_limit_is_reported_by_the_quote(funded: DtnSession) -> None:
 
 def test_a_limit_of_the_session_counts_from_its_start(ai: DtnAi) -> None:
     limited, free = (
-        one(ai.quote(PROMPT, call_types=DIRECT, session_limit=limit)) for limit in ("0.2", "0.25")
+        only(ai.quote(PROMPT, call_types=DIRECT, session_limit=limit)) for limit in ("0.2", "0.25")
     )
 
     assert free.over_limit is None
@@ -496,7 +496,7 @@ def test_the_configured_model_is_quoted_by_default(ai: DtnAi) -> None:
 
 
 def test_the_options_of_a_request_can_be_quoted(ai: DtnAi) -> None:
-    found = one(ai.quote(PROMPT, model=MINI, call_type=IPFS))
+    found = only(ai.quote(PROMPT, model=MINI, call_type=IPFS))
 
     assert (found.model, found.call_type) == (MINI, IPFS)
 
@@ -516,10 +516,10 @@ def test_a_model_with_a_problem_does_not_spoil_other_quotes(ai: DtnAi, cast: Cas
 
 
 @pytest.mark.usefixtures("serves_images")
-def test_a_model_of_other_inputs(ai: DtnAi, funded: DtnSession) -> None:
+def test_a_model_with_other_inputs_can_be_quoted(ai: DtnAi, funded: DtnSession) -> None:
     inputs: dict[str, Any] = {"width": 64, "height": 32}
 
-    found = one(ai.quote(PROMPT, models=IMAGE, call_types=DIRECT, inputs=inputs, session=funded))
+    found = only(ai.quote(PROMPT, models=IMAGE, call_types=DIRECT, inputs=inputs, session=funded))
 
     sent = funded.request(PROMPT, model=IMAGE, inputs=inputs).receipt
     assert found.gas
@@ -544,14 +544,14 @@ def test_a_model_of_other_inputs(ai: DtnAi, funded: DtnSession) -> None:
         ((PROMPT,), {"nodes": ["node.local.other"]}, NodeNotFound),
     ],
 )
-def test_problems_of_a_model(
+def test_problems_of_a_model_are_reported(
     ai: DtnAi, values: tuple[Any, ...], options: dict[str, Any], kind: type[DtnError]
 ) -> None:
     assert type(problem(ai.quote(*values, call_types=DIRECT, **options))) is kind
 
 
 def test_a_request_that_cannot_complete_can_be_quoted(funded: DtnSession) -> None:
-    found = one(
+    found = only(
         funded.ai.quote(
             PROMPT,
             session=funded,
@@ -581,7 +581,7 @@ def test_invalid_options_of_a_quote_are_refused(
         ai.quote(PROMPT, **options)
 
 
-def test_on_a_public_network_nodes_have_to_be_named(
+def test_a_quote_on_a_public_network_requires_nodes(
     ai: DtnAi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ape_dtn.requests.preflight.is_local", lambda _: False)
@@ -589,7 +589,7 @@ def test_on_a_public_network_nodes_have_to_be_named(
     with pytest.raises(NobodyTrusted):
         ai.quote(PROMPT)
 
-    assert one(ai.quote(PROMPT, nodes=[NODE], call_types=DIRECT)).expected
+    assert only(ai.quote(PROMPT, nodes=[NODE], call_types=DIRECT)).expected
 
 
 # HTTP requests.
@@ -626,7 +626,7 @@ def test_many_models_take_as_many_http_requests_as_one(
 
 
 @pytest.mark.usefixtures("nothing_moves")
-def test_nothing_is_sent(network: LocalNetwork, funded: DtnSession, cast: Cast) -> None:
+def test_quotes_send_no_transactions(network: LocalNetwork, funded: DtnSession, cast: Cast) -> None:
     block = network.ai.provider.get_block("latest").number
 
     network.ai.quote(PROMPT, account=cast.customer)
@@ -636,7 +636,7 @@ def test_nothing_is_sent(network: LocalNetwork, funded: DtnSession, cast: Cast) 
 
 
 def test_a_quote_is_exact_in_json(funded: DtnSession) -> None:
-    found = one(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
+    found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
 
     read = json.loads(json.dumps(found.as_dict()))
 
@@ -652,7 +652,7 @@ def test_a_quote_is_exact_in_json(funded: DtnSession) -> None:
 
 
 def test_a_problem_is_in_the_json(ai: DtnAi) -> None:
-    read = one(ai.quote(PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
+    read = only(ai.quote(PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
 
     assert json.loads(json.dumps(read))["problem"]["code"] == "model_not_found"
     assert read["expected"] is read["gas"] is read["bytes_asked"] is None

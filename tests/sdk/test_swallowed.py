@@ -49,7 +49,7 @@ LONG = reorgs.REORGANISED_BLOCKS + 10
 
 
 def each_call(respond: Callable[[dict[str, Any], Callable[[], Any]], Any]) -> Answer:
-    """An endpoint that answers each call by itself, with the result or error of ``respond``."""
+    """An endpoint that answers every call of a batch with the result or error of ``respond``."""
 
     def script(body: bytes, chain: Callable[[bytes], bytes]) -> bytes:
         answers = []
@@ -269,7 +269,7 @@ def test_a_transaction_already_known_is_not_refused(why: str) -> None:
 def test_a_lost_response_is_recognised_with_an_endpoint_found_by_web3(
     network: LocalNetwork, funded: DtnSession, cast: Cast
 ) -> None:
-    """As with Ape's node provider: web3's AutoProvider repeats a call whose response was lost."""
+    """Web3's AutoProvider, which Ape's node provider uses, repeats a call without a response."""
     from .conftest import Endpoint
 
     sent: list[str] = []
@@ -391,7 +391,7 @@ def test_a_session_is_not_closed_while_a_lagging_node_misses_a_request(
     assert not funded.is_open
 
 
-def test_an_answer_without_a_charge_on_a_lagging_node_counts_max_cost(
+def test_max_cost_counts_while_a_lagging_node_misses_the_charge(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
     request = funded.request(PROMPT, nodes=[NODE], account_limit="0.50")
@@ -411,7 +411,7 @@ def test_an_answer_without_a_charge_on_a_lagging_node_counts_max_cost(
     funded.request(PROMPT, nodes=[NODE], account_limit=limit)
 
 
-def test_a_preparation_that_was_sent_is_no_deposit(
+def test_a_sent_preparation_is_not_reported_as_a_deposit(
     network: LocalNetwork, cast: Cast, through: Through, balances: Balances
 ) -> None:
     """A hint to claim a deposit that was never sent could lead to claiming those of others."""
@@ -439,7 +439,7 @@ def test_a_preparation_that_was_sent_is_no_deposit(
     assert balances.of_network == session.balance
 
 
-def test_an_operation_on_a_fork_is_not_done_on_the_original(
+def test_an_operation_on_a_fork_is_not_repeated_on_the_original(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fork has the chain id and first block of its original: signatures are valid on both."""
@@ -451,7 +451,7 @@ def test_an_operation_on_a_fork_is_not_done_on_the_original(
     assert executor.journal_of(network.ai, cast.customer).entries(*State) == []
 
 
-def test_on_a_fork_sessions_are_started_as_on_the_original(
+def test_a_fork_funds_sessions_by_the_method_of_its_original(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert DtnSession.plan("1", cast.customer, network.ai).method is Method.TWO_STEP

@@ -59,9 +59,9 @@ def mine(network: LocalNetwork, blocks: int = 1) -> None:
 
 
 @contextmanager
-def later(seconds: float, work: Callable[[], Any]) -> Iterator[None]:
+def after_delay(seconds: float, action: Callable[[], Any]) -> Iterator[None]:
     """Runs a function after a delay; the context waits for it at its end."""
-    timer = Timer(seconds, work)
+    timer = Timer(seconds, action)
     timer.start()
     try:
         yield
@@ -72,7 +72,9 @@ def later(seconds: float, work: Callable[[], Any]) -> Iterator[None]:
 # Answers.
 
 
-def test_an_answer_before_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
+def test_a_wait_returns_an_earlier_answer_at_once(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
     request = funded.request(PROMPT)
     network.node.answer_pending()
     mine(network, 200)
@@ -80,17 +82,19 @@ def test_an_answer_before_the_wait(funded: DtnSession, network: LocalNetwork) ->
     assert request.wait(timeout=0).text == ANSWER
 
 
-def test_an_answer_during_the_wait(funded: DtnSession, network: LocalNetwork) -> None:
+def test_a_wait_returns_an_answer_when_it_arrives(
+    funded: DtnSession, network: LocalNetwork
+) -> None:
     request = funded.request(PROMPT)
 
-    with later(1, network.node.answer_pending):
+    with after_delay(1, network.node.answer_pending):
         assert request.wait(timeout=10).text == ANSWER
 
 
-def test_an_answer_in_the_block_of_its_request(
+def test_a_wait_finds_an_answer_in_the_block_of_its_request(
     funded: DtnSession, network: LocalNetwork, cast: Cast
 ) -> None:
-    """That block is the latest when the wait begins."""
+    """The block is the latest one when the wait begins."""
     asked = funded.draft(PROMPT).transaction()
     call = {"from": cast.customer.address, "to": asked.to, "data": "0x" + asked.data.hex()}
     request_id = as_bytes(rpc.result(network.ai.provider, "eth_call", [call, "pending"]))
@@ -164,14 +168,14 @@ def test_an_answer_counts_after_its_confirmations(
 
     with pytest.raises(RequestPending) as raised:
         request.wait(timeout=0, confirmations=confirmations)
-    with later(1, lambda: mine(network)):
+    with after_delay(1, lambda: mine(network)):
         answer = request.wait(timeout=10, confirmations=confirmations)
 
     assert "not confirmed yet" in str(raised.value.hint)
     assert answer.text == ANSWER
 
 
-def test_confirmations_are_configured(
+def test_confirmations_can_be_configured(
     funded: DtnSession, network: LocalNetwork, project: Any
 ) -> None:
     request = funded.request(PROMPT)
@@ -206,7 +210,7 @@ def test_many_requests_are_awaited_together_in_order(
     assert fourth.status is Status.PENDING
 
 
-def test_waiting_for_no_requests(network: LocalNetwork) -> None:
+def test_a_wait_for_no_requests_ends_at_once(network: LocalNetwork) -> None:
     assert wait_all([]) == []
 
 
@@ -214,7 +218,7 @@ def test_200_requests_in_flight_get_200_answers(funded: DtnSession, network: Loc
     prompts = [f"What is {place}?" for place in range(200)]
     requests = funded.request_many(prompts, max_cost="0.01")
 
-    with later(0.5, network.node.answer_pending):
+    with after_delay(0.5, network.node.answer_pending):
         found = wait_all(requests, timeout=60)
 
     assert [str(answer) for answer in found] == [f"You asked: {prompt}" for prompt in prompts]
@@ -269,7 +273,7 @@ def test_a_cancelled_wait_can_be_repeated(funded: DtnSession, network: LocalNetw
 
 
 @dataclass
-class Rough:
+class FlakyEndpoint:
     """An endpoint that applies one planned fault per request, and then passes requests on."""
 
     upstream: str
@@ -279,7 +283,7 @@ class Rough:
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), rough_handler(self))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), flaky_handler(self))
         server.daemon_threads = True
         Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
@@ -290,7 +294,7 @@ class Rough:
             server.server_close()
 
 
-def rough_handler(endpoint: Rough) -> type[BaseHTTPRequestHandler]:
+def flaky_handler(endpoint: FlakyEndpoint) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -323,24 +327,24 @@ def rough_handler(endpoint: Rough) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.fixture
-def rough(network: LocalNetwork) -> Iterator[tuple[Rough, DtnAi]]:
-    endpoint = Rough(str(network.ai.provider.http_uri))
+def flaky(network: LocalNetwork) -> Iterator[tuple[FlakyEndpoint, DtnAi]]:
+    endpoint = FlakyEndpoint(str(network.ai.provider.http_uri))
     with endpoint.serving() as url, connected_to(url) as provider:
         yield endpoint, DtnAi(network.ai.router, provider)
 
 
 @pytest.mark.parametrize("fault", ["dropped", "429", "502", "504"])
 def test_a_wait_survives_transient_errors(
-    rough: tuple[Rough, DtnAi], funded: DtnSession, network: LocalNetwork, fault: str
+    flaky: tuple[FlakyEndpoint, DtnAi], funded: DtnSession, network: LocalNetwork, fault: str
 ) -> None:
-    endpoint, ai = rough
+    endpoint, ai = flaky
     request = DtnRequest.load(funded.request(PROMPT).id, ai)
 
     def fail_and_answer() -> None:
         endpoint.plan += [fault] * 3
         network.node.answer_pending()
 
-    with later(1, fail_and_answer):
+    with after_delay(1, fail_and_answer):
         answer = request.wait(timeout=30)
 
     assert endpoint.met.count(fault) == 3
@@ -349,10 +353,10 @@ def test_a_wait_survives_transient_errors(
 
 @pytest.mark.parametrize("place", range(4))
 def test_a_failure_at_any_call_loses_nothing(
-    rough: tuple[Rough, DtnAi], funded: DtnSession, network: LocalNetwork, place: int
+    flaky: tuple[FlakyEndpoint, DtnAi], funded: DtnSession, network: LocalNetwork, place: int
 ) -> None:
-    """Also between reading the answer and reading the API that decodes it."""
-    endpoint, ai = rough
+    """The failing call can also be the one that reads the API to decode the answer."""
+    endpoint, ai = flaky
     request = DtnRequest.load(funded.request(PROMPT).id, ai)
     network.node.answer_pending()
     endpoint.plan += [*[""] * place, "dropped"]
@@ -362,9 +366,9 @@ def test_a_failure_at_any_call_loses_nothing(
 
 
 def test_pauses_grow_while_the_endpoint_fails(
-    rough: tuple[Rough, DtnAi], funded: DtnSession
+    flaky: tuple[FlakyEndpoint, DtnAi], funded: DtnSession
 ) -> None:
-    endpoint, ai = rough
+    endpoint, ai = flaky
     request = DtnRequest.load(funded.request(PROMPT).id, ai)
     endpoint.met.clear()
     endpoint.plan += ["429"] * 1000
@@ -376,13 +380,16 @@ def test_pauses_grow_while_the_endpoint_fails(
 
 
 def test_a_hanging_endpoint_does_not_extend_the_timeout(
-    rough: tuple[Rough, DtnAi], funded: DtnSession
+    flaky: tuple[FlakyEndpoint, DtnAi], funded: DtnSession
 ) -> None:
-    endpoint, ai = rough
+    endpoint, ai = flaky
     request = DtnRequest.load(funded.request(PROMPT).id, ai)
     start = time.monotonic()
 
-    with later(0.5, lambda: endpoint.plan.append("hangs")), pytest.raises(NoNetwork) as raised:
+    with (
+        after_delay(0.5, lambda: endpoint.plan.append("hangs")),
+        pytest.raises(NoNetwork) as raised,
+    ):
         request.wait(timeout=4)
 
     assert time.monotonic() - start < 20
@@ -390,13 +397,13 @@ def test_a_hanging_endpoint_does_not_extend_the_timeout(
 
 
 def test_answers_found_are_kept_when_the_connection_fails(
-    rough: tuple[Rough, DtnAi], funded: DtnSession, respond: Respond
+    flaky: tuple[FlakyEndpoint, DtnAi], funded: DtnSession, respond: Respond
 ) -> None:
-    endpoint, ai = rough
+    endpoint, ai = flaky
     answered, pending = [DtnRequest.load(funded.request(PROMPT).id, ai) for _ in range(2)]
     respond(answered, HERE)
 
-    with later(4, lambda: endpoint.plan.extend(["dropped"] * 1000)):
+    with after_delay(4, lambda: endpoint.plan.extend(["dropped"] * 1000)):
         found = wait_all([answered, pending], timeout=7)
 
     assert str(found[0]) == "Here."
@@ -427,7 +434,7 @@ def test_a_wait_ends_when_the_session_is_closed(funded: DtnSession) -> None:
     request = funded.request(PROMPT)
     start = time.monotonic()
 
-    with later(1, lambda: funded.close(force=True)), pytest.raises(RequestStranded):
+    with after_delay(1, lambda: funded.close(force=True)), pytest.raises(RequestStranded):
         request.wait(timeout=60)
 
     assert time.monotonic() - start < 15
@@ -442,7 +449,7 @@ def test_a_request_answered_before_the_session_was_closed_has_its_answer(
         network.node.answer_pending()
         funded.close()
 
-    with later(1, answer_and_close):
+    with after_delay(1, answer_and_close):
         assert request.wait(timeout=20).text == ANSWER
     assert request.wait(timeout=0).text == ANSWER
 
@@ -557,7 +564,7 @@ def test_members_of_a_trusted_namespace_may_answer(
 
 
 @pytest.mark.usefixtures("crowded")
-def test_of_too_many_nodes_the_named_ones_are_reported(funded: DtnSession) -> None:
+def test_named_nodes_are_reported_when_there_are_too_many_nodes(funded: DtnSession) -> None:
     members = {"namespaces": ["namespace.nobody.in"], "may_never_complete": True}
     of_members, of_one_more = (
         funded.request(PROMPT, nodes=nodes, **members) for nodes in ([], [NODE])
@@ -634,7 +641,7 @@ def test_a_reverting_callback_is_explained_beside_the_answer(
     callback = reverting(data)
     request = funded.request(PROMPT, callback=callback)
 
-    with later(0.5, lambda: respond(request, HERE)):
+    with after_delay(0.5, lambda: respond(request, HERE)):
         answer = request.wait(timeout=10)
     mine(network, 100)
 
@@ -649,7 +656,7 @@ def test_a_reverting_callback_is_explained_beside_the_answer(
         assert again.callback_error.reason == reason
 
 
-def test_a_callback_that_reverts_on_a_failure(
+def test_a_callback_that_reverts_on_a_failure_is_reported(
     funded: DtnSession, respond: Respond, reverting: Callable[[bytes], Callback]
 ) -> None:
     request = funded.request(PROMPT, callback=reverting(CUSTOM))
@@ -682,7 +689,7 @@ def test_errors_of_the_project_are_named(
     assert answer.callback_error.reason == "SessionOpen(sessionId=3)"
 
 
-def test_only_requests_with_a_callback_look_for_its_failure(
+def test_only_requests_with_a_callback_read_its_failure(
     funded: DtnSession, respond: Respond, through: Through, reverting: Callable[[bytes], Callback]
 ) -> None:
     plain, with_callback = funded.request(PROMPT), funded.request(PROMPT, callback=reverting(b""))

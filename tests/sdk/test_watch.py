@@ -39,7 +39,7 @@ from tests.conftest import Cast, on_live, replace_manager
 from .bytecode import emitting
 from .conftest import Respond, Through
 from .test_history import mine_together, response, session_of_id
-from .test_waiting import later, mine
+from .test_waiting import after_delay, mine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMPT = "Hello?"
@@ -48,13 +48,12 @@ HERE = encode(["string"], ["Here."])
 Reorganise = Callable[[], None]
 
 
-def said(text: str) -> bytes:
+def text_answer(text: str) -> bytes:
     return encode(["string"], [text])
 
 
-def landed(ai: DtnAi, **what: Any) -> list[Outcome]:
-    """All outcomes until now."""
-    return list(Watch(ai, timeout=0, **what))
+def outcomes_until_now(ai: DtnAi, **target: Any) -> list[Outcome]:
+    return list(Watch(ai, timeout=0, **target))
 
 
 def ids(outcomes: Any) -> list[str]:
@@ -66,7 +65,7 @@ def texts(outcomes: Any) -> list[str]:
 
 
 @contextmanager
-def then_taken_back(network: LocalNetwork) -> Iterator[None]:
+def reverted_later(network: LocalNetwork) -> Iterator[None]:
     """Reverts the chain at the end of the context, as a reorganisation does."""
     provider = network.ai.provider
     snapshot = rpc.result(provider, "evm_snapshot", [])
@@ -87,7 +86,7 @@ def test_answers_of_a_session_come_in_order(
 
     watch = Watch(network.ai, session=funded.id, timeout=30)
     before = list(islice(watch, 2))
-    respond(third, said("Late."))
+    respond(third, text_answer("Late."))
     after = next(watch)
 
     assert ids(before) == [second.id, first.id]
@@ -100,11 +99,11 @@ def test_later_requests_are_watched(
 ) -> None:
     watch = Watch(network.ai, session=funded, timeout=30)
     for place in range(3):
-        with later(0.3, lambda: respond(funded.request(PROMPT), said(str(place)))):  # noqa: B023
+        with after_delay(0.3, lambda: respond(funded.request(PROMPT), text_answer(str(place)))):  # noqa: B023
             assert str(next(watch).result) == str(place)
 
 
-def test_answers_of_all_sessions_of_an_owner(
+def test_a_watch_of_an_owner_delivers_answers_of_all_their_sessions(
     network: LocalNetwork, cast: Cast, respond: Respond
 ) -> None:
     mine_too = [DtnSession.start("1", cast.customer, network.ai) for _ in range(2)]
@@ -125,7 +124,10 @@ def test_answers_of_all_sessions_of_an_owner(
 
     assert ids(before) == ids_of(asked[:2])
     assert next(watch).request.id == request.id
-    assert ids(landed(network.ai, owner=str(cast.stranger.address))) == [asked[2].id, theirs.id]
+    assert ids(outcomes_until_now(network.ai, owner=str(cast.stranger.address))) == [
+        asked[2].id,
+        theirs.id,
+    ]
 
 
 def ids_of(requests: Any) -> list[str]:
@@ -139,19 +141,19 @@ def test_sessions_of_a_client_contract_belong_to_its_owner(
     request = session.request(PROMPT)
     network.node.answer_pending()
 
-    assert ids(landed(network.ai, owner=cast.customer)) == [request.id]
-    assert landed(network.ai, owner=cast.stranger) == []
+    assert ids(outcomes_until_now(network.ai, owner=cast.customer)) == [request.id]
+    assert outcomes_until_now(network.ai, owner=cast.stranger) == []
 
 
 def test_an_owner_without_sessions_has_no_answers_yet(network: LocalNetwork, cast: Cast) -> None:
-    assert landed(network.ai, owner=str(cast.worker.address)) == []
+    assert outcomes_until_now(network.ai, owner=str(cast.worker.address)) == []
 
 
 def test_an_owner_with_a_wrong_checksum_is_rejected(network: LocalNetwork, cast: Cast) -> None:
     mistyped = "0x" + str(cast.worker.address)[2:].swapcase()
 
     with pytest.raises(InvalidAddress):
-        landed(network.ai, owner=mistyped)
+        outcomes_until_now(network.ai, owner=mistyped)
 
 
 def test_a_watch_of_requests_ends_after_their_answers(
@@ -179,7 +181,7 @@ def test_a_failure_of_a_node_does_not_end_a_watch(
     respond(odd, b"no text")
     respond(fine, HERE)
 
-    outcomes = landed(network.ai, session=funded)
+    outcomes = outcomes_until_now(network.ai, session=funded)
 
     kinds = [type(outcome.result) for outcome in outcomes]
     assert kinds == [NodeFailure, UndecodableAnswer, Answer]
@@ -199,12 +201,12 @@ def test_a_watch_ends_with_its_session_and_reports_stranded_requests(
         respond(answered, HERE)
         funded.close(force=True)
 
-    with later(0.5, answer_and_close):
+    with after_delay(0.5, answer_and_close):
         outcomes = list(watch)
 
     assert ids(outcomes) == [answered.id, stranded.id]
     assert isinstance(outcomes[1].result, RequestStranded)
-    assert ids(landed(network.ai, session=funded)) == [answered.id, stranded.id]
+    assert ids(outcomes_until_now(network.ai, session=funded)) == [answered.id, stranded.id]
     assert list(Watch(network.ai, session=funded, since=watch.cursor, timeout=30)) == []
     assert list(Watch(network.ai, session=funded, since="now", timeout=30)) == []
 
@@ -233,7 +235,7 @@ def test_a_watch_can_skip_earlier_answers(
     respond(early, HERE)
 
     watch = Watch(network.ai, session=funded, since="now", timeout=30)
-    with later(0.5, lambda: respond(late, HERE)):
+    with after_delay(0.5, lambda: respond(late, HERE)):
         assert next(watch).request.id == late.id
     again = Watch(network.ai, session=funded, since=watch.cursor, timeout=0)
     assert list(again) == []
@@ -305,7 +307,7 @@ def test_a_moved_answer_is_delivered_once(
 ) -> None:
     request, other = [funded.request(PROMPT) for _ in range(2)]
     watch = Watch(network.ai, session=funded, timeout=30)
-    with then_taken_back(network):
+    with reverted_later(network):
         transaction = respond(request, HERE).transaction
         raw = raw_of(network, transaction)
         first = next(watch)
@@ -316,24 +318,24 @@ def test_a_moved_answer_is_delivered_once(
 
     assert (first.request.id, first.transaction) == (request.id, transaction)
     assert next(watch).request.id == other.id
-    assert ids(landed(network.ai, session=funded, since=cursor)) == [other.id]
-    assert landed(network.ai, session=funded, since=watch.cursor) == []
-    assert ids(landed(network.ai, session=funded)) == [request.id, other.id]
+    assert ids(outcomes_until_now(network.ai, session=funded, since=cursor)) == [other.id]
+    assert outcomes_until_now(network.ai, session=funded, since=watch.cursor) == []
+    assert ids(outcomes_until_now(network.ai, session=funded)) == [request.id, other.id]
 
 
-def test_a_replaced_answer_is_delivered_anew(
+def test_a_replaced_answer_is_delivered_again(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     request = funded.request(PROMPT)
     watch = Watch(network.ai, session=funded, timeout=30)
-    with then_taken_back(network):
-        respond(request, said("First."))
+    with reverted_later(network):
+        respond(request, text_answer("First."))
         first = next(watch)
     mine(network, 5)
-    respond(request, said("Second."))
+    respond(request, text_answer("Second."))
 
     assert texts([first, next(watch)]) == ["First.", "Second."]
-    assert texts(landed(network.ai, session=funded)) == ["Second."]
+    assert texts(outcomes_until_now(network.ai, session=funded)) == ["Second."]
 
 
 def test_an_answer_in_reorganised_blocks_is_not_missed(
@@ -341,11 +343,11 @@ def test_an_answer_in_reorganised_blocks_is_not_missed(
 ) -> None:
     early, other = [funded.request(PROMPT) for _ in range(2)]
     watch = Watch(network.ai, session=funded, timeout=30)
-    with then_taken_back(network):
+    with reverted_later(network):
         mine(network, 20)
-        respond(other, said("Taken."))
+        respond(other, text_answer("Taken."))
         assert str(next(watch).result) == "Taken."  # the last block that it has read
-    respond(early, said("Early."))
+    respond(early, text_answer("Early."))
     mine(network, 30)
 
     assert str(next(watch).result) == "Early."
@@ -358,15 +360,15 @@ def test_an_answer_removed_before_confirmation_is_not_delivered(
     watch = Watch(network.ai, session=funded, confirmations=2, timeout=30)
 
     def play() -> None:
-        with then_taken_back(network):
-            respond(request, said("First."))
+        with reverted_later(network):
+            respond(request, text_answer("First."))
             mine(network, 1)
             time.sleep(1)
-        respond(request, said("Second."))
+        respond(request, text_answer("Second."))
         time.sleep(1)
         mine(network, 2)
 
-    with later(0.3, play):
+    with after_delay(0.3, play):
         assert str(next(watch).result) == "Second."
 
 
@@ -381,13 +383,13 @@ def test_an_answer_replaced_before_it_is_read_is_delivered_as_replaced(
         if Router.get_request.selector.hex().encode() in body and snapshots:
             assert rpc.result(provider, "evm_revert", [snapshots.pop()])
             mine(network, 2)
-            respond(request, said("Second."))
+            respond(request, text_answer("Second."))
         return ask(body)
 
     with through(reorganising) as ai:
         watch = Watch(ai, session=funded, timeout=30)
         snapshots.append(rpc.result(provider, "evm_snapshot", []))
-        respond(request, said("First."))
+        respond(request, text_answer("First."))
 
         assert str(next(watch).result) == "Second."
     assert snapshots == []
@@ -397,15 +399,15 @@ def test_a_request_that_is_removed_and_sent_again_is_answered(
     funded: DtnSession, respond: Respond, network: LocalNetwork
 ) -> None:
     watch = Watch(network.ai, session=funded, timeout=30)
-    respond(funded.request(PROMPT), said("Before."))
+    respond(funded.request(PROMPT), text_answer("Before."))
     assert str(next(watch).result) == "Before."
 
-    with then_taken_back(network):
-        respond(funded.request(PROMPT), said("Taken."))
+    with reverted_later(network):
+        respond(funded.request(PROMPT), text_answer("Taken."))
         assert str(next(watch).result) == "Taken."
     mine(network, 1)
     request = funded.request(PROMPT)
-    respond(request, said("Again."))
+    respond(request, text_answer("Again."))
 
     assert next(watch).answer().text == "Again."
 
@@ -415,11 +417,11 @@ def test_a_chain_that_is_reset_is_read_again(
 ) -> None:
     request = funded.request(PROMPT)
     watch = Watch(network.ai, session=funded, timeout=30)
-    with then_taken_back(network):
+    with reverted_later(network):
         mine(network, 500)
-        respond(request, said("Taken."))
+        respond(request, text_answer("Taken."))
         assert str(next(watch).result) == "Taken."
-    respond(request, said("Again."))
+    respond(request, text_answer("Again."))
 
     assert str(next(watch).result) == "Again."
 
@@ -447,13 +449,15 @@ def test_a_cursor_delivers_answers_that_came_between_watches(
     assert ids(seen) == ids_of(requests[:2])
     assert ids(resumed) == ids_of(requests[2:5])
     respond(requests[5], HERE)
-    assert ids(landed(network.ai, session=funded, since=resumed.cursor)) == [requests[5].id]
+    assert ids(outcomes_until_now(network.ai, session=funded, since=resumed.cursor)) == [
+        requests[5].id
+    ]
 
 
 def test_every_outcome_is_delivered_once_across_cursors(
     funded: DtnSession, network: LocalNetwork
 ) -> None:
-    """As when the process is killed after each."""
+    """A new watch for each outcome, as if the process was killed after each."""
     requests = funded.request_many([PROMPT] * 20)
     network.node.answer_pending()  # many in one block
     found, cursor = [], None
@@ -465,7 +469,7 @@ def test_every_outcome_is_delivered_once_across_cursors(
     assert sorted(found) == sorted(
         request.id for request in requests if isinstance(request, DtnRequest)
     )
-    assert landed(network.ai, session=funded, since=cursor) == []
+    assert outcomes_until_now(network.ai, session=funded, since=cursor) == []
 
 
 def test_a_cursor_stays_small(
@@ -483,7 +487,7 @@ def test_a_cursor_stays_small(
     assert len(list(watch)) == 30
     assert len(json.loads(str(watch.cursor))["given"]) == 10
     respond(last, HERE)
-    assert ids(landed(network.ai, session=funded, since=watch.cursor)) == [last.id]
+    assert ids(outcomes_until_now(network.ai, session=funded, since=watch.cursor)) == [last.id]
 
 
 def test_a_cursor_of_another_target_is_rejected(
@@ -510,11 +514,11 @@ def test_a_cursor_of_another_target_is_rejected(
 
     for cursor in wrong:
         with pytest.raises(InvalidCursor):
-            landed(network.ai, session=funded, since=cursor)
-    for what in ({"session": other}, {"owner": cast.customer}):
+            outcomes_until_now(network.ai, session=funded, since=cursor)
+    for target in ({"session": other}, {"owner": cast.customer}):
         with pytest.raises(InvalidCursor, match=f"belongs to session {funded.id}"):
-            landed(network.ai, since=watch.cursor, **what)
-    assert landed(network.ai, session=funded, since=watch.cursor) == []
+            outcomes_until_now(network.ai, since=watch.cursor, **target)
+    assert outcomes_until_now(network.ai, session=funded, since=watch.cursor) == []
 
 
 WATCHES = """
@@ -561,7 +565,9 @@ def test_a_new_process_continues_after_a_killed_one(
     respond(requests[2], HERE)
 
     assert seen == ids_of(requests[:2])
-    assert ids(landed(network.ai, session=funded, since=saved.read_text())) == [requests[2].id]
+    assert ids(outcomes_until_now(network.ai, session=funded, since=saved.read_text())) == [
+        requests[2].id
+    ]
 
 
 # Forged events and replaced session managers.
@@ -590,8 +596,8 @@ def test_events_of_other_contracts_are_ignored(
     respond(later_on, HERE)
 
     assert next(watch).request.id == later_on.id
-    assert ids(landed(network.ai, owner=cast.customer)) == [request.id, later_on.id]
-    assert ids(landed(network.ai, session=funded)) == [request.id, later_on.id]
+    assert ids(outcomes_until_now(network.ai, owner=cast.customer)) == [request.id, later_on.id]
+    assert ids(outcomes_until_now(network.ai, session=funded)) == [request.id, later_on.id]
 
 
 @on_live
@@ -618,12 +624,12 @@ def test_an_id_under_a_new_session_manager_is_another_session(
     time.sleep(max(end - time.monotonic(), 0))  # one poll is left
     assert ids(watched) == [asked_too.id]
     with pytest.raises(InvalidCursor):
-        landed(network.ai, session=funded, since=watched.cursor)
+        outcomes_until_now(network.ai, session=funded, since=watched.cursor)
     ai = DtnAi(network.ai.router, network.ai.provider)
     ai.deployment = replace(ai.deployment, session_managers=(before,))
-    assert ids(landed(ai, session=funded.id)) == [of_stranger.id]
-    assert ids(landed(ai, owner=cast.customer)) == [asked.id, asked_too.id, new.id]
-    assert ids(landed(ai, owner=cast.stranger)) == [of_stranger.id]
+    assert ids(outcomes_until_now(ai, session=funded.id)) == [of_stranger.id]
+    assert ids(outcomes_until_now(ai, owner=cast.customer)) == [asked.id, asked_too.id, new.id]
+    assert ids(outcomes_until_now(ai, owner=cast.stranger)) == [of_stranger.id]
 
 
 @on_live
@@ -639,7 +645,7 @@ def test_sessions_of_a_new_session_manager_are_found(
 
     replace_manager(network, cast)
     new = DtnSession.start("1", cast.customer, network.ai)
-    respond(new.request(PROMPT), said("New."))
+    respond(new.request(PROMPT), text_answer("New."))
 
     assert new.id == first
     assert str(next(watch).result) == "New."
@@ -648,13 +654,13 @@ def test_sessions_of_a_new_session_manager_are_found(
 # HTTP requests and RPC calls.
 
 
-Noted = list[tuple[float, list[str]]]
+RecordedRequests = list[tuple[float, list[str]]]
 
 
 @contextmanager
-def noting(through: Through) -> Iterator[tuple[DtnAi, Noted]]:
+def recording(through: Through) -> Iterator[tuple[DtnAi, RecordedRequests]]:
     """Records the methods of each HTTP request, and its time."""
-    noted: Noted = []
+    noted: RecordedRequests = []
 
     def note(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         calls = json.loads(body)
@@ -679,10 +685,10 @@ def test_a_poll_is_two_calls_for_any_number_of_requests(
         for request in sent
         if not isinstance(request, Exception)
     ]
-    with noting(through) as (ai, noted):
-        for what in ({"requests": requests}, {"session": funded.id}, {"owner": funded.owner}):
+    with recording(through) as (ai, noted):
+        for target in ({"requests": requests}, {"session": funded.id}, {"owner": funded.owner}):
             noted.clear()
-            watch = Watch(ai, timeout=3, **what)
+            watch = Watch(ai, timeout=3, **target)
             assert list(watch) == []
             first, *others = [methods for _, methods in noted]
             looks = [methods for methods in others if "eth_getLogs" in methods and len(methods) > 1]
@@ -700,9 +706,9 @@ def test_200_answers_are_read_in_one_http_request(
 ) -> None:
     sent = funded.request_many([PROMPT] * 200, max_cost="0.01")
     requests = [request for request in sent if isinstance(request, DtnRequest)]
-    with noting(through) as (ai, noted):
+    with recording(through) as (ai, noted):
         watch = Watch(ai, requests=requests, timeout=30)
-        with later(1, network.node.answer_pending):
+        with after_delay(1, network.node.answer_pending):
             outcomes = list(watch)
 
     read = [methods for _, methods in noted if "eth_call" in methods]
@@ -716,9 +722,9 @@ def test_pauses_follow_the_measured_block_time(
     network: LocalNetwork, funded: DtnSession, through: Through
 ) -> None:
     """Here, the configured block time is 0."""
-    with noting(through) as (ai, noted):
+    with recording(through) as (ai, noted):
         watch = Watch(ai, session=funded, timeout=6)
-        with later(1, lambda: mine(network)):  # one-second blocks
+        with after_delay(1, lambda: mine(network)):  # one-second blocks
             assert list(watch) == []
     looks = [at for at, methods in noted if methods == LOOK]
     pauses = [after - before for before, after in pairwise(looks)]
@@ -732,7 +738,7 @@ def test_pauses_follow_the_measured_block_time(
 def test_rejected_block_ranges_are_split(
     funded: DtnSession, network: LocalNetwork, through: Through, respond: Respond
 ) -> None:
-    """As after a long pause, or on endpoints that limit the range."""
+    """A range can be too large after a long pause, or for an endpoint with a low limit."""
     request, other = [funded.request(PROMPT) for _ in range(2)]
 
     def ten_blocks(body: bytes, ask: Callable[[bytes], bytes]) -> bytes:
@@ -847,7 +853,7 @@ def test_a_watch_works_on_the_in_process_chain() -> None:
         assert result["then"] == [True]
 
 
-def test_a_cursor_in_the_middle_of_an_old_block(
+def test_a_cursor_can_be_in_the_middle_of_an_old_block(
     network: LocalNetwork, funded: DtnSession, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The block has more answers than one HTTP request reads."""

@@ -1,10 +1,11 @@
-"""The ``ape dtn`` commands. Ape loads this module for every command: it imports next to nothing."""
+"""The ``ape dtn`` commands. Ape imports this module for every command: it has to be quick."""
 
 from __future__ import annotations
 
 import click
 
 from ape_dtn._cli.ask import answer, ask, ask_many
+from ape_dtn._cli.command import DtnGroup
 from ape_dtn._cli.deployment import deployment
 from ape_dtn._cli.devnet import devnet
 from ape_dtn._cli.journal import journal, resume
@@ -19,7 +20,8 @@ from ape_dtn._cli.session import session
 from ape_dtn._cli.watch import watch
 
 
-@click.group(short_help="Buy AI answers on chain")
+@click.group(cls=DtnGroup, short_help="Buy AI answers on chain")
+@click.version_option(package_name="ape-dtn", prog_name="ape-dtn")
 def cli() -> None:
     """Buy AI answers on chain: sessions and requests of the Deep Trust Network.
 
@@ -27,23 +29,22 @@ def cli() -> None:
     for a refund of the rest.
 
     \b
-      ape dtn demo                    see all of it happen, on a chain in this process
-      ape dtn info                    the network that --network is connected to
-      ape dtn ask "What is a DTN?"    open a session, ask, get the answer, be refunded
+      ape dtn demo                    run a whole session on a chain in this process
+      ape dtn info                    show the network that --network is connected to
+      ape dtn ask "What is a DTN?"    open a session, ask, print the answer, be refunded
       ape dtn resume                  finish what was interrupted, and pay nothing twice
-      ape dtn rescue                  find all that is yours anywhere, and bring it home
+      ape dtn rescue                  find and recover everything that is yours
 
     \b
-      ape dtn init oracle             a project that works at once: contract, tests, CI
-      ape dtn devnet                  a whole network on this machine
-      ape dtn rehearse …              your contract's call and its callback, on a copy of the chain
-      ape dtn node serve …            answer requests, and be paid
+      ape dtn init oracle             write a project: contract, tests, CI
+      ape dtn devnet                  run a whole network on this machine
+      ape dtn rehearse …              try your contract and its callback on a copy of the chain
+      ape dtn node serve …            answer requests and be paid
 
-    Every command takes --json, and then prints nothing but JSON. It exits with 0 when it did what
-    was asked, 2 when something given is wrong, 3 when the network cannot be reached, 4 when the
-    contracts refuse, 5 when there is no answer yet, 6 when the node failed, and 7 when a
-    transaction was sent and its outcome is not known yet.
-    """  # noqa: D301 (for click, it has to be the character)
+    Every command takes --json, and then prints nothing but JSON. Exit codes: 0 for success, 2 for
+    wrong input, 3 if the network cannot be reached, 4 if the contracts refuse, 5 if there is no
+    answer yet, 6 if the node failed, 7 if a transaction was sent and its outcome is not known yet.
+    """  # noqa: D301 (click wants the character)
 
 
 for command in (

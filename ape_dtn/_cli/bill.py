@@ -1,4 +1,4 @@
-"""``ape dtn session history`` and ``report``: what was charged for what, and whether fairly."""
+"""``ape dtn session history`` and ``report``: the events of a session, and an audit of its bill."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import dtn_command, say, table, working
+from ape_dtn._cli.command import dtn_command
+from ape_dtn._cli.screen import say, table, working
 from ape_dtn.types.errors import BadInput
 
 if TYPE_CHECKING:
+    from ape_dtn.billing.audit import Audit
     from ape_dtn.billing.history import History
 
 
-# What an amount is, depending on what happened.
+# The amount of a row is in the column of its kind.
 _AMOUNTS = ("deposited", "charged", "refunded")
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
 @dtn_command("history")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with more columns.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, which has more columns.")
 @click.argument("session_id", type=int, metavar="ID")
 def history(session_id: int, as_csv: bool, router: str | None) -> dict[str, Any]:
-    """List what happened on session ID, open or closed.
+    """List the events of session ID, open or closed.
 
-    Every request, answer, charge, callback and refund, from the chain's events.
+    Deposits, requests, answers, charges, callbacks and refunds, as the chain recorded them.
     """
     found = _read(session_id, router)
     if as_csv:
@@ -37,26 +39,26 @@ def history(session_id: int, as_csv: bool, router: str | None) -> dict[str, Any]
 
 
 @dtn_command("report")
-@click.option("--html", "html_file", type=_file, help="Write the bill as a web page.")
-@click.option("--csv", "csv_file", type=_file, help="Write what happened as CSV.")
+@click.option("--html", "html_file", type=_file, help="Write the bill to this file, as a web page.")
+@click.option("--csv", "csv_file", type=_file, help="Write the events to this file, as CSV.")
 @click.argument("session_id", type=int, metavar="ID")
 def report(
     session_id: int, html_file: Path | None, csv_file: Path | None, router: str | None
 ) -> dict[str, Any]:
-    """Audit what session ID was charged.
+    """Audit the charges of session ID.
 
-    Each charge is recomputed from the bytes on the chain and the fees that were offered; nodes that
-    took more are named, and the sums are compared with the balance.
+    Recomputes each charge from the bytes on the chain and the fee offered, names the nodes that
+    overcharged, and compares the sums with the balance.
     """
     from ape_dtn.billing.audit import audits
 
     found = _read(session_id, router)
-    for audited in audits(found):
-        _show_audit(audited)
+    for audit in audits(found):
+        _show_audit(audit)
     _show_left_out(found)
-    for file, written in ((html_file, found.html), (csv_file, found.csv)):
+    for file, render in ((html_file, found.html), (csv_file, found.csv)):
         if file:
-            _write(file, written())
+            _write(file, render())
     return found.as_dict()
 
 
@@ -79,9 +81,9 @@ def _show(found: History) -> None:
             row["request"],
             row["node"],
             row["status"],
-            next((row[each] for each in _AMOUNTS if row[each] is not None), None),
+            next((row[name] for name in _AMOUNTS if row[name] is not None), None),
             row["balance"],
-            "; ".join(each for each in (row["verdict"], row["note"]) if each),
+            "; ".join(text for text in (row["verdict"], row["note"]) if text),
         ]
         for row in rows(found)
     ]
@@ -93,14 +95,14 @@ def _show(found: History) -> None:
     _show_left_out(found)
 
 
-def _show_audit(audited: Any) -> None:
+def _show_audit(audit: Audit) -> None:
     from ape_dtn.billing.audit import remarks
 
-    session = audited.session
+    session = audit.session
     say(f"Session {session.id} of {session.owner}")
-    for remark in remarks(audited):
+    for remark in remarks(audit):
         say(f"{'WARNING: ' if remark.is_wrong else ''}{remark.text}")
-    if audited.nodes:
+    if audit.nodes:
         table(
             "By node",
             ["node", "responses", "charged", "overcharged", "not judged"],
@@ -112,7 +114,7 @@ def _show_audit(audited: Any) -> None:
                     str(node.overcharged),
                     str(node.not_judged),
                 ]
-                for node in audited.nodes
+                for node in audit.nodes
             ],
         )
 
@@ -123,7 +125,7 @@ def _show_left_out(found: History) -> None:
     if found.left_out:
         say(f"WARNING: {LEFT_OUT} {', '.join(found.left_out)}")
     if found.unplaced:
-        ids = ", ".join(each.id for each in found.unplaced)
+        ids = ", ".join(request.id for request in found.unplaced)
         say(f"WARNING: Requests of sessions that are left out: {ids}")
 
 

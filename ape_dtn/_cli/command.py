@@ -1,17 +1,17 @@
-"""What all commands share: the network, ``--router``, ``--json``, errors and exit codes."""
+"""What all commands share: the network, ``--router``, ``--json``, accounts, errors, exit codes."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import functools
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from ape.cli import NetworkOption, account_option, select_account, skip_confirmation_option
@@ -24,15 +24,20 @@ from ape.exceptions import (
     ProviderError,
 )
 
-from ape_dtn._cli.hints import with_options
+from ape_dtn._cli.hints import CommandHint
+from ape_dtn._cli.machine import print_error, print_json, usage_error, write_json
+from ape_dtn._cli.output import Output, current_output, set_output
+from ape_dtn._cli.screen import show_error
 from ape_dtn.types.errors import BadInput, DtnError, NoAccount, NoNetwork
+
+if TYPE_CHECKING:
+    from ape.api.accounts import AccountAPI
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# Keys of what a running command keeps in its context.
-_STDOUT, _AS_JSON, _MAY_ASK, _INDENT = (
-    f"{__name__}.{key}" for key in ("stdout", "as_json", "may_ask", "indent")
-)
+ACCOUNT_HELP = "An account that `ape accounts list` shows, by its alias."
+SIGNER_HELP = "The account that signs and pays: an alias that `ape accounts list` shows."
+YES_HELP = "Skip all confirmation prompts, those of the account too."
 
 
 class Interrupted(DtnError):
@@ -42,7 +47,7 @@ class Interrupted(DtnError):
 
     def __init__(self, by: BaseException, hint: str | None = None, **fields: Any) -> None:
         super().__init__("Interrupted.", **fields)
-        self.hint = hint or "If anything was being sent, `ape dtn resume` finishes it, once."
+        self.hint = hint or "If a transaction was being sent, `ape dtn resume` completes it."
         if isinstance(by, SystemExit) and isinstance(by.code, int):
             self.exit_code = by.code  # type: ignore[misc]
 
@@ -55,27 +60,27 @@ class Aborted(DtnError):
 
 
 class NotConfirmed(BadInput):
-    """There was nobody who could have been asked. Nothing was sent."""
+    """A confirmation is required, and there is no terminal to ask on. Nothing was sent."""
 
     def __init__(self) -> None:
-        super().__init__("Nobody confirmed it: nothing was sent.")
-        self.hint = "Where there is no terminal, confirm with -y."
+        super().__init__("Not confirmed, since there is no terminal to ask on. Nothing was sent.")
+        self.hint = "To confirm in advance, add -y."
 
 
 class AccountLocked(BadInput):
-    """An account's key needs its passphrase, and nobody could be asked for it. Nothing was sent."""
+    """An account needs its passphrase, and there is no terminal to ask on. Nothing was sent."""
 
     def __init__(self, alias: str) -> None:
-        super().__init__(f"Account {alias} is locked: nothing was sent.")
-        self.hint = f"Where there is no terminal, APE_ACCOUNTS_{alias}_PASSPHRASE unlocks it."
+        super().__init__(f"Account {alias} is locked. Nothing was sent.")
+        self.hint = f"Without a terminal, set APE_ACCOUNTS_{alias}_PASSPHRASE to unlock it."
 
 
 class DtnCommand(click.Command):
-    """A command that is connected to the network and returns what ``--json`` prints.
+    """A command that is connected to a network and returns the JSON that ``--json`` prints.
 
-    Standard output holds what was asked for and nothing else: what the command :func:`says <say>`,
-    or under ``--json`` the JSON alone, which is what the command returned, or ``{"error": …}``.
-    All else goes to standard error: questions, progress, whatever Ape has to tell.
+    Standard output holds the result only: the lines that the command :func:`says
+    <ape_dtn._cli.screen.say>`, or with ``--json`` one JSON document, which is the mapping that the
+    command returns or ``{"error": …}``. Prompts, progress and Ape's own log go to standard error.
     """
 
     def __init__(
@@ -87,14 +92,14 @@ class DtnCommand(click.Command):
     ) -> None:
         super().__init__(*args, **kwargs)
         if network is not None:
-            # A name, not a class: parsing then imports nothing, and --help stays quick.
+            # A name instead of a class keeps --help quick: parsing then imports nothing.
             self.params.append(
                 NetworkOption(
                     base_type=str, default=network, envvar=envvar, show_envvar=envvar is not None
                 )
             )
         self.params.append(
-            click.Option(["--json", "as_json"], is_flag=True, help="Print nothing but JSON.")
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON and nothing else.")
         )
 
     def make_context(
@@ -105,7 +110,7 @@ class DtnCommand(click.Command):
             return super().make_context(info_name, args, *more, **extra)
         except click.ClickException as err:
             if "--json" in given:
-                _print_json(sys.stdout, _as_json(err))
+                write_json(sys.stdout, {"error": usage_error(err)})
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -123,19 +128,38 @@ class DtnCommand(click.Command):
             except ApeException as err:
                 _fail(ctx, DtnError(str(err)))
             except click.ClickException as err:
-                print_json(_as_json(err))
+                print_error(usage_error(err))
                 raise
             except click.Abort:
                 _fail(ctx, Aborted())
             except (KeyboardInterrupt, SystemExit) as err:
                 _fail(ctx, Interrupted(err))
-            except click.exceptions.Exit:  # the command has told what there is to tell
+            except click.exceptions.Exit:  # the command has printed its own outcome
                 raise
-            except Exception as err:  # a mistake of ours: people and scripts shall both see it
-                print_json({"error": DtnError(repr(err)).as_dict()})
+            except Exception as err:  # a bug: scripts get JSON, and people the traceback
+                print_error(DtnError(repr(err)))
                 raise
             if result is not None:
                 print_json(result)
+
+
+class DtnGroup(click.Group):
+    """A group of commands that suggests a command for a name that is mistyped."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as err:
+            if args and not args[0].startswith("-"):
+                # In other words than click's, which Ape would answer with a command of its own.
+                err.message = f"`{ctx.command_path}` has no command '{args[0]}'."
+                if similar := get_close_matches(args[0], self.list_commands(ctx), n=1):
+                    err.message += f" Did you mean '{similar[0]}'?"
+            if "--json" in args:
+                write_json(sys.stdout, {"error": usage_error(err)})
+            raise
 
 
 def dtn_command(
@@ -149,13 +173,15 @@ def dtn_command(
 
     Args:
         name: The command's name.
-        network: The network that it is connected to where none is named; by default Ape's. None
-            for a command that needs none.
-        deploys: Whether it makes a network of its own; all others take one's ``--router``.
-        envvar: What names the network where the option does not.
+        network: The default of ``--network``; None for a command without a connection.
+        deploys: Whether the command creates a network, and so has no ``--router``.
+        envvar: The environment variable for ``--network``.
     """
     option = click.option(
-        "--router", "router", metavar="ADDRESS", help="The router, where it is not the known one."
+        "--router",
+        "router",
+        metavar="ADDRESS",
+        help="Address of the router. By default the configured or known one of the chain.",
     )
 
     def decorate(function: _Function) -> DtnCommand:
@@ -165,62 +191,63 @@ def dtn_command(
     return decorate
 
 
+def account_choice(*declarations: str, help: str = ACCOUNT_HELP) -> Callable[[Any], Any]:
+    """Ape's ``--account``, or another option for an account; None where it is not given."""
+    option = account_option(*declarations, prompt=None)
+
+    def decorate(function: Any) -> Any:
+        decorated = option(function)
+        decorated.__click_params__[-1].help = help  # Ape's option takes no help text
+        return decorated
+
+    return decorate
+
+
+yes_option = skip_confirmation_option(help=YES_HELP)
+
+
 def signed(function: _Function) -> Any:
-    """Adds Ape's ``--account`` and ``-y``. With ``-y`` nothing is asked, also by the account."""
+    """Adds ``--account``, which is asked for where it is not given, and ``-y``.
 
-    @functools.wraps(function)
-    def with_account(*, account: Any, **params: Any) -> Any:
-        return function(account=account or choose_account("the account that signs"), **params)
-
-    account = account_option(prompt=None)
-    yes = skip_confirmation_option(help="Ask nothing: not before sending, nor before signing.")
-    return account(yes(with_account))
-
-
-def choose_account(which: str) -> Any:
-    """Lets the user choose an account, once the command runs."""
-    with _question(without_terminal=NoAccount()):
-        return select_account(f"Choose {which}")
-
-
-def say(text: str) -> None:
-    """Tells people on standard output what they asked for; nothing under ``--json``."""
-    meta = click.get_current_context().meta
-    if not meta[_AS_JSON]:
-        click.echo(text, file=meta[_STDOUT])
-
-
-def print_json(result: Any) -> None:
-    """Prints the one JSON document, under ``--json`` only.
-
-    For commands that go on afterwards and then return nothing.
+    The command calls :func:`choose_signer` itself, once it has checked what it is given.
     """
-    meta = click.get_current_context().meta
-    if meta[_AS_JSON]:
-        _print_json(meta[_STDOUT], result, meta[_INDENT])
+    return account_choice(help=SIGNER_HELP)(yes_option(function))
 
 
-def terminal() -> TextIO | None:
-    """Standard output, where it is a terminal and people look at it."""
-    meta = click.get_current_context().meta
-    stdout: TextIO = meta[_STDOUT]
-    return None if meta[_AS_JSON] or not stdout.isatty() else stdout
+def choose_signer(account: AccountAPI | None, which: str = "the account that signs") -> AccountAPI:
+    """The account of ``--account``, or the one that the user chooses now.
+
+    Raises:
+        NoAccount: There is no terminal to ask on.
+    """
+    return account or _choose(which, NoAccount())
 
 
-def json_lines() -> None:
-    """Prints each JSON document on a line of its own from now on, for commands that print many."""
-    click.get_current_context().meta[_INDENT] = None
+def choose_account(account: AccountAPI | None) -> AccountAPI:
+    """The account of ``--account``, or the one that the user chooses now. Nothing is signed.
+
+    Raises:
+        NoAccount: There is no terminal to ask on.
+    """
+    error = NoAccount("No account was given.")
+    error.hint = CommandHint("Name the account: --account ALIAS.")
+    return account or _choose("the account", error)
 
 
 def confirm(question: str, account: Any, yes: bool) -> None:
-    """Asks before money moves, unless told not to."""
-    if not agrees(question, account, yes):
+    """Asks for a confirmation, unless ``-y`` is given.
+
+    Raises:
+        Abort: The user said no.
+        NotConfirmed: There is no terminal to ask on.
+    """
+    if not is_confirmed(question, account, yes):
         raise click.Abort
 
 
-def agrees(question: str, account: Any, yes: bool) -> bool:
-    """Whether it is to be done; for commands that go on with something else where it is not."""
-    click.get_current_context().meta[_MAY_ASK] = not yes
+def is_confirmed(question: str, account: Any, yes: bool) -> bool:
+    """Like :func:`confirm`, for commands that go on with something else after a no."""
+    current_output().may_ask = not yes
     if not yes:
         with _question(without_terminal=NotConfirmed()):
             return click.confirm(question, err=True)
@@ -229,9 +256,9 @@ def agrees(question: str, account: Any, yes: bool) -> bool:
 
 
 def unlock(account: Any) -> None:
-    """Lets the account sign without a question, by APE_ACCOUNTS_<alias>_PASSPHRASE as in Ape.
+    """Unlocks an account by ``APE_ACCOUNTS_<alias>_PASSPHRASE``, so that it signs without a prompt.
 
-    For a Safe, its owners sign.
+    For a Safe, unlocks those of its owners that are accounts here.
     """
     from ape_dtn.chain import safe
     from ape_dtn.chain.networks import connected
@@ -244,56 +271,15 @@ def unlock(account: Any) -> None:
             account.set_autosign(True)
 
 
-@contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
-    """Shows on standard error that something takes its time."""
-    from rich.console import Console
-
-    if click.get_current_context().meta[_MAY_ASK]:
-        # The account may ask before it signs: nothing may spin over its questions.
-        click.echo(f"{what} …", err=True)
-        yield
-        return
-    with Console(stderr=True).status(what):
-        yield
+def exit_with(err: DtnError) -> None:
+    """Ends the command with an error's exit code, once the result is printed."""
+    click.get_current_context().exit(err.exit_code)
 
 
-@contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Shows on standard error how far many things are; what it gives is called for each one."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn()
-    # As in `working`: nothing may be drawn over the questions of the account.
-    quiet = click.get_current_context().meta[_MAY_ASK]
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda: shown.advance(task)
-
-
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Prints a table, or a line that says that there is nothing in it."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        say(f"{title}: none")
-        return
-    say(title)  # as the table's own it would be folded to the table's width
-    shown = Table()
-    for place, column in enumerate(columns):
-        # Names stay whole: they are there to be copied.
-        shown.add_column(column, overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        # Text as it is: names and descriptions come from whoever registered them.
-        shown.add_row(*(Text(cell) for cell in row))
-    meta = click.get_current_context().meta
-    console = Console(file=meta[_STDOUT], quiet=meta[_AS_JSON])
-    if not console.is_terminal:  # a pipe has no width
-        console.width = 200
-    console.print(shown)
+def _choose(which: str, without_terminal: DtnError) -> AccountAPI:
+    with _question(without_terminal):
+        account: AccountAPI = select_account(f"Choose {which}")
+        return account
 
 
 @contextlib.contextmanager
@@ -312,7 +298,7 @@ def _connect(ctx: click.Context, connection: contextlib.ExitStack) -> None:
     try:
         if provider := parse_network(ctx):
             connection.enter_context(provider)
-    except OSError as err:  # some of Ape's providers let through what `requests` raises
+    except OSError as err:  # some of Ape's providers let errors of `requests` through
         raise _not_connected(err) from err
     del ctx.params["network"]
 
@@ -325,19 +311,19 @@ def _not_connected(err: Exception) -> NoNetwork:
 
 @contextlib.contextmanager
 def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
-    """Keeps standard output for what was asked for, whoever else may want to write to it.
+    """Reserves standard output for the result; whatever else is printed goes to standard error.
 
-    All is as it was afterwards: a command may run in a process that goes on.
+    Restores the streams afterwards: a command may run in a process that goes on.
     """
-    ctx.meta.update({_STDOUT: sys.stdout, _AS_JSON: as_json, _MAY_ASK: False, _INDENT: 2})
+    set_output(ctx, Output(sys.stdout, as_json))
     stdin = sys.stdin
     with (
         _logging_to_standard_error(),
         contextlib.redirect_stdout(sys.stderr),
-        Path(os.devnull).open() as nobody,
+        Path(os.devnull).open() as empty,
     ):
-        # Where it is closed, whoever asks shall find the end of input instead of nothing at all.
-        sys.stdin = sys.stdin or nobody
+        # A closed standard input is None: prompts need one that ends instead.
+        sys.stdin = sys.stdin or empty
         try:
             yield
         finally:
@@ -346,7 +332,7 @@ def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logging_to_standard_error() -> Iterator[None]:
-    """Ape means to log to standard error, and looks it up under keys that are not there."""
+    """Makes Ape log to standard error. It means to, but looks its settings up by wrong keys."""
     before = _log_to_standard_error()
     try:
         yield
@@ -357,8 +343,10 @@ def _logging_to_standard_error() -> Iterator[None]:
 
 
 def _log_to_standard_error() -> dict[Any, Any]:
-    """Returns what each handler was told before."""
-    handlers = [each for each in logging.getLogger("ape").handlers if hasattr(each, "echo_kwargs")]
+    """Changes the handlers of Ape's log; returns the former settings of each."""
+    handlers = [
+        handler for handler in logging.getLogger("ape").handlers if hasattr(handler, "echo_kwargs")
+    ]
     before = {handler: handler.echo_kwargs for handler in handlers}
     for handler in handlers:
         levels = ("debug", "info", "success", "warning", "error")
@@ -368,26 +356,14 @@ def _log_to_standard_error() -> dict[Any, Any]:
 
 @functools.cache
 def _log_to_standard_error_at_exit() -> None:
-    """Ape still logs when Python ends and the processes that it started are stopped.
+    """Does so once more when Python ends, when Ape logs that it stops the processes it started.
 
-    What is registered last is called first: this has to be after Ape has started them.
+    The last handler that is registered runs first, so this has to be registered after Ape's.
     """
     atexit.register(_log_to_standard_error)
 
 
-def _print_json(file: Any, result: Any, indent: int | None = 2) -> None:
-    print(json.dumps(result, indent=indent), file=file, flush=True)
-
-
-def _as_json(err: click.ClickException) -> dict[str, Any]:
-    error = BadInput if isinstance(err, click.UsageError) else DtnError
-    return {"error": error(err.format_message()).as_dict()}
-
-
 def _fail(ctx: click.Context, err: DtnError) -> None:
-    click.echo(f"{click.style('ERROR', fg='bright_red')}: {err.message}", err=True)
-    if err.hint:
-        err.hint = with_options(err.hint, ctx.command)
-        click.echo(err.hint, err=True)
-    print_json({"error": err.as_dict()})
+    show_error(err)
+    print_error(err)
     ctx.exit(err.exit_code)

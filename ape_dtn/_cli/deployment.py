@@ -1,4 +1,4 @@
-"""``ape dtn deployment …``, and ``deploy`` where it is for others: on public chains."""
+"""``ape dtn deployment …``, and ``ape dtn deploy`` on public chains."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from ape.cli import account_option, skip_confirmation_option
 
 from ape_dtn._cli.command import (
+    SIGNER_HELP,
+    DtnGroup,
     Interrupted,
-    choose_account,
+    account_choice,
+    choose_signer,
     confirm,
     dtn_command,
-    say,
-    table,
     unlock,
-    working,
+    yes_option,
 )
+from ape_dtn._cli.hints import CommandHint
 from ape_dtn._cli.inputs import address_of
+from ape_dtn._cli.screen import note, say, table, working
 from ape_dtn.chain.errors import NoMoneyForGas
 from ape_dtn.types.errors import DtnError, InvalidAddress
 
@@ -44,23 +46,23 @@ file_argument = click.argument(
 )
 
 
-@click.group(short_help="Hand over, look at and verify a network that you have deployed")
+@click.group(cls=DtnGroup, short_help="Inspect, hand over and verify a deployed network")
 def deployment() -> None:
-    """Hand over, look at and verify a network that `ape dtn deploy` has put on a public chain.
+    """Inspect, hand over and verify a network that `ape dtn deploy` deployed on a public chain.
 
-    FILE is what `ape dtn deploy` wrote.
+    FILE is the record that `ape dtn deploy` wrote.
 
     \b
       ape dtn deployment status dtn-11155111.json
       ape dtn deployment accept dtn-11155111.json --to batch.json
       ape dtn deployment sources dtn-11155111.json --to sources
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
 
 
 @dtn_command("status", deploys=True)
 @file_argument
 def status(path: Path) -> dict[str, Any]:
-    """Show what is deployed, who owns it, and what is still to be done by whom."""
+    """Show the contracts, their owners and what is missing."""
     from ape_dtn.chain.networks import connected
     from ape_dtn.deployment import record, runner
 
@@ -71,13 +73,16 @@ def status(path: Path) -> dict[str, Any]:
     left = runner.missing(provider, found, found.plan.steps)
     owners = runner.missing(provider, found, found.plan.owners_steps)
     contracts = runner.look(provider, found.plan)
-    rows = [[each["name"], each["address"], each["owner"] or "", _note(each)] for each in contracts]
+    rows = [
+        [contract["name"], contract["address"], contract["owner"] or "", _remark(contract)]
+        for contract in contracts
+    ]
     table(f"Network of {path} on {found.network}", ["contract", "address", "owner", ""], rows)
-    for who, steps in ((terms.deployer, left), (terms.owner, owners)):
+    for sender, steps in ((terms.deployer, left), (terms.owner, owners)):
         if steps:
-            say(f"{who} still has to send: {', '.join(step.what for step in steps)}")
+            say(f"{sender} still has to send: {', '.join(step.what for step in steps)}")
     if not left and not owners:
-        say(f"All is done. The router is {found.plan.router}.")
+        say(f"The deployment is complete. The router is {found.plan.router}.")
     return {
         "router": found.plan.router,
         "contracts": contracts,
@@ -87,23 +92,23 @@ def status(path: Path) -> dict[str, Any]:
 
 
 @dtn_command("accept", deploys=True)
-@account_option(prompt=None)
-@skip_confirmation_option(help="Ask nothing: not before sending, nor before signing.")
+@account_choice(help="The new owner, to send the transactions: an alias of `ape accounts list`.")
+@yes_option
 @file_argument
 @click.option(
     "--to",
     "batch",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a file for the Transaction Builder of a Safe's app.",
+    help="Write the transactions to this file, for the Transaction Builder of a Safe.",
 )
 def accept(
     path: Path, batch: Path | None, account: AccountAPI | None, skip_confirmation: bool
 ) -> dict[str, Any]:
-    """Show, write or send what is left to the new owner, first of all to accept the ownership.
+    """Show, export or send the new owner's transactions.
 
-    With --account, that account sends it; it has to be the owner. A Safe of Ape's makes all calls
-    in one transaction.
+    The first one accepts the ownership. With --account, which has to be the owner, sends them. A
+    Safe sends them as one batch.
     """
     from ape_dtn.chain.networks import connected
     from ape_dtn.deployment import record, runner
@@ -115,25 +120,26 @@ def accept(
     terms = found.plan.terms
     if offered := runner.missing(provider, found, found.plan.steps):
         raise click.UsageError(
-            f"The deployment is not finished, {offered[0].what} is missing: run `ape dtn deploy` "
-            f"with --file {path} again."
+            f"The deployment is not complete: {offered[0].what} is missing. Run `ape dtn deploy "
+            f"--file {path}` again."
         )
     left = runner.missing(provider, found, found.plan.owners_steps)
     sent: list[str] = []
     if batch and left:
-        made = batch_file(terms.chain_id, terms.owner, f"Own the network {found.plan.router}", left)
-        batch.write_text(json.dumps(made, indent=2) + "\n")
-        say(f"{batch} is written: load it in the Transaction Builder of {terms.owner}.")
+        title = f"Own the network {found.plan.router}"
+        content = batch_file(terms.chain_id, terms.owner, title, left)
+        batch.write_text(json.dumps(content, indent=2) + "\n")
+        say(f"Written: {batch}. Load it in the Transaction Builder of {terms.owner}.")
     for step in left:
         call = step.transaction
         say(f"{step.what}\n   to {call.to}\n   data 0x{call.data.hex()}")
     if not left:
-        say(f"Nothing is left to {terms.owner}.")
+        say(f"{terms.owner} has nothing left to send.")
     if account and left:
         if str(account.address) != terms.owner:
-            raise click.UsageError(f"{account.address} is not the owner, {terms.owner} is.")
-        confirm(f"Send it from {terms.owner}?", account, skip_confirmation)
-        with record.alone(provider, path), working("Accepting"), _to_be_gone_on_with():
+            raise click.UsageError(f"The owner is {terms.owner}, not {account.address}.")
+        confirm(f"Send them from {terms.owner}?", account, skip_confirmation)
+        with record.alone(provider, path), working("Accepting"), _resumable():
             sent = runner.take_for_owner(provider, account, found)
         left = runner.missing(provider, found, found.plan.owners_steps)
         say(f"{terms.owner} owns the network.")
@@ -152,13 +158,13 @@ def accept(
     metavar="FOLDER",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Where the files are written; it is made where it is not there.",
+    help="The folder to write the files to. It is created if it does not exist.",
 )
 def sources(path: Path, folder: Path) -> dict[str, Any]:
-    """Write what explorers and Sourcify verify each contract with.
+    """Write the sources that verify each contract.
 
-    For each contract the compiler's whole input (standard JSON), and in contracts.json its address,
-    full name, compiler and constructor arguments.
+    Explorers and Sourcify take them. For each contract, the compiler's input (standard JSON); and
+    in contracts.json its address, full name, compiler version and constructor arguments.
     """
     from ape_dtn.deployment import record, verification
 
@@ -181,7 +187,7 @@ def sources(path: Path, folder: Path) -> dict[str, Any]:
             }
         )
     (folder / "contracts.json").write_text(json.dumps(listed, indent=2) + "\n")
-    say(f"{folder} has what {len(listed)} contracts were compiled from, and contracts.json.")
+    say(f"Written to {folder}: the sources of {len(listed)} contracts, and contracts.json.")
     return {"chain_id": found.plan.terms.chain_id, "contracts": listed}
 
 
@@ -191,16 +197,16 @@ for command in (status, accept, sources):
 
 @dataclass(frozen=True)
 class ForOthers:
-    """What ``deploy`` is given for a public chain.
+    """The options of ``ape dtn deploy`` for a public chain.
 
     Attributes:
-        account: Who deploys; None to ask.
-        skip_confirmation: Whether nothing is asked.
-        fee_token: What sessions are paid with.
-        owner: Who is to own the network; None for the deployer.
-        salt: Which of several networks that are otherwise the same.
-        with_models: Whether models are registered.
-        path: The file of the deployment; None for the one that is named by the chain.
+        account: The deployer; None to ask.
+        skip_confirmation: Whether to skip confirmation prompts.
+        fee_token: The token that pays for sessions.
+        owner: The owner of the network; None for the deployer.
+        salt: Distinguishes networks that are otherwise the same.
+        with_models: Whether to register models.
+        path: The record of the deployment; None for ``dtn-<chain id>.json``.
     """
 
     account: AccountAPI | None
@@ -212,7 +218,7 @@ class ForOthers:
     path: Path | None
 
     def deploy(self, variant: str) -> dict[str, Any]:
-        """Deploys once: shows all of it and its cost first, and goes on where it stopped."""
+        """Shows the contracts and the cost, then deploys. Resumes an interrupted deployment."""
         from ape_dtn.chain.networks import connected
         from ape_dtn.deployment import record, runner
         from ape_dtn.deployment.assemble import Variant
@@ -220,7 +226,7 @@ class ForOthers:
         from ape_dtn.deployment.runner import NOBODY
 
         provider = connected()
-        account = self.account or choose_account("the account that deploys")
+        account = choose_signer(self.account, "the account that deploys")
         deployer = str(account.address)
         terms = Terms(
             chain_id=provider.chain_id,
@@ -241,23 +247,23 @@ class ForOthers:
             token = _token(provider, terms.fee_token)
             instead_of = None
             if found.open:
-                say("Looking after what was sent before")
+                say("Following the transactions that were sent before")
                 if self.skip_confirmation:
                     unlock(account)
-                with _to_be_gone_on_with():
+                with _resumable():
                     instead_of = runner.follow(provider, account, found)
             steps = runner.missing(provider, found, found.plan.steps)
             if steps:
-                _show(found, token, _who(provider, terms.owner), steps)
+                _show(found, token, _describe_owner(provider, terms.owner), steps)
                 _ask(provider, account, steps, self.skip_confirmation)
                 found.write()
-                with _to_be_gone_on_with():
+                with _resumable():
                     _take(provider, account, found, steps, instead_of)
             left = runner.missing(provider, found, found.plan.owners_steps)
-        say(f"The router is {found.plan.router}. {path} tells the rest.")
+        say(f"The router is {found.plan.router}. The other addresses are in {path}.")
         if left:
             say(
-                f"{len(left)} calls are left to {terms.owner}: "
+                f"{terms.owner} has {len(left)} transactions left to send: "
                 f"`ape dtn deployment accept {path}` shows them."
             )
         return {
@@ -265,45 +271,61 @@ class ForOthers:
             "file": str(path),
             "sent": [step.what for step in steps],
             "owner_has_to": [step.what for step in left],
-            "gas_used": sum(each.gas_used or 0 for each in found.sent),
+            "gas_used": sum(sent.gas_used or 0 for sent in found.sent),
         }
 
 
 def for_others(function: _Function) -> Any:
-    """Adds the options of a deployment for others, and passes them on as one: ``for_others``."""
+    """Adds the options for a public chain, and passes them as one argument, ``for_others``."""
 
     @functools.wraps(function)
     def with_options(**params: Any) -> Any:
-        given = {each: params.pop(each) for each in ForOthers.__dataclass_fields__}
+        given = {name: params.pop(name) for name in ForOthers.__dataclass_fields__}
         if given["fee_token"] is None:
-            asked = [f"--{name}" for name in ("owner", "salt") if given[name]]
-            asked += ["--models"] * given["with_models"] + ["--file"] * (given["path"] is not None)
-            if asked:
-                raise click.UsageError(f"{', '.join(asked)}: only with --fee-token.")
+            names = [f"--{name}" for name in ("owner", "salt") if given[name]]
+            names += ["--models"] * given["with_models"] + ["--file"] * (given["path"] is not None)
+            if names:
+                raise click.UsageError(f"{', '.join(names)}: only with --fee-token.")
         chosen = ForOthers(**given) if given["fee_token"] else None
         return function(for_others=chosen, **params)
 
     path = click.Path(path_type=Path, dir_okay=False)
     decorated: Any = with_options
     for option in (
-        click.option("--file", "path", type=path, help="Where it is written down."),
-        click.option("--models", "with_models", is_flag=True, help="Register models, too."),
         click.option(
-            "--salt", type=click.IntRange(min=0), default=0, help="For one more network like it."
+            "--file",
+            "path",
+            type=path,
+            help="Record of the deployment. By default dtn-<chain id>.json.",
         ),
-        click.option("--owner", metavar="ADDRESS", help="Who is to own it, as a Safe."),
+        click.option("--models", "with_models", is_flag=True, help="Register models too."),
         click.option(
-            "--fee-token", "fee_token", metavar="ADDRESS", help="The token on a public chain."
+            "--salt",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Another number for another network with the same options.",
         ),
-        skip_confirmation_option(help="Ask nothing: not before sending, nor before signing."),
-        account_option(prompt=None),
+        click.option(
+            "--owner",
+            metavar="ADDRESS",
+            help="The owner of the network, such as a Safe. By default the deployer.",
+        ),
+        click.option(
+            "--fee-token",
+            "fee_token",
+            metavar="ADDRESS",
+            help="Deploy on a public chain, where this token pays for sessions.",
+        ),
+        yes_option,
+        account_choice(help=SIGNER_HELP),
     ):
         decorated = option(decorated)
     return decorated
 
 
 def _show(found: Record, token: str, owner: str, steps: Sequence[Step]) -> None:
-    """What will be there, and what of it is there already."""
+    """Shows the network, and which transactions are missing."""
     terms, missing = found.plan.terms, {step.what for step in steps}
     for line in (
         f"A network with {terms.variant.name.lower()} variant on {found.network}, "
@@ -313,32 +335,32 @@ def _show(found: Record, token: str, owner: str, steps: Sequence[Step]) -> None:
         f"   fee token  {terms.fee_token} ({token})",
         f"   router     {found.plan.router}",
     ):
-        click.echo(line, err=True)
+        note(line)
     for step in found.plan.steps:
         mark = "send" if step.what in missing else "done"
         at = f"  {step.creates}" if step.creates else ""
-        click.echo(f"   {mark}  {step.what}{at}", err=True)
+        note(f"   {mark}  {step.what}{at}")
 
 
 def _ask(
     provider: ProviderAPI, account: AccountAPI, steps: Sequence[Step], skip_confirmation: bool
 ) -> None:
-    """Shows what it costs, and asks."""
+    """Shows the gas, and asks for a confirmation."""
     from ape_dtn.chain import rpc
     from ape_dtn.deployment import runner
     from ape_dtn.types.rpc import as_int
 
     sender = str(account.address)
     gas = runner.cost(provider, sender, steps)
-    click.echo(f"   gas        {_told(gas)}", err=True)
+    note(f"   gas        {_describe_gas(gas)}")
     if gas:
         held = as_int(rpc.result(provider, "eth_getBalance", [sender, "latest"]))
-        if held < gas.expected.units:  # nothing is begun that could not be finished
+        if held < gas.expected.units:  # better nothing than half a deployment
             raise NoMoneyForGas(sender, gas.expected.units, held)
     confirm(f"Send {len(steps)} transactions from {sender}?", account, skip_confirmation)
 
 
-def _told(gas: Gas | None) -> str:
+def _describe_gas(gas: Gas | None) -> str:
     if gas is None:
         return "not known: this endpoint cannot simulate transactions (eth_simulateV1)"
     used = sum(gas.used.values())
@@ -346,9 +368,9 @@ def _told(gas: Gas | None) -> str:
 
 
 @contextlib.contextmanager
-def _to_be_gone_on_with() -> Iterator[None]:
-    """Tells whoever is stopped in the middle that nothing is lost."""
-    hint = "The same command again goes on where it stopped, and sends nothing twice."
+def _resumable() -> Iterator[None]:
+    """Adds to errors and interruptions that the same command resumes."""
+    hint = CommandHint("Run the same command again: it resumes, and sends nothing twice.")
     try:
         yield
     except DtnError as err:
@@ -369,25 +391,25 @@ def _take(
 
     count = 0
 
-    def told(step: Step, receipt: Receipt) -> None:
+    def on_step(step: Step, receipt: Receipt) -> None:
         nonlocal count
         count += 1
-        click.echo(f"   {count}/{len(steps)}  {step.what}  {receipt.transaction}", err=True)
+        note(f"   {count}/{len(steps)}  {step.what}  {receipt.transaction}")
 
-    runner.take(provider, account, found, steps, told, instead_of)
+    runner.take(provider, account, found, steps, on_step, instead_of)
 
 
-def _note(contract: dict[str, Any]) -> str:
-    """What is to be noticed about a contract."""
+def _remark(contract: dict[str, Any]) -> str:
+    """The state of a contract, where it is not as deployed."""
     if contract["runs"] is None:
-        return "not there yet"
+        return "not deployed"
     notes = [f"upgraded, runs {contract['runs']}"] if contract["was_upgraded"] else []
     notes += [f"offered to {contract['offered_to']}"] if contract["offered_to"] else []
     return ", ".join(notes)
 
 
-def _who(provider: ProviderAPI, owner: str) -> str:
-    """What the owner is: a Safe need not be on every chain at its address."""
+def _describe_owner(provider: ProviderAPI, owner: str) -> str:
+    """The kind of an owner. A Safe of one chain need not exist on another one."""
     from ape_dtn.chain import reads, rpc, safe
     from ape_dtn.types.rpc import as_bytes
 
@@ -400,7 +422,7 @@ def _who(provider: ProviderAPI, owner: str) -> str:
 
 
 def _token(provider: ProviderAPI, address: str) -> str:
-    """The fee token's symbol and decimals.
+    """The fee token's symbol and decimals, as text.
 
     Raises:
         NoContractAtAddress: There is no token.

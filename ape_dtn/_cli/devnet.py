@@ -1,4 +1,4 @@
-"""``ape dtn devnet``: a whole network on one machine."""
+"""``ape dtn devnet``: a whole network on this machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import dtn_command, print_json, say, table
+from ape_dtn._cli.command import dtn_command
+from ape_dtn._cli.hints import CommandHint
 from ape_dtn._cli.inputs import address_of
 from ape_dtn._cli.local import token_choice, variant_choice
+from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.screen import note, say, table
+from ape_dtn._cli.shapes import token_fields
 from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
@@ -28,45 +32,43 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 65535),
     default=8545,
     show_default=True,
-    help="Where the chain listens, on this machine alone.",
+    help="Port of the chain, on 127.0.0.1.",
 )
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the chain in this file, and go on with it the next time.",
+    help="Save the chain to this file, and load it from there the next time.",
 )
 @click.option(
     "--block-time",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="Mine a block so often; by default one for each transaction, at once.",
+    help="Interval of blocks. By default each transaction is mined at once.",
 )
 @click.option(
     "--accounts",
     type=click.IntRange(min=3),
     metavar="NUMBER",
-    help="How many accounts get coin and tokens; by default as many as Ape tests with, ten.",
+    help="Number of funded test accounts. By default that of Ape's tests, 10.",
 )
 @click.option(
     "--fund",
     "funded",
     multiple=True,
     metavar="ACCOUNT",
-    help="Give as much to an account of yours too: its alias, or any address. It need not be "
-    "unlocked.",
+    help="Fund this account too, by its alias or address; repeatable. It stays locked.",
 )
 @variant_choice(default=None, note=" By default reference.")
 @token_choice(default=None, note=" By default usdt.")
 @click.option(
     "--backend",
     metavar="TEXT",
-    help="What the node answers with: as in `ape dtn node serve`. By default an echo.",
+    help="Backend of the node, as in `ape dtn node serve`. By default an echo.",
 )
 @click.option(
     "--fork",
     metavar="NETWORK",
-    help="Start from a live chain: a network that Ape knows, as in `base`, or the URL of an "
-    "endpoint.",
+    help="Copy a live chain: a network that Ape knows, such as `base`, or the URL of an endpoint.",
 )
 def devnet(
     port: int,
@@ -79,24 +81,23 @@ def devnet(
     backend: str | None,
     fork: str | None,
 ) -> None:
-    """Run a whole network on this machine, until Ctrl-C.
+    """Run a whole network on this machine until Ctrl-C.
 
-    A chain (Anvil), the contracts, accounts with coin and tokens, models, a node that answers, and
-    IPFS. All commands in other terminals find it. Ctrl-C stops all of it.
+    Starts a chain (Anvil), the contracts, models, a node that answers, an IPFS gateway, and
+    accounts with native currency and tokens. The printed `export` lines connect other terminals.
 
     \b
-      ape dtn devnet                             and the lines to type in another terminal
-      ape dtn devnet --state chain.json          goes on where it was left
-      ape dtn devnet --fork base                 Base as it is now, where nothing costs anything
-      ape dtn devnet --fork base --fund alice    and your own account has coin and tokens there
-    """  # noqa: D301 (for click, it has to be the character)
+      ape dtn devnet
+      ape dtn devnet --state chain.json          continue the chain of the last time
+      ape dtn devnet --fork base                 a free copy of Base as it is now
+      ape dtn devnet --fork base --fund alice    with funds for your own account
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.deployment import assemble
     from ape_dtn.devnet.devnet import DevnetOptions, opened, serve
 
     if fork and (state or variant or test_token):
         raise click.UsageError(
-            "--fork starts from what is on the live chain each time: leave out --state, "
-            "--variant and --token."
+            "--fork copies the live chain each time: leave out --state, --variant and --token."
         )
     options = DevnetOptions(
         port,
@@ -111,72 +112,75 @@ def devnet(
     )
     with Signals() as signals, opened(options, say) as running:
         _show(running)
-        with _logging_to_terminal():
+        with _logging_events():
             serve(running, signals.stopping)
         signals.ignore()
-    click.echo("All of it is stopped.", err=True)
+    note("The devnet is stopped.")
 
 
 def _addresses(funded: Sequence[str]) -> dict[str, str]:
-    """What else gets funds, by its address: what it was called."""
+    """The accounts of --fund: the names that they were given by, by address."""
     from ape_dtn.types.errors import InvalidAddress
 
     try:
-        return {address_of(each): each for each in funded}
+        return {address_of(name): name for name in funded}
     except InvalidAddress as err:
-        err.hint = "--fund takes an alias that `ape accounts list` shows, or an address."
+        err.hint = CommandHint(
+            "--fund takes an alias that `ape accounts list` shows, or an address."
+        )
         raise
 
 
 class Signals:
-    """Ctrl-C, and the signals that services get: what is not served yet they interrupt.
+    """Handles Ctrl-C, SIGTERM and SIGHUP.
 
-    Once it is served they are waited for. A second one does not wait for the node, and none that
-    comes later keeps Anvil from writing its chain.
+    While the devnet starts, a signal interrupts. While it serves, the first one makes
+    :meth:`stopping` true, and a second one interrupts. Later ones are ignored, so that Anvil can
+    save its chain.
     """
 
     def __init__(self) -> None:
         self._numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as `nohup` has it
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under `nohup`
             self._numbers.remove(signal.SIGHUP)
-        self._are_waited_for = self._have_come = False
+        self._is_serving = self._is_signalled = False
         self._first = 0.0
-        self._before = {each: signal.signal(each, self._on_signal) for each in self._numbers}
+        self._before = {number: signal.signal(number, self._on_signal) for number in self._numbers}
 
     def __enter__(self) -> Signals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._have_come:  # this process is about to end, and others may still come
+        if self._is_signalled:  # the process ends now, and more signals may come
             return
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def stopping(self) -> bool:
-        """Whether one has come. From now on they are waited for."""
-        self._are_waited_for = True
-        if self._have_come:
-            click.echo("Stopping …", err=True)
-        return self._have_come
+        """Whether a signal has come. From the first call on, signals no longer interrupt."""
+        self._is_serving = True
+        if self._is_signalled:
+            note("Stopping …")
+        return self._is_signalled
 
     def ignore(self) -> None:
-        """What was started is being stopped: nothing is to interrupt that."""
-        for each in self._numbers:
-            signal.signal(each, signal.SIG_IGN)
+        """Ignores all further signals."""
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         now = time.monotonic()
-        is_second = self._have_come and now - self._first > POLICY.signal_debounce
+        is_second = self._is_signalled and now - self._first > POLICY.signal_debounce
         self._first = self._first or now
-        self._have_come = True
-        if is_second or not self._are_waited_for:
+        self._is_signalled = True
+        if is_second or not self._is_serving:
             self.ignore()
             sys.exit(128 + number)
 
 
 @contextlib.contextmanager
-def _logging_to_terminal() -> Iterator[None]:
-    """Tells what the node does, a line for each thing."""
+def _logging_events() -> Iterator[None]:
+    """Logs the events of the node to standard error, one per line."""
     log = logging.getLogger("ape_dtn.node")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
@@ -192,9 +196,36 @@ def _logging_to_terminal() -> Iterator[None]:
         log.propagate = before[1]
 
 
+def _fields(running: Devnet) -> dict[str, Any]:
+    from ape_dtn.devnet import network
+
+    ai = running.ai
+    contracts = ai.contracts()
+    funds = network.balances(ai, running.token, running.accounts)
+    return {
+        "rpc": running.anvil.url,
+        "chain_id": ai.provider.chain_id,
+        "variant": ai.deployment.variant,
+        "router": ai.router,
+        "session_manager": contracts.session_manager,
+        "model_manager": contracts.model_manager,
+        "node_manager": contracts.node_manager,
+        "fee_token": token_fields(running.token),
+        "node": running.node.name,
+        "worker": str(running.node.worker.address),
+        "models": list(running.models),
+        "ipfs_gateways": list(ai.deployment.gateways),
+        "accounts": [
+            {"alias": alias, "address": running.accounts.funded[alias], "funds": amount}
+            for alias, amount in funds.items()
+        ],
+        "environment": running.environment,
+    }
+
+
 def _show(running: Devnet) -> None:
-    """Where all of it is, and what to type elsewhere."""
-    shown = running.as_dict()
+    """Shows the addresses, and the lines to type in another terminal."""
+    shown = _fields(running)
     print_json(shown)
     say("")
     for name in (
@@ -205,7 +236,6 @@ def _show(running: Devnet) -> None:
         "session_manager",
         "model_manager",
         "node_manager",
-        "token",
         "node",
         "models",
         "ipfs_gateways",
@@ -214,13 +244,17 @@ def _show(running: Devnet) -> None:
         text = ", ".join(value) if isinstance(value, list) else value
         if text:
             say(f"{name.replace('_', ' '):>16}  {text}")
-    for model, health_check in running.health_problems.items():
-        click.echo(f"{model}: {health_check}", err=True)
+    say(f"{'fee token':>16}  {running.token.symbol}, {running.token.address}")
+    for model, problem in running.health_problems.items():
+        note(f"{model}: {problem}")
     say("")
-    rows = [[each["alias"], each["address"], each["funds"]["text"]] for each in shown["accounts"]]
-    table("Accounts", ["alias", "address", "holds"], rows)
+    rows = [
+        [account["alias"], account["address"], str(account["funds"])]
+        for account in shown["accounts"]
+    ]
+    table("Accounts", ["alias", "address", "funds"], rows)
     say("\nIn another terminal:\n")
     for variable, value in shown["environment"].items():
         say(f"  export {variable}={value}")
     say('  ape dtn ask "What is two and two?" --account TEST::2')
-    say(f"\n{running.node.name} answers. Press Ctrl-C to stop all of it.")
+    say(f"\n{running.node.name} answers. Press Ctrl-C to stop the devnet.")

@@ -1,4 +1,4 @@
-"""What is typed: addresses, and what models are given (prompts, their values, other inputs)."""
+"""Parses what is typed: addresses, prompts with their values, other inputs of models."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def input_options(function: _Function) -> _Function:
-    """Adds ``--input NAME=VALUE`` as ``inputs``, by their names, and ``--value`` as ``values``."""
+    """Adds ``--input NAME=VALUE`` as the mapping ``inputs``, and ``--value`` as ``values``."""
     values = click.option(
         "--value",
         "values",
         multiple=True,
         metavar="TEXT",
-        help="What a placeholder of the prompt stands for, in the order of {0}, {1} and so on.",
+        help="Value of a placeholder of the prompt, in the order {0}, {1}, …; repeatable.",
     )
     inputs = click.option(
         "--input",
@@ -34,25 +34,29 @@ def input_options(function: _Function) -> _Function:
         multiple=True,
         metavar="NAME=VALUE",
         callback=_by_name,
-        help="Another input of the model, as in width=64; lists and tuples as JSON.",
+        help="Another input of the model, as in width=64; lists and tuples as JSON; repeatable.",
     )
     return inputs(values(function))
 
 
 def address_of(text: str) -> str:
-    """The address of an account or a contract that is named by itself, by an alias or in ENS."""
+    """The address that an address, an alias of an account or an ENS name stands for.
+
+    Raises:
+        InvalidAddress: It stands for none.
+    """
     from ape_dtn.rehearsal import typed
 
     return typed.address_of(text)
 
 
 def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
-    """The prompt, with what its placeholders stand for; none where nothing was typed.
+    """The prompt with its values, as a list of one; empty where nothing was typed.
 
     Args:
         lines: The lines of the prompt.
-        values: What its placeholders stand for, in the order of their indices, each to be read by
-            the type that the prompt gives it.
+        values: The values of its placeholders as text, in the order of their indices. The prompt
+            declares their types.
 
     Raises:
         EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.types.prompt.Prompt`.
@@ -77,15 +81,15 @@ def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
 def to_inputs(api: Api, prompts: Sequence[Prompt], given: Mapping[str, str]) -> list[Any]:
     """The inputs of a request, in the order of the API's specs.
 
-    An API that does not name its inputs has them named by their places: 0, 1 and so on.
+    Where an API does not name its inputs, their names are 0, 1, and so on.
 
     Args:
-        api: How the model is called.
-        prompts: Its first input, where a prompt was typed.
-        given: Its other inputs, as they were typed, by their names.
+        api: The API of the model.
+        prompts: Its first input, if a prompt was typed.
+        given: Its other inputs as text, by name.
 
     Raises:
-        InvalidCall: An input is missing, given twice, not known or not of its type.
+        InvalidCall: An input is missing, given twice, unknown, or not of its type.
     """
     names = api.names or [str(place) for place in range(len(api.inputs))]
     kinds = dict(zip(names, api.inputs, strict=True))
@@ -97,10 +101,10 @@ def _by_name(
     _context: click.Context, _parameter: click.Parameter, given: Sequence[str]
 ) -> dict[str, str]:
     found: dict[str, str] = {}
-    for each in given:
-        name, separator, value = each.partition("=")
+    for text in given:
+        name, separator, value = text.partition("=")
         if not (name and separator):
-            raise click.BadParameter(f"'{each}' is not of the form NAME=VALUE.")
+            raise click.BadParameter(f"'{text}' is not of the form NAME=VALUE.")
         if name in found:
             raise click.BadParameter(f"'{name}' is given twice.")
         found[name] = value
@@ -109,7 +113,7 @@ def _by_name(
 
 def _input(api: Api, name: str, kind: str | None, text: str) -> Any:
     if kind is None:
-        return text  # that there is no such input is said where all of them are put in order
+        return text  # Api.bind refuses unknown names
     try:
         return parse(kind, text)
     except ValueError as err:

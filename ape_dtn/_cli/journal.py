@@ -1,42 +1,48 @@
-"""``ape dtn resume`` and ``journal``: what was begun, finished or cancelled, and written down."""
+"""``ape dtn resume`` and ``journal``: the operations that were recorded before they were sent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
-from ape.cli import account_option
 
 from ape_dtn._cli.command import (
+    DtnGroup,
+    account_choice,
     choose_account,
+    choose_signer,
     confirm,
     dtn_command,
-    print_json,
-    say,
+    exit_with,
     signed,
-    table,
-    working,
 )
+from ape_dtn._cli.hints import hint_for
+from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.screen import say, table, working
+from ape_dtn._cli.shapes import entry_fields, typed_outcome
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
+    from ape_dtn.client.ai import DtnAi
     from ape_dtn.journal.executor import OperationResult
     from ape_dtn.journal.store import Entry
+    from ape_dtn.types.amount import Token
     from ape_dtn.types.errors import DtnError
 
 
 @dtn_command("resume")
 @signed
 def resume(
-    account: AccountAPI, skip_confirmation: bool, router: str | None
-) -> list[dict[str, Any]] | None:
-    """Finish what was interrupted, and pay nothing twice.
+    account: AccountAPI | None, skip_confirmation: bool, router: str | None
+) -> dict[str, Any] | None:
+    """Finish interrupted operations, and pay nothing twice.
 
-    It is for what a crash, Ctrl-C, a lost connection or a time-out has left half done. Whatever
-    moves money is written to a journal before it is sent. This looks at the chain for each thing
-    that was begun and is not known to have ended, tells what it waits for, and sends only what the
-    chain shows has not happened. What other processes are at is left to them.
+    Use it after a crash, Ctrl-C, a lost connection or a timeout. Each operation that moves money is
+    recorded in a journal before it is sent. For each that is open, this shows what it waits for,
+    reads its effect from the chain, and sends only what is missing. Operations that another process
+    is executing are left to that process.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.journal import executor, status
@@ -45,42 +51,51 @@ def resume(
     from ape_dtn.sessions.operations import operation_of
     from ape_dtn.types.errors import DtnError
 
+    account = choose_signer(account)
     ai = DtnAi(router)
     entries = executor.unfinished(ai, account)
     waits = status.waits_for(ai, executor.journal_of(ai, account), entries)
-    rows = [_row(each) for each in entries]
-    table(f"Begun by {account.address} and not finished", ["entry", "what", "sent"], rows)
+    rows = [_row(entry) for entry in entries]
+    table(f"Unfinished operations of {account.address}", ["entry", "operation", "sent"], rows)
     for entry, waiting in zip(entries, waits, strict=True):
         say(f"{entry.id} waits for {waiting}.")
     if not entries:
-        say("`ape dtn rescue` finds sessions that were left open.")
-        return []
+        say("To find open sessions: `ape dtn rescue`.")
+        return {"entries": []}
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
-    with working("Looking at the chain, and finishing"):
+    with working("Reading the chain and finishing"):
         found = executor.resume(ai, account, entries, operation_of)
     journal = executor.journal_of(ai, account)
     now = [journal.entry(entry.id) for entry, _ in found]
-    still = iter(status.waits_for(ai, journal, [each for each in now if each.state is State.OPEN]))
+    still_open = [entry for entry in now if entry.state is State.OPEN]
+    waits_by_id = dict(
+        zip(
+            (entry.id for entry in still_open),
+            status.waits_for(ai, journal, still_open),
+            strict=True,
+        )
+    )
+    tokens = _Tokens(ai)
     shown = []
     for entry, (_, outcome) in zip(now, found, strict=True):
-        left = next(still) if entry.state is State.OPEN else None
-        say(f"{entry.id}: {_told(entry, outcome)}")
-        if left:
-            say(f"{entry.id} waits for {left}.")
-        shown.append({**_shown(entry, outcome), "waits_for": left})
+        waiting_for = waits_by_id.get(entry.id)
+        say(f"{entry.id}: {_describe_outcome(entry, outcome, tokens)}")
+        if waiting_for:
+            say(f"{entry.id} waits for {waiting_for}.")
+        shown.append({**_result_fields(entry, outcome, tokens), "waits_for": waiting_for})
     failures = [outcome for _, outcome in found if isinstance(outcome, DtnError)]
-    failed = [each for each in failures if not isinstance(each, PaymentCancelled)]
+    failed = [error for error in failures if not isinstance(error, PaymentCancelled)]
     if failed:
-        print_json(shown)
-        click.get_current_context().exit(failed[0].exit_code)
-    return shown
+        print_json({"entries": shown})
+        exit_with(failed[0])
+    return {"entries": shown}
 
 
-class _Journal(click.Group):
-    """A group whose first command is what it does where none is named."""
+class _JournalGroup(DtnGroup):
+    """A group that lists where no command is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args[:1] != ["--help"] and not (args and args[0] in self.commands):
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
             args = [_LIST, *args]
         return super().parse_args(ctx, args)
 
@@ -88,52 +103,59 @@ class _Journal(click.Group):
 _LIST = "list"
 
 
-@click.group("journal", cls=_Journal, short_help="Show what was begun, and cancel what is stuck")
+@click.group("journal", cls=_JournalGroup, short_help="List operations, and cancel stuck ones")
 def journal() -> None:
-    """Show what an account has begun, and what came of it; or cancel what is stuck.
+    """List the operations of an account, and cancel those that are stuck.
 
-    Without a command, it lists.
+    Without a command, lists them.
     """
 
 
 @dtn_command(_LIST)
-@account_option(prompt=None)
-@click.option("--all", "everything", is_flag=True, help="Also what has ended.")
+@account_choice()
+@click.option("--all", "everything", is_flag=True, help="Include operations that have ended.")
 def list_entries(
     account: AccountAPI | None, everything: bool, router: str | None
-) -> list[dict[str, Any]]:
-    """Show what an account has begun, and what came of it.
+) -> dict[str, Any]:
+    """List the operations of an account that move money on this network.
 
-    It lists what moves money on this network, as it was written down before it was sent, and the
-    idempotency keys with what they stand for. `ape dtn resume` finishes what is open.
+    Each entry was recorded before anything was sent, with its idempotency key if it has one.
+    `ape dtn resume` finishes the open ones.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.journal.executor import journal_of
     from ape_dtn.journal.store import State
 
-    account = account or choose_account("the account")
+    account = choose_account(account)
+    ai = DtnAi(router)
     states = list(State) if everything else [State.OPEN]
-    entries = journal_of(DtnAi(router), account).entries(*states)
-    columns = ["entry", "what", "sent", "state", "key", "outcome"]
+    entries = journal_of(ai, account).entries(*states)
+    tokens = _Tokens(ai)
+    columns = ["entry", "operation", "sent", "state", "key", "outcome"]
     rows = [
-        [*_row(each), each.state.value, each.key or "", _outcome(each.outcome or {})]
-        for each in entries
+        [
+            *_row(entry),
+            entry.state.name.lower(),
+            entry.key or "",
+            _outcome_text(entry, entry.outcome or {}, tokens),
+        ]
+        for entry in entries
     ]
-    table(f"{'All' if everything else 'Open'} entries of {account.address}", columns, rows)
-    return [as_dict(each) for each in entries]
+    table(f"{'All' if everything else 'Open'} operations of {account.address}", columns, rows)
+    return {"entries": [entry_fields(entry, tokens.of(entry)) for entry in entries]}
 
 
 @dtn_command("cancel")
 @signed
 @click.argument("key")
 def cancel(
-    key: str, account: AccountAPI, skip_confirmation: bool, router: str | None
+    key: str, account: AccountAPI | None, skip_confirmation: bool, router: str | None
 ) -> dict[str, Any]:
-    """Replace what was sent for KEY, and is stuck, by an empty transaction.
+    """Replace the stuck transactions of KEY with empty ones.
 
-    KEY is an idempotency key, or the number of an entry, as `ape dtn journal` shows it. The empty
-    transaction has the same nonce and pays more, so that either it is mined or what was sent
-    before. The entry ends when that is final.
+    KEY is an idempotency key, or the number of an entry that `ape dtn journal` shows. An empty
+    transaction has the same nonce and a higher fee, so only one of the two can be mined. The entry
+    ends when that block is final.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.journal import executor, status
@@ -142,46 +164,60 @@ def cancel(
     from ape_dtn.sessions.operations import operation_of
     from ape_dtn.types.errors import InvalidOption
 
+    account = choose_signer(account)
     ai = DtnAi(router)
     journal = executor.journal_of(ai, account)
     entry = journal.by_key_or_id(key)
     if entry is None:
-        raise InvalidOption("key", f"{account.address} has begun nothing under '{key}' here")
+        raise InvalidOption("key", f"{account.address} has no operation '{key}' on this network")
     (waiting,) = status.waits_for(ai, journal, [entry])
-    table(f"To be cancelled, of {account.address}", ["entry", "what", "sent"], [_row(entry)])
+    table(f"To cancel, of {account.address}", ["entry", "operation", "sent"], [_row(entry)])
     if entry.state is State.OPEN:
         say(f"{entry.id} waits for {waiting}.")
-    confirm("Replace it by empty transactions, which cost gas?", account, skip_confirmation)
+    question = "Replace its transactions with empty ones, which cost gas?"
+    confirm(question, account, skip_confirmation)
     with working("Cancelling"):
         outcome = executor.cancel(ai, account, entry, operation_of)
-    say(f"{entry.id}: {_told(entry, outcome)}")
+    tokens = _Tokens(ai)
+    say(f"{entry.id}: {_describe_outcome(entry, outcome, tokens)}")
     is_cancelled = isinstance(outcome, PaymentCancelled)
-    return {**_shown(journal.entry(entry.id), outcome), "cancelled": is_cancelled}
+    fields = _result_fields(journal.entry(entry.id), outcome, tokens)
+    return {**fields, "cancelled": is_cancelled}
 
 
 for command in (list_entries, cancel):
     journal.add_command(command)
 
 
-def as_dict(entry: Entry) -> dict[str, Any]:
-    """An entry as plain data. What was signed is left out: whoever has it can send it."""
-    return {
-        "id": entry.id,
-        "kind": entry.kind,
-        "key": entry.key,
-        "state": entry.state.value,
-        "meant": dict(entry.payload),
-        "outcome": dict(entry.outcome) if entry.outcome else None,
-        "transactions": [each.hash for each in entry.signed],
-    }
+class _Tokens:
+    """The tokens of the amounts in outcomes.
+
+    The journal keeps the token of a deposit. For other amounts it is the network's fee token, which
+    is read once, and only if there are such amounts.
+    """
+
+    def __init__(self, ai: DtnAi) -> None:
+        self._ai = ai
+        self._fee_token: Token | None = None
+
+    def of(self, entry: Entry, outcome: Mapping[str, Any] | None = None) -> Token | None:
+        outcome = outcome or entry.outcome or {}
+        if not {"balance", "refund"} & outcome.keys():
+            return None
+        if "deposit" in entry.payload:
+            from ape_dtn.funding.bare_deposit import deposit_of
+
+            return deposit_of(entry).token
+        self._fee_token = self._fee_token or self._ai.token()
+        return self._fee_token
 
 
 def _row(entry: Entry) -> list[str]:
-    sent = ", ".join(each.hash for each in entry.signed)
-    return [str(entry.id), _what(entry), sent or "nothing"]
+    sent = ", ".join(signed.hash for signed in entry.signed)
+    return [str(entry.id), _operation(entry), sent or "nothing"]
 
 
-def _what(entry: Entry) -> str:
+def _operation(entry: Entry) -> str:
     session = entry.payload.get("session")
     if session is not None:
         return f"{entry.kind} on session {session}"
@@ -192,22 +228,28 @@ def _what(entry: Entry) -> str:
     return entry.kind
 
 
-def _outcome(outcome: Any) -> str:
-    shown = {name: value for name, value in outcome.items() if name not in ("block", "transaction")}
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
+def _outcome_text(entry: Entry, outcome: Mapping[str, Any], tokens: _Tokens) -> str:
+    shown = typed_outcome(outcome, tokens.of(entry, outcome))
+    return ", ".join(
+        f"{name} {value}" for name, value in shown.items() if name not in ("block", "transaction")
+    )
 
 
-def _told(entry: Entry, outcome: OperationResult | DtnError) -> str:
+def _describe_outcome(entry: Entry, outcome: OperationResult | DtnError, tokens: _Tokens) -> str:
     from ape_dtn.types.errors import DtnError
 
     if isinstance(outcome, DtnError):
-        return f"{_what(entry)}: {outcome.message} {outcome.hint or ''}".strip()
-    return f"{_what(entry)}: done, {_outcome(outcome.outcome)}"
+        return f"{_operation(entry)}: {outcome.message} {hint_for(outcome) or ''}".strip()
+    return f"{_operation(entry)}: done, {_outcome_text(entry, outcome.outcome, tokens)}"
 
 
-def _shown(entry: Entry, outcome: OperationResult | DtnError) -> dict[str, Any]:
+def _result_fields(
+    entry: Entry, outcome: OperationResult | DtnError, tokens: _Tokens
+) -> dict[str, Any]:
     from ape_dtn.types.errors import DtnError
 
+    fields = entry_fields(entry, tokens.of(entry))
     if isinstance(outcome, DtnError):
-        return {**as_dict(entry), "error": outcome.as_dict()}
-    return {**as_dict(entry), "state": "done", "outcome": dict(outcome.outcome), "error": None}
+        return {**fields, "error": outcome}
+    done = typed_outcome(outcome.outcome, tokens.of(entry, outcome.outcome))
+    return {**fields, "state": "done", "outcome": done, "error": None}

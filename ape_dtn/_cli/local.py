@@ -1,4 +1,4 @@
-"""``ape dtn deploy`` and ``demo``: a network of one's own."""
+"""``ape dtn deploy`` and ``demo``: a network of your own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ape_dtn._cli.command import dtn_command, print_json, say
+from ape_dtn._cli.command import dtn_command
 from ape_dtn._cli.deployment import ForOthers, for_others
+from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.screen import note, say
+from ape_dtn._cli.shapes import token_fields
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -25,27 +28,27 @@ FUNDS = "1000"
 
 
 def variant_choice(default: str | None, note: str = "") -> Callable[[_Function], _Function]:
-    """The option ``--variant``, with its default, and a note on it."""
+    """The option ``--variant``; a note is appended to its help."""
     return click.option(
         "--variant",
         type=click.Choice(["reference", "live"]),
         default=default,
         show_default=True,
-        help="As the product documentation describes the network, or as it is on public networks."
-        + note,
+        help="The contracts: `reference` follows the product documentation, `live` is on public "
+        "networks." + note,
     )
 
 
 def token_choice(default: str | None, note: str = "") -> Callable[[_Function], _Function]:
-    """The option ``--token``, with its default, and a note on it."""
+    """The option ``--token``; a note is appended to its help."""
     return click.option(
         "--token",
         "test_token",
         type=click.Choice(["usdt", "usdc"]),
         default=default,
         show_default=True,
-        help="The test token that sessions are paid with; usdt returns nothing from transfers."
-        + note,
+        help="The test token that pays for sessions. Like the original, usdt returns nothing from "
+        "transfers." + note,
     )
 
 
@@ -55,65 +58,70 @@ variant_option = variant_choice("reference")
 @dtn_command("deploy", deploys=True)
 @variant_option
 @token_choice("usdt")
-@click.option("--serve", is_flag=True, help="Stay, and let the node answer until Ctrl-C.")
+@click.option("--serve", is_flag=True, help="Run the node until Ctrl-C.")
 @for_others
 def deploy(
     variant: str, test_token: str, serve: bool, for_others: ForOthers | None
 ) -> dict[str, Any] | None:
     """Deploy a whole network.
 
-    On a local chain: contracts, models, a node, a funded account. All commands on that chain then
-    find it. The node answers with what it was asked, as long as --serve runs.
+    On a local chain, deploys contracts, models, a node and a funded account, which all commands on
+    that chain then find. With --serve, the node answers each prompt by an echo.
 
     \b
       anvil                                                     a chain, in a terminal of its own
       ape dtn deploy --serve --network ethereum:local:foundry   a network, in another
       ape dtn ask "Hello?" --network ethereum:local:foundry --account TEST::2
 
-    On a public chain, with --fee-token: the contracts alone. What will be there and what it costs
-    is shown first, and asked. The same command again goes on where it stopped, and sends nothing
-    twice.
+    On a public chain, with --fee-token, deploys the contracts alone. Their addresses and the cost
+    are shown before anything is sent. After an interruption, the same command resumes and sends
+    nothing twice.
 
     \b
       ape dtn deploy --network ethereum:sepolia --account alice --fee-token 0x… --owner 0x…
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
     if for_others:
         return for_others.deploy(variant)
-    _outlives_this(_local_chain(), serve)
+    _check_lifetime(_local_chain(), serve)
     network, customer, token = _deployed(variant, test_token)
     funds = token.amount(FUNDS)
     shown = {
         "router": network.ai.router,
-        "token": network.token,
+        "fee_token": token_fields(token),
         "account": str(customer.address),
         "alias": customer.alias,
-        "funds": funds.as_dict(),
+        "funds": funds,
         "node": network.node.name,
         "worker": str(network.node.worker.address),
     }
     say(f"The router is {network.ai.router}.")
     say(f"{customer.alias} ({customer.address}) has {funds}.")
     if not serve:
-        say(f"{network.node.name} is registered; with --serve, it answers.")
+        say(f"{network.node.name} is registered. With --serve, it answers.")
         return shown
     say(f"{network.node.name} answers. Press Ctrl-C to stop it.")
     print_json(shown)
     # Ape turns Ctrl-C into SystemExit.
     with contextlib.suppress(KeyboardInterrupt, SystemExit):
         network.node.serve()
-    click.echo(f"{network.node.name} is stopped.", err=True)
+    note(f"{network.node.name} is stopped.")
     return None
 
 
-# Wherever the user's other commands go, the demo's own network stays out of their way.
+# Not the network of the user's other commands: the demo must not deploy there.
 @dtn_command("demo", network="ethereum:local:test", deploys=True, envvar=None)
 @variant_option
-@click.option("--prompt", default="What is a deep trust network?", show_default=True)
+@click.option(
+    "--prompt",
+    default="What is a deep trust network?",
+    show_default=True,
+    help="The prompt to send.",
+)
 def demo(variant: str, prompt: str) -> dict[str, Any]:
-    """Watch all of it happen, on a chain in this process.
+    """Run a whole session on a chain in this process.
 
-    A network, a session, a question, an answer, the bill, the refund. With --network
-    ethereum:local:foundry it runs on Anvil.
+    Deploys a network, opens a session, sends a prompt, answers it, shows the bill and closes the
+    session for a refund. With --network ethereum:local:foundry, it runs on Anvil.
     """
     from ape_dtn.client.session import DtnSession
 
@@ -128,7 +136,7 @@ def demo(variant: str, prompt: str) -> dict[str, Any]:
 
     say(f"\nAsking: {prompt}")
     draft = session.draft(prompt)
-    say(f"   model {draft.model.name}\n   worst case {draft.max_cost}")
+    say(f"   model {draft.model.name}\n   max cost {draft.max_cost}")
     request = session.send(draft)
     say(f"   request {request.id}")
 
@@ -138,9 +146,9 @@ def demo(variant: str, prompt: str) -> dict[str, Any]:
     say(f"   {answer}")
 
     cost = request.cost()
-    asked, answered = draft.bytes_asked, len(answer.data)
+    request_size, answer_size = draft.bytes_asked, len(answer.data)
     say("\nThe bill")
-    say(f"   {asked} bytes asked + {answered} answered, {draft.fee_per_byte} each")
+    say(f"   {request_size} bytes asked + {answer_size} answered, {draft.fee_per_byte} each")
     say(f"   charged {cost}, which is {cost.units} units")
     refund = session.close()
     say(f"   closed, refunded {refund}")
@@ -148,20 +156,22 @@ def demo(variant: str, prompt: str) -> dict[str, Any]:
     reconciled = after == before - cost.units and refund == deposit - cost
     say(f"   {deposit} deposited = {cost} charged + {refund} refunded")
     if not reconciled:
-        raise click.ClickException(f"It does not add up: {before} units before, {after} after.")
+        raise click.ClickException(
+            f"The bill does not add up: {before} units before, {after} after."
+        )
     return {
         "router": network.ai.router,
         "session": session.id,
         "request": request.id,
         "answer": answer.text,
-        "deposit": deposit.as_dict(),
-        "cost": cost.as_dict(),
-        "refund": refund.as_dict(),
+        "deposit": deposit,
+        "cost": cost,
+        "refund": refund,
     }
 
 
 def _deployed(variant: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI, Token]:
-    """A new network, and a customer with test tokens."""
+    """A new network, and an account with test tokens of it."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     from ape_dtn.deployment import assemble
@@ -181,29 +191,33 @@ def _deployed(variant: str, fee_token: str) -> tuple[LocalNetwork, AccountAPI, T
 
 
 def _local_chain() -> ProviderAPI:
-    """The connected chain, which may not be a public one."""
+    """The connected chain.
+
+    Raises:
+        UsageError: It is a public one.
+    """
     from ape_dtn.chain.networks import connected, is_local, name
 
     provider = connected()
     if not is_local(provider):
         raise click.UsageError(
-            f"{name(provider)} is a public network. Choose the token that sessions are paid with "
-            "there (--fee-token ADDRESS), or a local chain: --network ethereum:local:foundry"
+            f"{name(provider)} is a public network. Name the token that pays for sessions "
+            "(--fee-token ADDRESS), or choose a local chain: --network ethereum:local:foundry"
         )
     return provider
 
 
-def _outlives_this(provider: ProviderAPI, serve: bool) -> None:
-    """Refuses a network that nobody could ever use."""
+def _check_lifetime(provider: ProviderAPI, serve: bool) -> None:
+    """Refuses a chain that ends with this command, and its network with it."""
     if provider.http_uri is None:
         raise click.UsageError(
-            "The chain in this process ends with this command, and the network with it. Start "
-            "`anvil` and choose it: --network ethereum:local:foundry"
+            "The in-process chain ends with this command, and its network with it. Start `anvil`, "
+            "then choose it: --network ethereum:local:foundry"
         )
     if getattr(provider, "process", None) and not serve:
         raise click.UsageError(
-            "Anvil was started for this command and ends with it, and the network too. Start "
-            "`anvil` yourself first, or add --serve."
+            "Ape started Anvil for this command only: it ends with the command, and its network "
+            "with it. Start `anvil` yourself first, or add --serve."
         )
 
 

@@ -1,4 +1,4 @@
-"""``ape dtn info``, ``models`` and ``nodes``: what is there."""
+"""``ape dtn info``, ``models`` and ``nodes``: the contracts, and what is registered with them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from ape_dtn._cli.command import dtn_command, say, table
+from ape_dtn._cli.command import dtn_command
+from ape_dtn._cli.screen import say, table
+from ape_dtn._cli.shapes import token_fields
 
 
 @dtn_command("info")
 def info(router: str | None) -> dict[str, Any]:
     """Show the contracts and the fee token in use.
 
-    The router is the one given with --router, else the one in `dtn: routers:` of ape-config.yaml,
-    else
-    the known one of the chain, else the one that `ape dtn deploy` put there.
+    The router is that of --router, else the one under `dtn: routers:` in ape-config.yaml, else the
+    known one of the chain, else the one that `ape dtn deploy` deployed there.
     """
     from ape_dtn.client.ai import DtnAi
 
@@ -30,11 +31,7 @@ def info(router: str | None) -> dict[str, Any]:
         "model_manager": contracts.model_manager,
         "node_manager": contracts.node_manager,
         "fee_target": contracts.fee_target,
-        "fee_token": {
-            "address": token.address,
-            "symbol": token.symbol,
-            "decimals": token.decimals,
-        },
+        "fee_token": token_fields(token),
         "first_block": ai.deployment.first_block,
     }
     for name, value in shown.items():
@@ -48,43 +45,44 @@ def info(router: str | None) -> dict[str, Any]:
 
 
 @dtn_command("models")
-def models(router: str | None) -> list[dict[str, Any]]:
-    """List the models that can be asked, and how each is called."""
+def models(router: str | None) -> dict[str, Any]:
+    """List the registered models with their inputs and outputs."""
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.types.ids import as_hex
 
     found = DtnAi(router).models()
     table(
         "Models",
-        ["model", "takes -> gives", "what that means"],
+        ["model", "inputs -> output", "names of the inputs"],
         [[model.name, model.api.specs, model.api.docs] for model in found],
     )
-    return [
-        {
-            "name": model.name,
-            "id": as_hex(model.id),
-            "api": model.api.name,
-            "specs": model.api.specs,
-            "docs": model.api.docs,
-        }
-        for model in found
-    ]
+    return {
+        "models": [
+            {
+                "name": model.name,
+                "id": model.id,
+                "api": model.api.name,
+                "specs": model.api.specs,
+                "docs": model.api.docs,
+            }
+            for model in found
+        ]
+    }
 
 
 @dtn_command("nodes")
-@click.option("--model", help="Only the nodes that serve this one.")
-def nodes(model: str | None, router: str | None) -> list[dict[str, Any]]:
+@click.option("--model", help="Only the nodes that serve this model, by its full name.")
+def nodes(model: str | None, router: str | None) -> dict[str, Any]:
     """List the nodes that serve a model, or any known model.
 
-    The chain keeps only ids of names: a node whose name is not known is shown by its id.
+    The chain stores hashes of names: a node whose name is unknown is shown by its id.
     """
     from ape_dtn.client.ai import DtnAi
-    from ape_dtn.types.ids import Names, as_hex
+    from ape_dtn.types.ids import Names
 
     ai = DtnAi(router)
     found = ai.nodes(model)
     names = Names(*ai.deployment.models, ai.config.model, *([model] if model else []))
-    served = {node.id: [names.of(each) for each in node.models] for node in found}
+    served = {node.id: [names.of(model_id) for model_id in node.models] for node in found}
     table(
         "Nodes",
         ["node", "active", "worker", "models"],
@@ -93,14 +91,16 @@ def nodes(model: str | None, router: str | None) -> list[dict[str, Any]]:
             for node in found
         ],
     )
-    return [
-        {
-            "name": node.name,
-            "id": as_hex(node.id),
-            "is_active": node.is_active,
-            "worker": node.worker,
-            "owner": node.owner,
-            "models": served[node.id],
-        }
-        for node in found
-    ]
+    return {
+        "nodes": [
+            {
+                "name": node.name,
+                "id": node.id,
+                "is_active": node.is_active,
+                "worker": node.worker,
+                "owner": node.owner,
+                "models": served[node.id],
+            }
+            for node in found
+        ]
+    }

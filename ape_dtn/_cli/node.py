@@ -1,4 +1,4 @@
-"""``ape dtn node …``: a node of one's own, registered, looked at and served."""
+"""``ape dtn node …``: register, inspect and run a node."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
-from ape.cli import account_option, skip_confirmation_option
 
 from ape_dtn._cli.command import (
+    DtnGroup,
     Interrupted,
-    choose_account,
+    account_choice,
+    choose_signer,
     confirm,
     dtn_command,
-    json_lines,
-    print_json,
-    say,
     signed,
-    terminal,
     unlock,
-    working,
+    yes_option,
 )
 from ape_dtn._cli.inputs import address_of
+from ape_dtn._cli.machine import print_json, print_json_lines
+from ape_dtn._cli.screen import note, say, terminal, working
+from ape_dtn._cli.shapes import event_fields
 from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
@@ -38,23 +39,20 @@ if TYPE_CHECKING:
     from ape_dtn.node.events import Event
     from ape_dtn.node.node import DtnNode
     from ape_dtn.node.registration import Step
-    from ape_dtn.types.amount import Amount, Token
+    from ape_dtn.types.amount import Token
 
 
-@click.group(short_help="Run a node: answer requests and be paid")
+@click.group(cls=DtnGroup, short_help="Run a node: answer requests and be paid")
 def node() -> None:
     """Run a node: answer requests and be paid.
 
     A node belongs to the account that registered it. Its worker, which can be another account,
-    answers and is paid.
+    sends the answers and is paid for them.
 
     \b
       ape dtn node register node.alice.first --model model.system.openai-gpt-5-nano --account alice
       ape dtn node serve node.alice.first --worker alice
-    """  # noqa: D301 (for click, it has to be the character)
-
-
-yes_option = skip_confirmation_option(help="Ask nothing: not before sending, nor before signing.")
+    """  # noqa: D301 (click wants the character)
 
 
 @dtn_command("register")
@@ -63,42 +61,47 @@ yes_option = skip_confirmation_option(help="Ask nothing: not before sending, nor
 @click.option(
     "--worker",
     metavar="TEXT",
-    help="Who answers and is paid: an address or an alias; by default the account that signs.",
+    help="The account that answers and is paid, by its address or alias. By default --account.",
 )
 @click.option(
-    "--model", "models", multiple=True, help="Full name of a model that it serves; any number."
+    "--model", "models", multiple=True, help="Full name of a model that it serves; repeatable."
 )
 def register(
     name: str,
     worker: str | None,
     models: tuple[str, ...],
-    account: AccountAPI,
+    account: AccountAPI | None,
     skip_confirmation: bool,
     router: str | None,
 ) -> dict[str, Any]:
-    """Register a node by its full name, as in node.alice.first.
+    """Register a node by its full name, such as node.alice.first.
 
-    Its user is registered too, where nobody has that name yet. What is there already is not sent
-    again. With --model it serves these models, and no others.
+    Registers the user name in it (alice) too, if it is free. What is registered already is not sent
+    again. With --model, the node serves exactly those models.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.node.registration import registration_steps
 
+    account = choose_signer(account)
     ai = DtnAi(router)
     address = address_of(worker) if worker else str(account.address)
     steps = registration_steps(ai, account, name, address, models)
-    sent = _take(ai, account, steps, skip_confirmation)
+    sent = _send(ai, account, steps, skip_confirmation)
     say(f"{name} is registered.")
-    return {**_registered(ai, ai.node(name)), "transactions": sent}
+    return {**_node_fields(ai, ai.node(name)), "transactions": sent}
 
 
 @dtn_command("models")
-@account_option(prompt=None)
+@account_choice(help="The account that owns the node, to change its models.")
 @yes_option
 @click.argument("name", metavar="NODE")
-@click.option("--add", multiple=True, metavar="MODEL", help="Serve this model too.")
-@click.option("--remove", multiple=True, metavar="MODEL", help="Serve this model no more.")
-@click.option("--set", "exactly", multiple=True, metavar="MODEL", help="Serve this one, no other.")
+@click.option("--add", multiple=True, metavar="MODEL", help="Serve this model too; repeatable.")
+@click.option(
+    "--remove", multiple=True, metavar="MODEL", help="No longer serve this model; repeatable."
+)
+@click.option(
+    "--set", "exactly", multiple=True, metavar="MODEL", help="Serve only this model; repeatable."
+)
 def models(
     name: str,
     add: tuple[str, ...],
@@ -108,37 +111,37 @@ def models(
     skip_confirmation: bool,
     router: str | None,
 ) -> dict[str, Any]:
-    """Show the models that a node serves, or change them.
-
-    Each option can be given any number of times.
+    """List the models that a node serves, or change them.
 
     \b
       ape dtn node models node.alice.first
       ape dtn node models node.alice.first --add model.system.openai-gpt-5 --account alice
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.node.registration import model_steps
 
     if exactly and (add or remove):
-        raise click.UsageError("Either --set, or --add and --remove.")
+        raise click.UsageError("Give either --set, or --add and --remove.")
     ai = DtnAi(router)
     sent: list[str] = []
     if add or remove or exactly:
-        account = account or choose_account("the account that owns the node")
+        account = choose_signer(account, "the account that owns the node")
         steps = model_steps(ai, account, name, add, remove, exactly or None)
-        sent = _take(ai, account, steps, skip_confirmation)
-    shown = _registered(ai, ai.node(name))
+        sent = _send(ai, account, steps, skip_confirmation)
+    shown = _node_fields(ai, ai.node(name))
     for model in shown["models"]:
         say(model)
     return {**shown, "transactions": sent}
 
 
 @dtn_command("status")
-@account_option(prompt=None)
+@account_choice(help="The account that owns the node, to change its state.")
 @yes_option
 @click.argument("name", metavar="NODE")
 @click.option(
-    "--active/--inactive", default=None, help="Let it answer, or not. Inactive nodes are not paid."
+    "--active/--inactive",
+    default=None,
+    help="Activate or deactivate the node. An inactive node is not paid.",
 )
 def status(
     name: str,
@@ -147,70 +150,74 @@ def status(
     skip_confirmation: bool,
     router: str | None,
 ) -> dict[str, Any]:
-    """Show a node: whose it is, what it serves, what waits for it, what it has earned."""
+    """Show a node: owner, models, pending requests, earnings."""
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.node.registration import status_steps
     from ape_dtn.node.status import count_pending, native_balance, total_earned
+    from ape_dtn.requests.gas import native_currency
 
     ai = DtnAi(router)
     sent: list[str] = []
     if active is not None:
-        account = account or choose_account("the account that owns the node")
-        sent = _take(ai, account, status_steps(ai, account, name, active), skip_confirmation)
+        account = choose_signer(account, "the account that owns the node")
+        sent = _send(ai, account, status_steps(ai, account, name, active), skip_confirmation)
     found = ai.node(name)
     contracts = ai.contracts()
     token = ai.token(contracts)
     earned = total_earned(ai, contracts, found.worker)
+    balance = native_balance(ai, found.worker)
     shown = {
-        **_registered(ai, found),
-        "worker_coin": native_balance(ai, found.worker),
-        "trusted_until": {"0x" + each.hex(): until for each, until in found.namespaces.items()},
+        **_node_fields(ai, found),
+        "worker_balance": native_currency(ai.provider).units(balance),
+        "trusted_until": {
+            "0x" + namespace.hex(): _time(until) for namespace, until in found.namespaces.items()
+        },
         "pending": count_pending(ai, name),
-        "earned": None if earned is None else token.units(earned).as_dict(),
+        "earned": None if earned is None else token.units(earned),
     }
-    _say_status(shown, None if earned is None else token.units(earned))
+    _show_status(shown)
     return {**shown, "transactions": sent}
 
 
 @dtn_command("serve")
 @click.argument("name", metavar="NODE")
-@account_option("--worker", prompt=None)
+@account_choice("--worker", help="The account of the node's worker, by its alias.")
 @click.option(
     "--backend",
     metavar="TEXT",
-    help="What answers, for all models, as in echo or command:./answer.sh; by default as `dtn: "
-    "backends:` of ape-config.yaml says, model by model.",
+    help="Backend for all models, such as echo or command:./answer.sh. By default those under "
+    "`dtn: backends:` in ape-config.yaml.",
 )
 @click.option(
     "--ipfs-store",
     metavar="TEXT",
-    help="What keeps answers on IPFS; by default as `dtn: ipfs_store:` says.",
+    help="Where answers are stored on IPFS. By default that of `dtn: ipfs_store:`.",
 )
 @click.option(
     "--minimum-fee",
     default="0",
     show_default=True,
-    help="What has to be offered for each byte, in the fee token; requests below it wait.",
+    help="Lowest fee per byte to accept, in the fee token. Requests with a lower fee wait.",
 )
 @click.option(
     "--at-once",
     type=click.IntRange(min=1),
     default=16,
     show_default=True,
-    help="Answers that are waited for at a time.",
+    help="Number of requests to answer at the same time.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=120.0,
     show_default=True,
-    help="Seconds after which an answer has failed.",
+    help="Seconds after which a backend has failed.",
 )
 @click.option(
     "--metrics",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve metrics for Prometheus on http://127.0.0.1:PORT/metrics; 0 for any free port.",
+    help="Serve Prometheus metrics on http://127.0.0.1:PORT/metrics; 0 picks a free port.",
 )
 def serve(
     name: str,
@@ -225,21 +232,21 @@ def serve(
 ) -> None:
     """Answer requests until Ctrl-C.
 
-    What is open is found on the chain and answered once, also where this was killed before, and by
-    several processes with one node. A first Ctrl-C finishes what is being sent; a second stops at
-    once. With --json, each line is an event.
+    Open requests are read from the chain, and each is answered once, also after a crash, and by
+    several processes of one node. The first Ctrl-C completes what is being sent; the second one
+    stops at once. With --json, each line is an event.
 
     \b
       ape dtn node serve node.alice.first --worker alice --backend command:./answer.sh
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.node.errors import NotTheWorker
     from ape_dtn.node.node import DtnNode
     from ape_dtn.node.queue import AcceptanceTerms
     from ape_dtn.node.store import open_ledger
 
-    json_lines()
-    worker = worker or choose_account("the node's worker")
+    print_json_lines()
+    worker = choose_signer(worker, "the node's worker")
     ai = DtnAi(router)
     found = ai.node(name)
     if found.worker != str(worker.address):
@@ -247,7 +254,7 @@ def serve(
     token = ai.token()
     terms = AcceptanceTerms(token.amount(minimum_fee, zero=True).units)
     with contextlib.ExitStack() as stack:
-        serving = DtnNode(
+        running = DtnNode(
             ai,
             name,
             worker,
@@ -262,99 +269,105 @@ def serve(
         if metrics is not None:
             from ape_dtn.node.metrics import serve_metrics
 
-            port = stack.enter_context(serve_metrics(serving, token.decimals, metrics))
-            click.echo(f"Metrics are at http://127.0.0.1:{port}/metrics", err=True)
-        stack.enter_context(_telling(serving, token))
+            port = stack.enter_context(serve_metrics(running, token.decimals, metrics))
+            note(f"Metrics are at http://127.0.0.1:{port}/metrics")
+        stack.enter_context(_printing_events(running, token))
         stop = stack.enter_context(stopping())
-        click.echo(f"{name} answers. Press Ctrl-C to stop it.", err=True)
+        note(f"{name} answers. Press Ctrl-C to stop it.")
         try:
-            serving.serve(stop)
+            running.serve(stop)
         except KeyboardInterrupt as err:
-            raise Interrupted(err, "Served again, it answers what is open, once.") from err
-    click.echo(f"{name} is stopped.", err=True)
+            hint = "Run it again to answer the requests that are still open, each once."
+            raise Interrupted(err, hint) from err
+    note(f"{name} is stopped.")
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Whether it is to stop: at the first Ctrl-C or SIGTERM. A second one interrupts."""
-    told = threading.Event()
+    """Yields a function that is true after the first Ctrl-C or SIGTERM. A second one interrupts."""
+    signalled = threading.Event()
     first = 0.0
 
     def on_signal(*_: object) -> None:
         nonlocal first
-        if told.is_set() and time.monotonic() - first > POLICY.signal_debounce:
+        if signalled.is_set() and time.monotonic() - first > POLICY.signal_debounce:
             raise KeyboardInterrupt
         first = first or time.monotonic()
-        told.set()
+        signalled.set()
 
-    before = {each: signal.signal(each, on_signal) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        yield told.is_set
+        yield signalled.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextlib.contextmanager
-def _telling(serving: DtnNode, token: Token) -> Iterator[None]:
-    """Shows all that happens: drawn on a terminal, line by line elsewhere, as JSON where asked."""
+def _printing_events(running: DtnNode, token: Token) -> Iterator[None]:
+    """Prints the events of a node: drawn on a terminal, as lines elsewhere, as JSON with --json."""
     details = logging.StreamHandler()
-    details.addFilter(lambda record: not hasattr(record, "event"))  # those are shown already
+    details.addFilter(lambda record: not hasattr(record, "event"))  # events are printed already
     log = logging.getLogger("ape_dtn.node")
     log.addHandler(details)
     try:
         if screen := terminal():
             from ape_dtn.node.console import show_console
 
-            with show_console(serving, token, screen):
+            with show_console(running, token, screen):
                 yield
         else:
-            serving.listeners.append(_print)
+            from ape_dtn.requests.gas import native_currency
+
+            native = native_currency(running.ai.provider)
+            running.listeners.append(lambda event: _print(event, token, native))
             yield
     finally:
         log.removeHandler(details)
 
 
-def _print(event: Event) -> None:
+def _print(event: Event, token: Token, native: Token) -> None:
     say(str(event))
-    print_json(event.as_dict())
+    print_json(event_fields(event, token, native))
 
 
 @contextlib.contextmanager
 def _backend(ai: DtnAi, served: Node, chosen: str | None) -> Iterator[Backend]:
-    """What answers, by the model that is asked; for each that the node serves there has to be one.
+    """The backend of each model that the node serves.
 
-    What is not there yet may come: that is told, and no reason not to serve.
+    A backend that is not available yet may become so: a warning is printed, and the node serves.
     """
     from ape_dtn.node.backends import configured
     from ape_dtn.node.queue import read_models
 
     models = read_models(ai, served.models, ai.contracts()).values()
     with configured.of(ai.config.backends, chosen) as backends:
-        with working("Looking at the backends"):
+        with working("Checking the backends"):
             health_problems = backends.health_problems(model.name for model in models)
-        for model, health_check in health_problems.items():
-            click.echo(f"{model}: {health_check}", err=True)
+        for model, problem in health_problems.items():
+            note(f"{model}: {problem}")
         yield lambda question: backends(question.model)(question)
 
 
 @contextlib.contextmanager
 def _store(ai: DtnAi, chosen: str | None) -> Iterator[Store | None]:
-    """What keeps answers on IPFS, if anything does."""
+    """The IPFS store for answers, if there is one."""
     from ape_dtn.ipfs import content_store
 
     with content_store.opened(chosen or ai.config.ipfs_store) as store:
         if store and store.gateway:
-            click.echo(f"What it keeps is served at {store.gateway}", err=True)
+            note(f"IPFS gateway: {store.gateway}")
         yield store
 
 
-def _take(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> list[str]:
-    """Sends what is missing, once it is confirmed; the hashes of what was sent."""
+def _send(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> list[str]:
+    """Sends the missing transactions after a confirmation; returns their hashes."""
     from ape_dtn.node.registration import send_steps
 
     if not steps:
-        say("Nothing has to be sent.")
+        say("There is nothing to send.")
         return []
     for step in steps:
         say(f"  {step.description}")
@@ -364,36 +377,45 @@ def _take(ai: DtnAi, account: AccountAPI, steps: Sequence[Step], yes: bool) -> l
         return [receipt.transaction for receipt in send_steps(ai, account, steps)]
 
 
-def _registered(ai: DtnAi, found: Node) -> dict[str, Any]:
-    names = ai.names()
+def _node_fields(ai: DtnAi, found: Node) -> dict[str, Any]:
     from ape_dtn.node.queue import read_models
 
+    names = ai.names()
     served = read_models(ai, found.models, ai.contracts())
     return {
         "name": found.name,
-        "id": "0x" + found.id.hex(),
+        "id": found.id,
         "owner": found.owner,
         "worker": found.worker,
         "is_active": found.is_active,
         "models": [
-            served[each].name if each in served else names.of(each) for each in found.models
+            served[model_id].name if model_id in served else names.of(model_id)
+            for model_id in found.models
         ],
     }
 
 
-def _say_status(shown: dict[str, Any], earned: Amount | None) -> None:
-    coin = shown["worker_coin"]
+def _show_status(shown: dict[str, Any]) -> None:
+    balance, earned = shown["worker_balance"], shown["earned"]
     for title, text in (
         ("owner", shown["owner"]),
         ("worker", shown["worker"]),
-        ("coin", f"{coin / 10**18:.6f}" + ("" if coin else ": it cannot pay for gas")),
+        ("balance", f"{balance}" + ("" if balance else ": the worker cannot pay for gas")),
         ("active", "yes" if shown["is_active"] else "no"),
         ("models", ", ".join(shown["models"]) or "none"),
-        ("trust", ", ".join(shown["trusted_until"]) or "by its name alone"),
+        ("trusted by", ", ".join(shown["trusted_until"]) or "its name alone"),
         ("pending", shown["pending"]),
-        ("earned", "not known here" if earned is None else earned),
+        ("earned", "not known: the endpoint limits its logs" if earned is None else earned),
     ):
         say(f"{title:>10}  {text}")
+
+
+def _time(seconds: int) -> datetime | str:
+    """A time of the contracts, which can be set to any number."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
 
 
 for command in (register, models, status, serve):

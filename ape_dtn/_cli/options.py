@@ -1,4 +1,4 @@
-"""What a request can be given on the command line, as :class:`ape_dtn.requests.options.Options`."""
+"""The options of a request on the command line: :class:`ape_dtn.requests.options.Options`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,36 @@ import click
 
 from ape_dtn.types.budgets import BUDGETS
 
-# Each option: its declarations, what it sets of Options, and how click reads it.
+# Spelled out, since --help imports no configuration; a test compares them.
+DEFAULT_MODEL = "model.system.openai-gpt-5-nano"
+DEFAULT_MAX_COST = "0.25"
+DEFAULT_FEE_PER_BYTE = "0.00001"
+
+MODEL_HELP = f"Full name of the model. By default as configured, else {DEFAULT_MODEL}."
+FEE_HELP = (
+    "Fee offered per byte, of the request and of the answer, in the fee token. By default as "
+    f"configured, else {DEFAULT_FEE_PER_BYTE}."
+)
+MAX_COST_HELP = (
+    "The most that the answer may cost, in the fee token. By default as configured, else "
+    f"{DEFAULT_MAX_COST}."
+)
+NODE_HELP = "Full name of a node that may answer; repeatable."
+
+# The declarations of each option, and how click reads it.
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--model",), {"help": "Full name of the model."}),
-    (
-        ("--node", "nodes"),
-        {"multiple": True, "help": "Full name of a node that may answer."},
-    ),
+    (("--model",), {"help": MODEL_HELP}),
+    (("--node", "nodes"), {"multiple": True, "help": NODE_HELP}),
     (
         ("--any-node",),
         {"is_flag": True, "help": "Trust every active node that serves the model."},
     ),
     (
         ("--namespace", "namespaces"),
-        {"multiple": True, "help": "Full name of a trust namespace whose nodes may answer."},
+        {
+            "multiple": True,
+            "help": "Full name of a trust namespace whose nodes may answer; repeatable.",
+        },
     ),
     (
         ("--redundancy",),
@@ -31,7 +47,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "type": click.IntRange(min=0),
             "default": 1,
             "show_default": True,
-            "help": "Answers wanted; only 1 completes.",
+            "help": "Number of answers. The network completes a request with 1 answer only.",
         },
     ),
     (
@@ -40,19 +56,19 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "type": click.Choice(["any", "all", "select_best", "vote", "rank"]),
             "default": "any",
             "show_default": True,
-            "help": "How several become one; only any completes.",
+            "help": "How several answers are combined. The network completes `any` only.",
         },
     ),
     (
         ("--may-never-complete",),
-        {"is_flag": True, "help": "Send it also where no answer could ever complete it."},
+        {"is_flag": True, "help": "Send a request even if no answer could complete it."},
     ),
-    (("--fee-per-byte",), {"help": "Offered for each byte, asked and answered."}),
-    (("--max-cost", "max_cost"), {"help": "The most that the answer may cost."}),
+    (("--fee-per-byte",), {"help": FEE_HELP}),
+    (("--max-cost", "max_cost"), {"help": MAX_COST_HELP}),
     *(((f"--{budget.name.replace('_', '-')}",), {"help": budget.help}) for budget in BUDGETS),
     (
         ("--ipfs",),
-        {"is_flag": True, "help": "Let the answer travel over IPFS, and fetch it from there."},
+        {"is_flag": True, "help": "Receive the answer over IPFS instead of on chain."},
     ),
 )
 _NAMES = (
@@ -69,7 +85,7 @@ _NAMES = (
 
 
 def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options, and passes them on as one: ``options``."""
+    """Adds the options, and passes them to the command as one argument, ``options``."""
 
     @functools.wraps(function)
     def with_options(**params: Any) -> Any:
@@ -77,10 +93,10 @@ def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
         from ape_dtn.requests.routing import Aggregation
         from ape_dtn.types.answer import CallType
 
-        given: dict[str, Any] = {name: params.pop(name) for name in _NAMES}
-        given["aggregation"] = Aggregation[params.pop("aggregation").upper()]
-        given["call_type"] = CallType.IPFS if params.pop("ipfs") else CallType.DIRECT
-        return function(options=cast(Options, given), **params)
+        options: dict[str, Any] = {name: params.pop(name) for name in _NAMES}
+        options["aggregation"] = Aggregation[params.pop("aggregation").upper()]
+        options["call_type"] = CallType.IPFS if params.pop("ipfs") else CallType.DIRECT
+        return function(options=cast(Options, options), **params)
 
     decorated: Callable[..., Any] = with_options
     for declarations, attributes in reversed(_OPTIONS):

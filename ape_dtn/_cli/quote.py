@@ -1,4 +1,4 @@
-"""``ape dtn quote``: what a request would cost."""
+"""``ape dtn quote``: the cost of a request before it is sent."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from ape.cli import account_option
 
-from ape_dtn._cli.command import dtn_command, say, table
+from ape_dtn._cli.command import account_choice, dtn_command
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
+from ape_dtn._cli.options import DEFAULT_MODEL, FEE_HELP, MAX_COST_HELP, NODE_HELP
+from ape_dtn._cli.screen import say, table
+from ape_dtn._cli.shapes import quote_fields
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -19,21 +21,29 @@ if TYPE_CHECKING:
 
 @dtn_command("quote")
 @click.argument("prompt", nargs=-1)
-@click.option("--model", "models", multiple=True, help="Full name of a model; any number of them.")
 @click.option(
-    "--direct/--ipfs", "is_direct", default=None, help="How the answer travels; by default, both."
+    "--model",
+    "models",
+    multiple=True,
+    help=f"Full name of a model; repeatable. By default as configured, else {DEFAULT_MODEL}.",
+)
+@click.option(
+    "--direct/--ipfs",
+    "is_direct",
+    default=None,
+    help="Whether the answer is stored on chain or on IPFS. By default, both are quoted.",
 )
 @click.option("--session", "session_id", type=int, help="The session that would pay.")
-@account_option(prompt=None)
+@account_choice(help="The account that would sign, by its alias.")
 @input_options
-@click.option("--node", "nodes", multiple=True, help="Full name of a node that may answer.")
+@click.option("--node", "nodes", multiple=True, help=NODE_HELP)
 @click.option(
     "--answer-bytes",
     type=click.IntRange(min=0),
-    help="How long the answer will be. By default, as the model's answers were lately.",
+    help="Expected size of the answer. By default the median of the model's latest answers.",
 )
-@click.option("--fee-per-byte", help="Offered for each byte, asked and answered.")
-@click.option("--max-cost", "max_cost", help="The most that the answer may cost.")
+@click.option("--fee-per-byte", help=FEE_HELP)
+@click.option("--max-cost", "max_cost", help=MAX_COST_HELP)
 def quote(
     prompt: tuple[str, ...],
     models: tuple[str, ...],
@@ -47,11 +57,11 @@ def quote(
     fee_per_byte: str | None,
     max_cost: str | None,
     router: str | None,
-) -> list[dict[str, Any]]:
-    """Show what it would cost to ask PROMPT.
+) -> dict[str, Any]:
+    """Show the cost of PROMPT. Nothing is signed or sent.
 
-    Several PROMPTs are the lines of one. Nothing is signed or sent. The gas is the chain's own
-    estimate. It is told for --session, or for an --account that would have to start one first.
+    Several PROMPTs are the lines of one prompt. With --session, the gas is that of the request;
+    with --account, also that of starting a session. The chain estimates it.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.requests.options import QuoteOptions
@@ -75,22 +85,22 @@ def quote(
             max_cost=max_cost,
         ),
     )
-    problems = [each.problem for each in quotes if each.problem]
+    problems = [quote.problem for quote in quotes if quote.problem]
     if len(problems) == len(quotes):
         raise problems[0]
     _show(quotes)
-    return [each.as_dict() for each in quotes]
+    return {"quotes": [quote_fields(quote) for quote in quotes]}
 
 
 def _show(quotes: list[Quote]) -> None:
     table(
-        "What it would cost",
+        "Cost",
         ["model", "answer", "bytes", "expected", "max cost"],
-        [_row(each) for each in quotes if not each.problem],
+        [_row(quote) for quote in quotes if not quote.problem],
     )
-    # What holds for several of them is told once.
-    for note in dict.fromkeys(note for each in quotes for note in _notes(each)):
-        say(note)
+    # A note that holds for several quotes is printed once.
+    for text in dict.fromkeys(text for quote in quotes for text in _notes(quote)):
+        say(text)
 
 
 def _row(quote: Quote) -> list[str]:
@@ -108,8 +118,8 @@ def _basis(quote: Quote) -> str:
     from ape_dtn.requests.quote import Basis
 
     if quote.basis is Basis.ANSWERS:
-        return f"the middle of {quote.answers_seen} seen"
-    return "as you say" if quote.basis is Basis.GIVEN else "by default: none was seen"
+        return f"median of {quote.answers_seen} answers"
+    return "as given" if quote.basis is Basis.GIVEN else "by default: no answers yet"
 
 
 def _notes(quote: Quote) -> Iterator[str]:
@@ -120,11 +130,11 @@ def _notes(quote: Quote) -> Iterator[str]:
     if quote.gas and "start" in quote.gas.used:
         yield "The gas is that of starting a session and of the request."
     if quote.balance is not None:
-        enough = (
-            f"enough for {quote.requests_at_max_cost} at their max cost"
+        covered = (
+            f"which covers at least {quote.requests_at_max_cost} such requests"
             if quote.suffices
-            else "less than one may cost"
+            else "less than the max cost"
         )
-        yield f"Session {quote.session_id} has {quote.balance}, {enough}."
+        yield f"Session {quote.session_id} has {quote.balance}, {covered}."
     if quote.over_limit:
-        yield f"It would be refused: {quote.over_limit.message}"
+        yield f"The request would be refused: {quote.over_limit.message}"

@@ -1,4 +1,4 @@
-"""``ape dtn rehearse``: what a transaction would do, tried on a copy of the chain."""
+"""``ape dtn rehearse``: the effect of a transaction, tried on a copy of the chain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import choose_account, dtn_command, print_json, say, table, working
+from ape_dtn._cli.command import choose_account, dtn_command, exit_with
+from ape_dtn._cli.hints import hint_for
+from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.screen import note, say, table, working
+from ape_dtn._cli.shapes import rehearsal_fields
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Backend, Question
@@ -20,34 +24,43 @@ if TYPE_CHECKING:
 @click.argument("contract")
 @click.argument("method")
 @click.argument("args", nargs=-1)
-@click.option("--account", "sender", metavar="ALIAS", help="Who sends it: an alias or any address.")
-@click.option("--value", default="0", help="The coin that goes with it, as in '0.1 ether'.")
-@click.option("--gas-limit", type=click.IntRange(min=21_000), help="The gas that it may use.")
+@click.option(
+    "--account", "sender", metavar="ALIAS", help="The sender: an alias, or any address at all."
+)
+@click.option(
+    "--value",
+    default="0",
+    show_default=True,
+    help="Native currency to send with it, as in '0.1 ether'.",
+)
+@click.option("--gas-limit", type=click.IntRange(min=21_000), help="Gas limit of the transaction.")
 @click.option(
     "--abi",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the contract's ABI, where Ape does not know it.",
+    help="File with the contract's ABI, if Ape does not know it.",
 )
 @click.option(
     "--answer",
     "answers",
     multiple=True,
     metavar="TEXT",
-    help="What the node answers: text, 0x…, or @FILE. Several are taken in order.",
+    help="Answer of the node: text, 0x…, or @FILE. Several are given in order.",
 )
 @click.option(
-    "--fail", "failures", multiple=True, metavar="MESSAGE", help="What it fails with instead."
+    "--fail", "failures", multiple=True, metavar="MESSAGE", help="Failure of the node instead."
 )
-@click.option("--backend", help="What it asks for real answers; by default, an echo.")
+@click.option("--backend", help="Backend that gives real answers. By default an echo.")
 @click.option(
-    "--as-node", metavar="NAME", help="Play this node, registered and switched on if need be."
+    "--as-node",
+    metavar="NAME",
+    help="Answer as this node; the rehearsal registers and activates it if necessary.",
 )
 @click.option(
     "--depth",
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="How deep callbacks may ask in callbacks.",
+    help="How deep requests of callbacks are followed.",
 )
 def rehearse(
     contract: str,
@@ -66,57 +79,56 @@ def rehearse(
 ) -> dict[str, Any] | None:
     """Try a call and its callbacks on a copy of the chain.
 
-    CONTRACT is an address, a contract of the project, whose latest deployment is meant, or
-    NAME:ADDRESS. METHOD is a function's name or signature. ARGS are as they are typed in Ape:
-    amounts as '1.5 ether', addresses as aliases, and arrays and structs as JSON. Write -- before
-    them if one begins with a dash.
+    CONTRACT is an address, a contract of the project (its latest deployment), or NAME:ADDRESS.
+    METHOD is the name or signature of a function. ARGS are typed as in Ape: amounts as '1.5 ether',
+    addresses as aliases, arrays and structs as JSON. If one begins with a dash, put -- before them.
 
-    The transaction is sent there as the account, a node is played for each request that it makes,
-    and the real callbacks run at their real gas. Nobody signs anything, and nothing is sent to the
-    chain itself. What fails is told with its cause, and the exit code is that of the first.
+    The account sends the transaction on the copy, a node answers each request that it makes, and
+    the callbacks run with their real gas. Nothing is signed, and nothing is sent to the chain
+    itself. The exit code is that of the first failure.
 
     \b
       ape dtn rehearse 0x… ask "What is two and two?" --account alice --value 200000
       ape dtn rehearse Oracle ask "Hello?" --account alice --answer "no" --json
       ape dtn rehearse Oracle:0x… ask "Hello?" --account 0x… --fail "the model is down"
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.rehearsal import typed
     from ape_dtn.rehearsal.rehearsal import DtnRehearsal
 
     if sum(map(bool, (answers, failures, backend))) > 1:
         raise click.UsageError("Give one of --answer, --fail and --backend.")
-    account = typed.address_of(sender) if sender else choose_account("the account that sends")
-    with ExitStack() as opened:
+    account = typed.address_of(sender) if sender else choose_account(None)
+    with ExitStack() as stack:
         rehearsal = DtnRehearsal(
             account,
             DtnAi(router),
-            answers=[typed.answer_of(each) for each in answers],
+            answers=[typed.answer_of(text) for text in answers],
             failures=failures,
-            backend=_backend(opened, backend) if backend else None,
+            backend=_backend(stack, backend) if backend else None,
             as_node=as_node,
             depth=depth,
-            told=_shown_in(opened),
+            told=_spinner(stack),
         )
         call = typed.call(contract, method, args, abi)
-        shown = rehearsal.call(call, typed.amount_of(value), gas_limit)
-    _show(shown)
-    if shown.is_good:
-        return shown.as_dict()
-    for failure in shown.failures:
-        click.echo(f"{click.style('FAILED', fg='bright_red')}: {failure.message}", err=True)
-        if failure.hint:
-            click.echo(failure.hint, err=True)
-    print_json(shown.as_dict())
-    click.get_current_context().exit(shown.failures[0].exit_code)
+        rehearsed = rehearsal.call(call, typed.amount_of(value), gas_limit)
+    _show(rehearsed)
+    if rehearsed.is_good:
+        return rehearsal_fields(rehearsed)
+    for failure in rehearsed.failures:
+        note(f"{click.style('FAILED', fg='bright_red')}: {failure.message}")
+        if hint := hint_for(failure):
+            note(hint)
+    print_json(rehearsal_fields(rehearsed))
+    exit_with(rehearsed.failures[0])
     return None
 
 
-def _backend(opened: ExitStack, chosen: str) -> Backend:
-    """The backend that was chosen for all models."""
+def _backend(stack: ExitStack, chosen: str) -> Backend:
+    """The backend of --backend, for all models."""
     from ape_dtn.node.backends import configured
 
-    backends = opened.enter_context(configured.of(None, chosen))
+    backends = stack.enter_context(configured.of(None, chosen))
 
     def ask(question: Question) -> Any:
         return backends(question.model)(question)
@@ -124,30 +136,32 @@ def _backend(opened: ExitStack, chosen: str) -> Backend:
     return ask
 
 
-def _shown_in(opened: ExitStack) -> Callable[[str], None]:
-    """Shows what is being done, until the next thing is."""
-    shown = opened.enter_context(ExitStack())
+def _spinner(stack: ExitStack) -> Callable[[str], None]:
+    """A function that shows the current task until it is called with the next one."""
+    current = stack.enter_context(ExitStack())
 
-    def told(what: str) -> None:
-        shown.close()
-        shown.enter_context(working(what))
+    def show(task: str) -> None:
+        current.close()
+        current.enter_context(working(task))
 
-    return told
+    return show
 
 
-def _show(shown: Rehearsed) -> None:
-    table("Steps", ["step", "gas", "cost", "outcome"], [_step(each) for each in shown.steps])
-    if shown.requests:
+def _show(rehearsed: Rehearsed) -> None:
+    steps = [_step(step) for step in rehearsed.steps]
+    table("Steps", ["step", "gas", "cost", "outcome"], steps)
+    if rehearsed.requests:
         columns = ["request", "asked", "answer", "max cost", "charged", "callback"]
-        table("Requests", columns, [_request(each) for each in shown.requests])
-    table("Events", ["of", "event"], [[each.label, str(each)] for each in shown.events])
-    changes = [change for step in shown.steps for change in step.changes]
+        table("Requests", columns, [_request(request) for request in rehearsed.requests])
+    events = [[event.label, str(event)] for event in rehearsed.events]
+    table("Events", ["contract", "event"], events)
+    changes = [change for step in rehearsed.steps for change in step.changes]
     table(
         "Changes",
-        ["of", "what", "before", "after"],
-        [each.row for each in changes if _is_for_people(each)],
+        ["contract", "value", "before", "after"],
+        [change.row for change in changes if _is_for_people(change)],
     )
-    for line in _notes(shown, changes):
+    for line in _notes(rehearsed, changes):
         say(line)
 
 
@@ -157,43 +171,44 @@ def _step(step: Step) -> list[str]:
     return [step.what, gas, cost, step.failure.message if step.failure else "ok"]
 
 
-def _request(asked: Asked) -> list[str]:
+def _request(request: Asked) -> list[str]:
     return [
-        f"{asked.id[:10]}…{asked.id[-4:]}\n{asked.model}",
-        asked.text if asked.text is not None else "what nobody can decode",
-        _answer(asked),
-        str(asked.max_cost),
-        str(asked.charged or ""),
-        _callback(asked),
+        f"{request.id[:10]}…{request.id[-4:]}\n{request.model}",
+        request.text if request.text is not None else "cannot be decoded by the model's API",
+        _answer(request),
+        str(request.max_cost),
+        str(request.charged or ""),
+        _callback(request),
     ]
 
 
-def _answer(asked: Asked) -> str:
-    if asked.node is None:
-        return asked.failure.message if asked.failure else "not answered: it is too deep"
-    return f"{asked.status.name.lower()}: {asked.answer or ''}\nby {asked.node}"
+def _answer(request: Asked) -> str:
+    if request.node is None:
+        return request.failure.message if request.failure else "not answered: it is too deep"
+    return f"{request.status.name.lower()}: {request.answer or ''}\nby {request.node}"
 
 
-def _callback(asked: Asked) -> str:
-    found = asked.callback
-    if found is None:
+def _callback(request: Asked) -> str:
+    callback = request.callback
+    if callback is None:
         return "none"
-    used = "" if found.gas_used is None else f"{found.gas_used:,} of "
-    outcome = found.failure.reason if found.failure else "ok"
-    return f"{found.what}: {outcome}\n{used}{found.gas_limit:,} gas"
+    used = "" if callback.gas_used is None else f"{callback.gas_used:,} of "
+    outcome = callback.failure.reason if callback.failure else "ok"
+    return f"{callback.what}: {outcome}\n{used}{callback.gas_limit:,} gas"
 
 
 def _is_for_people(change: Change) -> bool:
-    """Not the slots of the network's own contracts, of which each request fills a dozen."""
+    """Leaves out the storage of the network's own contracts: a request changes a dozen slots."""
     network = ("router", "session manager", "node manager", "model manager", "fee token")
     return change.kind != "storage" or change.label not in network
 
 
-def _notes(shown: Rehearsed, changes: list[Change]) -> Iterator[str]:
-    hidden = sum(not _is_for_people(each) for each in changes)
+def _notes(rehearsed: Rehearsed, changes: list[Change]) -> Iterator[str]:
+    hidden = sum(not _is_for_people(change) for change in changes)
     if hidden:
-        yield f"{hidden} slots of the network's own contracts changed; --json has them."
-    if shown.max_cost is not None:
-        cost = shown.charged if shown.charged is not None else "nothing"
-        yield f"The answers may cost {shown.max_cost} at most; these cost {cost}."
-    yield f"Rehearsed on a copy of {shown.network} after block {shown.block}: nothing was sent."
+        yield f"{hidden} storage slots of the network's own contracts changed; see --json."
+    if rehearsed.max_cost is not None:
+        cost = rehearsed.charged if rehearsed.charged is not None else "nothing"
+        yield f"The max cost of the answers is {rehearsed.max_cost}; these cost {cost}."
+    where = f"a copy of {rehearsed.network} after block {rehearsed.block}"
+    yield f"Rehearsed on {where}: nothing was sent."

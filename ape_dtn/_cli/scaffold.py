@@ -1,4 +1,4 @@
-"""``ape dtn init`` and ``generate``: files for users to begin with."""
+"""``ape dtn init`` and ``generate``: write projects, contracts and clients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ape_dtn._cli.command import DtnCommand, dtn_command, say
+from ape_dtn._cli.command import DtnCommand, dtn_command
+from ape_dtn._cli.hints import CommandHint, hint_for
+from ape_dtn._cli.options import MODEL_HELP
+from ape_dtn._cli.screen import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,24 +18,24 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Api
 
 
-force_option = click.option("--force", is_flag=True, help="Replace files that are there.")
+force_option = click.option("--force", is_flag=True, help="Replace existing files.")
 
 
 @dtn_command("init", network=None, deploys=True)
 @click.argument("name")
 @force_option
 def init(name: str, force: bool) -> dict[str, Any]:
-    """Write a small project that works at once.
+    """Write a project to the new folder NAME.
 
-    It goes to the new folder NAME, and has a contract that asks and keeps the answers, its tests, a
-    script, and what CI needs to run them. No network is needed.
+    It has a contract that sends prompts and stores the answers, tests, a script and a CI workflow.
+    No network is required.
 
     \b
       ape dtn init oracle
       cd oracle
       pip install -r requirements.txt
       ape test
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.scaffold.errors import FilesExist
     from ape_dtn.scaffold.files import write
     from ape_dtn.scaffold.project import project
@@ -41,14 +44,14 @@ def init(name: str, force: bool) -> dict[str, Any]:
     if folder.exists() and not force:
         raise FilesExist([str(folder)])
     written = write(folder, files, force)
-    _tell(written)
-    say(f"\nNext: `cd {name}`, `pip install -r requirements.txt`, which brings the compiler, and")
-    say("`ape test`; its README.md tells the rest.")
+    _say_written(written)
+    say(f"\nNext: `cd {name}`, `pip install -r requirements.txt` (with the compiler), `ape test`.")
+    say("Its README.md explains the rest.")
     return {"folder": str(folder), "files": [str(path) for path in written]}
 
 
 class GenerateCommand(DtnCommand):
-    """A command that needs no network where it is told the model's API."""
+    """A command that connects to a network only without ``--api``."""
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["specs"] is not None:
@@ -58,38 +61,42 @@ class GenerateCommand(DtnCommand):
 
 @click.command("generate", cls=GenerateCommand)
 @click.argument("name")
-@click.option("--model", help="Full name of the model; by default the configured one.")
+@click.option("--model", help=MODEL_HELP)
 @click.option(
     "--prompt",
     "lines",
     multiple=True,
     metavar="TEXT",
-    help="The prompt, with placeholders; several times for several lines. Without it, the prompt "
-    "is given each time.",
+    help="A line of the prompt, with placeholders; repeatable. Without it, the contract takes the "
+    "prompt as a parameter.",
 )
 @click.option(
     "--name",
     "names",
     multiple=True,
     metavar="NAME",
-    help="A value's name, in the order of {0}, {1} and so on, then of the model's other inputs.",
+    help="Name of a parameter, in the order {0}, {1}, …, then of the model's other inputs; "
+    "repeatable.",
 )
 @click.option(
     "--api",
     "specs",
     metavar="SPECS",
-    help='What the model takes and gives, as in "string[] -> string"; by default read from the '
+    help='Inputs and output of the model, as in "string[] -> string". By default read from the '
     "chain.",
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="The project that it is written to; by default the current folder.",
+    help="The project to write to. By default the current folder.",
 )
 @force_option
 @click.option(
-    "--router", "router", metavar="ADDRESS", help="The router, where it is not the known one."
+    "--router",
+    "router",
+    metavar="ADDRESS",
+    help="Address of the router. By default the configured or known one of the chain.",
 )
 def generate(
     name: str,
@@ -101,16 +108,15 @@ def generate(
     force: bool,
     router: str | None,
 ) -> dict[str, Any]:
-    """Write a contract and a client for a prompt.
+    """Write a contract and a Python client for a prompt.
 
-    NAME becomes the name of both, as in AgeCheck: contracts/AgeCheck.sol and age_check.py. In the
-    prompt, {0} stands for text and {1:uint8} for a value of any other type; they become typed
-    parameters.
+    NAME is that of both: AgeCheck becomes contracts/AgeCheck.sol and age_check.py. The placeholders
+    of the prompt become typed parameters: {0} is text, {1:uint8} has a Solidity type.
 
     \b
       ape dtn generate AgeCheck --prompt "Is {0:address} older than {1:uint8}?" \\
           --name owner --name age --api "string[] -> string"
-    """  # noqa: D301 (for click, it has to be the character)
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.network.config import configured
     from ape_dtn.scaffold.consumer import consumer, snake
     from ape_dtn.scaffold.files import write
@@ -124,23 +130,23 @@ def generate(
         f"{snake(name)}.py": client(found),
     }
     written = write(folder, files, force)
-    _tell(written)
+    _say_written(written)
     if needs_ir(found):
-        say(
-            "With so many values it compiles with `solidity: via_ir: true` in ape-config.yaml only."
-        )
+        say("To compile so many parameters, set `solidity: via_ir: true` in ape-config.yaml.")
     return {
         "model": model,
         "inputs": list(found.inputs),
         "output": found.output,
-        "parameters": [{"name": each.name, "type": each.kind} for each in found.parameters],
+        "parameters": [
+            {"name": parameter.name, "type": parameter.kind} for parameter in found.parameters
+        ],
         "needs_ir": needs_ir(found),
         "files": [str(path) for path in written],
     }
 
 
 def _api(model: str, specs: str | None, router: str | None) -> Api:
-    """How the model is called, as it is told, or as the chain has it."""
+    """The API of the model, from ``--api`` or from the chain."""
     from ape_dtn.types.model import Api
 
     if specs is not None:
@@ -151,13 +157,12 @@ def _api(model: str, specs: str | None, router: str | None) -> Api:
     try:
         return DtnAi(router).model(model).api
     except NoNetwork as err:
-        err.hint = (
-            f'{err.hint or ""} Or tell what the model takes: --api "string[] -> string".'.strip()
-        )
+        own = 'Or give the API of the model: --api "string[] -> string".'
+        err.hint = CommandHint(f"{hint_for(err) or ''} {own}".strip())
         raise
 
 
-def _tell(written: Sequence[Path]) -> None:
+def _say_written(written: Sequence[Path]) -> None:
     say("Written:")
     for path in written:
         say(f"   {path}")

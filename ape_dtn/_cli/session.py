@@ -1,23 +1,25 @@
-"""``ape dtn session …``: open, look at and close sessions."""
+"""``ape dtn session …``: open, list, show and close sessions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import click
-from ape.cli import account_option
 
 from ape_dtn._cli.bill import history, report
 from ape_dtn._cli.command import (
+    DtnGroup,
+    account_choice,
     choose_account,
+    choose_signer,
     confirm,
     dtn_command,
-    say,
     signed,
-    table,
     unlock,
-    working,
 )
+from ape_dtn._cli.inputs import address_of
+from ape_dtn._cli.screen import note, say, table, working
+from ape_dtn._cli.shapes import session_fields
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.client.session import DtnSession
     from ape_dtn.funding.methods import Plan
-    from ape_dtn.types.amount import Amount
 
 
 METHODS = ("batch", "delegate", "authorization", "permit", "allowance", "two-step")
@@ -33,18 +34,20 @@ METHODS = ("batch", "delegate", "authorization", "permit", "allowance", "two-ste
 two_step_option = click.option(
     "--unsafe-two-step",
     is_flag=True,
-    help="Deposit and start in two transactions, between which anybody can take the deposit.",
+    help="Deposit and start in two transactions. On a public network, a front-runner can claim the "
+    "deposit between them.",
 )
 method_option = click.option(
     "--method",
     type=click.Choice(METHODS),
-    help="How to deposit and start in one transaction; by default the best way there is.",
+    help="How the deposit and the start become one transaction. By default the first method that "
+    "the account, the token and the chain support.",
 )
 
 
 def _not_empty(_ctx: click.Context, _param: click.Parameter, key: str | None) -> str | None:
     if key is not None and not key.strip():
-        raise click.BadParameter("It is empty, as where a variable is not set.")
+        raise click.BadParameter("It is empty. Is a variable not set?")
     return key
 
 
@@ -53,17 +56,17 @@ key_option = click.option(
     "key",
     metavar="KEY",
     callback=_not_empty,
-    help="Do it once under this key: given again, it goes on where it was, or tells what came of "
-    "it.",
+    help="Execute this once per KEY. The same command with the same KEY resumes it, or prints its "
+    "outcome again.",
 )
 
 
-@click.group(short_help="Open, look at and close sessions")
+@click.group(cls=DtnGroup, short_help="Open, list, show and close sessions")
 def session() -> None:
-    """Open, look at and close sessions.
+    """Open, list, show and close sessions.
 
-    A session belongs to the account that opened it. Only that account can spend it, close it and be
-    refunded.
+    A session is a deposit that pays for requests. Only the account that opened it can use it, close
+    it and receive the refund.
     """
 
 
@@ -75,12 +78,12 @@ def session() -> None:
 @click.option(
     "--claim",
     is_flag=True,
-    help="Deposit nothing: start with what an interrupted start left at the fee target.",
+    help="Start with the deposit that an interrupted start left at the fee target.",
 )
 @click.argument("amount", required=False)
 def start(
     amount: str | None,
-    account: AccountAPI,
+    account: AccountAPI | None,
     skip_confirmation: bool,
     claim: bool,
     method: str | None,
@@ -88,13 +91,14 @@ def start(
     key: str | None,
     router: str | None,
 ) -> dict[str, Any]:
-    """Open a session with a deposit of AMOUNT, as in 25 or "25.00 USDC".
+    """Open a session with a deposit of AMOUNT.
 
-    What is not spent comes back when the session is closed.
+    AMOUNT is such as 25 or "25.00 USDC". Closing the session refunds what is left of it.
 
-    Whoever is the next to start a session owns a deposit, so that both are done in one transaction:
-    by the batch of a smart account, by EIP-7702 (delegate), or by a client contract that belongs to
-    your account alone and takes the deposit by a signed authorization, a permit or an allowance.
+    A deposit is not tied to its sender: the account that starts a session next owns it. So both
+    happen in one transaction: by the batch of a smart account, by EIP-7702 (delegate), or by a
+    client contract that your account owns, and that takes the deposit by a signed authorization, a
+    permit or an allowance.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.client.session import DtnSession
@@ -103,19 +107,20 @@ def start(
 
     if (amount is None) != claim:
         raise click.UsageError("Give either an AMOUNT or --claim.")
+    account = choose_signer(account)
     ai = DtnAi(router)
     if amount is None:
-        confirm("Start a session with what is at the fee target?", account, skip_confirmation)
+        confirm("Start a session with the deposit at the fee target?", account, skip_confirmation)
         with working("Starting the session"):
             opened = DtnSession.claim(account, ai, idempotency_key=key)
     else:
         if key is not None and skip_confirmation:
-            unlock(account)  # what was begun under the key is finished first
+            unlock(account)  # what was interrupted under the key is finished before any question
         before = opened_before(ai, account, amount, key)
         opened = (
             DtnSession.opened(ai, account, before)
             if before
-            else _open(
+            else _confirm_and_open(
                 plan(ai, account, amount, method, unsafe_two_step),
                 account,
                 ai,
@@ -128,62 +133,67 @@ def start(
     say(f"Session {opened.id} is open with {balance}.")
     say(f'Ask on it: ape dtn ask "…" --session {opened.id}')
     used = opened.method.value if opened.method else None
-    return {**_shown(opened, opened.holder or opened.owner, balance), "method": used}
+    fields = session_fields(opened.id, opened.holder or opened.owner, balance)
+    return {**fields, "method": used}
 
 
-def _open(
+def _confirm_and_open(
     plan: Plan, account: AccountAPI, ai: DtnAi, skip_confirmation: bool, key: str | None
 ) -> DtnSession:
     from ape_dtn.client.session import DtnSession
 
-    show_plan(plan)
+    show_plan(plan, ai)
     question = f"Deposit {plan.deposit} of {account.address} on {ai.network}?"
     confirm(question, account, skip_confirmation)
     with working("Depositing and starting the session"):
         return DtnSession.open(plan, account, ai, key)
 
 
-def show_plan(plan: Plan) -> None:
-    """Tells how a session will be started, and what is sent before."""
+def show_plan(plan: Plan, ai: DtnAi) -> None:
+    """Shows how a session will be started, and the transactions that come before."""
+    from ape_dtn.chain.networks import is_local
+    from ape_dtn.funding.methods import Method
     from ape_dtn.network.client_contract import delegate
 
-    click.echo(f"Method: {plan.method.value}, {plan.method.description}.", err=True)
+    description = plan.method.description
+    if plan.method is Method.TWO_STEP and is_local(ai.provider):
+        # Nobody else is on a local chain: a warning would only frighten.
+        description = "deposit and start in two transactions"
+    note(f"Method: {plan.method.value}, {description}.")
     if plan.holder.is_client:
-        click.echo(f"The session will belong to your client {plan.holder.address}.", err=True)
+        note(f"The session will belong to your client contract {plan.holder.address}.")
     if plan.delegates:
-        click.echo(
-            f"Your account will run the code of DtnDelegate, {delegate()}, from then on, which "
-            "lets in nobody but itself. In `ape console`, account.remove_delegate() undoes it.",
-            err=True,
+        note(
+            f"Your account will delegate to the code of DtnDelegate, {delegate()}, from then on "
+            "(EIP-7702). That code accepts calls of your account only."
         )
-    for what in plan.preparations:
-        click.echo(f"First: {what}.", err=True)
+    for preparation in plan.preparations:
+        note(f"First: {preparation}.")
 
 
 @dtn_command("list")
-@click.option("--owner", metavar="ADDRESS", help="Whose sessions, where it is not --account.")
-@account_option(prompt=None)
+@click.option("--owner", metavar="ADDRESS", help="The owner, instead of --account.")
+@account_choice()
 def list_sessions(
     account: AccountAPI | None, owner: str | None, router: str | None
-) -> list[dict[str, Any]]:
-    """List the open sessions of an account, with their balances."""
-    from ape.types import AddressType
-    from ape.utils.basemodel import ManagerAccessMixin as access
-
+) -> dict[str, Any]:
+    """List the open sessions of an account with their balances."""
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.client.session import DtnSession
 
-    if owner is None:
-        owner = str((account or choose_account("the account")).address)
-    else:
-        owner = str(access.conversion_manager.convert(owner, AddressType))
-    found = DtnSession.list(owner, DtnAi(router))
+    holder = str(choose_account(account).address) if owner is None else address_of(owner)
+    found = DtnSession.list(holder, DtnAi(router))
     table(
-        f"Open sessions of {owner}",
+        f"Open sessions of {holder}",
         ["session", "balance"],
-        [[str(each.id), str(balance)] for each, balance in found],
+        [[str(session.id), str(balance)] for session, balance in found],
     )
-    return [_shown(each, each.holder or owner, balance) for each, balance in found]
+    return {
+        "sessions": [
+            session_fields(session.id, session.holder or holder, balance)
+            for session, balance in found
+        ]
+    }
 
 
 @dtn_command("show")
@@ -196,33 +206,38 @@ def show(session_id: int, router: str | None) -> dict[str, Any]:
     found = DtnSession.load(session_id, ai=DtnAi(router))
     owner, balance = found.owner, found.balance
     say(f"Session {found.id} of {owner} has {balance}.")
-    return _shown(found, owner, balance)
+    return session_fields(found.id, owner, balance)
 
 
 @dtn_command("close")
 @signed
-@click.option("--force", is_flag=True, help="Close it also while requests have no answer.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Close it even if requests are pending. They are never answered then.",
+)
 @key_option
 @click.argument("session_id", type=int, metavar="ID")
 def close(
     session_id: int,
-    account: AccountAPI,
+    account: AccountAPI | None,
     skip_confirmation: bool,
     force: bool,
     key: str | None,
     router: str | None,
 ) -> dict[str, Any]:
-    """Close session ID and get what is left of it.
+    """Close session ID and receive the refund.
 
-    Requests on it that have no answer yet would never get one: it is refused while there are any,
-    unless by --force.
+    A closed session cannot pay for answers. So this is refused while requests are pending, unless
+    with --force.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.sessions import closing
 
+    account = choose_signer(account)
     ai = DtnAi(router)
     if key is not None and skip_confirmation:
-        unlock(account)  # what was begun under the key is finished first
+        unlock(account)  # what was interrupted under the key is finished before any question
     refund = closing.closed_before(ai, account, session_id, key)
     if refund is None:
         found = closing.check_close(ai, account, session_id, force=force)
@@ -231,11 +246,7 @@ def close(
         with working("Closing the session"):
             refund, _ = closing.close(ai, account, session_id, force=force, key=key)
     say(f"Session {session_id} is closed. Refunded: {refund}.")
-    return {"session": session_id, "refund": refund.as_dict()}
-
-
-def _shown(session: DtnSession, owner: str, balance: Amount) -> dict[str, Any]:
-    return {"session": session.id, "owner": owner, "balance": balance.as_dict()}
+    return {"session": session_id, "refund": refund}
 
 
 for command in (start, list_sessions, show, close, history, report):

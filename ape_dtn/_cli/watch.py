@@ -1,4 +1,4 @@
-"""``ape dtn watch``: every answer as it comes, also those that came while nobody watched."""
+"""``ape dtn watch``: answers as they arrive, from a cursor on."""
 
 from __future__ import annotations
 
@@ -7,43 +7,48 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from ape.cli import account_option
 
-from ape_dtn._cli.command import dtn_command, json_lines, print_json, say
+from ape_dtn._cli.command import account_choice, dtn_command
+from ape_dtn._cli.inputs import address_of
+from ape_dtn._cli.machine import print_json, print_json_lines
+from ape_dtn._cli.screen import note, say
+from ape_dtn._cli.shapes import outcome_fields
 from ape_dtn.types.files import write_whole
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
     from ape_dtn.client.watch import Outcome
+    from ape_dtn.types.errors import DtnError
+    from ape_dtn.types.ids import Names
 
 
 @dtn_command("watch")
 @click.option("--session", type=int, metavar="ID", help="Watch this session.")
 @click.option(
-    "--owner", metavar="ADDRESS", help="Watch all sessions of this address, or of --account."
+    "--owner", metavar="ADDRESS", help="Watch all sessions of this owner, instead of --account."
 )
-@account_option(prompt=None)
+@account_choice(help="Watch all sessions of this account, an alias of `ape accounts list`.")
 @click.option(
     "--cursor",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file that remembers what was printed. The next watch with it goes on from there.",
+    help="Save the position to this file. The next watch with this file continues from there.",
 )
 @click.option(
     "--since",
     type=click.Choice(["start", "now"]),
     default="start",
     show_default=True,
-    help="Where to begin, as long as the cursor remembers nothing.",
+    help="Where to begin without a saved position.",
 )
-@click.option("--timeout", type=float, help="Seconds after which it ends.")
+@click.option("--timeout", type=float, help="Seconds after which to end. By default never.")
 @click.option(
     "--confirmations",
     type=click.IntRange(min=0),
-    help="Blocks that have to follow an answer's; by default as configured.",
+    help="Blocks that must follow the block of an answer. By default as configured, else 0.",
 )
 def watch(
     session: int | None,
@@ -55,53 +60,53 @@ def watch(
     confirmations: int | None,
     router: str | None,
 ) -> None:
-    """Print answers as they come.
+    """Print answers as they arrive.
 
-    Those of a session, or of all sessions of an owner; the ones that have come already are first.
-    It ends with the session, after --timeout, or with Ctrl-C. With --json, each line is a JSON
-    document: an answer, or an error in its place.
+    Prints those of a session, or of all sessions of an owner; earlier answers come first. Ends when
+    the session is closed, after --timeout, or with Ctrl-C. With --json, each line is a JSON
+    document with an answer or an error.
 
     \b
-      ape dtn watch --session 7 --cursor seven.json     go on where it was left
-    """  # noqa: D301 (for click, it has to be the character)
-    from ape.types import AddressType
-    from ape.utils.basemodel import ManagerAccessMixin as access
-
+      ape dtn watch --session 7 --cursor seven.json     continues where it ended
+    """  # noqa: D301 (click wants the character)
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.client.watch import Watch
 
-    json_lines()
-    if sum(each is not None for each in (session, owner, account)) != 1:
-        raise click.UsageError("Name what to watch: --session, --owner or --account.")
+    print_json_lines()
+    if sum(given is not None for given in (session, owner, account)) != 1:
+        raise click.UsageError("Give one of --session, --owner and --account.")
     if owner is not None:
-        owner = str(access.conversion_manager.convert(owner, AddressType))
+        owner = address_of(owner)
     saved = cursor.read_text(errors="replace") if cursor and cursor.is_file() else None
+    ai = DtnAi(router)
+    names = ai.names()
     watching = Watch(
-        DtnAi(router),
+        ai,
         session=session,
         owner=owner or account,
         since=saved or ("now" if since == "now" else None),
         confirmations=confirmations,
         timeout=timeout,
     )
-    click.echo("Watching. Press Ctrl-C to stop it.", err=True)
+    note("Watching. Press Ctrl-C to stop it.")
     printed = None
     with _ending_on_sigterm():
         try:
             for outcome in watching:
-                _print(outcome)
+                _print(outcome, names)
                 printed = outcome
                 _save(cursor, watching.cursor)
         except (KeyboardInterrupt, SystemExit):  # Ape turns Ctrl-C into SystemExit
             pass
         finally:
-            if watching.latest is printed:  # and not interrupted just before it could be printed
+            # Unless it was interrupted between an outcome and its line.
+            if watching.latest is printed:
                 _save(cursor, watching.cursor)
 
 
 @contextlib.contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """Ends as by Ctrl-C also on the signal that services are stopped with."""
+    """Ends by SIGTERM, which stops services, as by Ctrl-C."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         yield
@@ -109,20 +114,23 @@ def _ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: Outcome, names: Names) -> None:
     from ape_dtn.types.answer import Answer
 
-    result: Any = outcome.result
+    result = outcome.result
+    error: DtnError | None
     if isinstance(result, Answer):
         say(f"{outcome.request.id}  {result}")
-        result = result.callback_error
-    if result is not None:
-        say(f"{outcome.request.id}  {click.style('ERROR', fg='bright_red')}: {result.message}")
-    print_json(outcome.as_dict())
+        error = result.callback_error
+    else:
+        error = result
+    if error is not None:
+        say(f"{outcome.request.id}  {click.style('ERROR', fg='bright_red')}: {error.message}")
+    print_json(outcome_fields(outcome, names))
 
 
 def _save(cursor: Path | None, text: str | None) -> None:
-    """Saves the cursor, all of it or nothing."""
+    """Saves the cursor atomically."""
     if cursor is None or text is None:
         return
     try:

@@ -124,7 +124,7 @@ def _diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError
         listed = states if states or found.are_all(record) else None
         error = RequestPending(request_id, waited, listed, _offer(record, token))
         if record.status is not Status.PENDING:
-            error.hint = f"An answer is on the chain, but not confirmed yet. {error.hint}"
+            error.add_context("An answer is on the chain, but not confirmed yet.")
         return error
 
     return [
@@ -240,7 +240,7 @@ def _node_state(
 
 def _offer(record: Record, token: Token) -> Offer:
     return Offer(
-        fee_per_byte_asked=str(token.units(record.fee_per_byte_asked)),
-        fee_per_byte_answered=str(token.units(record.fee_per_byte_answered)),
-        max_cost=str(token.units(record.max_cost)),
+        fee_per_byte_asked=token.units(record.fee_per_byte_asked),
+        fee_per_byte_answered=token.units(record.fee_per_byte_answered),
+        max_cost=token.units(record.max_cost),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ape_dtn.network.errors import RequestPending
 from ape_dtn.types.errors import NODE_FAILED, REFUSED, BadInput, DtnError
@@ -45,6 +45,7 @@ class NodeFailure(DtnError):
     exit_code = NODE_FAILED
     request_id: str
     reason: str
+    callback_error: CallbackFailed | None
 
     def __init__(
         self, request_id: str, reason: str, callback_error: CallbackFailed | None = None
@@ -58,10 +59,5 @@ class NodeFailure(DtnError):
             f"The node failed: {reason or 'it gave no reason'}{explained}.",
             request_id=request_id,
             reason=reason,
+            callback_error=callback_error,
         )
-        self.callback_error = callback_error
-
-    def as_dict(self) -> dict[str, Any]:
-        """The error as plain data, with that of the callback."""
-        callback = self.callback_error.as_dict() if self.callback_error else None
-        return {**super().as_dict(), "callback_error": callback}

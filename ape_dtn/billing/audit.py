@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from ape_dtn.billing.statement import RequestHistory, Response, SessionHistory, State, Statement
 from ape_dtn.network.requests import Record
@@ -97,16 +96,6 @@ class NodeBill:
     charged: Amount
     overcharged: Amount
     not_judged: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """The node's bill as plain data."""
-        return {
-            "node": self.node,
-            "responses": self.responses,
-            "charged": self.charged.as_dict(),
-            "overcharged": self.overcharged.as_dict(),
-            "not_judged": self.not_judged,
-        }
 
 
 @dataclass(frozen=True)

@@ -350,7 +350,7 @@ class History(Statement):
     """All sessions that ever had one id, and the formats of their bill."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The history and its audit as plain data, ready for JSON."""
+        """The history and its audit as JSON has them; see :mod:`ape_dtn.types.serialization`."""
         from ape_dtn.billing.report import as_dict
 
         return as_dict(self)

@@ -18,7 +18,8 @@ from ape_dtn.billing.statement import (
     State,
     Statement,
 )
-from ape_dtn.types.amount import Amount
+from ape_dtn.types.amount import Amount, Token
+from ape_dtn.types.serialization import SCHEMA_VERSION, to_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # untyped
@@ -117,16 +118,20 @@ def dataframe(history: Statement) -> DataFrame:
 
 
 def as_dict(history: Statement) -> dict[str, Any]:
-    """The whole history and its audit as plain data, texts as they are."""
-    return {
-        "network": history.network,
-        "router": history.router,
-        "session": history.session_id,
-        "as_of": history.as_of.as_dict(),
-        "sessions": [_session_dict(each) for each in audits(history)],
-        "left_out": list(history.left_out),
-        "unplaced": [_request_dict(each) for each in history.unplaced],
-    }
+    """The whole history and its audit, by the rules of :mod:`ape_dtn.types.serialization`."""
+    document: dict[str, Any] = to_json(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "network": history.network,
+            "router": history.router,
+            "session": history.session_id,
+            "as_of": _moment_fields(history.as_of),
+            "sessions": [_session_fields(audit) for audit in audits(history)],
+            "left_out": history.left_out,
+            "unplaced": [_request_fields(request, None) for request in history.unplaced],
+        }
+    )
+    return document
 
 
 # Rows with their moments, to sort by.
@@ -231,76 +236,82 @@ def _cell(value: Any) -> str:
     return f"'{text}" if in_half_width.startswith(_FORMULA_STARTS) else text
 
 
-def _session_dict(audit: Audit) -> dict[str, Any]:
+def _moment_fields(moment: Moment) -> dict[str, Any]:
+    return {"time": moment.time, "block": moment.block, "transaction": moment.transaction}
+
+
+def _session_fields(audit: Audit) -> dict[str, Any]:
     session = audit.session
     return {
         "id": session.id,
         "manager": session.manager,
         "is_current": session.is_current,
         "owner": session.owner,
-        "opened": session.opened.as_dict(),
-        "opened_with": session.opened_with.as_dict(),
-        "charged": session.charged.as_dict(),
-        "balance": session.balance.as_dict(),
-        "closed": session.closed.as_dict() if session.closed else None,
-        "refund": _amount(session.refund),
-        "difference": audit.difference.as_dict(),
-        "overcharged": audit.overcharged.as_dict(),
+        "opened": _moment_fields(session.opened),
+        "opened_with": session.opened_with,
+        "charged": session.charged,
+        "balance": session.balance,
+        "closed": _moment_fields(session.closed) if session.closed else None,
+        "refund": session.refund,
+        "difference": audit.difference,
+        "overcharged": audit.overcharged,
         "not_judged": audit.not_judged,
-        "nodes": [node.as_dict() for node in audit.nodes],
-        "requests": [_request_dict(request) for request in session.requests],
+        "nodes": audit.nodes,
+        "requests": [_request_fields(request, session.token) for request in session.requests],
         "other_charges": [
             {
-                "amount": charge.amount.as_dict(),
+                "amount": charge.amount,
                 "to": charge.to,
                 "request": charge.request_id,
-                "at": charge.at.as_dict(),
+                "at": _moment_fields(charge.at),
             }
             for charge in session.other_charges
         ],
     }
 
 
-def _request_dict(request: RequestHistory) -> dict[str, Any]:
+def _request_fields(request: RequestHistory, token: Token | None) -> dict[str, Any]:
     record = request.record
-    kept = record and {
-        "call_type": record.call_type.name,
-        "bytes_asked": record.bytes_asked,
-        "fee_per_byte_asked": str(record.fee_per_byte_asked),
-        "fee_per_byte_answered": str(record.fee_per_byte_answered),
-        "max_cost": str(record.max_cost),
-        "callback": record.callback_target if record.has_callback else None,
-    }
     return {
         "id": request.id,
         "user": request.user,
-        "at": request.at.as_dict(),
-        "state": request.state.value,
+        "at": _moment_fields(request.at),
+        "state": request.state,
         "model": request.model or None,
-        "may_still_cost": str(request.units_open),
-        "asked": kept,
-        "responses": [_response_dict(request, response) for response in request.responses],
+        "model_id": record.model_id if record else None,
+        "may_still_cost": _amount(request.units_open, token),
+        "asked": record
+        and {
+            "call_type": record.call_type,
+            "bytes_asked": record.bytes_asked,
+            "fee_per_byte_asked": _amount(record.fee_per_byte_asked, token),
+            "fee_per_byte_answered": _amount(record.fee_per_byte_answered, token),
+            "max_cost": _amount(record.max_cost, token),
+            "callback": record.callback_target if record.has_callback else None,
+        },
+        "responses": [_response_fields(request, response) for response in request.responses],
     }
 
 
-def _response_dict(request: RequestHistory, response: Response) -> dict[str, Any]:
+def _response_fields(request: RequestHistory, response: Response) -> dict[str, Any]:
     finding, charge = judge(request, response), response.charge
     return {
         "node": response.node,
         "node_id": response.node_id,
-        "at": response.at.as_dict(),
-        "status": response.status.name.lower(),
+        "at": _moment_fields(response.at),
+        "status": response.status,
         "message": response.message,
         "bytes_answered": response.bytes_answered,
-        "charged": _amount(charge.amount if charge else None),
+        "charged": charge.amount if charge else None,
         "paid_to": charge.to if charge else None,
-        "fair": _amount(finding.fair),
-        "overcharged": _amount(finding.overcharge),
-        "verdict": finding.verdict.value,
+        "fair": finding.fair,
+        "overcharged": finding.overcharge,
+        "verdict": finding.verdict,
         "why_not": finding.why_not or None,
         "callback_error": response.callback_error,
     }
 
 
-def _amount(amount: Amount | None) -> dict[str, Any] | None:
-    return amount.as_dict() if amount is not None else None
+def _amount(units: int, token: Token | None) -> Any:
+    """Units of a session's token; no value can be told where the session is not known."""
+    return token.units(units) if token else {"units": str(units), "value": None, "token": None}

@@ -46,14 +46,6 @@ class Moment:
         """A sort key for the order of the chain."""
         return self.time, self.block is None, self.block or 0, self.index or 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """The moment as plain data."""
-        return {
-            "time": self.time.isoformat(),
-            "block": self.block,
-            "transaction": self.transaction,
-        }
-
 
 @dataclass(frozen=True)
 class Charge:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from ape_dtn.types.amount import Amount, Token
 from ape_dtn.types.errors import UNKNOWN_OUTCOME, DtnError, NoNetwork, Refused
+
+# Not every chain's currency has a name here, but its smallest unit has.
+WEI = Token("0x0000000000000000000000000000000000000000", "wei", 0)
 
 
 class NotConnected(NoNetwork):
@@ -10,7 +14,7 @@ class NotConnected(NoNetwork):
 
     def __init__(self) -> None:
         super().__init__("Ape is not connected to a network.")
-        self.hint = "Use `with networks.parse_network_choice('base:mainnet:node'):`, or --network."
+        self.hint = "Connect: `with networks.parse_network_choice('base:mainnet:node'):`."
 
 
 class ChainUnreachable(NoNetwork):
@@ -25,7 +29,7 @@ class ChainUnreachable(NoNetwork):
             endpoint=endpoint,
             reason=reason,
         )
-        self.hint = "Check the address in --network or ape-config.yaml, then run it again."
+        self.hint = "Check the address of the endpoint in ape-config.yaml, then try again."
 
 
 class RpcRefused(NoNetwork):
@@ -72,7 +76,7 @@ class WrongChain(NoNetwork):
             expected=expected,
             actual=actual,
         )
-        self.hint = "Choose the network with --network; Anvil's is ethereum:local:foundry."
+        self.hint = "Connect to the right network; that of Anvil is ethereum:local:foundry."
 
 
 class NotLocal(NoNetwork):
@@ -85,7 +89,7 @@ class NotLocal(NoNetwork):
             f"The fixtures deploy a network of their own, and {network} is no local chain.",
             network=network,
         )
-        self.hint = "Run `ape test` without --network, or with --network ethereum:local:foundry."
+        self.hint = "Run the tests on a local network, such as ethereum:local:foundry."
 
 
 class NoContractAtAddress(NoNetwork):
@@ -100,7 +104,7 @@ class NoContractAtAddress(NoNetwork):
             address=address,
             expected=expected,
         )
-        self.hint = "Check the address and the network; `ape dtn info` shows what is in use."
+        self.hint = "Check the address and the network that Ape is connected to."
 
 
 class ContractReverted(Refused):
@@ -114,13 +118,15 @@ class NoMoneyForGas(Refused):
     """The account's coin does not cover a transaction's value and gas."""
 
     account: str
+    required: Amount
+    available: Amount
 
     def __init__(self, account: str, required: int, available: int) -> None:
         super().__init__(
             f"Account {account} has {available} wei, and the transaction may cost {required} wei.",
             account=account,
-            required=required,
-            available=available,
+            required=WEI.units(required),
+            available=WEI.units(available),
         )
 
 
@@ -132,7 +138,9 @@ class SigningDeclined(Refused):
         sent = "" if what else " Nothing was sent."
         super().__init__(f"Account {account} did not sign{signed}.{sent}", account=account)
         if what:
-            self.hint = "Ape asks for this on a terminal alone. Without one, take another --method."
+            self.hint = (
+                "Ape asks for this signature on a terminal only. Without one, pass another method."
+            )
 
 
 class OwnersMissing(Refused):

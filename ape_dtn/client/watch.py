@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from typing_extensions import Unpack
 
@@ -45,14 +45,6 @@ class Outcome:
         if isinstance(self.result, DtnError):
             raise self.result
         return self.result
-
-    def as_dict(self) -> dict[str, Any]:
-        """The outcome as plain data."""
-        if isinstance(self.result, DtnError):
-            outcome = {"request": self.request.id, "error": self.result.as_dict()}
-        else:
-            outcome = self.result.as_dict()
-        return {**outcome, "transaction": self.transaction}
 
 
 class HasId(Protocol):

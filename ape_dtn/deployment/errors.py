@@ -27,5 +27,5 @@ class DeploymentDiffers(BadInput):
         super().__init__(message, path=str(path), differs=list(differs))
         self.hint = (
             "Where it is the contracts, go on with the version of ape-dtn that it was begun with. "
-            "For another deployment name another file: --file PATH."
+            "For another deployment, name another file."
         )

@@ -86,23 +86,10 @@ class Record:
         """What was signed, and is not known to be mined."""
         return [each.signed for each in self.sent if each.block is None]
 
-    def as_dict(self) -> dict[str, Any]:
-        """All of it, as the file has it."""
-        terms = self.plan.terms
-        return {
-            "network": self.network,
-            **asdict(terms),
-            "variant": terms.variant.name.lower(),
-            "first_block": self.first_block,
-            "router": self.plan.router,
-            "contracts": _contracts(self.plan),
-            "transactions": [asdict(each) for each in self.sent],
-        }
-
     def write(self) -> None:
         """Writes the file, whole or not at all."""
         try:
-            write_whole(self.path, json.dumps(self.as_dict(), indent=2) + "\n")
+            write_whole(self.path, json.dumps(_contents(self), indent=2) + "\n")
         except OSError as err:
             raise DeploymentUnusable(self.path, str(err)) from err
 
@@ -164,6 +151,20 @@ def alone(provider: ProviderAPI, path: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{keccak(text=str(path.resolve())).hex()}.lock"):
         yield
+
+
+def _contents(record: Record) -> dict[str, Any]:
+    """What the file holds. :func:`read` reads it, also that of an earlier version."""
+    terms = record.plan.terms
+    return {
+        "network": record.network,
+        **asdict(terms),
+        "variant": terms.variant.name.lower(),
+        "first_block": record.first_block,
+        "router": record.plan.router,
+        "contracts": _contracts(record.plan),
+        "transactions": [asdict(sent) for sent in record.sent],
+    }
 
 
 def _contracts(planned: Plan) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ape_dtn.chain import rpc
 from ape_dtn.deployment import assemble
@@ -92,31 +92,6 @@ class Devnet:
     def environment(self) -> dict[str, str]:
         """Environment variables that make other commands use this devnet."""
         return {"APE_DTN_NETWORK": NETWORK, APE_HOST: self.anvil.url}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return addresses, models, URLs and balances as plain data."""
-        contracts = self.ai.contracts()
-        balances = network.balances(self.ai, self.token, self.accounts)
-        return {
-            "rpc": self.anvil.url,
-            "chain_id": self.ai.provider.chain_id,
-            "variant": self.ai.deployment.variant,
-            "router": self.ai.router,
-            "session_manager": contracts.session_manager,
-            "model_manager": contracts.model_manager,
-            "node_manager": contracts.node_manager,
-            "token": self.token.address,
-            "symbol": self.token.symbol,
-            "node": self.node.name,
-            "worker": str(self.node.worker.address),
-            "models": list(self.models),
-            "ipfs_gateways": list(self.ai.deployment.gateways),
-            "accounts": [
-                {"alias": alias, "address": self.accounts.funded[alias], "funds": amount.as_dict()}
-                for alias, amount in balances.items()
-            ],
-            "environment": self.environment,
-        }
 
 
 @contextmanager

@@ -10,7 +10,7 @@ class CannotFork(NoNetwork):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The chain cannot be forked: {reason}.", reason=reason)
-        self.hint = "Connect over HTTP: --network ethereum:local:foundry, or a node's http URL."
+        self.hint = "Connect over HTTP, to ethereum:local:foundry or to the http URL of a node."
 
 
 class DevnetFailed(DtnError):
@@ -56,9 +56,7 @@ class PortTaken(DevnetFailed):
         super().__init__(
             f"Port {port} cannot be used: {reason or by}.", port=port, listener=listener
         )
-        self.hint = f"Choose another with --port, or stop what `lsof -i :{port}` shows."
-        if listener and "anvil" in listener.lower():
-            self.hint += " `ape dtn deploy --serve` puts a network on an Anvil that is running."
+        self.hint = f"Choose another port, or stop what `lsof -i :{port}` shows."
 
 
 class StateUnusable(DevnetFailed):

@@ -41,5 +41,5 @@ def endpoint(choice: str) -> str:
 
 def _without_endpoint(network: str) -> NoNetwork:
     error = NoNetwork(f"No endpoint that Ape knows for {network} answers.")
-    error.hint = "Name one: --fork URL, or in ape-config.yaml as for every network of Ape."
+    error.hint = "Give the URL of one, or name it in ape-config.yaml as for every network of Ape."
     return error

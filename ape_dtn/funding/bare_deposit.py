@@ -53,9 +53,9 @@ def explain(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Rece
     if deposited is None:
         return failed
     if isinstance(failed, TransactionPending):
+        failed.fields["deposit"] = deposit
         failed.hint = (
-            "Your deposit has arrived. Start a session with it at once: DtnSession.claim(account), "
-            "or `ape dtn resume`."
+            "Your deposit has arrived. Start a session with it at once: DtnSession.claim(account)."
         )
     if not isinstance(failed, Refused):
         return failed

@@ -54,14 +54,14 @@ class NoEffect(DtnError):
 class OverLimit(Refused):
     """The operation could exceed a configured budget. Nothing was sent."""
 
-    limit: str
-    required: str
+    limit: Amount
+    required: Amount
 
     def __init__(self, what: str, limit: Amount, required: Amount, setting: str) -> None:
         super().__init__(
             f"{what} could cost {required}, and its limit is {limit}.",
-            limit=str(limit),
-            required=str(required),
+            limit=limit,
+            required=required,
         )
         self.hint = f"Ask for less, or raise `{setting}`."
 
@@ -105,7 +105,7 @@ class NotCancellable(BadInput):
             "in_progress": "Stop the other process first.",
             "ended": "Its outcome is in the journal.",
             "sent_by_wallet": "Cancel it in the account's wallet.",
-        }[cause]
+        }.get(cause)
 
 
 class WalletPending(DtnError):

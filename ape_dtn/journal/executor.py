@@ -69,8 +69,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _RESUME = (
-    "Do not send it again: it is in the journal. Repeat the call with its idempotency_key, or run "
-    "`ape dtn resume`."
+    "Do not send it again: it is in the journal. Repeat the call with its idempotency_key, or "
+    "resume it from the command line."
 )
 _NOT_FINAL = (
     "This is the error of an earlier call, and nothing was sent now. The failed transaction is not "
@@ -506,11 +506,10 @@ def _is_refusal(run: Run, entry: Entry, error: DtnError) -> bool:
 
 def _mark_resumable(error: DtnError) -> None:
     """Marks an error of transactions that the journal has, and says how to resume them."""
-    if isinstance(error, TransactionPending | PartlySent):
+    if isinstance(error, TransactionPending | PartlySent) or (
+        isinstance(error, TransactionRefused) and error.transaction is not None
+    ):
         error.is_resumable, error.hint = True, _RESUME
-    elif isinstance(error, TransactionRefused) and error.transaction is not None:
-        error.is_resumable = True
-        error.hint = f"{_RESUME} `ape dtn journal cancel` replaces it by an empty transaction."
 
 
 def _end_cancelled(journal: Journal, entry: Entry, error: DtnError) -> None:

@@ -38,10 +38,7 @@ class UnknownChain(NoNetwork):
             chain_id=chain_id,
             known=known,
         )
-        self.hint = (
-            "Pass `router`, set `dtn: routers:` in ape-config.yaml, or run a local network: "
-            "`ape dtn devnet`."
-        )
+        self.hint = "Pass `router`, or set `dtn: routers:` in ape-config.yaml."
 
 
 class SessionNotFound(Refused):
@@ -53,7 +50,7 @@ class SessionNotFound(Refused):
         super().__init__(
             message or f"Session {session_id} not found.", session_id=session_id, **fields
         )
-        self.hint = "List your open sessions: `ape dtn session list`."
+        self.hint = "List the open sessions of an account: DtnSession.list(account)."
 
 
 class SessionAlreadyClosed(SessionNotFound):
@@ -81,14 +78,14 @@ class NotSessionOwner(SessionNotFound):
 class InsufficientFunds(Refused):
     """The balance of a session or an account is too low."""
 
-    required: str
-    available: str
+    required: Amount | str
+    available: Amount | str
 
     def __init__(self, where: str, required: Amount | int, available: Amount | int) -> None:
         super().__init__(
             f"Insufficient funds: {where} has {available}, and {required} is needed.",
-            required=str(required),
-            available=str(available),
+            required=_amount(required),
+            available=_amount(available),
         )
 
 
@@ -97,13 +94,13 @@ class NothingDeposited(Refused):
 
     def __init__(self) -> None:
         super().__init__("Nothing is deposited: no tokens are waiting for a session.")
-        self.hint = "Start a session with a deposit: `ape dtn session start AMOUNT`."
+        self.hint = "Start a session with a deposit: `DtnSession.start(amount, account)`."
 
 
 class DepositTaken(Refused):
     """Another account started a session with the deposit."""
 
-    deposit: str
+    deposit: Amount
     transaction: str
     taken_by: str | None
     taken_in: str | None
@@ -122,7 +119,7 @@ class DepositTaken(Refused):
         super().__init__(
             f"Your deposit of {deposit} (transaction {transaction}) was taken by {by}{where}: a "
             "session was started with it before yours.",
-            deposit=str(deposit),
+            deposit=deposit,
             transaction=transaction,
             taken_by=taken_by,
             taken_in=taken_in,
@@ -142,24 +139,24 @@ class DepositWaiting(DtnError):
         super().__init__(
             f"Your deposit of {deposit} (transaction {transaction}) was sent, and no session was "
             "started with it. It goes to the next account that starts a session.",
-            deposit=str(deposit),
+            deposit=deposit,
             transaction=transaction,
         )
-        self.hint = "Start a session now: `ape dtn resume`, or `ape dtn session start --claim`."
+        self.hint = "Start a session now: `DtnSession.claim(account)`."
 
 
 class DepositTaxed(Refused):
     """The session would hold less than its deposit: the token takes a fee. Nothing was paid."""
 
-    deposit: str
-    balance: str
+    deposit: Amount | str
+    balance: Amount | str
 
     def __init__(self, deposit: Amount | int, balance: Amount | int) -> None:
         super().__init__(
             f"The session would hold only {balance} of the deposit of {deposit}: the token takes a "
             "fee on transfers. Nothing was paid.",
-            deposit=str(deposit),
-            balance=str(balance),
+            deposit=_amount(deposit),
+            balance=_amount(balance),
         )
 
 
@@ -189,7 +186,7 @@ class ModelNotFound(Refused):
 
     def __init__(self, model: str | None) -> None:
         super().__init__(f"Model {model or ''} is not registered on this network.", model=model)
-        self.hint = "List the models: `ape dtn models`."
+        self.hint = "List the models: DtnAi().models()."
 
 
 class NodeNotFound(Refused):
@@ -199,7 +196,7 @@ class NodeNotFound(Refused):
 
     def __init__(self, node: str | None, message: str | None = None) -> None:
         super().__init__(message or f"Node {node} is not registered on this network.", node=node)
-        self.hint = "List the nodes: `ape dtn nodes`."
+        self.hint = "List the nodes: DtnAi().nodes()."
 
 
 class NodesNotListed(Refused):
@@ -255,7 +252,7 @@ class NodeState(TypedDict):
 
 
 class Offer(TypedDict):
-    """The fees that a request offers, as text with the token's symbol.
+    """The fees that a request offers.
 
     Attributes:
         fee_per_byte_asked: Fee for each byte of the request.
@@ -263,9 +260,9 @@ class Offer(TypedDict):
         max_cost: Maximum cost of one response.
     """
 
-    fee_per_byte_asked: str
-    fee_per_byte_answered: str
-    max_cost: str
+    fee_per_byte_asked: Amount
+    fee_per_byte_answered: Amount
+    max_cost: Amount
 
 
 class RequestPending(DtnError):
@@ -297,7 +294,12 @@ class RequestPending(DtnError):
         super().__init__(
             " ".join(known), request_id=request_id, waited=waited, nodes=nodes, offer=offer
         )
-        self.hint = f"Read the answer later: `ape dtn answer {request_id}`."
+        self.hint = f"Wait for it again: `DtnRequest.load('{request_id}').wait()`."
+
+
+def _amount(amount: Amount | int) -> Amount | str:
+    """An amount; units of an unknown token as text, since JSON readers may round them."""
+    return str(amount) if isinstance(amount, int) else amount
 
 
 def _describe_offer(offer: Offer) -> str:

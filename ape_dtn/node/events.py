@@ -61,10 +61,6 @@ class Event:
         fields = (f"{name}={_text(value)}" for name, value in self.fields.items())
         return " ".join([self.kind.value, *fields])
 
-    def as_dict(self) -> dict[str, Any]:
-        """The event as plain data, for JSON."""
-        return {"event": self.kind.value, "time": round(self.time, 3), **self.fields}
-
 
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -62,7 +62,7 @@ def serve_metrics(node: DtnNode, decimals: int, port: int) -> Iterator[int]:
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError as err:
-        raise MissingExtra("node", "--metrics") from err
+        raise MissingExtra("node", "metrics") from err
     registry = CollectorRegistry()
     registry.register(NodeCollector(node, decimals))
     try:

@@ -13,8 +13,8 @@ class UnknownContract(BadInput):
     def __init__(self, contract: str, reason: str) -> None:
         super().__init__(f"'{contract}' cannot be called: {reason}.", contract=contract)
         self.hint = (
-            "Write an address, the name of a contract of the project, or NAME:ADDRESS. Of a "
-            "contract that is in no project, --abi FILE tells the functions."
+            "Pass an address, the name of a contract of the project, or NAME:ADDRESS. For a "
+            "contract that is in no project, pass its ABI."
         )
 
 

@@ -60,7 +60,7 @@ def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: st
         reasons[names.of(node_id)] = str(why_not)
     if not could.are_all(record):
         error = NodesNotListed(names.of(record.model_id))
-        error.hint = "Name the one that is to be played: --as-node NAME, or as_node=…."
+        error.hint = "Name the one that is to be played: as_node=…."
         raise error
     raise NobodyCanAnswer(as_hex(request_id), reasons)
 

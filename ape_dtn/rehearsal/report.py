@@ -32,10 +32,6 @@ class Happened:
     name: str | None
     fields: dict[str, Any]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The event as plain data."""
-        return dict(vars(self))
-
     def __str__(self) -> str:
         if self.name is None:
             return f"an unknown event {_short(''.join(self.fields['topics'][:1]))}"
@@ -63,10 +59,6 @@ class Change:
     what: str
     before: Any
     after: Any
-
-    def as_dict(self) -> dict[str, Any]:
-        """The change as plain data."""
-        return dict(vars(self))
 
     @property
     def row(self) -> list[str]:
@@ -103,19 +95,6 @@ class Step:
     changes: tuple[Change, ...]
     failure: DtnError | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """The step as plain data."""
-        return {
-            "what": self.what,
-            "sender": self.sender,
-            "to": self.to,
-            "gas_used": self.gas_used,
-            "gas_cost": self.gas_cost.as_dict() if self.gas_cost is not None else None,
-            "events": [each.as_dict() for each in self.events],
-            "changes": [each.as_dict() for each in self.changes],
-            "failure": self.failure.as_dict() if self.failure else None,
-        }
-
 
 @dataclass(frozen=True)
 class Callback:
@@ -136,11 +115,6 @@ class Callback:
     gas_limit: int
     gas_used: int | None
     failure: CallbackFailed | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The callback as plain data."""
-        failure = self.failure.as_dict() if self.failure else None
-        return {**vars(self), "failure": failure}
 
 
 @dataclass(frozen=True)
@@ -183,24 +157,6 @@ class Asked:
         callback = self.callback.failure if self.callback else None
         step = self.response.failure if self.response else None
         return [each for each in (self.failure, step, callback) if each]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The request as plain data."""
-        return {
-            "id": self.id,
-            "depth": self.depth,
-            "session": self.session_id,
-            "model": self.model,
-            "text": self.text,
-            "max_cost": self.max_cost.as_dict(),
-            "charged": self.charged.as_dict() if self.charged else None,
-            "node": self.node,
-            "status": self.status.name.lower(),
-            "answer": self.answer,
-            "response": self.response.as_dict() if self.response else None,
-            "callback": self.callback.as_dict() if self.callback else None,
-            "failure": self.failure.as_dict() if self.failure else None,
-        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -259,18 +215,6 @@ class Rehearsed:
         for failure in self.failures:
             raise failure
         return self
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it as plain data."""
-        return {
-            "network": self.network,
-            "block": self.block,
-            "transaction": self.transaction.as_dict(),
-            "requests": [each.as_dict() for each in self.requests],
-            "max_cost": self.max_cost.as_dict() if self.max_cost else None,
-            "charged": self.charged.as_dict() if self.charged else None,
-            "failures": [each.as_dict() for each in self.failures],
-        }
 
     def __repr__(self) -> str:
         answered = sum(each.status is not Status.PENDING for each in self.requests)

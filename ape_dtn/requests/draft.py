@@ -362,7 +362,7 @@ def _at_position(place: int, count: int) -> Iterator[None]:
     except DtnError as err:
         if count > 1:
             err.fields["place"] = place
-            err.hint = f"It is number {place + 1} of {count}. {err.hint or ''}".strip()
+            err.add_context(f"It is number {place + 1} of {count}.")
         raise
 
 

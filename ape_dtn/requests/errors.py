@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 class FeeTooHigh(BadInput):
     """At the given fee per byte, the request's own bytes cost more than ``max_cost``."""
 
-    fee: str
-    asked: str
-    most: str
+    fee: Amount
+    asked: Amount
+    most: Amount
 
     def __init__(self, fee: Amount, asked: Amount, most: Amount) -> None:
         super().__init__(
             f"At {fee} per byte, the bytes of the request alone cost {asked}, which is more than "
             f"the max_cost of {most}.",
-            fee=str(fee),
-            asked=str(asked),
-            most=str(most),
+            fee=fee,
+            asked=asked,
+            most=most,
         )
         token = fee.token
         self.hint = (

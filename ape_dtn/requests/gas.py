@@ -89,19 +89,6 @@ class Gas:
         """The balance that the account needs: all gas limits at the max fee, and the rest."""
         return self.currency.units(self.limit * self.prices.max_fee + self.value + self.data_fee)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The gas as plain data."""
-        return {
-            "used": dict(self.used),
-            "limit": self.limit,
-            "price": str(self.prices.now),
-            "most_price": str(self.prices.max_fee),
-            "callback": self.currency.units(self.value).as_dict(),
-            "data_fee": self.currency.units(self.data_fee).as_dict(),
-            "expected": self.expected.as_dict(),
-            "max_cost": self.max_cost.as_dict(),
-        }
-
 
 @dataclass(frozen=True)
 class Outcome:

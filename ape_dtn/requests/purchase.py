@@ -191,7 +191,7 @@ class Purchase:
             if is_new and self.opened:
                 err.fields.setdefault("session_id", self.opened.id)
                 opened = f"Session {self.opened.id} is open with {self.opened.balance}."
-                err.hint = f"{opened} {err.hint or ''}".strip()
+                err.add_context(opened)
             raise
 
     def wait(

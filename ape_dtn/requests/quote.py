@@ -113,28 +113,6 @@ class Quote:
         """How many such requests the balance covers at ``max_cost``; None without a session."""
         return None if self.balance is None else self.balance.units // self.max_cost.units
 
-    def as_dict(self) -> dict[str, Any]:
-        """The quote as plain data, ready for JSON."""
-        return {
-            "model": self.model,
-            "call_type": self.call_type.name.lower(),
-            "problem": self.problem.as_dict() if self.problem else None,
-            "bytes_asked": self.bytes_asked,
-            "bytes_answered": self.bytes_answered,
-            "basis": self.basis.value if self.basis else None,
-            "answers_seen": self.answers_seen,
-            "fee_per_byte": self.fee_per_byte.as_dict(),
-            "expected": self.expected.as_dict() if self.expected is not None else None,
-            "max_cost": self.max_cost.as_dict(),
-            "gas": self.gas.as_dict() if self.gas else None,
-            "why_no_gas": self.why_no_gas,
-            "session": self.session_id,
-            "balance": self.balance.as_dict() if self.balance is not None else None,
-            "suffices": self.suffices,
-            "requests_at_max_cost": self.requests_at_max_cost,
-            "over_limit": self.over_limit.as_dict() if self.over_limit else None,
-        }
-
 
 def quote(
     ai: Network,

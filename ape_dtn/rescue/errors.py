@@ -13,7 +13,7 @@ class ConsentMissing(Refused):
             "A session started now takes all deposits that wait at the fee target. The chain does "
             "not show who owns them: some may belong to others."
         )
-        self.hint = "To take them anyway: claim=True, or --claim."
+        self.hint = "To take them anyway, pass claim=True."
 
 
 class NoRemedy(Refused):
@@ -23,4 +23,4 @@ class NoRemedy(Refused):
 
     def __init__(self, about: str) -> None:
         super().__init__(f"There is no remedy for {about}.", about=about)
-        self.hint = "To see what it is, and who can help: `ape dtn rescue`."
+        self.hint = "DtnRescue.findings() explains what it is, and who can help."

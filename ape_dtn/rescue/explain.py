@@ -217,9 +217,7 @@ def _requests(snapshot: AccountSnapshot) -> Iterator[Finding]:
 def _without_answer(snapshot: AccountSnapshot, request: SessionRequest) -> Finding:
     cause = _why_unanswerable(snapshot, request)
     explanation = (
-        f"It cannot be answered: {cause}."
-        if cause
-        else f"It may still be answered. Wait for it: `ape dtn answer {as_hex(request.id)}`."
+        f"It cannot be answered: {cause}." if cause else "It may still be answered. Wait for it."
     )
     kind = Kind.UNANSWERABLE_REQUEST if cause else Kind.PENDING_REQUEST
     return _request_finding(kind, request, explanation)
@@ -231,7 +229,7 @@ def _with_answer(request: SessionRequest, record: Record) -> Finding:
     explanation = (
         f"The node answered with a failure: {record.message or 'no reason given'}."
         if failed
-        else f"It has been answered. Read the answer: `ape dtn answer {request_id}`."
+        else "It has been answered."
     )
     remedy = None if failed else Remedy.READ
     if request.callback_failure is None:

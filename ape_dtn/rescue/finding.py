@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from ape_dtn.types.amount import Amount
 
@@ -87,18 +86,3 @@ class Finding:
         if self.session_id is not None:
             return f"session {self.session_id}"
         return self.transaction or self.contract or self.holder or ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the finding as plain data."""
-        return {
-            "kind": self.kind.name.lower(),
-            "amount": None if self.amount is None else self.amount.as_dict(),
-            "explanation": self.explanation,
-            "remedy": self.remedy.value if self.remedy else None,
-            "holder": self.holder,
-            "session": self.session_id,
-            "request": self.request_id,
-            "contract": self.contract,
-            "transaction": self.transaction,
-            "requests": list(self.requests),
-        }

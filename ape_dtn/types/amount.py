@@ -142,15 +142,6 @@ class Amount:
     def __bool__(self) -> bool:
         return self.units != 0
 
-    def as_dict(self) -> dict[str, str | int]:
-        """The amount as plain data. ``units`` is text: it can exceed what JSON readers keep."""
-        return {
-            "units": str(self.units),
-            "decimals": self.token.decimals,
-            "symbol": self.token.symbol,
-            "text": str(self),
-        }
-
     def _of_same_token(self, other: Amount) -> int:
         if not isinstance(other, Amount):
             raise TypeError(f"An Amount of {self.token.symbol} cannot be combined with {other!r}")

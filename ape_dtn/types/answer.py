@@ -100,16 +100,6 @@ class Answer:
         write_whole(path, bytes(self))
         return path
 
-    def as_dict(self) -> dict[str, Any]:
-        """The answer as plain data."""
-        return {
-            "request": self.request_id,
-            "answer": self.text,
-            "node": self.node,
-            "cid": self.cid,
-            "callback_error": self.callback_error.as_dict() if self.callback_error else None,
-        }
-
     def __str__(self) -> str:
         return self.text
 

@@ -30,6 +30,8 @@ class DtnError(ApeException):
     exit_code: ClassVar[int] = 1
     hint: str | None = None
     revert: Revert | None = None
+    # What the caller was doing, in front of the hint.
+    context: str | None = None
     # The receipts of the operation's transactions that succeeded before the error.
     before: tuple[Receipt, ...] = ()
 
@@ -44,15 +46,10 @@ class DtnError(ApeException):
         """The machine-readable cause: ``session_not_found`` for ``SessionNotFound``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
-    def as_dict(self) -> dict[str, Any]:
-        """The error as plain data: code, message, hint, fields and revert."""
-        return {
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-            **self.fields,
-            "revert": self.revert.as_dict() if self.revert else None,
-        }
+    def add_context(self, context: str) -> None:
+        """Puts a sentence before the hint, about what the caller was doing."""
+        self.context = f"{context} {self.context or ''}".strip()
+        self.hint = f"{context} {self.hint or ''}".strip()
 
 
 # Invalid input.
@@ -164,9 +161,9 @@ class InvalidOption(BadInput):
 class NoAccount(BadInput):
     """No account was given to sign a transaction."""
 
-    def __init__(self) -> None:
-        super().__init__("No account was given to sign the transaction.")
-        self.hint = "Pass `account=ALIAS`."
+    def __init__(self, message: str = "No account was given to sign the transaction.") -> None:
+        super().__init__(message)
+        self.hint = "Pass `account`, or set Ape's default sender."
 
 
 # The chain and the contracts.
@@ -203,7 +200,7 @@ class CallbackFailed(DtnError):
             target=target,
             reason=reason,
         )
-        self.hint = f"Read the answer: `ape dtn answer {request_id}`."
+        self.hint = "The answer can still be read by the request's id."
 
 
 class CallbackOutOfGas(CallbackFailed):
@@ -218,7 +215,7 @@ class CallbackOutOfGas(CallbackFailed):
         self.gas, self.needed = gas, needed
         self.hint = (
             f"Send requests with a callbackGas of at least {needed}, and the same value in wei. "
-            f"Read the answer: `ape dtn answer {request_id}`."
+            f"{self.hint}"
         )
 
 

@@ -33,15 +33,6 @@ class Revert:
             return f"{self.name}({fields})"
         return f"0x{self.data.hex()}" if self.data else self.message or "no reason given"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The revert as plain data."""
-        return {
-            "name": self.name,
-            "fields": {name: _text(value) for name, value in self.fields.items()},
-            "data": "0x" + self.data.hex(),
-            "transaction": self.transaction,
-        }
-
 
 def _text(value: Any) -> str:
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)

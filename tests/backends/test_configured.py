@@ -17,6 +17,7 @@ from ape_dtn.node.backends import configured
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.backends.openai import OpenAi
 from ape_dtn.types.ids import as_hex, id_of
+from ape_dtn.types.serialization import to_json
 from tests.backends.questions import MODEL, text
 from tests.backends.servers import KEY, Server, replies
 
@@ -143,7 +144,7 @@ def test_a_key_in_the_wrong_place_is_not_shown(wrong: dict[str, Any]) -> None:
         configured.of({"*": {"openai": settings}}, None)
     with pytest.raises(ValidationError) as directly:
         OpenAi(**settings)
-    assert KEY not in str(by_section.value) + repr(by_section.value.as_dict()) + str(directly.value)
+    assert KEY not in str(by_section.value) + repr(to_json(by_section.value)) + str(directly.value)
 
 
 @pytest.mark.parametrize("value", ["", "two words", "a\nb", "schlüssel"])

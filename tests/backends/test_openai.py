@@ -15,6 +15,7 @@ import pytest
 from ape_dtn.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.backends import endpoint
 from ape_dtn.node.backends.openai import OpenAi
+from ape_dtn.types.serialization import to_json
 from tests.backends.questions import ask_concurrently, image, question, text
 from tests.backends.servers import (
     KEY,
@@ -297,7 +298,7 @@ def test_the_key_appears_only_in_the_request(
         for _ in range(3):
             with pytest.raises(BackendFailed) as failed:
                 backend(text("Is it?"))
-            shown += [str(failed.value), repr(failed.value.as_dict())]
+            shown += [str(failed.value), repr(to_json(failed.value))]
         backend.health_check("")
 
     assert [request.headers["Authorization"] for request in server.received] == [

@@ -1,4 +1,4 @@
-"""Where commands are run: on the chain of the tests, and at a home of the test's own."""
+"""Fixtures: a shell with an empty home, and networks on the chain of the tests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.node.conftest import serving
 from .in_process import InProcess
 from .shell import FOUNDRY, OWNER_ADDRESS, Chain, Done
 
-# Seconds between two looks of the node for something to answer.
+# Polling interval of the node, in seconds.
 POLL = 0.05
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the chain that the tests are connected to, and a shell that finds it there."""
+    """A network on the chain of the tests, and a shell whose commands find it."""
 
     local: LocalNetwork
     chain: Chain
@@ -53,7 +53,7 @@ class Network:
         return str(self.local.node.worker.address)
 
     def held_by(self, address: str) -> int:
-        """Its tokens, asked for as plainly as can be."""
+        """The token balance of an address, by a bare call."""
         data = "0x70a08231" + address[2:].rjust(64, "0")  # balanceOf(address)
         return int(self.chain.rpc("eth_call", {"to": self.token, "data": data}, "latest"), 16)
 
@@ -62,21 +62,21 @@ class Network:
         self.chain.send(OWNER_ADDRESS, self.token, data)
 
     def fail(self, request: str, reason: str) -> None:
-        """Answers as the node does when it fails."""
+        """Answers a request with a failure of the node."""
         given: tuple[Any, ...] = (bytes.fromhex(request[2:]), Status.FAILURE, reason, b"")
         data = Router.respond_to_request.encode(*given, id_of(self.node, "node"), 0, 0)
         self.chain.send(self.worker, self.router, "0x" + data.hex())
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Its node is at work meanwhile; at other times nothing is answered."""
+        """Runs the node in the context; outside of it, nothing is answered."""
         with serving(self.local.node, POLL):
             yield
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> InProcess:
-    """A shell of somebody who has nothing yet."""
+    """A shell with an empty home."""
     if shutil.which("ape") is None or shutil.which("anvil") is None:
         pytest.fail("`ape` and `anvil` have to be on PATH: use `make test`")
     folder = tmp_path / "home"
@@ -86,7 +86,7 @@ def shell(tmp_path: Path) -> InProcess:
 
 @pytest.fixture
 def connected(shell: InProcess, networks: Any) -> InProcess:
-    """The shell, connected to the chain of the tests."""
+    """A shell that is connected to the chain of the tests."""
     url = str(networks.active_provider.http_uri)
     return shell.having(APE_FOUNDRY_HOST=url, APE_DTN_NETWORK=FOUNDRY)
 
@@ -95,11 +95,11 @@ def connected(shell: InProcess, networks: Any) -> InProcess:
 def network_of(
     local_networks: dict[Variant, LocalNetwork], connected: InProcess
 ) -> Callable[[Variant], Network]:
-    """Has the shell find the network of a variant, as where `ape dtn deploy` has put it."""
+    """The network of a variant, recorded in the shell's home as `ape dtn deploy` records it."""
 
     def network_of(variant: Variant) -> Network:
         local = local_networks[variant]
-        local.node.forget()  # what other tests asked, Ape has taken back
+        local.node.forget()  # Ape has reverted the requests of other tests
         with connected.at_home():
             deployments.remember(local.ai.provider, local.ai.deployment)
         return Network(local, Chain(str(local.ai.provider.http_uri)), connected)
@@ -109,17 +109,17 @@ def network_of(
 
 @pytest.fixture
 def network(network_of: Callable[[Variant], Network], variant: Variant) -> Network:
-    """A network of each variant in turn."""
+    """The network of each variant."""
     return network_of(variant)
 
 
 @pytest.fixture
 def reference(network_of: Callable[[Variant], Network]) -> Network:
-    """Where the variant makes no difference."""
+    """The reference variant, for tests of what both variants have in common."""
     return network_of(Variant.REFERENCE)
 
 
 @pytest.fixture
 def live(network_of: Callable[[Variant], Network]) -> Network:
-    """As the network is on public chains."""
+    """The live variant, as on public chains."""
     return network_of(Variant.LIVE)

@@ -1,6 +1,6 @@
-"""The real `ape`, run in the process of the tests: once Ape is imported, it costs next to nothing.
+"""The real `ape` in the process of the tests, which saves the import of Ape for each command.
 
-What only a process of its own can show, :class:`tests.cli.shell.Shell` runs.
+:class:`tests.cli.shell.Shell` runs commands as processes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .shell import FOUNDRY, Done, Shell
 
 @dataclass(frozen=True)
 class InProcess(Shell):
-    """A shell whose `ape dtn` runs in this process, and leaves nothing behind in it."""
+    """A shell whose `ape dtn` runs in this process and restores the process's state."""
 
     def dtn(self, *command: str, answers: str | None = None) -> Done:
         from ape._cli import cli
 
-        # As Python has them in a process without a terminal. Click's own runner has other prompts:
-        # they take the end of the input for an empty answer.
+        # Streams of a process without a terminal. Click's own runner differs: its prompts take the
+        # end of the input for an empty answer.
         streams = [io.TextIOWrapper(io.BytesIO((answers or "").encode()), "utf-8")]
         streams += [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
         level, code = logger.level, 1
@@ -46,7 +46,7 @@ class InProcess(Shell):
             except SystemExit as ended:
                 code = int(ended.code or 0)
             except Exception:
-                traceback.print_exc()  # as Python does where nobody has caught it
+                traceback.print_exc()  # as Python does for an uncaught exception
             finally:
                 logger.set_level(level)
         _, out, err = (stream.buffer.getvalue().decode() for stream in streams)
@@ -54,7 +54,7 @@ class InProcess(Shell):
 
     @contextmanager
     def at_home(self) -> Iterator[None]:
-        """Has here what a new process finds: the environment, a folder, what is kept."""
+        """Gives this process the state of a new one: environment, folder, accounts, deployments."""
         with pytest.MonkeyPatch.context() as patch, _own_connections(), _own_presence(patch):
             for name in os.environ.keys() - self.environment.keys():
                 patch.delenv(name)
@@ -71,9 +71,9 @@ class InProcess(Shell):
 
 
 def _provider(network_choice: str | None = None, **settings: Any) -> Any:
-    """What is chosen: what the tests are connected to, where that is the same chain.
+    """The provider of a choice: the connection of the tests, if it is to the same chain.
 
-    To connect anew takes Ape ten times as long as most commands take for all the rest.
+    A new connection of Ape takes ten times as long as most commands.
     """
     networks = access.network_manager
     connected, url = networks.active_provider, os.environ.get("APE_FOUNDRY_HOST")
@@ -84,7 +84,7 @@ def _provider(network_choice: str | None = None, **settings: Any) -> Any:
 
 @contextmanager
 def _own_connections() -> Iterator[None]:
-    """Ends the connections that are made meanwhile; those that were there are used."""
+    """Ends the connections that are made in the context; earlier ones are reused."""
     connected = ProviderContextManager.connected_providers
     before = set(connected)
     try:

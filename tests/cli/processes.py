@@ -1,15 +1,15 @@
-"""Which commands are tried as real processes, and where: each is at least once.
+"""The table of all commands: each runs at least once as a process of its own.
 
-What a command does is tested in the process of the tests. That it runs alone, ends with the exit
-code of its outcome, and keeps standard output for one JSON document, only a process can show.
+Most tests run commands in their own process. Only a separate process shows that a command runs
+alone, exits with the right code, and prints one JSON document and nothing else.
 """
 
 from __future__ import annotations
 
 from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER
 
-# Run as they are, by what they are called with besides --json, and what they exit with. SESSION is
-# an open session, on which REQUEST has its answer; PROMPTS is a file with a prompt.
+# Arguments besides --json, and the exit code. SESSION is an open session, REQUEST an answered
+# request of it, PROMPTS a file with a prompt.
 TRIED: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("info",): ((), 0),
     ("models",): ((), 0),
@@ -37,10 +37,10 @@ TRIED: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("rescue",): (("--owner", CUSTOMER_ADDRESS), 0),
 }
 
-# Where the others are: the tests that need them as processes anyway.
+# The tests that run the other commands as processes.
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("session", "start"): "tests.cli.test_keyfile.test_the_passphrase_is_missed_by_its_name",
-    ("ask",): "tests.cli.test_journal.test_budgets_are_held_by_all_processes",
+    ("ask",): "tests.cli.test_journal.test_budgets_hold_over_all_processes",
     ("watch",): "tests.cli.test_watch.test_answers_are_lines_as_they_come_until_ctrl_c",
     ("node", "serve"): "tests.cli.test_node.test_a_node_is_registered_served_and_paid",
     ("deploy",): "tests.cli.test_deploy.test_nothing_is_deployed_to_an_anvil_that_ends_with_it",

@@ -1,4 +1,4 @@
-"""The real `ape` in processes of its own, on a real Anvil; all of them end with their owner."""
+"""Runs the real `ape` and Anvil as processes, which end with the tests."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from eth_account import Account
 
 from ape_dtn.devnet.anvil import free_port
 
+from .json_rules import check_document
+
 FOUNDRY = "ethereum:local:foundry"
 CUSTOMER, STRANGER = "TEST::2", "TEST::3"
 
@@ -32,7 +34,7 @@ STRANGER_ADDRESS = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
 
 @dataclass(frozen=True)
 class Done:
-    """A command that has ended."""
+    """A command that has exited."""
 
     code: int
     out: str
@@ -40,8 +42,8 @@ class Done:
 
     @cached_property
     def json(self) -> Any:
-        """All of standard output, which has to be one document and nothing else."""
-        return json.loads(self.out)
+        """All of standard output, which has to be one document that follows the rules."""
+        return document(self.out)
 
     @property
     def error(self) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Running:
-    """A command that has not ended yet."""
+    """A command that is running."""
 
     process: subprocess.Popen[bytes]
     files: tuple[Path, Path]
@@ -66,24 +68,24 @@ class Running:
         return self.files[1].read_text()
 
     def until(self, reached: Callable[[], Any], seconds: float = 60) -> Any:
-        """What `reached` returns as soon as that is true."""
+        """Waits until `reached` returns something true; returns that."""
         deadline = time.monotonic() + seconds
         while True:
             if found := reached():
                 return found
-            assert self.process.poll() is None, f"it ended:\n{self.out}\n{self.err}"
-            assert time.monotonic() < deadline, f"it takes too long:\n{self.out}\n{self.err}"
+            assert self.process.poll() is None, f"it has exited:\n{self.out}\n{self.err}"
+            assert time.monotonic() < deadline, f"timeout:\n{self.out}\n{self.err}"
             time.sleep(0.05)
 
     def interrupt(self) -> Done:
-        """Ends it as Ctrl-C does."""
+        """Stops the command as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
         return Done(self.process.wait(30), self.out, self.err)
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Where commands run: an environment and a folder, in which nothing is of the user's."""
+    """An environment and a folder for commands, isolated from the user's own."""
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -99,25 +101,25 @@ class Shell:
 
     @property
     def data_folder(self) -> Path:
-        """Where Ape keeps what it has to remember."""
+        """The data folder of Ape."""
         return Path(self.environment["APE_DATA_FOLDER"])
 
     @property
     def here(self) -> Path:
-        """The folder that commands run in, which is no project."""
+        """The working folder of commands, which is no project."""
         found = self.folder / "here"
         found.mkdir(exist_ok=True)
         return found
 
     def keep_key(self, alias: str, key: str, passphrase: str) -> None:
-        """Keeps an account's key where Ape looks for it, as `ape accounts import` does."""
+        """Stores the key file of an account, as `ape accounts import` does."""
         folder = self.data_folder / "accounts"
         folder.mkdir(parents=True, exist_ok=True)
         keyfile = Account.encrypt(bytes.fromhex(key), passphrase, kdf="pbkdf2", iterations=1000)
         (folder / f"{alias}.json").write_text(json.dumps(keyfile))
 
     def dtn(self, *command: str, answers: str | None = None) -> Done:
-        """Runs `ape dtn` to its end, with these answers to its questions, or without anybody."""
+        """Runs `ape dtn` until it exits, with answers to its prompts or with a closed input."""
         return self.run("ape", "dtn", *command, answers=answers)
 
     def run(self, *command: str, answers: str | None = None, folder: Path | None = None) -> Done:
@@ -133,7 +135,7 @@ class Shell:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def on_terminal(self, *command: str, answers: str) -> Done:
-        """Runs it as if somebody sat there and typed these answers, who sees all as one text."""
+        """Runs a command on a terminal where the answers are typed. Returns all that it shows."""
         ours, theirs = os.openpty()
         os.write(ours, answers.encode())
         try:
@@ -178,7 +180,7 @@ class Shell:
 
 @dataclass(frozen=True)
 class Chain:
-    """An Anvil of ours."""
+    """The chain of an Anvil."""
 
     url: str
 
@@ -192,17 +194,17 @@ class Chain:
         return int(self.rpc("eth_getTransactionCount", address, "latest"), 16)
 
     def send(self, sender: str, to: str, data: str) -> None:
-        """Sends from an account whose key Anvil has."""
+        """Sends a transaction from an account of Anvil, and waits until it is mined."""
         sent = self.rpc("eth_sendTransaction", {"from": sender, "to": to, "data": data})
         deadline = time.monotonic() + 60
         while (receipt := self.rpc("eth_getTransactionReceipt", sent)) is None:
-            assert time.monotonic() < deadline, "it is not mined"
+            assert time.monotonic() < deadline, "the transaction is not mined"
             time.sleep(0.02)
         assert int(receipt["status"], 16) == 1
 
     @contextmanager
     def unmined(self) -> Iterator[None]:
-        """Nothing that is sent is mined meanwhile."""
+        """Stops mining while the context lasts."""
         self.rpc("evm_setAutomine", False)
         try:
             yield
@@ -221,7 +223,7 @@ def anvil(shell: Shell, *options: str) -> Iterator[Chain]:
 
 
 def _end_with_parent() -> None:
-    """Lets Linux end this process when the tests are killed and cannot do it themselves."""
+    """Makes Linux end this process when the tests are killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
@@ -233,9 +235,17 @@ def is_there(chain: Chain) -> bool:
         return False
 
 
+def document(text: str) -> dict[str, Any]:
+    """A JSON document without its version, once it is checked against the rules."""
+    found: dict[str, Any] = json.loads(text)
+    check_document(found)
+    del found["schema_version"]
+    return found
+
+
 def parsed(text: str) -> Any:
-    """The JSON document, once all of it is there."""
+    """The JSON document, once it is printed completely."""
     try:
-        return json.loads(text)
+        return document(text)
     except json.JSONDecodeError:
         return None

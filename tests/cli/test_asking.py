@@ -1,4 +1,4 @@
-"""From a prompt to its answer."""
+"""`ape dtn ask`, `ask-many` and `answer`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from .conftest import Network
+from .json_rules import text_of
 from .shell import CUSTOMER, CUSTOMER_ADDRESS, Done
 
-WORST_CASE = "worst case  0.25 USDT, and gas"
+MAX_COST = "max cost  0.25 USDT, plus gas"
 
 
 @pytest.fixture
-def asked(network: Network) -> Done:
-    """A question on a session of its own."""
+def answered(network: Network) -> Done:
+    """A request with a new session."""
     before = network.held_by(CUSTOMER_ADDRESS)
     with network.answering():
         done = network.dtn("ask", "What is it?", "--account", CUSTOMER, "-y", "--json")
@@ -30,56 +31,56 @@ def opened(network: Network) -> str:
     return str(done.json["session"])
 
 
-def test_the_answer_as_json(asked: Done) -> None:
-    assert asked.json["answer"] == "You asked: What is it?"
-    assert asked.json["cost"]["text"] == "0.00256 USDT"
+def test_the_answer_as_json(answered: Done) -> None:
+    assert answered.json["answer"] == "You asked: What is it?"
+    assert text_of(answered.json["cost"]) == "0.00256 USDT"
 
 
-def test_the_rest_is_refunded(asked: Done) -> None:
-    assert asked.json["refund"]["units"] == str(250_000 - int(asked.json["cost"]["units"]))
+def test_the_rest_is_refunded(answered: Done) -> None:
+    assert answered.json["refund"]["units"] == str(250_000 - int(answered.json["cost"]["units"]))
 
 
-def test_the_worst_case_is_shown_before_anything_is_sent(asked: Done) -> None:
-    shown, _, afterwards = asked.err.partition(WORST_CASE)
+def test_the_max_cost_is_shown_before_anything_is_sent(answered: Done) -> None:
+    shown, _, afterwards = answered.err.partition(MAX_COST)
 
     assert "Session" not in shown
-    assert f"Session {asked.json['session']} is open with 0.25 USDT." in afterwards
+    assert f"Session {answered.json['session']} is open with 0.25 USDT." in afterwards
 
 
-def test_the_answer_is_there_for_other_processes(network: Network, asked: Done) -> None:
-    done = network.dtn("answer", asked.json["request"], "--json")
+def test_another_process_reads_the_same_answer(network: Network, answered: Done) -> None:
+    done = network.dtn("answer", answered.json["request"], "--json")
 
     assert done.code == 0
     assert done.json == {
-        key: value for key, value in asked.json.items() if key not in ("session", "refund")
+        key: value for key, value in answered.json.items() if key not in ("session", "refund")
     }
 
 
-def test_on_a_session_the_answer_is_all_of_the_output(network: Network, opened: str) -> None:
+def test_on_a_session_only_the_answer_is_printed(network: Network, opened: str) -> None:
     with network.answering():
         done = network.dtn("ask", "Hello?", "--session", opened, "--account", CUSTOMER, "-y")
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
     assert f"session {opened}, which has 25.00 USDT" in done.err
-    assert WORST_CASE in done.err
+    assert MAX_COST in done.err
     assert "It cost 0.00256 USDT." in done.err
     shown = network.dtn("session", "show", opened, "--json")
-    assert shown.json["balance"]["text"] == "24.99744 USDT"
+    assert text_of(shown.json["balance"]) == "24.99744 USDT"
 
 
-def test_on_a_new_session_the_answer_is_all_of_the_output(reference: Network) -> None:
+def test_on_a_new_session_only_the_answer_is_printed(reference: Network) -> None:
     options = ("--max-cost", "0.1", "--deposit", "2", "--fee-per-byte", "0", "--account", CUSTOMER)
 
     with reference.answering():
         done = reference.dtn("ask", "Hello?", *options, "-y")
 
     assert (done.code, done.out) == (0, "You asked: Hello?\n")
-    assert "worst case  0.10 USDT, and gas" in done.err
+    assert "max cost  0.10 USDT, plus gas" in done.err
     assert "a new session with 2.00 USDT; the rest is refunded" in done.err
     assert done.err.endswith("is closed. Refunded: 2.00 USDT.\n")
 
 
-def test_the_answer_alone(reference: Network) -> None:
+def test_the_answer_command_prints_the_answer_alone(reference: Network) -> None:
     with reference.answering():
         kept = reference.dtn("ask", "Hello?", "--keep", "--account", CUSTOMER, "-y", "--json")
 
@@ -89,7 +90,7 @@ def test_the_answer_alone(reference: Network) -> None:
     assert "refund" not in kept.json
 
 
-def test_several_lines_with_placeholders(reference: Network) -> None:
+def test_prompts_with_placeholders_are_lines_of_one_prompt(reference: Network) -> None:
     lines = ("Is {0:address} older than {1:uint8}?", "Say {2}.")
     values = ("--value", CUSTOMER_ADDRESS.lower(), "--value", "26", "--value", "yes")
 
@@ -102,7 +103,7 @@ def test_several_lines_with_placeholders(reference: Network) -> None:
     )
 
 
-def test_session_zero_is_a_session_of_its_own(network: Network) -> None:
+def test_session_zero_opens_a_new_session(network: Network) -> None:
     own = ("--session", "0", "--account", CUSTOMER, "-y", "--json")
 
     with network.answering():
@@ -112,7 +113,7 @@ def test_session_zero_is_a_session_of_its_own(network: Network) -> None:
     assert "refund" in done.json
 
 
-def test_the_answer_in_a_file(reference: Network, tmp_path: Path) -> None:
+def test_the_answer_is_written_to_a_file(reference: Network, tmp_path: Path) -> None:
     file = tmp_path / "answer.txt"
 
     with reference.answering():
@@ -133,7 +134,9 @@ def test_the_answer_in_a_file(reference: Network, tmp_path: Path) -> None:
         (("--input", "size=5"), "invalid_call"),
     ],
 )
-def test_what_cannot_be_asked(network: Network, options: tuple[str, ...], code: str) -> None:
+def test_a_refused_request_sends_nothing(
+    network: Network, options: tuple[str, ...], code: str
+) -> None:
     before = network.chain.nonce(CUSTOMER_ADDRESS)
 
     done = network.dtn("ask", "Hello?", *options, "--account", CUSTOMER, "-y", "--json")
@@ -142,7 +145,7 @@ def test_what_cannot_be_asked(network: Network, options: tuple[str, ...], code: 
     assert network.chain.nonce(CUSTOMER_ADDRESS) == before
 
 
-def test_a_node_that_stores_nothing(reference: Network) -> None:
+def test_a_node_without_a_store_fails_over_ipfs(reference: Network) -> None:
     with reference.answering():
         done = reference.dtn("ask", "Hello?", "--ipfs", "--account", CUSTOMER, "-y", "--json")
 
@@ -150,7 +153,7 @@ def test_a_node_that_stores_nothing(reference: Network) -> None:
     assert "stores nothing on IPFS" in done.error["reason"]
 
 
-def test_many_at_once(network: Network, opened: str, tmp_path: Path) -> None:
+def test_many_prompts_are_answered_in_order(network: Network, opened: str, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n".join(f"What is {place}?" for place in range(20)) + "\n\n")
     mine = ("--session", opened, "--account", CUSTOMER)
@@ -159,21 +162,24 @@ def test_many_at_once(network: Network, opened: str, tmp_path: Path) -> None:
         done = network.dtn("ask-many", str(prompts), *mine, "-y", "--json")
 
     assert done.code == 0
-    assert [each["answer"] for each in done.json] == [
+    assert [answer["answer"] for answer in done.json["answers"]] == [
         f"You asked: What is {place}?" for place in range(20)
     ]
-    assert len({each["request"] for each in done.json}) == 20
-    assert "worst case  5.00 USDT for 20 requests, and gas" in done.err
+    assert len({answer["request"] for answer in done.json["answers"]}) == 20
+    assert "max cost  5.00 USDT for 20 requests, plus gas" in done.err
 
 
-def test_many_of_which_none_is_answered_in_time(network: Network, opened: str) -> None:
+def test_many_prompts_without_answers_can_be_read_later(network: Network, opened: str) -> None:
     mine = ("--session", opened, "--account", CUSTOMER, "-y", "--json")
 
     done = network.dtn("ask-many", "-", *mine, "--timeout", "0.2", answers="One?\nTwo?\n")
 
     assert done.code == 5
-    assert [each["error"]["code"] for each in done.json] == ["request_pending"] * 2
+    assert [unanswered["error"]["code"] for unanswered in done.json["answers"]] == [
+        "request_pending"
+    ] * 2
+    unanswered = done.json["answers"]
     with network.answering():
-        answered = [network.dtn("answer", each["request"]) for each in done.json]
-    for each, later in zip(done.json, answered, strict=True):
-        assert (later.code, later.out) == (0, f"You asked: {each['prompt']}\n")
+        answers = [network.dtn("answer", sent["request"]) for sent in unanswered]
+    for sent, later in zip(unanswered, answers, strict=True):
+        assert (later.code, later.out) == (0, f"You asked: {sent['prompt']}\n")

@@ -1,4 +1,4 @@
-"""The bill from the shell: a session with a fair answer and a dear one."""
+"""`ape dtn session history` and `report`, of a session with a fair and an overcharged answer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ape_dtn.network.abi import Router
 from ape_dtn.types.ids import id_of
 
 from .conftest import Network
+from .json_rules import text_of
 from .shell import CUSTOMER, CUSTOMER_ADDRESS
 
 
 @pytest.fixture
 def spent(network: Network) -> int:
-    """The session: the node answers one request, and its worker overcharges for another."""
+    """A session: the node answers one request, and its worker overcharges for another one."""
     mine = ("--account", CUSTOMER, "-y", "--json")
     started = network.dtn("session", "start", "25", *mine)
     session_id: int = started.json["session"]
@@ -55,15 +56,15 @@ def test_history_as_a_table_json_and_csv(network: Network, spent: int) -> None:
     assert (session["id"], session["owner"]) == (spent, CUSTOMER_ADDRESS)
     answers = [request["responses"][0] for request in session["requests"]]
     assert [answer["verdict"] for answer in answers] == ["fair", "overcharged"]
-    assert [answer["charged"]["text"] for answer in answers] == ["0.00256 USDT", "0.25 USDT"]
-    assert session["balance"]["text"] == "24.74744 USDT"
+    assert [text_of(answer["charged"]) for answer in answers] == ["0.00256 USDT", "0.25 USDT"]
+    assert text_of(session["balance"]) == "24.74744 USDT"
 
     header, *lines = csv.reader(io.StringIO(in_csv.out))
     charged = [line[header.index("charged")] for line in lines]
     assert charged == ["", "", "0.002560", "", "0.250000"]
 
 
-def test_report_tells_who_overcharged_and_writes_files(
+def test_report_names_the_node_that_overcharged_and_writes_files(
     network: Network, spent: int, tmp_path: Path
 ) -> None:
     report, missing = ("session", "report", str(spent)), tmp_path / "missing" / "bill.html"
@@ -73,14 +74,14 @@ def test_report_tells_who_overcharged_and_writes_files(
     in_json = network.dtn(*report, "--json")
     unwritten = network.dtn(*report, "--html", str(missing))
 
-    assert done.code == 0  # it is told, and no failure of the command
-    first, *told = done.out.splitlines()
+    assert done.code == 0  # overcharging is no failure of the command
+    first, *lines = done.out.splitlines()
     assert first == f"Session {spent} of {CUSTOMER_ADDRESS}"
     sums = "opened with 25.00 USDT, charged 0.25256 USDT, left 24.74744 USDT"
-    assert told[0] == f"It adds up: {sums}."
-    assert told[1].startswith(f"WARNING: {network.node} took 0.247")
-    assert "By node" in told
-    assert told[-2:] == [f"Written: {html}", f"Written: {text}"]
+    assert lines[0] == f"It adds up: {sums}."
+    assert lines[1].startswith(f"WARNING: {network.node} charged 0.247")
+    assert "By node" in lines
+    assert lines[-2:] == [f"Written: {html}", f"Written: {text}"]
     assert html.read_text().startswith("<!doctype html>")
     assert "0.25256 USDT" in html.read_text()
     assert len(list(csv.reader(text.open()))) == 1 + 5
@@ -93,7 +94,7 @@ def test_report_tells_who_overcharged_and_writes_files(
 
 
 @pytest.mark.parametrize("command", ["history", "report"])
-def test_a_session_that_never_was(reference: Network, command: str) -> None:
+def test_an_unknown_session_is_refused(reference: Network, command: str) -> None:
     done = reference.dtn("session", command, "999", "--json")
 
     assert done.code == 4

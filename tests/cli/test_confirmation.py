@@ -1,4 +1,4 @@
-"""Nothing is sent that nobody has agreed to."""
+"""Nothing is sent without a confirmation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from .conftest import Network
 from .shell import CUSTOMER, CUSTOMER_ADDRESS
 
-WORST_CASE, QUESTION = "worst case  0.25 USDT, and gas", "Send it? [y/N]:"
+MAX_COST, QUESTION = "max cost  0.25 USDT, plus gas", "Send it? [y/N]:"
 
 
 @pytest.fixture(autouse=True)
@@ -19,20 +19,20 @@ def _nothing_is_sent(reference: Network) -> Iterator[None]:
     assert reference.chain.nonce(CUSTOMER_ADDRESS) == before
 
 
-def test_without_a_terminal_it_has_to_be_confirmed_beforehand(reference: Network) -> None:
+def test_without_a_terminal_the_command_has_to_be_confirmed_in_advance(reference: Network) -> None:
     done = reference.dtn("ask", "Hello?", "--account", CUSTOMER, "--json")
 
     assert done.code == 2
     assert done.error["code"] == "not_confirmed"
-    assert "confirm with -y" in done.err
+    assert "add -y" in done.err
 
 
-def test_no_means_no_to_the_worst_case_that_was_shown(reference: Network) -> None:
+def test_a_no_to_the_max_cost_sends_nothing(reference: Network) -> None:
     done = reference.dtn("ask", "Hello?", "--account", CUSTOMER, answers="n\n")
 
     assert (done.code, done.out) == (1, "")
     assert "ERROR: Aborted." in done.err
-    assert done.err.index(WORST_CASE) < done.err.index(QUESTION)
+    assert done.err.index(MAX_COST) < done.err.index(QUESTION)
 
 
 def test_the_account_can_be_chosen_when_it_is_not_named(reference: Network) -> None:

@@ -1,4 +1,4 @@
-"""`ape dtn demo`, by somebody who has nothing but the installed package, and Anvil perhaps."""
+"""`ape dtn demo`, with nothing but the installed package, and with Anvil."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ON_ANVIL = ("--network", FOUNDRY)
 
 @pytest.mark.parametrize("where", [HERE, ON_ANVIL], ids=["in-process", "anvil"])
 @pytest.mark.parametrize("variant", ["reference", "live"])
-def test_it_reconciles_to_the_unit(
+def test_deposit_cost_and_refund_add_up(
     connected: InProcess, variant: str, where: tuple[str, ...]
 ) -> None:
     done = connected.dtn("demo", "--variant", variant, "--json", *where)
@@ -42,7 +42,7 @@ def test_it_tells_the_whole_story_and_nothing_of_its_anvil(shell: InProcess) -> 
         r"router 0x[0-9a-fA-F]{40}",
         r"session 1 has 25\.00 USDT",
         r"Asking: Who are you\?",
-        r"worst case 0\.25 USDT",
+        r"max cost 0\.25 USDT",
         r"request 0x[0-9a-f]{64}",
         r"You asked: Who are you\?",
         r"charged 0\.00256 USDT, which is 2560 units",
@@ -50,7 +50,7 @@ def test_it_tells_the_whole_story_and_nothing_of_its_anvil(shell: InProcess) -> 
         r"25\.00 USDT deposited = 0\.00256 USDT charged \+ 24\.99744 USDT refunded",
     )
     assert re.search(".*".join(steps), done.out, re.DOTALL), done.out
-    # What Ape has to say of its Anvil stays out of it, also when it is stopped at the very end.
+    # Ape's log of its Anvil goes to standard error, also that of its stop at exit.
     assert "INFO" not in done.out
     assert "INFO" in done.err
     assert list(newcomer.here.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A network of one's own, and its end."""
+"""`ape dtn deploy` on local chains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .shell import FOUNDRY, Chain, anvil, is_there
 
 
 def test_ctrl_c_ends_the_node_and_leaves_nothing_behind(shell: InProcess) -> None:
-    # Nothing listens there: Ape starts an Anvil, which has to go with it.
+    # Nothing listens there: Ape starts an Anvil, which has to end with the command.
     chain = Chain(f"http://127.0.0.1:{free_port()}")
     deploy = ("ape", "dtn", "deploy", "--serve", "--network", FOUNDRY)
 
@@ -24,7 +24,7 @@ def test_ctrl_c_ends_the_node_and_leaves_nothing_behind(shell: InProcess) -> Non
     assert not is_there(chain)
 
 
-def test_it_tells_what_there_is(shell: InProcess) -> None:
+def test_it_prints_the_router_the_account_and_the_node(shell: InProcess) -> None:
     with anvil(shell) as chain:
         here = shell.having(APE_FOUNDRY_HOST=chain.url)
         done = here.dtn("deploy", "--token", "usdc", "--network", FOUNDRY)
@@ -32,7 +32,7 @@ def test_it_tells_what_there_is(shell: InProcess) -> None:
     assert (done.code, done.err) == (0, "")
     assert "The router is 0x" in done.out
     assert "TEST::2 (0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC) has 1000.00 USDC." in done.out
-    assert "node.local.echo is registered; with --serve, it answers." in done.out
+    assert "node.local.echo is registered. With --serve, it answers." in done.out
 
 
 def test_nothing_is_deployed_to_an_anvil_that_ends_with_it(shell: InProcess) -> None:

@@ -1,4 +1,4 @@
-"""A whole network by one command, used from other processes, and gone without a trace."""
+"""`ape dtn devnet`: used from other processes, stopped, continued and forked."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ape_dtn.types.waiting import POLICY
 from tests.backends.servers import KEY, aimock
 
 from .in_process import InProcess
+from .json_rules import text_of
 from .shell import (
     CUSTOMER,
     CUSTOMER_ADDRESS,
@@ -56,7 +57,7 @@ FIXTURES = [
 
 @dataclass(frozen=True)
 class Devnet:
-    """A devnet that is up, and a shell as in another terminal."""
+    """A running devnet, and a shell as in another terminal."""
 
     running: Running
     shown: dict[str, Any]
@@ -109,10 +110,10 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_pat
         backend = f"openai:{url}?model=any&key_from=KEY_OF_THE_DEVNET"
         with devnet(here, "--backend", backend, "--state", str(state)) as up:
             assert processes_of(up.port)
-            told = up.shell.dtn(
+            asked = up.shell.dtn(
                 "ask", "What is two and two?", "--account", CUSTOMER, "-y", "--json"
             )
-            painted = up.shell.dtn(
+            image = up.shell.dtn(
                 *("ask", "A cat", "--model", "model.system.openai-gpt-image-1", "--ipfs"),
                 *("--input", "width=64", "--input", "height=32", "--output", str(picture)),
                 *("--account", CUSTOMER, "-y"),
@@ -121,21 +122,25 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_pat
             done = up.running.interrupt()
             check_nothing_is_left(up.port)
 
-    assert (first["chain_id"], first["symbol"], len(first["accounts"])) == (31337, "USDT", 10)
-    assert {each["funds"]["text"] for each in first["accounts"]} == {"1000.00 USDT"}
+    assert (first["chain_id"], first["fee_token"]["symbol"], len(first["accounts"])) == (
+        31337,
+        "USDT",
+        10,
+    )
+    assert {text_of(account["funds"]) for account in first["accounts"]} == {"1000.00 USDT"}
     assert "model.system.openai-gpt-image-1" in first["models"]
     assert first["environment"] == {"APE_DTN_NETWORK": FOUNDRY, "APE_FOUNDRY_HOST": first["rpc"]}
-    assert told.json["answer"] == "Four."
-    assert painted.code == 0, painted.err
+    assert asked.json["answer"] == "Four."
+    assert image.code == 0, image.err
     assert picture.read_bytes() == PICTURE
     assert (done.code, done.json) == (0, first)
-    assert f"answered request={told.json['request']}" in done.err
-    assert "All of it is stopped." in done.err
+    assert f"answered request={asked.json['request']}" in done.err
+    assert "The devnet is stopped." in done.err
     assert KEY not in done.out + done.err
 
     funded = ("--fund", CUSTOMER_ADDRESS, "--fund", NEWCOMER, "--fund", NEWCOMER.lower())
     with devnet(shell, "--state", str(state), "--block-time", "1", *funded) as up:
-        answer = up.shell.dtn("answer", told.json["request"], "--json")
+        answer = up.shell.dtn("answer", asked.json["request"], "--json")
         nonce = up.chain.nonce(OWNER_ADDRESS)
         coin = int(up.chain.rpc("eth_getBalance", NEWCOMER, "latest"), 16)
         before = int(up.chain.rpc("eth_blockNumber"), 16)
@@ -147,8 +152,8 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_pat
     # The echo serves other models, and the newcomer gets tokens; nothing is deployed anew.
     assert nonce == nonce_before + 2
     assert int(up.shown["accounts"][2]["funds"]["units"]) < 10**9  # what is spent stays spent
-    assert [each["address"] for each in up.shown["accounts"][10:]] == [NEWCOMER]
-    assert up.shown["accounts"][10]["funds"]["text"] == "1000.00 USDT"
+    assert [account["address"] for account in up.shown["accounts"][10:]] == [NEWCOMER]
+    assert text_of(up.shown["accounts"][10]["funds"]) == "1000.00 USDT"
     assert coin == COIN
     assert answer.json["answer"] == "Four."
     # Where its parent is killed, Anvil writes its chain all the same.
@@ -165,11 +170,11 @@ def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_pat
 
 def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
     home = InProcess(tmp_path)
-    whoever = home.having(APE_DATA_FOLDER=str(tmp_path / "whoever"))
+    deployer = home.having(APE_DATA_FOLDER=str(tmp_path / "deployer"))
     alice = Account.create()
     home.keep_key(ALIAS, alice.key.hex().removeprefix("0x"), PASSPHRASE)
     with anvil(home, "--chain-id", "8453") as base:
-        deployed = whoever.having(APE_FOUNDRY_HOST=base.url).dtn(
+        deployed = deployer.having(APE_FOUNDRY_HOST=base.url).dtn(
             "deploy", "--variant", "live", "--token", "usdc", "--network", FOUNDRY, "--json"
         )
         # Accounts whose keys everybody knows run code on public chains, which takes what they get.
@@ -177,7 +182,7 @@ def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
         base.rpc("anvil_setCode", RUNS_CODE, CODE)
         # What is there already is less than what all get.
         base.rpc("anvil_setBalance", alice.address, "0x1")
-        token = deployed.json["token"]
+        token = deployed.json["fee_token"]["address"]
         base.send(OWNER_ADDRESS, token, f"0x40c10f19{alice.address[2:]:0>64}{1:064x}")
         height = base.rpc("eth_blockNumber")
         (home.here / "ape-config.yaml").write_text(
@@ -187,8 +192,8 @@ def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
         with devnet(home, "--fork", "base", "--fund", ALIAS, "--fund", RUNS_CODE) as up:
             asked = up.shell.dtn("ask", "On Base?", "--account", CUSTOMER, "-y", "--json")
             coins = [
-                int(up.chain.rpc("eth_getBalance", each["address"], "latest"), 16)
-                for each in up.shown["accounts"][10:]
+                int(up.chain.rpc("eth_getBalance", account["address"], "latest"), 16)
+                for account in up.shown["accounts"][10:]
             ]
             code = up.chain.rpc("eth_getCode", RUNS_CODE, "latest")
             unlocking = up.shell.having(**{f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE": PASSPHRASE})
@@ -198,12 +203,12 @@ def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
             check_nothing_is_left(up.port)
         assert base.rpc("eth_blockNumber") == height
 
-    assert (ended, up.shown["chain_id"], up.shown["symbol"]) == (0, 8453, "USDC")
+    assert (ended, up.shown["chain_id"], up.shown["fee_token"]["symbol"]) == (0, 8453, "USDC")
     assert up.shown["router"] == deployed.json["router"]
     assert up.shown["node"] == "node.devnet.local"
-    assert {each["funds"]["text"] for each in up.shown["accounts"]} == {"1000.00 USDC"}
+    assert {text_of(account["funds"]) for account in up.shown["accounts"]} == {"1000.00 USDC"}
     assert asked.json["answer"] == "You asked: On Base?"
-    own = [(each["alias"], each["address"]) for each in up.shown["accounts"][10:]]
+    own = [(account["alias"], account["address"]) for account in up.shown["accounts"][10:]]
     assert own == [(ALIAS, alice.address), (RUNS_CODE, RUNS_CODE)]
     assert coins == [COIN, COIN]
     assert code == CODE  # it is the user's, and nobody else's key
@@ -331,7 +336,7 @@ def test_of_a_long_chain_no_old_states_are_left(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with child.running(free_port()) as up:
         Chain(up.url).rpc("anvil_mine", hex(600))  # of 500 it has the states in memory
-        kept = [each for each in tmp_path.rglob("*") if each.is_file()]
+        kept = [path for path in tmp_path.rglob("*") if path.is_file()]
 
     assert len(kept) >= 100
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What the commands teach of themselves, in no time."""
+"""The help texts of all commands."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_it_lists_all_commands(shell: InProcess) -> None:
     assert "..." not in commands
 
 
-def test_it_teaches_what_exit_codes_mean(shell: InProcess) -> None:
+def test_help_lists_the_exit_codes(shell: InProcess) -> None:
     words = " ".join(shell.dtn("--help").out.split())
 
-    assert "2 when something given is wrong" in words
-    assert "7 when a transaction was sent and its outcome is not known yet" in words
+    assert "2 for wrong input" in words
+    assert "7 if a transaction was sent and its outcome is not known yet" in words
 
 
 def test_examples_keep_their_lines(shell: InProcess) -> None:
@@ -70,8 +70,8 @@ def test_each_command_has_help(shell: InProcess, command: tuple[str, ...]) -> No
     assert "\\b" not in done.out
 
 
-def test_a_command_that_is_not_there(shell: InProcess) -> None:
+def test_an_unknown_command_is_refused(shell: InProcess) -> None:
     done = shell.dtn("sesion")
 
     assert done.code == 2
-    assert "No such command 'sesion'" in done.err
+    assert "`ape dtn` has no command 'sesion'. Did you mean 'session'?" in done.err

@@ -1,4 +1,4 @@
-"""A command that runs in a process which goes on leaves it as it was."""
+"""A command restores the state of a process that goes on after it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from .shell import CUSTOMER_ADDRESS, anvil
 
 
 def state() -> dict[str, Any]:
-    """What all of a process shares, and commands change meanwhile."""
+    """The global state that commands change while they run."""
     node = logging.getLogger("ape_dtn.node")
     return {
         "streams": (sys.stdin, sys.stdout, sys.stderr),
-        "signals": [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)],
-        "log": [getattr(each, "echo_kwargs", None) for each in logging.getLogger("ape").handlers],
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "log": [
+            getattr(handler, "echo_kwargs", None) for handler in logging.getLogger("ape").handlers
+        ],
         "node's log": (list(node.handlers), node.level, node.propagate),
         "environment": dict(os.environ),
     }
@@ -40,10 +42,10 @@ def state() -> dict[str, Any]:
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_it_is_as_it_was(
+def test_a_command_restores_the_state_of_the_process(
     reference: Network, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", None)  # as where it is closed
+    monkeypatch.setattr(sys, "stdin", None)  # as in a process whose input is closed
     with reference.shell.at_home():
         before = state()
         cli.main(command, standalone_mode=False)
@@ -51,12 +53,12 @@ def test_it_is_as_it_was(
         assert state() == before
 
 
-def test_a_devnet_that_cannot_be_leaves_all_as_it_was(shell: InProcess) -> None:
+def test_a_devnet_that_fails_to_start_restores_the_state_of_the_process(shell: InProcess) -> None:
     with anvil(shell) as chain, shell.at_home():
         before = state()
         taken = ["--port", chain.url.rpartition(":")[2]]
         code = cli.main(["devnet", *taken], standalone_mode=False)
-        # It is known only once Anvil runs and Ape is connected to it that there is no network.
+        # This fails late: Anvil runs and Ape is connected before the router is missed.
         nothing_there = ["--port", str(free_port()), "--fork", chain.url]
         late = cli.main(["devnet", *nothing_there], standalone_mode=False)
 

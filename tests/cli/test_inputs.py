@@ -1,4 +1,4 @@
-"""What is typed becomes a value of the type that is wanted, or an error that names it."""
+"""Typed inputs become values of their types, or errors that name them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NAMELESS = Api("sum", "uint8, uint8[] -> uint256", "The first, and all the other
         ("fixed128x18[]", "[0.1, 2]", [Decimal("0.1"), Decimal(2)]),
     ],
 )
-def test_what_is_typed_is_read(kind: str, text: str, value: Any) -> None:
+def test_a_typed_value_is_parsed(kind: str, text: str, value: Any) -> None:
     read = parse(kind, text)
 
     expected = [(ADDRESS, [(True, b"\x01")])] if value is None else value
@@ -83,7 +83,7 @@ def test_what_is_typed_is_read(kind: str, text: str, value: Any) -> None:
         ("(uint8,string)", '{"0": 1}'),
     ],
 )
-def test_what_is_of_another_type_is_refused(kind: str, text: str) -> None:
+def test_a_value_of_another_type_is_refused(kind: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(kind, text)
 
@@ -100,7 +100,7 @@ def test_all_inputs_by_their_names() -> None:
     assert to_inputs(IMAGE, [], given) == [["A cat", "in a hat"], 64, 32]
 
 
-def test_inputs_without_names_go_by_their_places() -> None:
+def test_inputs_without_names_are_numbered() -> None:
     assert to_inputs(NAMELESS, [], {"1": "[2, 3]", "0": "1"}) == [1, [2, 3]]
 
 
@@ -115,28 +115,28 @@ def test_inputs_without_names_go_by_their_places() -> None:
         (NAMELESS, {"2": "1"}, "there is no '2' among 0, 1."),
     ],
 )
-def test_the_input_that_is_wrong_is_named(api: Api, given: dict[str, str], message: str) -> None:
+def test_an_invalid_input_is_named(api: Api, given: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidCall) as raised:
         to_inputs(api, to_prompts(["A cat"], []), given)
 
     assert raised.value.message == f"The inputs do not fit '{api.specs}': {message}"
 
 
-def test_a_prompts_own_types_say_what_its_values_are() -> None:
+def test_values_have_the_types_of_the_placeholders() -> None:
     (prompt,) = to_prompts(["Is {0:address} older", "than {1:uint8}?"], [ADDRESS, "26"])
 
     assert prompt == Prompt(["Is {0:address} older", "than {1:uint8}?"], ADDRESS, 26)
     assert decode(["address", "uint8"], prompt.extra_params) == (ADDRESS.lower(), 26)
 
 
-def test_values_are_for_the_indices_that_are_used() -> None:
+def test_values_follow_the_order_of_the_indices() -> None:
     (prompt,) = to_prompts(["{3} and {1:bool}"], ["true", "it"])
 
     assert prompt.values == (None, True, None, "it")
     assert prompt.render() == ["it and true"]
 
 
-def test_without_a_prompt_there_is_none() -> None:
+def test_no_lines_make_no_prompt() -> None:
     assert to_prompts([], []) == []
 
 
@@ -151,11 +151,11 @@ def test_without_a_prompt_there_is_none() -> None:
         ([], ["1"], "it has 0 placeholders"),
     ],
 )
-def test_a_value_that_does_not_fit(lines: list[str], values: list[str], message: str) -> None:
+def test_an_invalid_value_is_named(lines: list[str], values: list[str], message: str) -> None:
     with pytest.raises(InvalidPrompt, match=message):
         to_prompts(lines, values)
 
 
-def test_a_prompt_of_nothing_is_refused() -> None:
+def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(EmptyPrompt):
         to_prompts([" ", ""], [])

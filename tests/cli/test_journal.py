@@ -1,4 +1,4 @@
-"""Nothing twice and nothing forgotten, from the shell: keys, kills, and what is resumed."""
+"""`ape dtn resume` and `journal`: idempotency keys, kills and cancellations."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import pytest
 from ape_dtn.network.client_contract import client_of
 
 from .conftest import Network
+from .json_rules import text_of
 
-# Of nobody else here, so that what others begin is not found.
+# An account of these tests only, which has no operations of other tests.
 ACCOUNT, ADDRESS = "TEST::7", "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
 BY_US = ("--account", ACCOUNT, "-y")
 
 
 def with_tokens(network: Network) -> Network:
-    """The network, once we have tokens in it."""
+    """The network, after minting tokens for the account."""
     network.mint(ADDRESS, 100_000_000)
     return network
 
 
 @pytest.fixture
 def rich(network: Network) -> Network:
-    """A network in which we have tokens."""
+    """The network, after minting tokens for the account."""
     return with_tokens(network)
 
 
@@ -43,15 +44,15 @@ def test_a_start_that_was_killed_is_resumed(live: Network) -> None:
 
     assert "start with 3.00 USDT" in " ".join(shown.out.split())
     assert resumed.code == 0, resumed.err
-    (done,) = resumed.json
+    (done,) = resumed.json["entries"]
     assert (done["kind"], done["state"], done["error"]) == ("start", "done", None)
-    assert again.json == []
+    assert again.json["entries"] == []
     assert rich.held_by(ADDRESS) == before - 3_000_000
-    refunded = rich.dtn("session", "close", done["outcome"]["session"], *BY_US)
+    refunded = rich.dtn("session", "close", str(done["outcome"]["session"]), *BY_US)
     assert refunded.out.endswith("Refunded: 3.00 USDT.\n")
 
 
-def test_a_question_under_a_key_is_paid_once(rich: Network) -> None:
+def test_a_request_with_a_key_is_paid_once(rich: Network) -> None:
     ask = ("ask", "Once?", *BY_US, "--json", "--idempotency-key", "once", "--deposit", "1")
 
     with rich.answering():
@@ -66,7 +67,7 @@ def test_a_question_under_a_key_is_paid_once(rich: Network) -> None:
     assert (rich.chain.nonce(ADDRESS), rich.held_by(ADDRESS)) == (nonce, held)
 
 
-def test_ctrl_c_says_how_to_finish_it_and_it_goes_on_under_its_key(reference: Network) -> None:
+def test_after_ctrl_c_the_same_key_resumes_the_request(reference: Network) -> None:
     rich = with_tokens(reference)
     ask = ("ask", "Again?", *BY_US, "--json", "--idempotency-key", "again", "--deposit", "1")
     before = rich.held_by(ADDRESS)
@@ -88,7 +89,7 @@ def test_ctrl_c_says_how_to_finish_it_and_it_goes_on_under_its_key(reference: Ne
     assert 0 < before - rich.held_by(ADDRESS) < 1_000_000
 
 
-def test_what_was_not_answered_in_time_goes_on_under_its_key(rich: Network) -> None:
+def test_after_a_timeout_the_same_key_resumes_the_request(rich: Network) -> None:
     ask = ("ask", "Again?", *BY_US, "--json", "--idempotency-key", "again", "--deposit", "1")
     before = rich.held_by(ADDRESS)
     pending = rich.dtn(*ask, "--timeout", "0")
@@ -104,7 +105,7 @@ def test_what_was_not_answered_in_time_goes_on_under_its_key(rich: Network) -> N
     assert 0 < before - rich.held_by(ADDRESS) < 1_000_000
 
 
-def test_a_session_with_requests_open_is_closed_only_by_force(rich: Network) -> None:
+def test_a_session_with_pending_requests_is_closed_by_force_only(rich: Network) -> None:
     started = rich.dtn("session", "start", "1", *BY_US, "--json").json
     session = str(started["session"])
     asked = rich.dtn("ask", "Who?", "--session", session, "--timeout", "0", *BY_US, "--json")
@@ -115,10 +116,10 @@ def test_a_session_with_requests_open_is_closed_only_by_force(rich: Network) -> 
     assert (refused.code, refused.error["code"]) == (4, "requests_pending")
     assert refused.error["requests"] == [asked.error["request_id"]]
     assert "--force" in refused.error["hint"]
-    assert forced.json["refund"]["text"] == "1.00 USDT"
+    assert text_of(forced.json["refund"]) == "1.00 USDT"
 
 
-def test_a_client_is_told_before_anything_is_sent(rich: Network) -> None:
+def test_the_client_contract_is_shown_before_the_confirmation(rich: Network) -> None:
     theirs = client_of(ADDRESS)
     start = ("session", "start", "1", "--method", "allowance", "--account", ACCOUNT)
 
@@ -126,16 +127,16 @@ def test_a_client_is_told_before_anything_is_sent(rich: Network) -> None:
     done = rich.dtn(*start, "-y", "--json")
 
     assert "Method: allowance" in asked.err
-    assert f"The session will belong to your client {theirs}." in asked.err
+    assert f"The session will belong to your client contract {theirs}." in asked.err
     assert f"First: create your client contract {theirs}." in asked.err
     assert "First: approve your client contract 1.00 USDT." in asked.err
     assert "Deposit 1.00 USDT of" in asked.err
     assert done.json["owner"] == theirs
     closed = rich.dtn("session", "close", str(done.json["session"]), *BY_US, "--json")
-    assert closed.json["refund"]["text"] == "1.00 USDT"
+    assert text_of(closed.json["refund"]) == "1.00 USDT"
 
 
-def test_budgets_are_held_by_all_processes(reference: Network) -> None:
+def test_budgets_hold_over_all_processes(reference: Network) -> None:
     rich = with_tokens(reference)
     session = str(rich.dtn("session", "start", "1", *BY_US, "--json").json["session"])
     limited = rich.shell.having(APE_DTN_SESSION_LIMIT="0.50")
@@ -152,7 +153,7 @@ def test_budgets_are_held_by_all_processes(reference: Network) -> None:
         "--json",
     )
     asked = [limited.dtn(*ask), limited.run("ape", "dtn", *ask), limited.dtn(*ask)]
-    assert [(each.code, each.error["code"]) for each in asked] == [
+    assert [(done.code, done.error["code"]) for done in asked] == [
         (5, "request_pending"),
         (5, "request_pending"),
         (4, "over_limit"),
@@ -160,8 +161,8 @@ def test_budgets_are_held_by_all_processes(reference: Network) -> None:
     assert rich.dtn("session", "close", session, "--force", *BY_US).code == 0
 
 
-def test_what_is_stuck_is_cancelled(live: Network) -> None:
-    """It is shown, confirmed, and never happens; its key is free again."""
+def test_a_stuck_start_is_cancelled(live: Network) -> None:
+    """Its key can be used again."""
     rich = with_tokens(live)
     before = rich.held_by(ADDRESS)
     start = ("session", "start", "2", *BY_US, "--idempotency-key", "stuck")
@@ -178,25 +179,25 @@ def test_what_is_stuck_is_cancelled(live: Network) -> None:
     again = rich.dtn("journal", "cancel", "stuck", *BY_US, "--json")
     nothing = rich.dtn("journal", "cancel", "unheard of", *BY_US, "--json")
 
-    (entry,) = shown.json
+    (entry,) = shown.json["entries"]
     assert (entry["key"], entry["state"], len(entry["transactions"])) == ("stuck", "open", 2)
     assert refused.code == 1
     assert "start with 2.00 USDT" in " ".join(refused.out.split())
     assert "waits for the endpoint to accept transaction" in refused.out
     assert cancelled.code == 0, cancelled.err
-    assert (cancelled.json["cancelled"], cancelled.json["state"]) == (True, "void")
+    assert (cancelled.json["cancelled"], cancelled.json["state"]) == (True, "cancelled")
     assert len(cancelled.json["transactions"]) == 4
     assert (again.code, again.error["code"]) == (2, "not_cancellable")
     assert (nothing.code, nothing.error["code"]) == (2, "invalid_option")
     assert rich.held_by(ADDRESS) == before
-    assert rich.dtn("resume", *BY_US, "--json").json == []
+    assert rich.dtn("resume", *BY_US, "--json").json["entries"] == []
     started = rich.dtn(*start, "--json")
     assert started.code == 0, started.err
     assert rich.held_by(ADDRESS) == before - 2_000_000
     rich.dtn("session", "close", str(started.json["session"]), *BY_US)
 
 
-def test_resume_tells_what_each_waits_for(reference: Network) -> None:
+def test_resume_says_what_an_entry_waits_for(reference: Network) -> None:
     rich = with_tokens(reference)
     start = ("ape", "dtn", "session", "start", "2", *BY_US)
     with rich.chain.unmined(), rich.shell.running(*start) as running:
@@ -208,5 +209,5 @@ def test_resume_tells_what_each_waits_for(reference: Network) -> None:
     done = rich.dtn("resume", *BY_US, "--json")
 
     assert "to be mined, with nonce" in waiting.out
-    assert [each["waits_for"] for each in done.json] == [None]
-    rich.dtn("session", "close", done.json[0]["outcome"]["session"], *BY_US)
+    assert [entry["waits_for"] for entry in done.json["entries"]] == [None]
+    rich.dtn("session", "close", str(done.json["entries"][0]["outcome"]["session"]), *BY_US)

@@ -1,4 +1,4 @@
-"""An account with a key file, as users have them, and nobody there to unlock it."""
+"""An account with a key file, and no terminal to unlock it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALIAS, PASSPHRASE = "carol", "correct horse battery staple"
 
 @pytest.fixture
 def key(reference: Network) -> str:
-    """The key of an account with coin and 10 USDT, kept where Ape looks for it."""
+    """The key of an account with ETH and 10 USDT, whose key file is in Ape's folder."""
     account = Account.create()
     reference.chain.rpc("anvil_setBalance", account.address, hex(10**18))
     reference.mint(account.address, 10_000_000)
@@ -26,7 +26,7 @@ def unlocking(network: Network, passphrase: str) -> InProcess:
     return network.shell.having(**{f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE": passphrase})
 
 
-def test_it_pays_without_a_question_and_tells_nobody_its_secrets(
+def test_a_passphrase_of_the_environment_unlocks_it_and_is_never_printed(
     reference: Network, key: str
 ) -> None:
     ask = ("ape", "-v", "DEBUG", "dtn", "ask", "Hello?", "--account", ALIAS, "-y")
@@ -38,10 +38,10 @@ def test_it_pays_without_a_question_and_tells_nobody_its_secrets(
     assert "is open with 0.25 USDT." in done.err
     assert "is closed. Refunded: 0.24744 USDT." in done.err
     assert "[y/N]" not in done.err
-    told = f"{done.out}{done.err}".lower()
-    assert "debug" in told
-    assert PASSPHRASE not in told
-    assert key not in told
+    printed = f"{done.out}{done.err}".lower()
+    assert "debug" in printed
+    assert PASSPHRASE not in printed
+    assert key not in printed
 
 
 def test_the_passphrase_is_missed_by_its_name(reference: Network, key: str) -> None:
@@ -51,7 +51,7 @@ def test_the_passphrase_is_missed_by_its_name(reference: Network, key: str) -> N
 
     assert done.code == 2
     assert done.error["code"] == "account_locked"
-    assert f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE unlocks it" in done.err
+    assert f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE to unlock it" in done.err
 
 
 def test_a_wrong_passphrase_is_bad_input(reference: Network, key: str) -> None:
@@ -63,7 +63,7 @@ def test_a_wrong_passphrase_is_bad_input(reference: Network, key: str) -> None:
     assert "incorrect horse" not in done.err
 
 
-def test_nothing_spins_over_what_the_account_asks(reference: Network, key: str) -> None:
+def test_no_spinner_overwrites_the_prompts_of_the_account(reference: Network, key: str) -> None:
     start = ("ape", "dtn", "session", "start", "1", "--account", ALIAS)
 
     done = reference.shell.on_terminal(*start, answers="y\nn\n")

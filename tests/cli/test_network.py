@@ -1,4 +1,4 @@
-"""What is there: info, models, nodes."""
+"""`ape dtn info`, `models` and `nodes`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .conftest import Network
 from .shell import FOUNDRY
 
 
-def test_info_is_of_the_network_that_was_deployed(network: Network) -> None:
+def test_info_shows_the_deployed_network(network: Network) -> None:
     done = network.dtn("info", "--json")
 
     assert done.code == 0
@@ -28,15 +28,15 @@ def test_info_for_people(reference: Network) -> None:
     assert "fee token  USDT, 6 decimals" in done.out
 
 
-def test_models_and_how_they_are_called(reference: Network) -> None:
+def test_models_have_their_specs(reference: Network) -> None:
     done = reference.dtn("models", "--json")
 
-    specs = {model["name"]: model["specs"] for model in done.json}
+    specs = {model["name"]: model["specs"] for model in done.json["models"]}
     assert specs["model.system.openai-gpt-5-nano"] == "string[] -> string"
     assert specs["model.system.openai-gpt-image-1"] == "string[], uint64, uint64 -> bytes"
 
 
-def test_names_of_models_can_be_copied_from_the_table(reference: Network) -> None:
+def test_names_of_models_are_not_wrapped(reference: Network) -> None:
     done = reference.dtn("models")
 
     words = done.out.split()
@@ -44,10 +44,10 @@ def test_names_of_models_can_be_copied_from_the_table(reference: Network) -> Non
     assert "model.system.openai-gpt-image-1" in words
 
 
-def test_nodes_and_what_they_serve(reference: Network) -> None:
+def test_nodes_have_their_models(reference: Network) -> None:
     done = reference.dtn("nodes", "--model", "model.system.openai-gpt-5", "--json")
 
-    (node,) = done.json
+    (node,) = done.json["nodes"]
     assert node["name"] == reference.node
     assert node["worker"] == reference.worker
     assert node["is_active"] is True

@@ -1,8 +1,7 @@
-"""A node of one's own from the shell: registered, served, looked at, stopped."""
+"""`ape dtn node`: register, serve, inspect and stop a node."""
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 
@@ -11,7 +10,7 @@ import requests
 from ape_dtn.types.waiting import POLICY
 
 from .conftest import Network
-from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS
+from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS, document
 
 MODEL = "model.system.openai-gpt-5-nano"
 MINE = "node.tester.first"
@@ -20,8 +19,8 @@ WORKER = "TEST::5"
 
 def test_a_node_is_registered_served_and_paid(reference: Network) -> None:
     register = ("node", "register", MINE, "--worker", WORKER, "--model", MODEL)
-    nobody = reference.dtn(*register, "--account", STRANGER, "--json")
-    assert (nobody.code, nobody.error["code"]) == (2, "not_confirmed")
+    unconfirmed = reference.dtn(*register, "--account", STRANGER, "--json")
+    assert (unconfirmed.code, unconfirmed.error["code"]) == (2, "not_confirmed")
     registered = reference.dtn(*register, "--account", STRANGER, "-y", "--json").json
     assert len(registered["transactions"]) == 3
     assert (registered["owner"], registered["models"]) == (STRANGER_ADDRESS, [MODEL])
@@ -41,16 +40,16 @@ def test_a_node_is_registered_served_and_paid(reference: Network) -> None:
         metrics = sums(requests.get(address, timeout=5).text)
         node.process.send_signal(signal.SIGTERM)
         code = node.process.wait(30)
-        events = [json.loads(line) for line in node.out.splitlines()]
+        events = [document(line) for line in node.out.splitlines()]
 
     assert code == 0
-    assert [each["event"] for each in events] == ["started", "taken", "answered", "stopped"]
+    assert [event["event"] for event in events] == ["started", "taken", "answered", "stopped"]
     assert events[2]["request"] == asked["request"]
-    assert str(events[2]["earned"]) == asked["cost"]["units"]
+    assert events[2]["earned"] == asked["cost"]
     assert metrics["dtn_node_answered_total"] == 1
     assert metrics["dtn_node_failed_total"] == 0
-    assert metrics["dtn_node_earned_tokens_total"] == events[2]["earned"] / 10**6
-    assert metrics["dtn_node_gas_spent_wei_total"] == events[2]["gas"]
+    assert metrics["dtn_node_earned_tokens_total"] == float(events[2]["earned"]["value"])
+    assert metrics["dtn_node_gas_spent_wei_total"] == int(events[2]["gas"]["units"])
     assert metrics["dtn_node_in_flight"] == metrics["dtn_node_lag_requests"] == 0
 
     status = reference.dtn("node", "status", MINE, "--json").json
@@ -58,7 +57,7 @@ def test_a_node_is_registered_served_and_paid(reference: Network) -> None:
     assert (status["pending"], status["is_active"]) == (0, True)
 
 
-def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(reference: Network) -> None:
+def test_a_second_ctrl_c_stops_the_node_at_once(reference: Network) -> None:
     name = "node.tester.slow"
     register = ("node", "register", name, "--worker", WORKER, "--model", MODEL)
     assert reference.dtn(*register, "--account", STRANGER, "-y", "--json").code == 0
@@ -69,15 +68,15 @@ def test_a_second_ctrl_c_stops_it_at_once_and_says_how_it_goes_on(reference: Net
         asked = reference.dtn("ask", "What?", "--node", name, *paying)
         node.until(lambda: "taken" in node.out)
         node.process.send_signal(signal.SIGINT)
-        time.sleep(5 * POLICY.signal_debounce)  # it takes a moment to get there
+        time.sleep(5 * POLICY.signal_debounce)  # a signal takes a moment
         assert node.process.poll() is None
         node.process.send_signal(signal.SIGINT)
         code = node.process.wait(20)
-        error = json.loads(node.out.splitlines()[-1])["error"]
+        error = document(node.out.splitlines()[-1])["error"]
 
     assert asked.error["code"] == "request_pending"
     assert code == 130
-    assert "Served again, it answers what is open" in error["hint"]
+    assert "Run it again to answer the requests that are still open" in error["hint"]
 
 
 def test_another_account_cannot_serve_it(reference: Network) -> None:
@@ -89,6 +88,6 @@ def test_another_account_cannot_serve_it(reference: Network) -> None:
 
 
 def sums(text: str) -> dict[str, float]:
-    """The samples in Prometheus' format."""
+    """The samples of a page of Prometheus metrics, by name."""
     lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in lines}

@@ -1,4 +1,4 @@
-"""What may become of a request that was sent, and how each of it is finished."""
+"""Requests that are not answered: the exit codes, and the commands that finish them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ASK = ("ask", "Anybody?", "--account", CUSTOMER, "-y")
 NO_ANSWER_YET, NODE_FAILED, UNKNOWN_OUTCOME = 5, 6, 7
 
 
-def test_no_answer_in_time_leaves_the_session_open_and_says_how_to_finish_it(
+def test_a_timeout_leaves_the_session_open_and_names_the_commands_that_finish_it(
     network: Network,
 ) -> None:
     before = network.held_by(CUSTOMER_ADDRESS)
@@ -61,4 +61,6 @@ def test_a_transaction_that_is_not_mined_is_resumed(
     assert done.error["code"] == "transaction_pending"
     assert "Do not send it again" in done.err
     assert resumed.code == 0, resumed.err
-    assert [(each["kind"], each["state"]) for each in resumed.json] == [("start", "done")]
+    assert [(entry["kind"], entry["state"]) for entry in resumed.json["entries"]] == [
+        ("start", "done")
+    ]

@@ -1,4 +1,4 @@
-"""Each command as users run it: as a process, with its exit code and a clean standard output."""
+"""Every command as a process of its own: its exit code, and nothing but JSON on standard output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .shell import CUSTOMER
 
 
 def commands(group: click.Group) -> set[tuple[str, ...]]:
-    """All commands, by the words that they are called with."""
+    """The names of all commands, with those of their groups."""
     found: set[tuple[str, ...]] = set()
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
@@ -26,13 +26,13 @@ def commands(group: click.Group) -> set[tuple[str, ...]]:
     return found
 
 
-def test_each_command_is_tried_as_a_process() -> None:
+def test_every_command_is_in_the_table() -> None:
     assert TRIED.keys() | ELSEWHERE.keys() == commands(cli)
     assert not TRIED.keys() & ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("where", ELSEWHERE.values(), ids=map(" ".join, ELSEWHERE))
-def test_the_others_are_where_the_table_says(where: str) -> None:
+def test_the_tests_of_the_table_exist(where: str) -> None:
     module, _, name = where.rpartition(".")
 
     assert callable(getattr(import_module(module), name))

@@ -1,4 +1,4 @@
-"""What a request would cost, for people and for scripts; nothing is sent for it."""
+"""`ape dtn quote`, as a table and as JSON. Nothing is sent for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from .conftest import Network
+from .json_rules import text_of
 from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER
 
 TEXT, NANO = "model.system.openai-gpt-5", "model.system.openai-gpt-5-nano"
@@ -15,7 +16,7 @@ IMAGE = "model.system.openai-gpt-image-1"
 
 @pytest.fixture
 def opened(network: Network) -> str:
-    """An open session of the customer, with 1 USDT."""
+    """An open session of the customer with 1 USDT."""
     done = network.dtn("session", "start", "1", "--account", CUSTOMER, "-y", "--json")
     return str(done.json["session"])
 
@@ -23,7 +24,7 @@ def opened(network: Network) -> str:
 def quoted(network: Network, *command: str) -> list[dict[str, Any]]:
     done = network.dtn("quote", *command, "--json")
     assert done.code == 0, done.err
-    found: list[dict[str, Any]] = done.json
+    found: list[dict[str, Any]] = done.json["quotes"]
     return found
 
 
@@ -36,30 +37,30 @@ def test_a_quote_for_an_account(network: Network) -> None:
     for found in (direct, ipfs):
         assert (found["model"], found["problem"], found["session"]) == (NANO, None, None)
         assert found["bytes_asked"] == 160
-        assert found["max_cost"]["text"] == "0.25 USDT"
+        assert text_of(found["max_cost"]) == "0.25 USDT"
         assert list(found["gas"]["used"]) == ["transfer", "start", "request"]
-        assert found["gas"]["expected"]["symbol"] == "ETH"
+        assert found["gas"]["expected"]["token"] == "ETH"
         assert int(found["gas"]["expected"]["units"]) < int(found["gas"]["max_cost"]["units"])
     after = network.chain.nonce(CUSTOMER_ADDRESS), network.chain.rpc("eth_blockNumber")
     assert after == before
 
 
 def test_a_quote_for_a_session(network: Network, opened: str) -> None:
-    """Its owner is known from the chain: no account has to be named."""
+    """No account is named: the owner is read from the chain."""
     (found,) = quoted(network, "What is it?", "--session", opened, "--direct", "--max-cost", "0.3")
 
     assert list(found["gas"]["used"]) == ["request"]
     assert found["session"] == int(opened)
-    assert found["balance"]["text"] == "1.00 USDT"
-    assert (found["suffices"], found["requests_at_max_cost"]) == (True, 3)
+    assert text_of(found["balance"]) == "1.00 USDT"
+    assert (found["suffices"], found["requests_at_max_cost"]) == (True, "3")
 
 
-def test_a_quote_for_nobody_has_no_gas(reference: Network) -> None:
+def test_a_quote_without_an_account_has_no_gas(reference: Network) -> None:
     (found,) = quoted(reference, "What is it?", "--ipfs")
 
     assert (found["call_type"], found["gas"]) == ("ipfs", None)
     assert found["why_no_gas"] == "There is no account to sign it."
-    assert found["expected"]["symbol"] == "USDT"
+    assert found["expected"]["token"] == "USDT"
 
 
 def test_the_expected_cost_follows_from_the_sizes(reference: Network) -> None:
@@ -68,7 +69,7 @@ def test_the_expected_cost_follows_from_the_sizes(reference: Network) -> None:
     (found,) = quoted(reference, "What is it?", "--direct", *size)
 
     assert (found["bytes_answered"], found["basis"]) == (1000, "given")
-    assert found["expected"]["text"] == "0.0232 USDT"  # 160 bytes and 1,000 at 0.00002
+    assert text_of(found["expected"]) == "0.0232 USDT"  # 160 bytes and 1,000 at 0.00002
 
 
 def test_a_table_for_people(network: Network, opened: str) -> None:
@@ -76,7 +77,7 @@ def test_a_table_for_people(network: Network, opened: str) -> None:
 
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[0] == "What it would cost"
+    assert lines[0] == "Cost"
     (direct,) = (line for line in lines if " direct " in line)
     (ipfs,) = (line for line in lines if " ipfs " in line)
     for row in (direct, ipfs):
@@ -84,23 +85,23 @@ def test_a_table_for_people(network: Network, opened: str) -> None:
         assert "256 asked, " in row
         assert "0.25 USDT" in row
     assert sum("ETH" in line for line in lines) == 2
-    assert lines[-1] == f"Session {opened} has 1.00 USDT, enough for 4 at their max cost."
+    assert lines[-1] == f"Session {opened} has 1.00 USDT, which covers at least 4 such requests."
 
 
-def test_a_session_that_is_not_enough(network: Network, opened: str) -> None:
+def test_a_session_with_less_than_the_max_cost(network: Network, opened: str) -> None:
     done = network.dtn("quote", "What is it?", "--session", opened, "--max-cost", "2")
 
     assert done.code == 0
-    assert f"Session {opened} has 1.00 USDT, less than one may cost." in done.out
+    assert f"Session {opened} has 1.00 USDT, less than the max cost." in done.out
 
 
-def test_with_a_new_session_its_gas_is_told(reference: Network) -> None:
+def test_a_new_session_adds_its_gas(reference: Network) -> None:
     done = reference.dtn("quote", "What is it?", "--account", CUSTOMER)
 
     assert done.out.endswith("The gas is that of starting a session and of the request.\n")
 
 
-def test_a_model_that_cannot_be_asked_is_a_note(reference: Network) -> None:
+def test_a_model_with_other_inputs_is_a_note(reference: Network) -> None:
     both = ("--model", TEXT, "--model", IMAGE)
 
     done = reference.dtn("quote", "What is it?", *both)
@@ -114,23 +115,23 @@ def test_a_model_that_cannot_be_asked_is_a_note(reference: Network) -> None:
     ]
 
 
-def test_where_no_model_can_be_asked_it_fails(reference: Network) -> None:
+def test_without_a_model_that_fits_it_fails(reference: Network) -> None:
     done = reference.dtn("quote", "What is it?", "--model", IMAGE, "--json")
 
     assert done.code == 2
     assert done.error["code"] == "invalid_call"
 
 
-def test_other_inputs_are_read_by_their_types(reference: Network) -> None:
+def test_inputs_are_parsed_by_their_types(reference: Network) -> None:
     def attempt(width: str) -> Any:
         size = ("--input", f"width={width}", "--input", "height=64")
         return reference.dtn("quote", "A cat", "--model", IMAGE, *size, "--json").error
 
     assert "width is no uint64: 'wide'" in attempt("wide")["message"]
-    assert attempt("64")["code"] == "node_not_found", "they fit; nobody serves the model here"
+    assert attempt("64")["code"] == "node_not_found", "the inputs fit, and no node serves the model"
 
 
-def test_placeholders_have_values_of_their_types(reference: Network) -> None:
+def test_placeholders_are_filled_by_their_types(reference: Network) -> None:
     (plain,) = quoted(reference, "Is it {it}?", "--direct")
     (filled,) = quoted(reference, "Is it {0:uint8}?", "--value", "7", "--direct")
 
@@ -148,25 +149,27 @@ def test_placeholders_have_values_of_their_types(reference: Network) -> None:
         (("Hello?", "--answer-bytes", "-1"), "-1 is not in the range x>=0."),
     ],
 )
-def test_what_is_typed_wrongly(reference: Network, command: tuple[str, ...], message: str) -> None:
+def test_invalid_arguments_are_refused(
+    reference: Network, command: tuple[str, ...], message: str
+) -> None:
     done = reference.dtn("quote", *command, "--json")
 
     assert done.code == 2
     assert message in done.error["message"]
 
 
-def test_somebody_elses_session(network: Network, opened: str) -> None:
+def test_a_session_of_another_account_is_refused(network: Network, opened: str) -> None:
     done = network.dtn("quote", "Hello?", "--session", opened, "--account", STRANGER, "--json")
 
     assert (done.code, done.error["code"]) == (4, "not_session_owner")
 
 
-def test_a_configured_limit_is_told(reference: Network) -> None:
+def test_a_configured_limit_is_reported(reference: Network) -> None:
     limited = reference.shell.having(APE_DTN_REQUEST_LIMIT="0.1")
 
     done = limited.dtn("quote", "What is it?", "--direct")
     in_json = limited.dtn("quote", "What is it?", "--direct", "--json")
 
-    told = "The request could cost 0.25 USDT, and its limit is 0.10 USDT."
-    assert f"It would be refused: {told}" in done.out
-    assert in_json.json[0]["over_limit"]["message"] == told
+    refusal = "The request could cost 0.25 USDT, and its limit is 0.10 USDT."
+    assert f"The request would be refused: {refusal}" in done.out
+    assert in_json.json["quotes"][0]["over_limit"]["message"] == refusal

@@ -1,4 +1,4 @@
-"""What is refused, with which exit code, in which words; and that it costs nothing."""
+"""Refused commands: exit code, error code, message; and nothing is sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_STRANGER = ("--account", STRANGER, "-y")
 
 @dataclass(frozen=True)
 class Case:
-    """A command that has to be refused. ``OPEN`` in it is a session of the customer's with 25."""
+    """A command that has to be refused. ``OPEN`` is a session of the customer with 25 USDT."""
 
     name: str
     command: tuple[str, ...]
@@ -78,7 +78,7 @@ CASES = [
         "unknown-session", ("session", "show", "999"), REFUSED, "session_not_found", "Session 999"
     ),
     Case(
-        "close-somebody-elses",
+        "close-a-session-of-another-account",
         ("session", "close", "OPEN", *BY_STRANGER),
         REFUSED,
         "not_session_owner",
@@ -86,7 +86,7 @@ CASES = [
     ),
     Case("empty-prompt", ("ask", "", *BY_CUSTOMER), BAD_INPUT, "empty_prompt", "prompt is empty"),
     Case(
-        "no-name-of-a-model",
+        "no-full-name-of-a-model",
         ask("--model", "gpt-5"),
         BAD_INPUT,
         "invalid_name",
@@ -107,7 +107,7 @@ CASES = [
         "node.nobody.nothing is not registered",
     ),
     Case(
-        "nobody-serves-the-model",
+        "no-node-serves-the-model",
         ask(
             *("--model", "model.system.openai-gpt-image-1"),
             *("--input", "width=64", "--input", "height=64"),
@@ -117,13 +117,13 @@ CASES = [
         "No active node serves model.system.openai-gpt-image-1",
     ),
     Case(
-        "cap-above-the-session",
+        "max-cost-above-the-session",
         ask("--session", "OPEN", "--max-cost", "25.000001"),
         REFUSED,
         "insufficient_funds",
         "has 25.00 USDT, and 25.000001 USDT is needed",
     ),
-    Case("nobody-signs", ("ask", "Hello?", "-y"), BAD_INPUT, "no_account", "--account ALIAS"),
+    Case("no-account", ("ask", "Hello?", "-y"), BAD_INPUT, "no_account", "--account ALIAS"),
     Case(
         "unknown-account",
         ("session", "start", "1", "--account", "nobody", "-y"),
@@ -131,7 +131,7 @@ CASES = [
         "bad_input",
         "'nobody' not found",
     ),
-    Case("no-address", ("session", "list", "--owner", "me"), BAD_INPUT, "bad_input", "'me'"),
+    Case("no-address", ("session", "list", "--owner", "me"), BAD_INPUT, "invalid_address", "'me'"),
     Case(
         "unknown-request",
         ("answer", UNKNOWN_REQUEST),
@@ -195,11 +195,11 @@ def state(network: Network) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_it_is_refused_with_its_cause_and_nothing_moves(reference: Network, case: Case) -> None:
+def test_a_refusal_names_its_cause_and_nothing_is_sent(reference: Network, case: Case) -> None:
     words = case.command
     if "OPEN" in words:
         started = reference.dtn("session", "start", "25", *BY_CUSTOMER, "--json")
-        words = tuple(str(started.json["session"]) if each == "OPEN" else each for each in words)
+        words = tuple(str(started.json["session"]) if word == "OPEN" else word for word in words)
     options = next((at for at, word in enumerate(words) if word[:1] == "-"), len(words))
     before = state(reference)
 
@@ -213,7 +213,7 @@ def test_it_is_refused_with_its_cause_and_nothing_moves(reference: Network, case
     assert state(reference) == before
 
 
-def test_a_wrong_configuration_is_told(reference: Network) -> None:
+def test_an_invalid_configuration_is_refused(reference: Network) -> None:
     here = reference.shell.having(APE_DTN_METHOD="foo")
 
     done = here.dtn(*start("1"), "--json")

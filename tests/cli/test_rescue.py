@@ -1,4 +1,4 @@
-"""``ape dtn rescue`` from the shell: what there is, and bringing it home, question by question."""
+"""`ape dtn rescue`: findings, confirmations and remedies."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ape_dtn.network.abi import ERC20
 from ape_dtn.network.client_contract import client_of
 
 from .conftest import Network
+from .json_rules import text_of
 from .shell import CUSTOMER_ADDRESS
 
-# Of nobody else here, so that what others leave open is not found.
+# An account of these tests only, which has nothing that other tests left open.
 ACCOUNT, ADDRESS = "TEST::6", "0x976EA74026E726554dB657fA54763abd0C3a0aa9"
 CLIENT = client_of(ADDRESS)
 BY_US = ("--account", ACCOUNT, "-y", "--json")
@@ -21,7 +22,7 @@ DO = ("rescue", "--account", ACCOUNT, "--do")
 
 
 def rich(network: Network) -> Network:
-    """A network in which we have tokens."""
+    """The network, after minting tokens for the account."""
     network.mint(ADDRESS, 10_000_000)
     return network
 
@@ -34,19 +35,19 @@ def start(network: Network, amount: str, *more: str) -> int:
 
 
 def deposit(network: Network, units: int) -> None:
-    """A transfer to the fee target that no start follows."""
+    """Transfers tokens to the fee target without a start."""
     target = network.local.ai.contracts().fee_target
     transfer = ERC20.transfer.encode(target, units)
     network.chain.send(ADDRESS, network.token, "0x" + transfer.hex())
 
 
 def by_remedy(done: Any, remedy: str) -> Any:
-    """What came of the only thing that was done so."""
-    (found,) = [each for each in done["done"] if each["remedy"] == remedy]
+    """The result of the only remedy of a kind."""
+    (found,) = [result for result in done["done"] if result["remedy"] == remedy]
     return found
 
 
-def test_all_is_shown_and_comes_home(network: Network) -> None:
+def test_everything_is_found_and_recovered(network: Network) -> None:
     before = rich(network).held_by(ADDRESS)
     session = start(network, "2.5", "--method", "allowance")
     network.mint(CLIENT, 7)
@@ -60,9 +61,11 @@ def test_all_is_shown_and_comes_home(network: Network) -> None:
     assert shown.out.startswith(f"What {ADDRESS} has, with its client {CLIENT}\n")
     words = " ".join(shown.out.replace("│", " ").split())
     assert f"open session session {session} 2.50 USDT It belongs to your client" in words
-    assert "To do what can be done: --account ALIAS --do." in shown.err
+    assert "To execute the remedies: --account ALIAS --do." in shown.err
     assert (refused.json["account"], refused.json["client"]) == (ADDRESS, CLIENT)
-    assert [(each["kind"], each["amount"]["text"]) for each in refused.json["findings"]] == [
+    assert [
+        (finding["kind"], text_of(finding["amount"])) for finding in refused.json["findings"]
+    ] == [
         ("open_session", "2.50 USDT"),
         ("waiting_deposit", "1.50 USDT"),
         ("client_tokens", "0.000007 USDT"),
@@ -72,15 +75,15 @@ def test_all_is_shown_and_comes_home(network: Network) -> None:
     without_consent = network.dtn(*DO, "-y", "--json")
     assert without_consent.code == 4
     done = without_consent.json
-    assert by_remedy(done, "close")["result"]["text"] == "2.50 USDT"
+    assert text_of(by_remedy(done, "close")["result"]) == "2.50 USDT"
     assert by_remedy(done, "claim")["error"]["code"] == "consent_missing"
-    assert by_remedy(done, "sweep")["result"]["text"] == "0.000007 USDT"
+    assert text_of(by_remedy(done, "sweep")["result"]) == "0.000007 USDT"
     assert "exit_code" not in by_remedy(done, "claim")
 
     claimed = network.dtn(*DO, "-y", "--claim")
     assert claimed.code == 0
     assert "is open with 1.50 USDT." in claimed.out
-    assert "Use it, or be refunded: ape dtn session close " in claimed.out
+    assert "Use it, or close it for a refund: ape dtn session close " in claimed.out
 
     last = network.dtn(*DO, "-y")
     assert last.code == 0
@@ -88,7 +91,7 @@ def test_all_is_shown_and_comes_home(network: Network) -> None:
     assert network.held_by(ADDRESS) == before + 7
 
 
-def test_it_asks_before_each_thing_and_goes_on_after_a_no(reference: Network) -> None:
+def test_it_asks_before_each_remedy_and_goes_on_after_a_no(reference: Network) -> None:
     before = rich(reference).held_by(ADDRESS)
     kept, closed = start(reference, "2.5"), start(reference, "1.5")
 
@@ -106,7 +109,7 @@ def test_it_asks_before_each_thing_and_goes_on_after_a_no(reference: Network) ->
     assert reference.held_by(ADDRESS) == before
 
 
-def test_with_requests_pending_it_takes_force(live: Network) -> None:
+def test_a_session_with_pending_requests_is_closed_by_force_only(live: Network) -> None:
     before = rich(live).held_by(ADDRESS)
     session = start(live, "2.5")
     never = ("--redundancy", "2", "--may-never-complete", "--timeout", "0")
@@ -122,7 +125,7 @@ def test_with_requests_pending_it_takes_force(live: Network) -> None:
     assert by_remedy(forced.json, "close") == {
         "remedy": "close",
         "about": f"session {session}",
-        "result": {"units": "2500000", "decimals": 6, "symbol": "USDT", "text": "2.50 USDT"},
+        "result": {"units": "2500000", "value": "2.50", "token": "USDT"},
     }
     assert live.held_by(ADDRESS) == before
 
@@ -133,13 +136,15 @@ def test_answers_are_printed(reference: Network) -> None:
         asked = reference.dtn("ask", "Anybody here?", "--session", str(session), *BY_US)
     request = asked.json["request"]
 
+    shown = reference.dtn("rescue", "--account", ACCOUNT)
     done = reference.dtn(*DO, "-y")
 
     assert done.code == 0
     assert f"{request}\n  You asked: Anybody here?\n" in done.out
+    assert f"`apedtnanswer{request}`" in "".join(shown.out.replace("│", "").split())
 
 
-def test_who_has_nothing(reference: Network) -> None:
+def test_an_account_without_findings(reference: Network) -> None:
     done = reference.dtn("rescue", "--owner", "0x" + os.urandom(20).hex())
 
     assert done.code == 0
@@ -150,12 +155,14 @@ def test_who_has_nothing(reference: Network) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "says"),
     [
-        (("--owner", ADDRESS, "--do"), 2, "An --owner is looked at only"),
+        (("--owner", ADDRESS, "--do"), 2, "--do needs an --account that signs"),
         (("--owner", "0x12"), 2, "0x12"),
         (("--owner", ADDRESS, "--token", CUSTOMER_ADDRESS), 3, "There is no token at"),
     ],
 )
-def test_what_is_refused(reference: Network, given: tuple[str, ...], code: int, says: str) -> None:
+def test_invalid_arguments_are_refused(
+    reference: Network, given: tuple[str, ...], code: int, says: str
+) -> None:
     done = reference.dtn("rescue", *given)
 
     assert done.code == code

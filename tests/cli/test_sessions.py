@@ -1,4 +1,4 @@
-"""A session from the shell, step by step."""
+"""`ape dtn session start`, `list`, `show` and `close`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done
 
 @pytest.fixture
 def opened(network: Network) -> dict[str, Any]:
-    """What starting a session with 25 USDT gave."""
+    """The JSON of a session that was started with 25 USDT."""
     before = network.held_by(CUSTOMER_ADDRESS)
     done = network.dtn("session", "start", "25", "--account", CUSTOMER, "-y", "--json")
     assert done.code == 0
@@ -25,43 +25,38 @@ def opened(network: Network) -> dict[str, Any]:
 
 @pytest.fixture
 def closings(network: Network) -> tuple[int, Done, Done]:
-    """A session that was closed, and closed again."""
+    """The id of a session, and the results of closing it twice."""
     started = network.dtn("session", "start", "3.5", "--account", CUSTOMER, "-y", "--json")
     close = ("session", "close", str(started.json["session"]), "--account", CUSTOMER, "-y")
     return started.json["session"], network.dtn(*close), network.dtn(*close, "--json")
 
 
-def test_start_gives_the_session(opened: dict[str, Any]) -> None:
+def test_start_returns_the_session(opened: dict[str, Any]) -> None:
     assert opened["owner"] == CUSTOMER_ADDRESS
-    assert opened["balance"] == {
-        "units": "25000000",
-        "decimals": 6,
-        "symbol": "USDT",
-        "text": "25.00 USDT",
-    }
+    assert opened["balance"] == {"units": "25000000", "value": "25.00", "token": "USDT"}
 
 
-def test_list_has_it(network: Network, opened: dict[str, Any]) -> None:
+def test_list_contains_the_session(network: Network, opened: dict[str, Any]) -> None:
     done = network.dtn("session", "list", "--account", CUSTOMER, "--json")
 
     assert done.code == 0
-    assert opened in done.json
+    assert opened in done.json["sessions"]
 
 
-def test_show_shows_it(network: Network, opened: dict[str, Any]) -> None:
+def test_show_returns_the_session(network: Network, opened: dict[str, Any]) -> None:
     done = network.dtn("session", "show", str(opened["session"]), "--json")
 
     assert (done.code, done.json) == (0, opened)
 
 
-def test_close_refunds_it(closings: tuple[int, Done, Done]) -> None:
+def test_close_refunds_the_rest(closings: tuple[int, Done, Done]) -> None:
     closed, done, _ = closings
 
     assert done.code == 0
     assert done.out == f"Session {closed} is closed. Refunded: 3.50 USDT.\n"
 
 
-def test_it_is_closed_but_once(closings: tuple[int, Done, Done]) -> None:
+def test_a_closed_session_is_not_closed_again(closings: tuple[int, Done, Done]) -> None:
     closed, _, again = closings
 
     assert again.code == 4
@@ -70,7 +65,7 @@ def test_it_is_closed_but_once(closings: tuple[int, Done, Done]) -> None:
     assert f"ERROR: Session {closed} is already closed." in again.err
 
 
-def test_start_teaches_the_next_step(reference: Network) -> None:
+def test_start_names_the_next_command(reference: Network) -> None:
     done = reference.dtn("session", "start", "1.25 usdt", "--account", CUSTOMER, "-y")
 
     first, second = done.out.splitlines()

@@ -1,4 +1,4 @@
-"""The conformance tests against a network that somebody else has deployed."""
+"""The conformance tests against a network that is deployed already."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def conform(network: Network, shell: Shell, *options: str, **target: str) -> Don
     return shell.run(*tests, *given, *options, folder=REPOSITORY)
 
 
-def test_a_network_whose_node_answers_by_itself(reference: Network) -> None:
-    # A chain elsewhere takes nothing back; the node that serves it does not expect that either.
+def test_a_network_with_a_running_node(reference: Network) -> None:
+    # A remote chain cannot be reverted, and the node that serves it does not expect that either.
     isolation = "--disable-isolation"
 
     with reference.answering():
@@ -34,7 +34,7 @@ def test_a_network_whose_node_answers_by_itself(reference: Network) -> None:
     assert re.search(r"\d+ passed, 1 skipped", done.out)
 
 
-def test_a_network_whose_worker_is_ours(live: Network, cast: Any) -> None:
+def test_a_network_whose_worker_is_an_account_of_the_tests(live: Network, cast: Any) -> None:
     keys = {"customer": cast.customer, "stranger": cast.stranger, "worker": cast.worker}
     for name, account in keys.items():
         live.shell.keep_key(name, account.private_key.removeprefix("0x"), PASSPHRASE)

@@ -1,15 +1,14 @@
-"""Answers as they come, on the command line: a line each, from cursor to cursor."""
+"""`ape dtn watch`: one line per answer, and cursors."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import Network
-from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done
+from .shell import CUSTOMER, CUSTOMER_ADDRESS, STRANGER_ADDRESS, Done, document
 
 
 @pytest.fixture
@@ -19,12 +18,12 @@ def opened(network: Network) -> str:
     return str(done.json["session"])
 
 
-# Seconds that a session is watched for which does not end it: anything that is more than nothing.
+# A timeout in seconds: long enough to print what is there.
 A_MOMENT = "0.2"
 
 
 def ask(network: Network, session: str, prompt: str) -> str:
-    """Asks, and returns the request's id; whether it is answered is left to others."""
+    """Sends a request without waiting for the answer; returns its id."""
     asking = ("ask", prompt, "--session", session, "--account", CUSTOMER, "-y", "--json")
     done = network.dtn(*asking, "--timeout", "0")
     found: str = done.error["request_id"] if "error" in done.json else done.json["request"]
@@ -32,7 +31,7 @@ def ask(network: Network, session: str, prompt: str) -> str:
 
 
 def answered(network: Network, session: str, prompt: str) -> str:
-    """Asks, and returns the request's id once it is answered."""
+    """Sends a request and waits for the answer; returns its id."""
     with network.answering():
         request = ask(network, session, prompt)
         assert network.dtn("answer", request).code == 0
@@ -40,7 +39,7 @@ def answered(network: Network, session: str, prompt: str) -> str:
 
 
 def lines(done: Done) -> list[Any]:
-    return [json.loads(line) for line in done.out.splitlines()]
+    return [document(line) for line in done.out.splitlines()]
 
 
 def test_answers_are_lines_as_they_come_until_ctrl_c(live: Network, tmp_path: Path) -> None:
@@ -64,7 +63,7 @@ def test_answers_are_lines_as_they_come_until_ctrl_c(live: Network, tmp_path: Pa
     assert [line["request"] for line in lines(again)] == [third]
 
 
-def test_it_goes_on_from_cursor_to_cursor(network: Network, opened: str, tmp_path: Path) -> None:
+def test_a_watch_continues_from_its_cursor(network: Network, opened: str, tmp_path: Path) -> None:
     cursor = tmp_path / "seen" / "cursor.json"
     cursor.parent.mkdir()
     watch = ("watch", "--session", opened, "--cursor", str(cursor))
@@ -83,9 +82,7 @@ def test_it_goes_on_from_cursor_to_cursor(network: Network, opened: str, tmp_pat
     assert [file.name for file in cursor.parent.iterdir()] == ["cursor.json"]
 
 
-def test_since_now_is_remembered_without_an_answer(
-    network: Network, opened: str, tmp_path: Path
-) -> None:
+def test_a_cursor_is_saved_without_an_answer(network: Network, opened: str, tmp_path: Path) -> None:
     cursor = tmp_path / "cursor.json"
     watch = ("watch", "--account", CUSTOMER, "--cursor", str(cursor), "--since", "now", "--json")
     answered(network, opened, "Before?")
@@ -98,19 +95,19 @@ def test_since_now_is_remembered_without_an_answer(
     assert [line["request"] for line in lines(again)] == [request]
 
 
-def test_failures_are_lines_too(network: Network, opened: str) -> None:
+def test_a_failure_is_a_line(network: Network, opened: str) -> None:
     request = ask(network, opened, "Anybody?")
     network.fail(request, "out of tokens")
     watch = ("watch", "--session", opened, "--timeout", "0")
 
-    told, as_json = network.dtn(*watch), network.dtn(*watch, "--json")
+    text, as_json = network.dtn(*watch), network.dtn(*watch, "--json")
 
-    assert (told.code, told.out) == (0, f"{request}  ERROR: The node failed: out of tokens.\n")
+    assert (text.code, text.out) == (0, f"{request}  ERROR: The node failed: out of tokens.\n")
     (line,) = lines(as_json)
     assert (line["request"], line["error"]["code"]) == (request, "node_failure")
 
 
-def test_a_session_that_is_closed_ends_it(network: Network, opened: str) -> None:
+def test_a_closed_session_ends_the_watch(network: Network, opened: str) -> None:
     request = answered(network, opened, "Hello?")
     assert network.dtn("session", "close", opened, "--account", CUSTOMER, "-y").code == 0
 
@@ -120,7 +117,7 @@ def test_a_session_that_is_closed_ends_it(network: Network, opened: str) -> None
     assert [line["request"] for line in lines(done)] == [request]
 
 
-def test_owners_are_addresses_and_accounts(network: Network, opened: str) -> None:
+def test_an_owner_is_an_address_or_an_account(network: Network, opened: str) -> None:
     watch = ("watch", "--timeout", "0", "--json")
     for prompt in ("One?", "Two?"):
         answered(network, opened, prompt)
@@ -145,13 +142,13 @@ def test_owners_are_addresses_and_accounts(network: Network, opened: str) -> Non
         ("--session", "{session}", "--cursor", "{folder}"),
     ],
 )
-def test_what_is_wrong_is_told_on_one_line(
+def test_invalid_arguments_are_refused(
     reference: Network, tmp_path: Path, given: tuple[str, ...]
 ) -> None:
     (tmp_path / "broken").write_text("not a cursor")
     started = reference.dtn("session", "start", "1", "--account", CUSTOMER, "-y", "--json")
     words = {"folder": tmp_path, "session": started.json["session"]}
-    command = [each.format(**words) for each in given]
+    command = [word.format(**words) for word in given]
 
     done = reference.dtn("watch", *command, "--timeout", "0", "--json")
 
@@ -159,7 +156,7 @@ def test_what_is_wrong_is_told_on_one_line(
     assert done.error["message"]
 
 
-def test_a_session_that_never_was(reference: Network) -> None:
+def test_an_unknown_session_is_refused(reference: Network) -> None:
     done = reference.dtn("watch", "--session", "999", "--timeout", "0", "--json")
 
     assert (done.code, len(done.out.splitlines())) == (4, 1)

@@ -50,7 +50,7 @@ def deployed(sepolia: Sepolia, safe: str) -> dict[str, Any]:
     done = sepolia.deploy("--owner", safe, "--models", "--file", FILE)
     assert done.code == 0, done.err
     assert f"owner      {safe} (a Safe, 1 of 1 owners)" in done.err
-    assert f"calls are left to {safe}: `ape dtn deployment accept {FILE}` shows them." in done.out
+    assert f"transactions left to send: `ape dtn deployment accept {FILE}` shows them." in done.out
     found: dict[str, Any] = json.loads(sepolia.file(FILE).read_text())
     return found
 

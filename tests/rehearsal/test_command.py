@@ -57,7 +57,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, project: Any) -> Iterator[Bas
         code += encode(["address", "string", "string", "uint256", "uint256"], arguments)
         consumer = created(chain, code)
         mint = Function("mint(address,uint256)").encode(consumer, DEPOSIT)
-        chain.send(OWNER_ADDRESS, deployed["token"], "0x" + mint.hex())
+        chain.send(OWNER_ADDRESS, deployed["fee_token"]["address"], "0x" + mint.hex())
         chain.send(OWNER_ADDRESS, consumer, "0x" + Function("start()").encode().hex())
         yield Base(chain, here, deployed, consumer, abi)
 
@@ -92,7 +92,7 @@ def test_it_is_told_to_scripts(base: Base) -> None:
     assert shown["failures"] == []
     (asked,) = shown["requests"]
     assert (asked["text"], asked["answer"], asked["status"]) == ("Two and two?", "four", "success")
-    assert asked["max_cost"]["text"] == "0.002 USDT"
+    assert asked["max_cost"]["value"] == "0.002"
     assert shown["transaction"]["gas_used"] > 100_000
     assert asked["callback"]["gas_used"] < asked["callback"]["gas_limit"] == ENOUGH
 

@@ -16,6 +16,8 @@ import ape
 from ape_dtn import DtnRehearsal, DtnSession
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import Variant, deploy, fund
+from ape_dtn._cli.shapes import rehearsal_fields
+from ape_dtn.types.serialization import to_json
 
 fields = json.loads(sys.argv[1])
 found = {}
@@ -40,10 +42,12 @@ with ape.networks.ethereum.local.use_provider("test") as provider:
     before = state()
     rehearsal = DtnRehearsal(customer, network.ai, answers=["four"])
     for name, gas in (("good", 200_000), ("starved", 25_000)):
-        found[name] = rehearsal.run(contract.ask, "Two and two?", value=gas).as_dict()
+        rehearsed = rehearsal.run(contract.ask, "Two and two?", value=gas)
+        found[name] = to_json(rehearsal_fields(rehearsed))
     stranger = DtnRehearsal("0x" + "5e" * 20, network.ai)
-    found["stranger"] = stranger.run(contract.ask, "Hello?").as_dict()
-    found["refused"] = DtnRehearsal(worker, network.ai).run(contract.ask, "Hello?").as_dict()
+    found["stranger"] = to_json(rehearsal_fields(stranger.run(contract.ask, "Hello?")))
+    refused = DtnRehearsal(worker, network.ai).run(contract.ask, "Hello?")
+    found["refused"] = to_json(rehearsal_fields(refused))
     assert state() == before
 
 print(json.dumps(found))
@@ -89,6 +93,6 @@ def test_a_callback_out_of_gas_is_told_with_what_is_enough(found: Any) -> None:
 def test_who_cannot_be_played_is_told(found: Any) -> None:
     (failure,) = found["stranger"]["failures"]
     assert failure["code"] == "cannot_fork"
-    assert "--network ethereum:local:foundry" in failure["hint"]
+    assert "ethereum:local:foundry" in failure["hint"]
     (refused,) = found["refused"]["failures"]
     assert refused["revert"]["name"] == "OwnableUnauthorizedAccount"

@@ -12,6 +12,7 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn import DtnRehearsal, Status
+from ape_dtn._cli.shapes import rehearsal_fields
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.devnet.anvil import free_port
@@ -34,6 +35,7 @@ from ape_dtn.rehearsal.report import Rehearsed
 from ape_dtn.requests import gas
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import Request
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.transactions import contract_call
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast
@@ -98,7 +100,7 @@ def test_a_request_its_answer_and_its_callback(rehearsal: DtnRehearsal, consumer
     told = {each.name: each for each in shown.events}
     assert told["Answered"].fields == {"requestId": asked.id}
     assert told["SessionCharged"].fields["amount"] == str(asked.charged.units)
-    assert json.loads(json.dumps(shown.as_dict()))["failures"] == []
+    assert json.loads(json.dumps(to_json(rehearsal_fields(shown))))["failures"] == []
 
 
 def test_it_is_what_happens_then(
@@ -222,7 +224,7 @@ def test_where_nodes_are_too_many_to_be_listed_one_can_be_played(
     (failure,) = rehearsal.run(puppet.contract.act, calls, value=ENOUGH).failures
     assert isinstance(failure, NodesNotListed)
     assert crowded in failure.message
-    assert "--as-node" in (failure.hint or "")
+    assert "as_node" in (failure.hint or "")
     rehearsal.as_node = "node.alice.first"
     assert rehearsal.run(puppet.contract.act, calls, value=ENOUGH).check().requests
 
@@ -297,7 +299,7 @@ def test_what_comes_after_the_host_is_told_to_nobody(network: LocalNetwork) -> N
     nobody = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(AnvilFailed) as caught, forked(keyed(nobody)):
         pass
-    told = json.dumps(caught.value.as_dict()) + repr(caught.value)
+    told = json.dumps(to_json(caught.value)) + repr(caught.value)
     assert nobody in told
     assert secret not in told
 

@@ -114,7 +114,7 @@ def test_contracts_of_the_project_are_found_by_name(consumer: Any) -> None:
 def test_contracts_that_are_not_known_are_told(contract: str, reason: str) -> None:
     with pytest.raises(UnknownContract, match=reason) as caught:
         typed.call(contract, "ask", ["Hello?"])
-    assert "--abi FILE" in str(caught.value.hint)
+    assert "pass its ABI" in str(caught.value.hint)
 
 
 def test_amounts_and_addresses() -> None:

@@ -28,6 +28,7 @@ from ape_dtn.scaffold.consumer import Consumer, consumer
 from ape_dtn.types.abi import Function
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.model import TEXT_SPECS, Api
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.transactions import contract_call
 from tests.conftest import Cast
 from tests.contracts.conftest import Net
@@ -372,7 +373,7 @@ def test_callbacks_are_accepted_only_from_the_network_for_own_requests(
     error = foreign.answer().callback_error
     assert error is not None
     assert Function("NotAwaited(bytes32)").encode(bytes.fromhex(foreign.id[2:])).hex() in str(
-        error.as_dict()
+        to_json(error)
     )
     assert age_check.state_of(bytes.fromhex(foreign.id[2:])) == UNKNOWN
     assert age_check.state_of(request) == ANSWERED

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ape_dtn import Amount, Token
 from ape_dtn.errors import BadInput, InvalidAmount, TooManyDecimals, WrongToken
+from ape_dtn.types.serialization import to_json
 
 ADDRESS = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
 USDC = Token(ADDRESS, "USDC", 6)
@@ -76,11 +77,11 @@ def test_amounts_add_and_compare_as_their_units(token: Token, some: int, others:
 def test_plain_data_keeps_every_unit(token: Token, count: int) -> None:
     amount = token.units(count)
 
-    data = amount.as_dict()
+    data = to_json(amount)
 
     assert int(data["units"]) == count
-    assert data["text"] == str(amount)
-    assert (data["decimals"], data["symbol"]) == (token.decimals, "USDC")
+    assert Decimal(data["value"]) == amount.decimal
+    assert data["token"] == "USDC"
 
 
 @given(st.text(max_size=12))

@@ -43,6 +43,7 @@ from ape_dtn.errors import (
 from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20, NodeManager
 from ape_dtn.network.deployments import PUBLIC
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to, own_anvil
 from benchmarks.rpc_counter import RpcCounter
@@ -106,7 +107,7 @@ def test_a_deposit_of_more_than_the_account_has(
         "and 1000.000001 USDT is needed.",
     )
 
-    assert (err.available, err.required) == ("1000.00 USDT", "1000.000001 USDT")
+    assert (str(err.available), str(err.required)) == ("1000.00 USDT", "1000.000001 USDT")
 
 
 # Sessions.
@@ -448,7 +449,7 @@ def test_an_unreachable_chain(
 
     assert raised.value.endpoint == proxy.url
     assert raised.value.message.startswith(f"The chain's RPC at {proxy.url} did not answer")
-    assert "secret" not in json.dumps(raised.value.as_dict())
+    assert "secret" not in json.dumps(to_json(raised.value))
 
 
 # Accounts.

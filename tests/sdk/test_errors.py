@@ -35,6 +35,7 @@ from ape_dtn.types.abi import Error, Function
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_int
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.transactions import contract_call
 from tests.conftest import Cast, on_reference
 from tests.sdk.conftest import Respond
@@ -395,7 +396,7 @@ def test_any_revert_data_is_decoded_or_kept(data: bytes) -> None:
 
     assert err.revert is not None
     assert err.revert.data == data
-    json.dumps(err.as_dict())
+    json.dumps(to_json(err))
 
 
 # Every error class, with arguments.
@@ -446,7 +447,7 @@ def test_every_error_is_plain_data(kind: type[DtnError]) -> None:
     err = made(kind)
     err.revert = reverts.decode(SessionManager.invalid_amount.selector, transaction="0x" + "3" * 64)
 
-    data = json.loads(json.dumps(err.as_dict()))
+    data = json.loads(json.dumps(to_json(err)))
 
     assert data.keys() >= {"code", "message", "hint", "revert", *err.fields}
     assert (data["code"], data["message"], data["hint"]) == (err.code, err.message, err.hint)

@@ -133,7 +133,7 @@ def test_a_start_that_fails_leaves_a_deposit_to_claim(
     with pytest.raises(DepositWaiting) as raised:
         DtnSession.start("3", cast.customer, network.ai)
 
-    assert "--claim" in (raised.value.hint or "")
+    assert "DtnSession.claim" in (raised.value.hint or "")
     assert DtnSession.claim(cast.customer, network.ai).opened_with == network.ai.token().amount("3")
 
 

@@ -23,6 +23,7 @@ from ape_dtn.deployment.assemble import Variant, deploy, fund
 from ape_dtn.network import reverts, sessions
 from ape_dtn.network.abi import Router
 from ape_dtn.types.transactions import contract_call
+from ape_dtn.types.serialization import to_json
 
 
 def try_all(network, customer, stranger):
@@ -32,7 +33,7 @@ def try_all(network, customer, stranger):
         try:
             function()
         except DtnError as err:
-            found[name] = err.as_dict()
+            found[name] = to_json(err)
 
     def send(account, *call, session=0, **options):
         transaction = contract_call(ai.router, *call, **options)

@@ -17,6 +17,7 @@ from multiformats import CID
 
 from ape_dtn.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs import fetching, unixfs
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.waiting import POLICY
 from tests.ipfs.forge import FILE, SYMLINK, cid_of, field, file, node
 from tests.ipfs.gateway import (
@@ -421,8 +422,8 @@ def test_credentials_of_a_gateway_are_sent_and_not_shown(serve: Serve) -> None:
     assert honest.authorizations == ["Basic dXNlcjpzZWNyZXQ="]
     assert honest.paths == [f"/ipfs/{imported.cid}?token=hidden&format=raw"]
     assert caught.value.reasons[failing.url] == "HTTP 404"
-    assert "secret" not in str(caught.value.as_dict())
-    assert "hidden" not in str(caught.value.as_dict())
+    assert "secret" not in str(to_json(caught.value))
+    assert "hidden" not in str(to_json(caught.value))
 
 
 # Content that is rejected.

@@ -23,6 +23,7 @@ from ape_dtn.errors import (
 )
 from ape_dtn.ipfs import content_store
 from ape_dtn.node.node import DtnNode
+from ape_dtn.types.serialization import to_json
 from tests.ipfs import importer
 from tests.ipfs.gateway import Gateway, lies
 from tests.ipfs.services import Behaviour, Kubo, says
@@ -83,7 +84,7 @@ def test_the_answer_is_the_fetched_content(
     with gateways(Gateway(store.blocks)):
         answer = request.wait(timeout=30)
     assert answer.text == "A long answer, in many small blocks. " * 10
-    assert (answer.call_type, answer.cid) == (CallType.IPFS, answer.as_dict()["cid"])
+    assert (answer.call_type, answer.cid) == (CallType.IPFS, to_json(answer)["cid"])
     assert answer.data == encode(["string"], [answer.cid])
     assert len(store.blocks) > 10
 

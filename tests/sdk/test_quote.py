@@ -14,6 +14,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Callback, CallType, DtnAi, DtnError, DtnSession, Prompt, Status
+from ape_dtn._cli.shapes import quote_fields
 from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork, Variant
 from ape_dtn.errors import (
@@ -39,6 +40,7 @@ from ape_dtn.requests.quote import DEFAULT_ANSWER_BYTES, Basis, Quote
 from ape_dtn.types.abi import Event
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.rpc import as_int
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import TRACES, RpcCounter
@@ -62,7 +64,9 @@ IN_PROCESS = """
 import json
 import ape
 from ape_dtn import CallType, DtnSession
+from ape_dtn._cli.shapes import quote_fields
 from ape_dtn.deployment.assemble import deploy, fund
+from ape_dtn.types.serialization import to_json
 
 with ape.networks.ethereum.local.use_provider("test") as provider:
     owner, worker, customer = ape.accounts.test_accounts[:3]
@@ -73,7 +77,7 @@ with ape.networks.ethereum.local.use_provider("test") as provider:
     (without,) = network.ai.quote("Hello?", account=customer, call_types=CallType.DIRECT)
     used = session.request("Hello?").receipt.gas_used
 
-print(json.dumps([on_session.as_dict(), used, without.as_dict()]))
+print(json.dumps([to_json(quote_fields(on_session)), used, to_json(quote_fields(without))]))
 """
 
 
@@ -638,21 +642,19 @@ def test_quotes_send_no_transactions(network: LocalNetwork, funded: DtnSession, 
 def test_a_quote_is_exact_in_json(funded: DtnSession) -> None:
     found = only(funded.ai.quote(PROMPT, session=funded, call_types=DIRECT, answer_bytes=10))
 
-    read = json.loads(json.dumps(found.as_dict()))
+    read = json.loads(json.dumps(to_json(quote_fields(found))))
 
     assert found.gas
     assert read["expected"]["units"] == "1700"
-    assert read["max_cost"]["text"] == "0.25 USDT"
+    assert read["max_cost"] == {"units": "250000", "value": "0.25", "token": "USDT"}
     assert int(read["gas"]["max_cost"]["units"]) == found.gas.max_cost.units
-    assert (
-        Decimal(read["gas"]["expected"]["text"].removesuffix(" ETH")) == found.gas.expected.decimal
-    )
+    assert Decimal(read["gas"]["expected"]["value"]) == found.gas.expected.decimal
     assert (read["call_type"], read["basis"], read["session"]) == ("direct", "given", funded.id)
-    assert (read["suffices"], read["requests_at_max_cost"]) == (True, 100)
+    assert (read["suffices"], read["requests_at_max_cost"]) == (True, "100")
 
 
 def test_a_problem_is_in_the_json(ai: DtnAi) -> None:
-    read = only(ai.quote(PROMPT, models=UNKNOWN, call_types=DIRECT)).as_dict()
+    read = to_json(quote_fields(only(ai.quote(PROMPT, models=UNKNOWN, call_types=DIRECT))))
 
     assert json.loads(json.dumps(read))["problem"]["code"] == "model_not_found"
     assert read["expected"] is read["gas"] is read["bytes_asked"] is None

@@ -20,6 +20,7 @@ from ape_dtn.billing.audit import audits, remarks
 from ape_dtn.billing.history import History, history
 from ape_dtn.billing.report import COLUMNS, plain, rows
 from ape_dtn.deployment.assemble import NODE, LocalNetwork
+from ape_dtn.types.serialization import to_json
 
 from .browser import Page, opened
 from .conftest import Respond
@@ -159,7 +160,7 @@ def test_plain_data_can_be_encoded_as_json(spent: History) -> None:
     found = json.loads(json.dumps(spent.as_dict()))
 
     (session,) = found["sessions"]
-    assert session["charged"] == spent.charged.as_dict()
+    assert session["charged"] == to_json(spent.charged)
     assert session["nodes"][0]["node"] == NODE
     assert session["difference"]["units"] == "0"
     states = [request["state"] for request in session["requests"]]
@@ -167,7 +168,7 @@ def test_plain_data_can_be_encoded_as_json(spent: History) -> None:
     failure = session["requests"][2]["responses"][0]
     assert (failure["message"], failure["status"]) == (HOSTILE, "failure")
     assert session["requests"][0]["responses"][0]["callback_error"]
-    assert session["requests"][3]["may_still_cost"] == "250000"
+    assert session["requests"][3]["may_still_cost"]["units"] == "250000"
 
 
 def test_remarks_name_problems(spent: History) -> None:

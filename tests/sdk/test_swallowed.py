@@ -433,7 +433,7 @@ def test_a_sent_preparation_is_not_reported_as_a_deposit(
         DtnSession.start(DEPOSIT, cast.customer, ai, **options)
 
     assert not isinstance(raised.value, DepositWaiting)
-    assert "ape dtn resume" in (raised.value.hint or "")
+    assert "Do not send it again" in (raised.value.hint or "")
     assert balances.of_network.units == 0
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai, **options)
     assert balances.of_network == session.balance

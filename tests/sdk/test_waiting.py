@@ -41,6 +41,7 @@ from ape_dtn.network.abi import NodeManager, Router
 from ape_dtn.types.abi import Function
 from ape_dtn.types.ids import as_hex, id_of
 from ape_dtn.types.rpc import as_bytes
+from ape_dtn.types.serialization import to_json
 from ape_dtn.types.transactions import contract_call
 from benchmarks.chain import connected_to
 from tests.conftest import Cast, on_live, replace_manager
@@ -135,6 +136,7 @@ def test_an_answer_is_awaited_by_another_process(
     script = """
 import sys
 from ape_dtn import DtnAi, DtnRequest
+from ape_dtn.types.serialization import to_json
 from benchmarks.chain import connected_to
 
 url, router, request_id = sys.argv[1:]
@@ -427,7 +429,7 @@ def test_a_request_whose_session_was_closed_is_not_awaited(
     assert time.monotonic() - start < 10
     assert raised.value.session_id == funded.id
     assert raised.value.exit_code == 4
-    assert raised.value.as_dict()["session_id"] == funded.id
+    assert to_json(raised.value)["session_id"] == funded.id
 
 
 def test_a_wait_ends_when_the_session_is_closed(funded: DtnSession) -> None:
@@ -498,7 +500,7 @@ def test_a_timeout_reports_the_state_of_the_nodes(
         f"0.25 USDT at most. {NODE} is active and serves the model; its last answer came 8 seconds "
         "ago."
     )
-    assert f"ape dtn answer {request.id}" in str(raised.value.hint)
+    assert f"DtnRequest.load('{request.id}')" in str(raised.value.hint)
 
 
 def test_an_inactive_node_is_reported(
@@ -666,7 +668,7 @@ def test_a_callback_that_reverts_on_a_failure_is_reported(
         request.wait(timeout=0)
 
     assert raised.value.callback_error is not None
-    assert raised.value.as_dict()["callback_error"]["revert"]["data"] == "0x" + CUSTOM.hex()
+    assert to_json(raised.value)["callback_error"]["revert"]["data"] == "0x" + CUSTOM.hex()
 
 
 def test_errors_of_the_project_are_named(

@@ -18,6 +18,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, DtnAi, DtnRequest, DtnSession, Status
+from ape_dtn._cli.shapes import outcome_fields
 from ape_dtn.answers import scanner
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import topic
@@ -32,6 +33,7 @@ from ape_dtn.errors import (
     UndecodableAnswer,
 )
 from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.types.serialization import to_json
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast, on_live, replace_manager
@@ -187,8 +189,10 @@ def test_a_failure_of_a_node_does_not_end_a_watch(
     assert kinds == [NodeFailure, UndecodableAnswer, Answer]
     with pytest.raises(NodeFailure, match="out of paper"):
         outcomes[0].answer()
-    assert outcomes[0].as_dict()["error"]["reason"] == "out of paper"
-    assert outcomes[2].as_dict()["answer"] == "Here."
+    names = network.ai.names()
+    failed, _, answered = (to_json(outcome_fields(outcome, names)) for outcome in outcomes)
+    assert failed["error"]["reason"] == "out of paper"
+    assert answered["answer"] == "Here."
 
 
 def test_a_watch_ends_with_its_session_and_reports_stranded_requests(
@@ -804,13 +808,14 @@ from ape_dtn import DtnSession
 from ape_dtn.errors import RequestPending, RequestStranded
 from ape_dtn.deployment.assemble import Variant, deploy, fund
 from ape_dtn.client.watch import Watch
+from ape_dtn.types.serialization import to_json
 
 
 def caught(function):
     try:
         function()
     except (RequestPending, RequestStranded) as err:
-        return err.as_dict()
+        return to_json(err)
 
 
 found = {}

@@ -71,8 +71,8 @@ def status(path: Path) -> dict[str, Any]:
     runner.check_chain(provider, found)
     terms = found.plan.terms
     left = runner.missing(provider, found, found.plan.steps)
-    owners = runner.missing(provider, found, found.plan.owners_steps)
-    contracts = runner.look(provider, found.plan)
+    owners = runner.missing(provider, found, found.plan.owner_steps)
+    contracts = runner.contract_states(provider, found.plan)
     rows = [
         [contract["name"], contract["address"], contract["owner"] or "", _remark(contract)]
         for contract in contracts
@@ -123,7 +123,7 @@ def accept(
             f"The deployment is not complete: {offered[0].what} is missing. Run `ape dtn deploy "
             f"--file {path}` again."
         )
-    left = runner.missing(provider, found, found.plan.owners_steps)
+    left = runner.missing(provider, found, found.plan.owner_steps)
     sent: list[str] = []
     if batch and left:
         title = f"Own the network {found.plan.router}"
@@ -139,9 +139,9 @@ def accept(
         if str(account.address) != terms.owner:
             raise click.UsageError(f"The owner is {terms.owner}, not {account.address}.")
         confirm(f"Send them from {terms.owner}?", account, skip_confirmation)
-        with record.alone(provider, path), working("Accepting"), _resumable():
-            sent = runner.take_for_owner(provider, account, found)
-        left = runner.missing(provider, found, found.plan.owners_steps)
+        with record.locked(provider, path), working("Accepting"), _resumable():
+            sent = runner.send_owner_steps(provider, account, found)
+        left = runner.missing(provider, found, found.plan.owner_steps)
         say(f"{terms.owner} owns the network.")
     calls = [
         {"what": step.what, "to": step.transaction.to, "data": "0x" + step.transaction.data.hex()}
@@ -241,7 +241,7 @@ class ForOthers:
             raise InvalidAddress(terms.owner)
         suffix = f"-{self.salt}" if self.salt else ""
         path = self.path or Path(f"dtn-{terms.chain_id}{suffix}.json")
-        with record.alone(provider, path):
+        with record.locked(provider, path):
             found = record.open_for(path, provider, terms)
             runner.check_chain(provider, found)
             token = _token(provider, terms.fee_token)
@@ -259,7 +259,7 @@ class ForOthers:
                 found.write()
                 with _resumable():
                     _take(provider, account, found, steps, instead_of)
-            left = runner.missing(provider, found, found.plan.owners_steps)
+            left = runner.missing(provider, found, found.plan.owner_steps)
         say(f"The router is {found.plan.router}. The other addresses are in {path}.")
         if left:
             say(
@@ -396,7 +396,7 @@ def _take(
         count += 1
         note(f"   {count}/{len(steps)}  {step.what}  {receipt.transaction}")
 
-    runner.take(provider, account, found, steps, on_step, instead_of)
+    runner.send_steps(provider, account, found, steps, on_step, instead_of)
 
 
 def _remark(contract: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from ape_dtn._cli.shapes import rehearsal_fields
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Backend, Question
-    from ape_dtn.rehearsal.report import Asked, Change, Rehearsed, Step
+    from ape_dtn.rehearsal.report import Change, RehearsalResult, RehearsedRequest, Step
 
 
 @dtn_command("rehearse")
@@ -108,7 +108,7 @@ def rehearse(
             backend=_backend(stack, backend) if backend else None,
             as_node=as_node,
             depth=depth,
-            told=_spinner(stack),
+            on_progress=_spinner(stack),
         )
         call = typed.call(contract, method, args, abi)
         rehearsed = rehearsal.call(call, typed.amount_of(value), gas_limit)
@@ -147,7 +147,7 @@ def _spinner(stack: ExitStack) -> Callable[[str], None]:
     return show
 
 
-def _show(rehearsed: Rehearsed) -> None:
+def _show(rehearsed: RehearsalResult) -> None:
     steps = [_step(step) for step in rehearsed.steps]
     table("Steps", ["step", "gas", "cost", "outcome"], steps)
     if rehearsed.requests:
@@ -171,7 +171,7 @@ def _step(step: Step) -> list[str]:
     return [step.what, gas, cost, step.failure.message if step.failure else "ok"]
 
 
-def _request(request: Asked) -> list[str]:
+def _request(request: RehearsedRequest) -> list[str]:
     return [
         f"{request.id[:10]}…{request.id[-4:]}\n{request.model}",
         request.text if request.text is not None else "cannot be decoded by the model's API",
@@ -182,13 +182,13 @@ def _request(request: Asked) -> list[str]:
     ]
 
 
-def _answer(request: Asked) -> str:
+def _answer(request: RehearsedRequest) -> str:
     if request.node is None:
         return request.failure.message if request.failure else "not answered: it is too deep"
     return f"{request.status.name.lower()}: {request.answer or ''}\nby {request.node}"
 
 
-def _callback(request: Asked) -> str:
+def _callback(request: RehearsedRequest) -> str:
     callback = request.callback
     if callback is None:
         return "none"
@@ -203,7 +203,7 @@ def _is_for_people(change: Change) -> bool:
     return change.kind != "storage" or change.label not in network
 
 
-def _notes(rehearsed: Rehearsed, changes: list[Change]) -> Iterator[str]:
+def _notes(rehearsed: RehearsalResult, changes: list[Change]) -> Iterator[str]:
     hidden = sum(not _is_for_people(change) for change in changes)
     if hidden:
         yield f"{hidden} storage slots of the network's own contracts changed; see --json."

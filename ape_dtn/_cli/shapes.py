@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ape_dtn.client.watch import Outcome
     from ape_dtn.journal.store import Entry
     from ape_dtn.node.events import Event
-    from ape_dtn.rehearsal.report import Asked, Rehearsed, Step
+    from ape_dtn.rehearsal.report import RehearsedRequest, RehearsalResult, Step
     from ape_dtn.requests.gas import Gas
     from ape_dtn.requests.quote import Quote
     from ape_dtn.rescue.finding import Finding
@@ -99,7 +99,7 @@ def finding_fields(finding: Finding) -> dict[str, Any]:
     }
 
 
-def rehearsal_fields(rehearsed: Rehearsed) -> dict[str, Any]:
+def rehearsal_fields(rehearsed: RehearsalResult) -> dict[str, Any]:
     """All that a rehearsal has shown."""
     return {
         "network": rehearsed.network,
@@ -112,7 +112,7 @@ def rehearsal_fields(rehearsed: Rehearsed) -> dict[str, Any]:
     }
 
 
-def _asked_fields(request: Asked) -> dict[str, Any]:
+def _asked_fields(request: RehearsedRequest) -> dict[str, Any]:
     return {
         "id": request.id,
         "depth": request.depth,

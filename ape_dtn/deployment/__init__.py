@@ -1,1 +1,1 @@
-"""A network of one's own on a public chain: deployed once, handed over, its sources verified."""
+"""Deploying a network, on a local chain at once or on a public one in steps that can be resumed."""

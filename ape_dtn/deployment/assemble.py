@@ -1,6 +1,6 @@
-"""A whole network of one's own: deployed, with a funded account, models and a node.
+"""Deploying a whole local network: contracts, fee token, models and a node.
 
-It is the network of ``contracts/network``, from the shipped artifacts: no compiler is needed.
+The contracts are those of ``contracts/network``. They are packaged: no compiler is needed.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ SPECS = {
         "prompt: the lines of the prompt; width, height: of the image, in pixels",
     ),
 }
-NAMESPACES = ("api.system", "model.system")  # what these names begin with
+NAMESPACES = ("api.system", "model.system")  # the namespaces of these models and APIs
 REGISTER_NAMESPACE = Function("registerNamespace(string,address)")
 NODE_USER, NODE_NAME = "local", "echo"
 NODE = f"node.{NODE_USER}.{NODE_NAME}"
-# The echo backend answers text.
+# The echo backend can only answer text.
 NODE_MODELS = tuple(f"model.system.{name}" for name in MODELS["llm-simpletext"])
 
 
 class Variant(Enum):
-    """A variant of the contracts: ours, by the documentation, or as they are on Base."""
+    """A variant of the contracts: the reference, or a copy of those that are live on Base."""
 
     REFERENCE = "Reference"
     LIVE = "Live"
 
 
 class FeeToken(Enum):
-    """The test token that sessions are paid with, by its artifact, and what it is created with."""
+    """The test token that sessions are paid with: its artifact and constructor arguments."""
 
     USDT = ("TestUSDT", ())
     USDC = ("TestUSDC", ())
@@ -63,12 +63,9 @@ class FeeToken(Enum):
 
 @dataclass(frozen=True)
 class LocalNetwork:
-    """A network that was deployed here.
+    """A network that was deployed by :func:`deploy`.
 
-    Attributes:
-        ai: The network.
-        node: Its node; somebody has to let it serve.
-        token: The fee token's address. Anybody may mint it, see :func:`fund`.
+    Its node does not serve yet. Anyone can mint its fee token, see :func:`fund`.
     """
 
     ai: DtnAi
@@ -83,14 +80,10 @@ def deploy(
     fee_token: FeeToken = FeeToken.USDT,
     say: Callable[[str], None] = lambda _: None,
 ) -> LocalNetwork:
-    """Deploys the network on the connected chain, with its models and a node.
+    """Deploy a network on the connected chain, with models and a node.
 
-    Args:
-        owner: Who deploys and owns it.
-        worker: The account that the node answers from.
-        variant: How its contracts behave.
-        fee_token: The token that sessions are paid with.
-        say: Told what is being done.
+    The owner deploys and owns it, and the worker sends the node's responses. ``say`` is called with
+    each step before it begins.
     """
     from ape_dtn.chain.networks import connected
 
@@ -98,15 +91,15 @@ def deploy(
     first_block = as_int(rpc.result(provider, "eth_blockNumber", []))
     say(f"Deploying the network, {variant.value.lower()} variant")
     token = create_token(provider, owner, fee_token)
-    building = _AtOnce(provider, owner)
-    router, names = put_together(building, variant, str(owner.address), token)
+    builder = _ImmediateBuilder(provider, owner)
+    router, names = build(builder, variant, str(owner.address), token)
     for namespace in NAMESPACES:
-        building.call(names, REGISTER_NAMESPACE, namespace, str(owner.address))
+        builder.call(names, REGISTER_NAMESPACE, namespace, str(owner.address))
     ai = DtnAi(router, provider)
     _register_models(ai, owner)
     say(f"Registering {NODE}")
     send_steps(ai, owner, registration_steps(ai, owner, NODE, str(worker.address), NODE_MODELS))
-    # Last: half a network is not to be found.
+    # Record the network last, so that commands never find an incomplete one.
     deployment = deployments.Deployment(
         network_name(provider),
         router,
@@ -121,73 +114,73 @@ def deploy(
 
 
 def create_token(provider: ProviderAPI, owner: AccountAPI, fee_token: FeeToken) -> str:
-    """Creates a test token and returns its address."""
+    """Create a test token, and return its address."""
     artifact, arguments = fee_token.value
     code = artifacts.creation_code(artifact, *arguments)
     return transactions.create(provider, owner, code, reverts.NO_CONTEXT)
 
 
 def fund(provider: ProviderAPI, payer: AccountAPI, token: str, to: str, units: int) -> None:
-    """Mints test tokens, in the token's smallest units."""
+    """Mint test tokens, in the token's smallest units."""
     mint = Function("mint(address,uint256)")
     transactions.send(provider, payer, contract_call(token, mint, to, units), reverts.NO_CONTEXT)
 
 
-# A view that shows whether a call was made, and what it returns then.
+# A view, and what it returns once a call has been made.
 Effect: TypeAlias = "tuple[Call, Any]"
 
 
-class Building(Protocol):
-    """What puts contracts on a chain: at once, or as steps that somebody takes later."""
+class Builder(Protocol):
+    """Creates and calls contracts, at once or as planned steps."""
 
     def create(self, artifact: str, *args: object) -> str:
-        """Creates a contract, and returns its address."""
+        """Create a contract, and return its address."""
 
     def call(
-        self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()
+        self, to: str, function: Function, *args: object, effects: Sequence[Effect] = ()
     ) -> None:
-        """Calls a contract; the effects, all of them, show that it was done."""
+        """Call a contract. All effects together show that the call was made."""
 
 
-def put_together(building: Building, variant: Variant, owner: str, token: str) -> tuple[str, str]:
-    """Each contract behind its ERC-1967 proxy, each initialized with its proxy's creation.
+def build(builder: Builder, variant: Variant, owner: str, token: str) -> tuple[str, str]:
+    """Create the contracts behind ERC-1967 proxies, each initialised when it is created.
 
     Returns:
-        The router and the namespace manager.
+        The addresses of the router and the namespace manager.
     """
 
-    def behind_proxy(implementation: str, kinds: str, *args: object) -> str:
-        initialize = Function(f"initialize({kinds})").encode(*args)
-        return building.create("DtnProxy", implementation, initialize)
+    def behind_proxy(implementation: str, types: str, *args: object) -> str:
+        initialize = Function(f"initialize({types})").encode(*args)
+        return builder.create("DtnProxy", implementation, initialize)
 
-    create = building.create
+    create = builder.create
     names = behind_proxy(create("NamespaceManager"), "address", owner)
     models = behind_proxy(create("ModelManager"), "address,address", owner, names)
     nodes = behind_proxy(create(f"{variant.value}NodeManager"), "address,address", owner, names)
     managers = {Router.node_manager: nodes, Router.model_manager: models}
-    if variant is Variant.REFERENCE:  # the router keeps the sessions itself
+    if variant is Variant.REFERENCE:  # the router is its own session manager
         router = behind_proxy(create("ReferenceRouter", token), "address", owner)
     else:
         router = behind_proxy(create("LiveRouter"), "address", owner)
-        kinds = "address,address,address"
-        sessions = behind_proxy(create("LiveSessionManager"), kinds, owner, token, router)
+        types = "address,address,address"
+        sessions = behind_proxy(create("LiveSessionManager"), types, owner, token, router)
         managers = {
             Router.node_manager: nodes,
             Router.session_manager: sessions,
             Router.model_manager: models,
         }
     set_managers = Function(f"setManagers({','.join(['address'] * len(managers))})")
-    shown_by = [(Call(router, view), manager) for view, manager in managers.items()]
-    building.call(router, set_managers, *managers.values(), shown_by=shown_by)
-    # No view tells the registrar; that it may give out names does.
-    gives_names = Call(names, REGISTER_NAMESPACE, ("", owner), sender=nodes)
-    building.call(names, Function("setRegistrar(address)"), nodes, shown_by=[(gives_names, ())])
+    effects = [(Call(router, view), manager) for view, manager in managers.items()]
+    builder.call(router, set_managers, *managers.values(), effects=effects)
+    # No view returns the registrar. Simulate a registration by it instead.
+    can_register = Call(names, REGISTER_NAMESPACE, ("", owner), sender=nodes)
+    builder.call(names, Function("setRegistrar(address)"), nodes, effects=[(can_register, ())])
     return router, names
 
 
 @dataclass(frozen=True)
-class _AtOnce:
-    """Sends each thing, and waits for it."""
+class _ImmediateBuilder:
+    """Sends each transaction at once, and waits for it."""
 
     provider: ProviderAPI
     owner: AccountAPI
@@ -197,7 +190,7 @@ class _AtOnce:
         return transactions.create(self.provider, self.owner, code, reverts.NO_CONTEXT)
 
     def call(
-        self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()
+        self, to: str, function: Function, *args: object, effects: Sequence[Effect] = ()
     ) -> None:
         transactions.send(
             self.provider, self.owner, contract_call(to, function, *args), reverts.NO_CONTEXT

@@ -1,4 +1,4 @@
-"""A file of calls for the Transaction Builder of Safe's own app: its owners load and sign it."""
+"""Batch files for the Transaction Builder of the Safe app, which a Safe's owners load and sign."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ape_dtn.deployment.plan import Step
 
 
 def batch_file(chain_id: int, safe: str, name: str, steps: Sequence[Step]) -> dict[str, Any]:
-    """The calls, as the Transaction Builder reads them."""
+    """Return the steps as the content of a batch file."""
     meta = {
         "name": name,
         "description": "; ".join(step.what for step in steps),
@@ -21,7 +21,7 @@ def batch_file(chain_id: int, safe: str, name: str, steps: Sequence[Step]) -> di
         "createdFromSafeAddress": safe,
         "createdFromOwnerAddress": "",
     }
-    found: dict[str, Any] = {
+    batch: dict[str, Any] = {
         "version": "1.0",
         "chainId": str(chain_id),
         "createdAt": int(time.time() * 1000),
@@ -37,18 +37,18 @@ def batch_file(chain_id: int, safe: str, name: str, steps: Sequence[Step]) -> di
             for step in steps
         ],
     }
-    # Without it, the Transaction Builder warns that the file was changed.
-    return {**found, "meta": {**meta, "checksum": checksum(found)}}
+    # Without a checksum, the Transaction Builder warns that the file was changed.
+    return {**batch, "meta": {**meta, "checksum": checksum(batch)}}
 
 
 def checksum(batch: dict[str, Any]) -> str:
-    """The hash by which the Transaction Builder knows that a file was not changed since."""
+    """Return the hash by which the Transaction Builder detects changes of a file."""
     meta = {key: value for key, value in batch["meta"].items() if key != "checksum"}
     return "0x" + keccak(text=_serialized({**batch, "meta": {**meta, "name": None}})).hex()
 
 
 def _serialized(value: Any) -> str:
-    """As Safe's app serializes it: the sorted keys of an object, and then the values."""
+    """Serialize as the Safe app does: the sorted keys of an object, then its values."""
     if isinstance(value, list):
         return f"[{','.join(map(_serialized, value))}]"
     if isinstance(value, dict):

@@ -1,8 +1,7 @@
-"""What it takes to deploy a network: contracts and calls, each with what shows that it is done.
+"""The contracts and transactions that deploy a network, each with what shows that it is done.
 
-All contracts are created by the deterministic deployment proxy. Their addresses follow from their
-code and their arguments (EIP-1014), so that they are known before, and the chain itself tells what
-is done already.
+The deterministic deployment proxy creates all contracts. Their addresses follow from their code and
+arguments (EIP-1014): they are known beforehand, and the chain shows which steps are done.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ape_dtn.deployment.assemble import (
     SPECS,
     Effect,
     Variant,
-    put_together,
+    build,
 )
 from ape_dtn.network import reverts
 from ape_dtn.network.abi import ModelManager
@@ -43,24 +42,20 @@ GET_NAMESPACE_OWNER = Function("getNamespaceOwner(bytes32)", "address")
 
 @dataclass(frozen=True)
 class Not:
-    """Any value but this one, where an effect is expected."""
+    """The expected result of an effect's view: any value but this one."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a deployment was asked to be; all else follows from it.
+    """The parameters of a deployment, which determine everything else.
 
     Attributes:
-        chain_id: The chain.
-        deployer: Who sends the transactions.
-        owner: Who owns the network in the end.
-        fee_token: What sessions are paid with.
-        variant: How the contracts behave.
-        salt: Which of several networks that are otherwise the same.
-        with_models: Whether the models of :data:`ape_dtn.deployment.assemble.MODELS` are
-            registered.
+        deployer: The sender of the transactions.
+        owner: The final owner of the network.
+        salt: Tells networks with the same parameters apart.
+        with_models: Whether to register the models of :data:`ape_dtn.deployment.assemble.MODELS`.
     """
 
     chain_id: int
@@ -74,14 +69,13 @@ class Terms:
 
 @dataclass(frozen=True)
 class Contract:
-    """A contract of the deployment.
+    """A contract of the deployment. Its address is known before it is created.
 
     Attributes:
-        name: What it is called; a proxy by what stands behind it.
-        address: Where it is, or will be.
-        artifact: What it was compiled from, by the artifact's name.
-        arguments: Its constructor's arguments, encoded.
-        is_proxy: Whether it is what is used, and not only run.
+        name: Its name; for a proxy, that of its implementation.
+        artifact: The artifact that it is created from.
+        arguments: Its encoded constructor arguments.
+        is_proxy: Whether it is a proxy, which is what others call.
     """
 
     name: str
@@ -93,14 +87,14 @@ class Contract:
 
 @dataclass(frozen=True)
 class Step:
-    """A transaction that is needed.
+    """A transaction of the deployment.
 
     Attributes:
-        what: What it does, for people; no two steps do the same.
+        what: What it does, for display; unique in the plan.
         transaction: The transaction.
-        creates: The address of the contract that it creates; None where it calls one.
-        effects: What shows that it is done: the code at an address, or views.
-        any_effect: Whether one of the effects is enough.
+        creates: The address of the contract that it creates; None for a call.
+        effects: What shows that it is done: an address that has code, or the result of a view.
+        any_effect: Whether a single effect is enough.
     """
 
     what: str
@@ -110,64 +104,67 @@ class Step:
     any_effect: bool = False
 
     @property
-    def questions(self) -> list[Request]:
-        """What has to be asked to know whether it is done."""
+    def queries(self) -> list[Request]:
+        """The RPC requests that show whether it is done."""
         return [
-            ("eth_getCode", [each, "latest"]) if isinstance(each, str) else each[0].request
-            for each in self.effects
+            ("eth_getCode", [effect, "latest"]) if isinstance(effect, str) else effect[0].request
+            for effect in self.effects
         ]
 
     def is_done(self, answers: Sequence[Any]) -> bool:
-        """Whether it is done, by the answers to its questions."""
+        """Whether it is done, by the answers to its queries."""
         enough = any if self.any_effect else all
-        return enough(map(_is_there, self.effects, answers))
+        return enough(map(_has_effect, self.effects, answers))
 
 
 @dataclass
 class Plan:
-    """All contracts and steps of a deployment, in their order.
+    """The contracts and steps of a deployment, in order.
 
     Attributes:
-        terms: What was asked for.
-        contracts: The contracts.
-        steps: What the deployer sends.
-        owners_steps: What is left to the owner, where that is somebody else.
-        router: The router's address.
+        steps: The deployer's steps.
+        owner_steps: The steps left to the owner, if that is another account.
+        router: The address of the router.
     """
 
     terms: Terms
     contracts: list[Contract] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    owners_steps: list[Step] = field(default_factory=list)
+    owner_steps: list[Step] = field(default_factory=list)
     router: str = ""
 
     @property
     def owned(self) -> list[Contract]:
-        """The contracts that have an owner who is changed in two steps."""
+        """The contracts with two-step ownership transfer."""
         return [
-            each
-            for each in self.contracts
-            if each.is_proxy and _has(each.name, ACCEPT_OWNERSHIP.signature)
+            contract
+            for contract in self.contracts
+            if contract.is_proxy and _has_function(contract.name, ACCEPT_OWNERSHIP.signature)
         ]
 
-    def behind(self, proxy: Contract) -> str:
-        """What a proxy runs, as it is deployed."""
+    def implementation(self, proxy: Contract) -> str:
+        """Return the address of a proxy's implementation, as deployed."""
         return next(
-            each.address for each in self.contracts if each.name == proxy.name and not each.is_proxy
+            contract.address
+            for contract in self.contracts
+            if contract.name == proxy.name and not contract.is_proxy
         )
 
     def create(self, artifact: str, *args: object) -> str:
-        """Plans a contract, and returns the address that it will have."""
+        """Plan the creation of a contract, and return its future address."""
         code = artifacts.creation_code(artifact, *args)
         salt = self.terms.salt.to_bytes(32, "big")
-        hashed = keccak(b"\xff" + bytes.fromhex(DEPLOYER[2:]) + salt + keccak(code))
-        address = to_checksum_address(hashed[12:])
+        digest = keccak(b"\xff" + bytes.fromhex(DEPLOYER[2:]) + salt + keccak(code))
+        address = to_checksum_address(digest[12:])
         behind = None
         if artifact == PROXY:
-            behind = next(each.name for each in self.contracts if each.address == args[0])
-        bare = len(bytes.fromhex(artifacts.load(artifact)["bytecode"][2:]))
+            behind = next(
+                contract.name for contract in self.contracts if contract.address == args[0]
+            )
+        without_arguments = len(bytes.fromhex(artifacts.load(artifact)["bytecode"][2:]))
+        arguments = code[without_arguments:]
         self.contracts.append(
-            Contract(behind or artifact, address, artifact, code[bare:], behind is not None)
+            Contract(behind or artifact, address, artifact, arguments, behind is not None)
         )
         what = f"create the proxy of {behind}" if behind else f"create {artifact}"
         creation = Transaction(DEPLOYER, salt + code)
@@ -175,51 +172,51 @@ class Plan:
         return address
 
     def call(
-        self, to: str, function: Function, *args: object, shown_by: Sequence[Effect] = ()
+        self, to: str, function: Function, *args: object, effects: Sequence[Effect] = ()
     ) -> None:
-        """Plans a call by the deployer."""
-        self.steps.append(self._calling(to, function, *args, shown_by=shown_by))
+        """Plan a call by the deployer."""
+        self.steps.append(self._call_step(to, function, *args, effects=effects))
 
-    def _calling(
+    def _call_step(
         self,
         to: str,
         function: Function,
         *args: object,
-        shown_by: Sequence[Effect],
+        effects: Sequence[Effect],
         any_effect: bool = False,
     ) -> Step:
-        contract = next(each.name for each in self.contracts if each.address == to)
-        told = ", ".join(str(each) for each in args if isinstance(each, str) and len(each) < 60)
-        what = f"{contract}.{function.signature.partition('(')[0]}({told})"
+        name = next(contract.name for contract in self.contracts if contract.address == to)
+        shown = ", ".join(str(arg) for arg in args if isinstance(arg, str) and len(arg) < 60)
+        what = f"{name}.{function.signature.partition('(')[0]}({shown})"
         call = contract_call(to, function, *args)
-        # Where there is no contract yet, a view that returns nothing succeeds all the same.
-        effects: tuple[Effect | str, ...] = tuple(shown_by)
+        # Check for code, too: a view without results succeeds on an address without contract.
+        required: tuple[Effect | str, ...] = tuple(effects)
         if not any_effect:
-            effects = (to, *effects)
-        return Step(what, call, None, effects, any_effect)
+            required = (to, *required)
+        return Step(what, call, None, required, any_effect)
 
-    def _handing_over(self, contract: Contract) -> tuple[Step, Step]:
-        """Ownership offered by the deployer, and accepted by the owner, who may pass it on."""
+    def _ownership_transfer(self, contract: Contract) -> tuple[Step, Step]:
+        """Plan the deployer's offer, and the acceptance by the owner, who may pass it on later."""
         address, owner = contract.address, self.terms.owner
         owned = Call(address, OWNER), Not(self.terms.deployer)
         offered = Call(address, PENDING_OWNER), owner
-        offer = self._calling(
-            address, TRANSFER_OWNERSHIP, owner, shown_by=(offered, owned), any_effect=True
+        offer = self._call_step(
+            address, TRANSFER_OWNERSHIP, owner, effects=(offered, owned), any_effect=True
         )
-        return offer, self._calling(address, ACCEPT_OWNERSHIP, shown_by=(owned,))
+        return offer, self._call_step(address, ACCEPT_OWNERSHIP, effects=(owned,))
 
-    def _registering(self, manager: str) -> list[Step]:
-        """The APIs and models, registered by whoever owns their namespaces: the owner."""
-        found = []
+    def _model_registrations(self, manager: str) -> list[Step]:
+        """Plan the registrations of APIs and models, by the owner of their namespaces."""
+        steps = []
         for api, names in MODELS.items():
             full = f"api.system.{api}"
-            # No view finds an API by its own id; that a model could have it does.
+            # No view finds an API by its id. Simulate the registration of a model with it instead.
             nameless = "model.system", "", full
             usable = Call(manager, ModelManager.register_model, nameless, sender=self.terms.owner)
-            shown_by: Effect = usable, keccak(text="model.system.")
+            effect: Effect = usable, keccak(text="model.system.")
             register_api, specs = ModelManager.register_model_api, SPECS[api]
-            found.append(
-                self._calling(manager, register_api, "api.system", api, *specs, shown_by=[shown_by])
+            steps.append(
+                self._call_step(manager, register_api, "api.system", api, *specs, effects=[effect])
             )
             for name in names:
                 exists = Call(
@@ -227,37 +224,36 @@ class Plan:
                 )
                 model = ("model.system", name, full)
                 register = ModelManager.register_model
-                found.append(self._calling(manager, register, *model, shown_by=[(exists, True)]))
-        return found
+                steps.append(self._call_step(manager, register, *model, effects=[(exists, True)]))
+        return steps
 
 
 def plan(terms: Terms) -> Plan:
-    """What it takes to deploy a network on these terms."""
-    found = Plan(terms)
-    found.router, names = put_together(found, terms.variant, terms.deployer, terms.fee_token)
+    """Plan the deployment of a network."""
+    planned = Plan(terms)
+    planned.router, names = build(planned, terms.variant, terms.deployer, terms.fee_token)
     is_handed_over = terms.owner != terms.deployer
     if terms.with_models:
         for namespace in NAMESPACES:
             owned = Call(names, GET_NAMESPACE_OWNER, (keccak(text=namespace),)), terms.owner
-            found.call(names, REGISTER_NAMESPACE, namespace, terms.owner, shown_by=[owned])
+            planned.call(names, REGISTER_NAMESPACE, namespace, terms.owner, effects=[owned])
     if is_handed_over:
-        for contract in found.owned:
-            offer, accept = found._handing_over(contract)
-            found.steps.append(offer)
-            found.owners_steps.append(accept)
+        for contract in planned.owned:
+            offer, accept = planned._ownership_transfer(contract)
+            planned.steps.append(offer)
+            planned.owner_steps.append(accept)
     if terms.with_models:
         manager = next(
-            each.address
-            for each in found.contracts
-            if each.name == "ModelManager" and each.is_proxy
+            contract.address
+            for contract in planned.contracts
+            if contract.name == "ModelManager" and contract.is_proxy
         )
-        registering = found._registering(manager)
-        (found.owners_steps if is_handed_over else found.steps).extend(registering)
-    return found
+        registrations = planned._model_registrations(manager)
+        (planned.owner_steps if is_handed_over else planned.steps).extend(registrations)
+    return planned
 
 
-def _has(artifact: str, signature: str) -> bool:
-    """Whether a contract has a function without arguments."""
+def _has_function(artifact: str, signature: str) -> bool:
     return any(
         f"{entry.get('name')}()" == signature
         for entry in artifacts.load(artifact)["abi"]
@@ -265,11 +261,11 @@ def _has(artifact: str, signature: str) -> bool:
     )
 
 
-def _is_there(effect: Effect | str, answer: Any) -> bool:
+def _has_effect(effect: Effect | str, answer: Any) -> bool:
     if isinstance(effect, str):
         return not isinstance(answer, Failure) and bool(as_bytes(answer))
     call, expected = effect
-    (found,) = reads.decode_all([call], [answer], reverts.NO_CONTEXT)
-    if isinstance(found, DtnError):
+    (value,) = reads.decode_all([call], [answer], reverts.NO_CONTEXT)
+    if isinstance(value, DtnError):
         return False
-    return bool(found != expected.value if isinstance(expected, Not) else found == expected)
+    return bool(value != expected.value if isinstance(expected, Not) else value == expected)

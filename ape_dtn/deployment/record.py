@@ -1,4 +1,4 @@
-"""The file of a deployment: what it was asked to be, where its contracts are, what was sent."""
+"""The deployment file: the parameters, the contracts and the transactions of a deployment."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sent:
-    """A transaction of the deployment.
+    """A transaction of the deployment. It may not have been sent yet.
 
     Attributes:
-        step: The step that it takes.
-        signed: What was signed, and perhaps sent.
-        block: The block that has it; None as long as that is not known.
-        gas_used: The gas that it used.
+        step: The name of its step.
+        block: The block that it is in; None until it is known to be mined.
     """
 
     step: str
@@ -44,14 +42,13 @@ class Sent:
 
 @dataclass
 class Record:
-    """What is written down of a deployment, before anything of it is sent.
+    """The record of a deployment, written before each transaction is sent.
 
     Attributes:
-        path: The file.
-        network: The chain's name, as Ape has it.
-        plan: What was asked for, and what follows from it.
-        first_block: The block that its history begins in.
-        sent: The transactions, in their order.
+        network: The name of the network in Ape.
+        plan: The parameters, and the plan that follows from them.
+        first_block: The block at which the deployment began.
+        sent: The transactions, in order.
     """
 
     path: Path
@@ -61,33 +58,36 @@ class Record:
     sent: list[Sent] = field(default_factory=list)
 
     def sign(self, step: str, signed: Signed) -> None:
-        """Writes down what was signed for a step, in place of what had its nonce before."""
-        same = signed.sender, signed.nonce
-        self.sent = [each for each in self.sent if (each.signed.sender, each.signed.nonce) != same]
+        """Record a signed transaction, in place of an earlier one with its nonce."""
+        self.sent = [
+            sent
+            for sent in self.sent
+            if (sent.signed.sender, sent.signed.nonce) != (signed.sender, signed.nonce)
+        ]
         self.sent.append(Sent(step, signed))
         self.write()
 
     def mine(self, receipt: Receipt) -> None:
-        """Writes down that a transaction was mined. Then nobody has to send it again."""
+        """Record that a transaction was mined. It needs no rebroadcast: drop its raw bytes."""
         block, gas_used = receipt.block_number, receipt.gas_used
-        for place, each in enumerate(self.sent):
-            if each.signed.hash == receipt.transaction:
-                sent = replace(each.signed, raw="")
-                self.sent[place] = Sent(each.step, sent, block, gas_used)
+        for index, sent in enumerate(self.sent):
+            if sent.signed.hash == receipt.transaction:
+                signed = replace(sent.signed, raw="")
+                self.sent[index] = Sent(sent.step, signed, block, gas_used)
         self.write()
 
     def drop(self, transaction: str) -> None:
-        """Strikes out what was not mined and never will be, or has failed."""
-        self.sent = [each for each in self.sent if each.signed.hash != transaction]
+        """Remove a transaction that reverted, or that can no longer be mined."""
+        self.sent = [sent for sent in self.sent if sent.signed.hash != transaction]
         self.write()
 
     @property
     def open(self) -> list[Signed]:
-        """What was signed, and is not known to be mined."""
-        return [each.signed for each in self.sent if each.block is None]
+        """The signed transactions that are not known to be mined."""
+        return [sent.signed for sent in self.sent if sent.block is None]
 
     def write(self) -> None:
-        """Writes the file, whole or not at all."""
+        """Write the file atomically."""
         try:
             write_whole(self.path, json.dumps(_contents(self), indent=2) + "\n")
         except OSError as err:
@@ -95,56 +95,56 @@ class Record:
 
 
 def read(path: Path) -> Record:
-    """Reads the file of a deployment.
+    """Read a deployment file.
 
     Raises:
-        DeploymentUnusable: It is not there, or no such file.
-        DeploymentDiffers: It was begun with other contracts than this version has.
+        DeploymentUnusable: The file is missing or malformed.
+        DeploymentDiffers: The deployment began with other contracts than this version has.
     """
     try:
-        kept = json.loads(path.read_text())
+        saved = json.loads(path.read_text())
         terms = Terms(
-            chain_id=kept["chain_id"],
-            deployer=kept["deployer"],
-            owner=kept["owner"],
-            fee_token=kept["fee_token"],
-            variant=Variant[kept["variant"].upper()],
-            salt=kept["salt"],
-            with_models=kept["with_models"],
+            chain_id=saved["chain_id"],
+            deployer=saved["deployer"],
+            owner=saved["owner"],
+            fee_token=saved["fee_token"],
+            variant=Variant[saved["variant"].upper()],
+            salt=saved["salt"],
+            with_models=saved["with_models"],
         )
         sent = [
-            Sent(each["step"], Signed(**each["signed"]), each["block"], each["gas_used"])
-            for each in kept["transactions"]
+            Sent(entry["step"], Signed(**entry["signed"]), entry["block"], entry["gas_used"])
+            for entry in saved["transactions"]
         ]
-        found = Record(path, kept["network"], plan(terms), kept["first_block"], sent)
-        contracts = kept["contracts"]
+        record = Record(path, saved["network"], plan(terms), saved["first_block"], sent)
+        contracts = saved["contracts"]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as err:
         raise DeploymentUnusable(path, str(err) or type(err).__name__) from err
-    if contracts != _contracts(found.plan):
+    if contracts != _contracts(record.plan):
         raise DeploymentDiffers(path, "contracts")
-    return found
+    return record
 
 
 def open_for(path: Path, provider: ProviderAPI, terms: Terms) -> Record:
-    """The record of a deployment that is to be begun, or gone on with. It is not written yet.
+    """Return the record of a deployment to begin or to resume. A new one is not written yet.
 
     Raises:
         DeploymentUnusable: See :func:`read`.
-        DeploymentDiffers: The file is of another deployment.
+        DeploymentDiffers: The file belongs to another deployment.
     """
     if not path.exists():
         first_block = as_int(rpc.result(provider, "eth_blockNumber", []))
         return Record(path, network_name(provider), plan(terms), first_block)
-    found = read(path)
-    asked, kept = asdict(terms), asdict(found.plan.terms)
-    if differs := [name.replace("_", " ") for name in asked if asked[name] != kept[name]]:
+    record = read(path)
+    wanted, saved = asdict(terms), asdict(record.plan.terms)
+    if differs := [name.replace("_", " ") for name in wanted if wanted[name] != saved[name]]:
         raise DeploymentDiffers(path, *differs)
-    return found
+    return record
 
 
 @contextmanager
-def alone(provider: ProviderAPI, path: Path) -> Iterator[None]:
-    """Waits until no other process of this user works on the deployment of a file."""
+def locked(provider: ProviderAPI, path: Path) -> Iterator[None]:
+    """Wait until no other process of this user works on a deployment file."""
     from filelock import FileLock
 
     folder = data_folder(provider) / "turns"
@@ -154,7 +154,6 @@ def alone(provider: ProviderAPI, path: Path) -> Iterator[None]:
 
 
 def _contents(record: Record) -> dict[str, Any]:
-    """What the file holds. :func:`read` reads it, also that of an earlier version."""
     terms = record.plan.terms
     return {
         "network": record.network,
@@ -170,11 +169,11 @@ def _contents(record: Record) -> dict[str, Any]:
 def _contracts(planned: Plan) -> list[dict[str, Any]]:
     return [
         {
-            "name": each.name,
-            "is_proxy": each.is_proxy,
-            "address": each.address,
-            "artifact": each.artifact,
-            "arguments": "0x" + each.arguments.hex(),
+            "name": contract.name,
+            "is_proxy": contract.is_proxy,
+            "address": contract.address,
+            "artifact": contract.artifact,
+            "arguments": "0x" + contract.arguments.hex(),
         }
-        for each in planned.contracts
+        for contract in planned.contracts
     ]

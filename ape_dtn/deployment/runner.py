@@ -1,4 +1,4 @@
-"""Takes the steps of a deployment: each once, whatever interrupts it."""
+"""Sending the transactions of a deployment, each exactly once, across interruptions."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from ape_dtn.deployment.record import Record
 
 
-# keccak256("eip1967.proxy.implementation") - 1, as ERC-1967 has it.
+# keccak256("eip1967.proxy.implementation") - 1 (ERC-1967).
 IMPLEMENTATION_SLOT = "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc"
 NOBODY = "0x" + "00" * 20
 
-# Called with each step that is done, and its receipt.
-Told = Callable[[Step, Receipt], None]
+# Called with each completed step and its receipt.
+OnStep = Callable[[Step, Receipt], None]
 
 
 def check_chain(provider: ProviderAPI, record: Record) -> None:
-    """Checks that it is the chain of the deployment, with what contracts are created by.
+    """Check that the connection is to the deployment's chain, and the deployment proxy exists.
 
     Raises:
-        WrongChain: It is another one.
-        NoContractAtAddress: It lacks the deployment proxy.
+        WrongChain: The connection is to another chain.
+        NoContractAtAddress: The chain has no deployment proxy.
     """
     expected = record.plan.terms.chain_id
     if provider.chain_id != expected:
@@ -49,60 +49,59 @@ def check_chain(provider: ProviderAPI, record: Record) -> None:
         raise NoContractAtAddress(DEPLOYER, "deterministic deployment proxy")
 
 
-def look(provider: ProviderAPI, planned: Plan) -> list[dict[str, Any]]:
-    """Each contract that is used, as it is now: who owns it, and what it runs."""
-    found = []
-    for each in planned.contracts:
-        if not each.is_proxy:
+def contract_states(provider: ProviderAPI, planned: Plan) -> list[dict[str, Any]]:
+    """Return the owner and the implementation of each proxy, as they are now."""
+    states = []
+    for contract in planned.contracts:
+        if not contract.is_proxy:
             continue
-        views = [Call(each.address, OWNER), Call(each.address, PENDING_OWNER)]
+        views = [Call(contract.address, OWNER), Call(contract.address, PENDING_OWNER)]
         slot, *answers = rpc.ask(
             provider,
             [
-                ("eth_getStorageAt", [each.address, IMPLEMENTATION_SLOT, "latest"]),
+                ("eth_getStorageAt", [contract.address, IMPLEMENTATION_SLOT, "latest"]),
                 *(view.request for view in views),
             ],
         )
         runs = to_checksum_address(as_bytes(rpc.expect(slot)).rjust(32, b"\0")[12:])
         owner, offered = (
-            None if isinstance(owner, DtnError) or owner == NOBODY else str(owner)
-            for owner in reads.decode_all(views, answers, reverts.NO_CONTEXT)
+            None if isinstance(account, DtnError) or account == NOBODY else str(account)
+            for account in reads.decode_all(views, answers, reverts.NO_CONTEXT)
         )
-        found.append(
+        states.append(
             {
-                "name": each.name,
-                "address": each.address,
+                "name": contract.name,
+                "address": contract.address,
                 "owner": owner,
                 "offered_to": offered,
                 "runs": None if runs == NOBODY else runs,
-                "was_upgraded": runs not in (NOBODY, planned.behind(each)),
+                "was_upgraded": runs not in (NOBODY, planned.implementation(contract)),
             }
         )
-    return found
+    return states
 
 
 def missing(provider: ProviderAPI, record: Record, steps: Sequence[Step]) -> list[Step]:
-    """The steps that are not done, as the chain shows it, asked in one HTTP request.
+    """Return the steps that are not done yet. One HTTP request.
 
-    What a step has done can be undone by the owner later. So it is done, too, if the transaction
-    that took it is on the chain.
+    A step is done if its effects show, or if its recorded transaction succeeded: the owner may have
+    undone the effects since.
     """
     receipts = {
-        each.step: [("eth_getTransactionReceipt", [each.signed.hash])]
-        for each in record.sent
-        if each.block is not None
+        sent.step: [("eth_getTransactionReceipt", [sent.signed.hash])]
+        for sent in record.sent
+        if sent.block is not None
     }
-    asked = [(step, receipts.get(step.what, []), step.questions) for step in steps]
-    answers = iter(
-        rpc.ask(provider, [each for _, *parts in asked for part in parts for each in part])
-    )
-    found = []
-    for step, taken, questions in asked:
-        was_taken = [_succeeded(next(answers)) for _ in taken]
-        is_done = step.is_done([next(answers) for _ in questions])
-        if not (any(was_taken) or is_done):
-            found.append(step)
-    return found
+    queries = [(step, receipts.get(step.what, []), step.queries) for step in steps]
+    requests = [request for _, *parts in queries for part in parts for request in part]
+    answers = iter(rpc.ask(provider, requests))
+    not_done = []
+    for step, receipt_queries, effect_queries in queries:
+        succeeded = [_succeeded(next(answers)) for _ in receipt_queries]
+        has_effects = step.is_done([next(answers) for _ in effect_queries])
+        if not (any(succeeded) or has_effects):
+            not_done.append(step)
+    return not_done
 
 
 def _succeeded(receipt: Any) -> bool:
@@ -112,29 +111,29 @@ def _succeeded(receipt: Any) -> bool:
 
 
 def cost(provider: ProviderAPI, sender: str, steps: Sequence[Step]) -> gas.Gas | None:
-    """What steps would cost, one after the other; None where the endpoint does not tell.
+    """Estimate the cost of consecutive steps; None if the endpoint cannot simulate them.
 
     Raises:
-        DtnError: One of them would revert.
+        DtnError: A step would revert.
     """
     prices = gas.to_prices(*rpc.ask(provider, gas.PRICES))
     transactions = {step.what: step.transaction for step in steps}
-    (found,) = gas.estimate(provider, sender, [transactions], prices)
-    if isinstance(found, RpcRefused):
+    (estimate,) = gas.estimate(provider, sender, [transactions], prices)
+    if isinstance(estimate, RpcRefused):
         return None
-    if isinstance(found, DtnError):
-        raise found
-    return found
+    if isinstance(estimate, DtnError):
+        raise estimate
+    return estimate
 
 
 def follow(provider: ProviderAPI, account: AccountAPI, record: Record) -> Signed | None:
-    """Follows to its end what was signed before, when the process that did so has ended.
+    """Follow the open transactions of an interrupted process until they are mined.
 
     Returns:
-        What the endpoint does not take, and what is to be signed anew with the same nonce.
+        The transaction that the endpoint refuses, if any. Sign another with its nonce.
 
     Raises:
-        TransactionPending: Something is not mined in time.
+        TransactionPending: A transaction is not mined in time.
     """
     refused = None
     for transaction, outcome in rebroadcast.follow(
@@ -143,29 +142,24 @@ def follow(provider: ProviderAPI, account: AccountAPI, record: Record) -> Signed
         if isinstance(outcome, Receipt):
             record.mine(outcome)
         elif isinstance(outcome, TransactionRefused):
-            refused = next(each for each in record.open if each.hash == transaction)
+            refused = next(signed for signed in record.open if signed.hash == transaction)
         else:
             record.drop(transaction)
     return refused
 
 
-def take(
+def send_steps(
     provider: ProviderAPI,
     account: AccountAPI,
     record: Record,
     steps: Sequence[Step],
-    told: Told,
-    instead_of: Signed | None = None,
+    on_step: OnStep,
+    replaces: Signed | None = None,
 ) -> None:
-    """Takes steps, each when the one before is mined, and writes down each before it is sent.
+    """Send steps one after another, and record each before it is sent.
 
-    Args:
-        provider: The connection.
-        account: Who signs.
-        record: Where it is written down.
-        steps: What is missing.
-        told: Told of each step that is done.
-        instead_of: What was signed for the first of them before, and is not taken.
+    ``on_step`` is called with each completed step. ``replaces`` is a refused transaction, whose
+    nonce the first step uses.
 
     Raises:
         DtnError: See :func:`ape_dtn.chain.transactions.send`.
@@ -181,26 +175,33 @@ def take(
             [step.transaction],
             reverts.NO_CONTEXT,
             Outbox(on_signed),
-            instead_of,
+            replaces,
         )
-        instead_of = None
+        replaces = None
         record.mine(receipt)
-        told(step, receipt)
+        on_step(step, receipt)
 
 
-def take_for_owner(provider: ProviderAPI, owner: AccountAPI, record: Record) -> list[str]:
-    """Takes what is left to the owner; a Safe makes all of it in one transaction, or none.
+def send_owner_steps(provider: ProviderAPI, owner: AccountAPI, record: Record) -> list[str]:
+    """Send the steps left to the owner. A Safe sends all of them in one transaction.
 
     Returns:
-        The hashes of the transactions.
+        The transaction hashes.
     """
-    planned = record.plan.owners_steps
+    planned = record.plan.owner_steps
     if safe.is_safe(owner):
         calls = [step.transaction for step in missing(provider, record, planned)]
-        made = calls[0] if len(calls) == 1 else safe.together(provider, calls)
-        return [send(provider, owner, made).transaction]
-    instead_of = follow(provider, owner, record)
-    taken: list[str] = []
-    left = missing(provider, record, planned)
-    take(provider, owner, record, left, lambda _, got: taken.append(got.transaction), instead_of)
-    return taken
+        batch = calls[0] if len(calls) == 1 else safe.together(provider, calls)
+        return [send(provider, owner, batch).transaction]
+    replaces = follow(provider, owner, record)
+    hashes: list[str] = []
+    steps = missing(provider, record, planned)
+    send_steps(
+        provider,
+        owner,
+        record,
+        steps,
+        lambda _, receipt: hashes.append(receipt.transaction),
+        replaces,
+    )
+    return hashes

@@ -1,8 +1,7 @@
-"""What proves which sources a contract was compiled from: the compiler's whole input.
+"""Compiler input to verify deployed contracts.
 
-``scripts/sources.py`` writes ``sources.json`` of the sources of the shipped artifacts. Explorers,
-Sourcify and the compiler itself take the input as it is, and come to the code on the chain, to the
-last byte.
+``scripts/sources.py`` writes the sources of the packaged artifacts to ``sources.json``. Explorers,
+Sourcify and solc accept the input as it is, and produce the code on the chain, byte for byte.
 """
 
 from __future__ import annotations
@@ -16,29 +15,32 @@ OUTPUTS = ["abi", "metadata", "evm.bytecode.object", "evm.deployedBytecode"]
 
 
 @cache
-def _kept() -> dict[str, Any]:
+def _sources() -> dict[str, Any]:
     text = files("ape_dtn.deployment").joinpath("sources.json").read_text(encoding="utf-8")
-    kept: dict[str, Any] = json.loads(text)
-    return kept
+    sources: dict[str, Any] = json.loads(text)
+    return sources
 
 
 def compiler() -> str:
-    """The compiler's full version."""
-    found: str = _kept()["compiler"]
-    return found
+    """Return the full version of the compiler."""
+    version: str = _sources()["compiler"]
+    return version
 
 
 def full_name(artifact: str) -> str:
-    """A contract by its file and its name, as explorers ask for it."""
-    return f"{_kept()['contracts'][artifact]}:{artifact}"
+    """Return the name of a contract with its source file, as explorers ask for it."""
+    return f"{_sources()['contracts'][artifact]}:{artifact}"
 
 
 def standard_json(artifact: str) -> dict[str, Any]:
-    """The compiler's input for a shipped artifact, with all that is compiled beside it."""
-    kept = _kept()
-    wanted = {kept["contracts"][artifact]: {artifact: OUTPUTS}}
+    """Return the standard JSON input of the compiler for a packaged artifact.
+
+    It includes all other sources: the code depends on them.
+    """
+    sources = _sources()
+    selection = {sources["contracts"][artifact]: {artifact: OUTPUTS}}
     return {
         "language": "Solidity",
-        "settings": {**kept["settings"], "outputSelection": wanted},
-        "sources": {path: {"content": content} for path, content in kept["files"].items()},
+        "settings": {**sources["settings"], "outputSelection": selection},
+        "sources": {path: {"content": content} for path, content in sources["files"].items()},
     }

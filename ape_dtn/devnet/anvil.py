@@ -39,13 +39,7 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Anvil:
-    """A running Anvil.
-
-    Attributes:
-        url: The URL of its RPC endpoint.
-        process: Its process.
-        output: Its standard error.
-    """
+    """A running Anvil. ``output`` is its standard error."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -179,11 +173,11 @@ def _listener(port: int) -> str | None:
 
 
 def _prepare(state: Path) -> None:
-    """Check and back up the state file, and remove additional genesis blocks from it.
+    """Check and back up the state file, and remove all genesis blocks but the oldest from it.
 
     Anvil overwrites the file in place, so a kill can truncate it. Anvil also saves the genesis
-    block that it made before it loaded the file, and may load that one as the genesis block next
-    time. The oldest one identifies the chain.
+    block that it created before it loaded the file, and may load that block next time. But the
+    chain is identified by its original genesis block.
     """
     if not state.parent.is_dir():
         raise StateUnusable(str(state), f"the folder {state.parent} does not exist")
@@ -205,5 +199,5 @@ def _prepare(state: Path) -> None:
 
 
 def backup_of(state: Path) -> Path:
-    """Return the path of the copy of a state file as it was last loaded."""
+    """Return the path of a state file's backup, which is made each time the file is loaded."""
     return state.with_name(f"{state.name}.before")

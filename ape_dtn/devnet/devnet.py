@@ -49,8 +49,8 @@ class DevnetOptions:
         block_time: Seconds between blocks; None to mine each transaction at once.
         accounts: The number of Ape's test accounts to fund; None for all.
         funded: Further accounts to fund: their names by address.
-        variant: The variant of the contracts; None for that in ``state``, or the reference one.
-        fee_token: The fee token; None for that in ``state``, or USDT.
+        variant: The variant of the contracts; by default that of a saved chain, or the reference.
+        fee_token: The fee token; by default that of a saved chain, or USDT.
         backend: The backend of the node; None for the configured one, or the echo.
         fork: A network, or the URL of an endpoint, to fork; None for a new chain.
     """
@@ -71,13 +71,9 @@ class Devnet:
     """A running devnet.
 
     Attributes:
-        anvil: The chain.
-        ai: The network.
         node: The node, which answers while :func:`serve` runs.
         models: Full names of the models that the node serves.
         health_problems: Failed health checks of backends, by model name.
-        token: The fee token.
-        accounts: The accounts.
     """
 
     anvil: Anvil
@@ -98,9 +94,7 @@ class Devnet:
 def opened(options: DevnetOptions, say: Callable[[str], None]) -> Iterator[Devnet]:
     """Start a devnet, and stop it when the context ends. :func:`serve` runs its node.
 
-    Args:
-        options: The options.
-        say: Called with each step before it begins.
+    ``say`` is called with each step before it begins.
 
     Raises:
         DtnError: A part cannot be started; the parts that were started are stopped.

@@ -63,12 +63,8 @@ def of(
 ) -> DtnAi:
     """Return the network deployed on this chain before, or deploy one.
 
-    Args:
-        provider: The connection.
-        accounts: The accounts; the owner deploys.
-        variant: The variant; None for that of the existing network, or the reference one.
-        fee_token: The fee token; None for that of the existing network, or USDT.
-        say: Called with each step before it begins.
+    A new network has the reference variant and USDT unless others are given. ``say`` is called with
+    each step before it begins.
 
     Raises:
         InvalidOption: The existing network has another variant or fee token.
@@ -113,8 +109,8 @@ def of_fork(provider: ProviderAPI, accounts: Accounts) -> DtnAi:
 def fund(ai: DtnAi, accounts: Accounts, *, forked: bool) -> Token:
     """Give native currency and fee tokens to accounts without any.
 
-    On a fork, accounts are filled up to the full amount, and the token's storage is changed
-    directly; elsewhere its owner mints.
+    On a fork, accounts are filled up to the full amount. Tokens are minted, or on a fork written
+    into the token's storage.
     """
     token, provider = ai.token(), ai.provider
     units = token.amount(FUNDS).units
@@ -151,7 +147,9 @@ def fund(ai: DtnAi, accounts: Accounts, *, forked: bool) -> Token:
 def balances(ai: DtnAi, token: Token, accounts: Accounts) -> dict[str, Amount]:
     """Return the fee token balances of the funded accounts, by name."""
     funded = accounts.funded
-    held = ai.read(*(Call(token.address, ERC20.balance_of, (each,)) for each in funded.values()))
+    held = ai.read(
+        *(Call(token.address, ERC20.balance_of, (address,)) for address in funded.values())
+    )
     return {name: token.units(units) for name, units in zip(funded, held, strict=True)}
 
 

@@ -46,7 +46,7 @@ class InvalidUpload(Exception):
 
 
 def chunk_size(options: Mapping[str, str]) -> int:
-    """Check the options of an upload, and return the leaf size that they ask for, in bytes.
+    """Return the leaf size in bytes that an upload asks for, after checking its options.
 
     Raises:
         InvalidUpload: An option is not supported.
@@ -66,13 +66,7 @@ def chunk_size(options: Mapping[str, str]) -> int:
 def add(
     blocks: Blocks, content_type: str, body: Iterable[bytes], chunk: int
 ) -> list[tuple[str, CID, int]]:
-    """Add the files of a multipart body. Large files are buffered on disk.
-
-    Args:
-        blocks: Where to store them.
-        content_type: The ``Content-Type`` of the body, with its boundary.
-        body: The body, in pieces.
-        chunk: The leaf size, in bytes.
+    """Add the files of a multipart body, with leaves of ``chunk`` bytes. Large files are on disk.
 
     Returns:
         For each file its name, its CID, and the total size of its blocks in bytes.
@@ -125,11 +119,7 @@ def add(
 
 
 def sized_body(file: BufferedIOBase, length: str) -> Iterator[bytes]:
-    """Read a body of a declared length.
-
-    Args:
-        file: The connection.
-        length: The value of the ``Content-Length`` header.
+    """Read a body with a ``Content-Length``.
 
     Raises:
         InvalidUpload: The length is missing or malformed, or the body is shorter.

@@ -28,20 +28,12 @@ class Missing(LookupError):
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks in a folder. The folder is created with the first block.
-
-    Attributes:
-        folder: Its path.
-    """
+    """The blocks in a folder. The folder is created with the first block."""
 
     folder: Path
 
     def add(self, file: IO[bytes], chunk: int = unixfs.CHUNK) -> tuple[CID, int]:
-        """Store the content of a file, with at most one chunk of it in memory.
-
-        Args:
-            file: Read from its current position to its end.
-            chunk: The leaf size, in bytes.
+        """Store a file from its current position on. At most one leaf is in memory at a time.
 
         Returns:
             The CID of the content, and the total size of its blocks in bytes.
@@ -56,11 +48,7 @@ class Blocks:
         return cid, total
 
     def put(self, cid: CID, block: bytes) -> None:
-        """Store a block durably.
-
-        Raises:
-            OSError: The block cannot be written.
-        """
+        """Store a block durably. Raises ``OSError`` if it cannot be written."""
         path = self._path(cid)
         # Compare the content, too: the file may be corrupt, for example after a disk was full.
         if path.is_file() and path.read_bytes() == block:

@@ -95,7 +95,7 @@ def checked(settings: StoreSettings | Mapping[str, Any] | str) -> StoreSettings:
     """Validate the value of ``dtn: ipfs_store:``.
 
     Raises:
-        InvalidOption: A setting is unknown or invalid; the option is its path.
+        InvalidOption: A setting is unknown or invalid. Its name has dots: ``ipfs_store.kubo``.
     """
     from pydantic import ValidationError
 
@@ -131,7 +131,7 @@ def _pin(settings: StoreSettings, client: httpx.Client) -> Callable[[str], None]
 
 @contextmanager
 def _add(settings: StoreSettings, client: httpx.Client) -> Iterator[tuple[Add, str | None]]:
-    """Yield what adds content, and the URL of the embedded gateway."""
+    """Yield a function that adds content, and the URL of the embedded gateway."""
     if settings.kubo:
         yield partial(kubo.add, client, settings.kubo, timeout=settings.timeout), None
         return

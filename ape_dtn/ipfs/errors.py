@@ -56,7 +56,7 @@ class StoreRefused(BackendFailed):
 
 
 class WrongCid(StoreRefused):
-    """The IPFS store returned a CID under which nobody would find the content."""
+    """The IPFS store returned a CID that is not the content's: nobody would find it."""
 
     cid: str
     given: str

@@ -21,12 +21,12 @@ MAX_RESPONSE = 2**20
 def call(
     client: httpx.Client, method: str, url: str, timeout: float, **request: Any
 ) -> list[dict[str, Any]]:
-    """Send a request, and parse the response as JSON.
+    """Send a request, and parse the response as JSON. Errors do not show credentials in the URL.
 
     Args:
         client: The HTTP client.
         method: The HTTP method.
-        url: The URL; credentials in it are not shown in errors.
+        url: The URL.
         timeout: Seconds to wait for the whole response.
         request: Further arguments of httpx: ``params``, ``json``, ``files``, ``headers``.
 

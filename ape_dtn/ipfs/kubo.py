@@ -30,13 +30,9 @@ _CID_OPTIONS = {
 
 
 def add(client: httpx.Client, url: str, content: bytes, timeout: float) -> str:
-    """Add content to a node and pin it there (``/api/v0/add``).
+    """Add the content of a file to a node and pin it there (``/api/v0/add``).
 
-    Args:
-        client: The HTTP client.
-        url: The RPC API, such as ``http://127.0.0.1:5001``.
-        content: The content of one file.
-        timeout: Seconds to wait for the node.
+    ``url`` is the RPC API, such as ``http://127.0.0.1:5001``. The timeout is in seconds.
 
     Returns:
         The CID, which is computed here as well.

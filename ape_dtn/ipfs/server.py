@@ -41,14 +41,9 @@ _CACHE_CONTROL = "public, max-age=29030400, immutable"
 
 @contextmanager
 def serving(blocks: Blocks, port: int = 0) -> Iterator[str]:
-    """Serve a folder until the context ends.
+    """Serve a folder until the context ends, and yield the URL of the gateway.
 
-    Args:
-        blocks: The folder.
-        port: The port; 0 for any free one. Processes of one user can share a port.
-
-    Yields:
-        The URL of the gateway, such as ``http://127.0.0.1:8480``.
+    Port 0 is any free one. Processes of one user can share a port.
 
     Raises:
         OSError: The port cannot be listened on.

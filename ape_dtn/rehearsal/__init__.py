@@ -1,1 +1,1 @@
-"""A user's transaction, its requests and their callbacks, all of it on a copy of the chain."""
+"""Trying a transaction, its requests and their callbacks on a fork of the chain."""

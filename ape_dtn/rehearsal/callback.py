@@ -1,4 +1,4 @@
-"""A request's callback, as it ran in the node's response: its gas, and why it reverted."""
+"""The callback of a rehearsed request: its gas, and why it reverted."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ape_dtn.types.rpc import Failure, as_bytes, as_int
 if TYPE_CHECKING:
     from ape_dtn.network.requests import Record
     from ape_dtn.rehearsal.fork import Fork
-    from ape_dtn.rehearsal.known import Known
+    from ape_dtn.rehearsal.known import KnownContracts
     from ape_dtn.types.transactions import Receipt, Transaction
 
 
-# What a callback is given to find out whether it only wants gas.
+# The gas to test whether a callback failed only for lack of gas.
 PLENTY = 10_000_000
 
-# What any transaction costs before a contract runs, and each of the bytes, addresses and slots of
-# storage that come with it.
+# The intrinsic gas of a transaction, of each byte of its data, and of each address and storage slot
+# in its access list.
 TRANSACTION_GAS, ZERO_BYTE_GAS, BYTE_GAS, ADDRESS_GAS, SLOT_GAS = 21_000, 4, 16, 2_400, 1_900
 
 _FAILED = (Router.success_callback_failed, Router.failure_callback_failed)
@@ -36,23 +36,11 @@ _FAILED = (Router.success_callback_failed, Router.failure_callback_failed)
 
 @dataclass(frozen=True)
 class Response:
-    """A node's response that was mined on the copy.
-
-    Attributes:
-        fork: The copy.
-        router: The router.
-        known: The contracts that are known.
-        request_id: The request.
-        record: What the chain kept of it before.
-        status: What the node responded with.
-        worker: Who sent it.
-        transaction: What was sent.
-        receipt: Its receipt.
-    """
+    """A node's response that was mined on the fork. ``record`` is older than the response."""
 
     fork: Fork
     router: str
-    known: Known
+    known: KnownContracts
     request_id: bytes
     record: Record
     status: Status
@@ -62,15 +50,15 @@ class Response:
 
     @cached_property
     def data(self) -> bytes:
-        """What the target was called with."""
+        """The call data of the callback."""
         call = reads.Call(self.router, Router.get_request, (self.request_id,), contract="router")
         on_success, on_failure, _ = reads.read_one(self.fork.provider, call, reverts.NO_CONTEXT)[6]
-        chosen = on_success if self.status is Status.SUCCESS else on_failure
-        return bytes(chosen) + self.request_id
+        selector = on_success if self.status is Status.SUCCESS else on_failure
+        return bytes(selector) + self.request_id
 
 
 def of(response: Response) -> Callback | None:
-    """The callback of an answered request; None where it asked for none."""
+    """Return the callback of an answered request; None if it has none."""
     record = response.record
     if not record.has_callback:
         return None
@@ -84,76 +72,78 @@ def of(response: Response) -> Callback | None:
 
 
 def _gas_used(response: Response) -> int | None:
-    if not response.fork.tells_traces:
+    if not response.fork.has_traces:
         return None
     frame = _frame(response, response.fork.trace(response.receipt.transaction))
-    return as_int(frame["gasUsed"]) if frame else 0  # without code there is nothing to run
+    return as_int(frame["gasUsed"]) if frame else 0  # a target without code uses no gas
 
 
 def _failure(response: Response) -> CallbackFailed | None:
-    """Why it reverted: for want of gas, where it would not with more of it."""
+    """Return why the callback reverted: ``CallbackOutOfGas`` only if more gas would help."""
     logs = response.receipt.logs
-    failed = [each for kind in _FAILED for each in kind.find(logs, response.router)]
-    data = next((each["data"] for each in failed if each["requestId"] == response.request_id), None)
+    failures = [fields for event in _FAILED for fields in event.find(logs, response.router)]
+    data = next(
+        (fields["data"] for fields in failures if fields["requestId"] == response.request_id), None
+    )
     if data is None:
         return None
     request_id, target = as_hex(response.request_id), response.record.callback_target
-    given, needed = response.record.callback_gas, _needed(response)
-    if needed is not None and needed > given:
-        error: CallbackFailed = CallbackOutOfGas(request_id, target, given, needed)
-        error.hint = f"Ask with a callbackGas of {needed} or more, and as many wei."
+    gas_limit, needed = response.record.callback_gas, _needed_gas(response)
+    if needed is not None and needed > gas_limit:
+        error: CallbackFailed = CallbackOutOfGas(request_id, target, gas_limit, needed)
+        error.hint = f"Set the request's callbackGas to {needed} or more, and add as many wei."
         return error
     revert = reverts.decode(data)
-    named = response.known.name_revert(revert, target)
-    if named is revert:
+    decoded = response.known.decode_revert(revert, target)
+    if decoded is revert:
         error = callbacks.callback_failed(request_id, target, data)
     else:
-        error = CallbackFailed(request_id, target, str(named))
-        error.revert = named
-    error.hint = ""  # there is no answer to be read but on the copy
+        error = CallbackFailed(request_id, target, str(decoded))
+        error.revert = decoded
+    error.hint = ""  # the usual hint is to read the answer, which exists on the fork only
     return error
 
 
-def _needed(response: Response) -> int | None:
-    """The least gas with which the callback would have succeeded; None where it never would.
+def _needed_gas(response: Response) -> int | None:
+    """Return the least gas with which the callback succeeds; None if it never does.
 
-    The router calls it once more, after the response: the one that failed has left nothing.
+    The callback is called again, after the response: a failed callback has changed nothing.
     """
-    data, warm = response.data, _warm(response)
-    zeros, slots = data.count(0), sum(len(each["storageKeys"]) for each in warm)
-    before = TRANSACTION_GAS + zeros * ZERO_BYTE_GAS + (len(data) - zeros) * BYTE_GAS
-    before += len(warm) * ADDRESS_GAS + slots * SLOT_GAS
+    data, accessed = response.data, _accessed_before(response)
+    zeros, slots = data.count(0), sum(len(entry["storageKeys"]) for entry in accessed)
+    intrinsic = TRANSACTION_GAS + zeros * ZERO_BYTE_GAS + (len(data) - zeros) * BYTE_GAS
+    intrinsic += len(accessed) * ADDRESS_GAS + slots * SLOT_GAS
     target = response.record.callback_target
     call: dict[str, Any] = {"from": response.router, "to": target, "data": as_hex(data)}
-    if warm:
-        call["accessList"] = warm
+    if accessed:
+        call["accessList"] = accessed
 
     def succeeds(gas: int) -> bool:
-        asked = {**call, "gas": hex(before + gas)}
-        (found,) = rpc.ask(response.fork.provider, [("eth_call", [asked, "latest"])])
-        return not isinstance(found, Failure)
+        with_gas = {**call, "gas": hex(intrinsic + gas)}
+        (result,) = rpc.ask(response.fork.provider, [("eth_call", [with_gas, "latest"])])
+        return not isinstance(result, Failure)
 
-    if not response.fork.tells_traces:  # it takes no call of who could not pay the gas
+    if not response.fork.has_traces:  # the in-process chain calls only from funded senders
         response.fork.fund(response.router)
     if not succeeds(PLENTY):
         return None
     too_little, enough = response.record.callback_gas, PLENTY
     while enough - too_little > 1:
-        tried = (too_little + enough) // 2
-        if succeeds(tried):
-            enough = tried
+        gas = (too_little + enough) // 2
+        if succeeds(gas):
+            enough = gas
         else:
-            too_little = tried
+            too_little = gas
     return enough
 
 
-def _warm(response: Response) -> list[dict[str, Any]]:
-    """What the response has read when it calls back, as an access list: to read it again is cheap.
+def _accessed_before(response: Response) -> list[dict[str, Any]]:
+    """Return what the response accesses before its callback, as an access list.
 
-    Where the chain does not tell, more than is needed is found, and by the more, the more the
-    callback reads of that.
+    Another access of these addresses and slots is cheap (EIP-2929). Without traces the list is
+    empty, and the needed gas is overestimated.
     """
-    if not response.fork.tells_traces:
+    if not response.fork.has_traces:
         return []
     call = response.transaction.as_call(response.worker)
     options = {
@@ -161,15 +151,15 @@ def _warm(response: Response) -> list[dict[str, Any]]:
         "stateOverrides": {response.record.callback_target: {"code": "0x"}},
     }
     before = hex(response.receipt.block_number - 1)
-    read = rpc.result(response.fork.provider, "debug_traceCall", [call, before, options])
+    state = rpc.result(response.fork.provider, "debug_traceCall", [call, before, options])
     return [
         {"address": address, "storageKeys": list(account.get("storage", ()))}
-        for address, account in read.items()
+        for address, account in state.items()
     ]
 
 
 def _frame(response: Response, outermost: dict[str, Any]) -> dict[str, Any] | None:
-    """The router's call of the target, among all calls of a response."""
+    """Return the router's call of the target in the trace of a response."""
     target = response.record.callback_target.lower()
     for frame in _frames(outermost):
         called = str(frame.get("to", "")).lower()
@@ -180,5 +170,5 @@ def _frame(response: Response, outermost: dict[str, Any]) -> dict[str, Any] | No
 
 def _frames(outermost: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield outermost
-    for each in outermost.get("calls", ()):
-        yield from _frames(each)
+    for call in outermost.get("calls", ()):
+        yield from _frames(call)

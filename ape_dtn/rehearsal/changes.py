@@ -1,4 +1,4 @@
-"""What a transaction on the copy has changed: slots of storage, views, and what accounts hold."""
+"""What a transaction on the fork has changed: storage, views and balances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ape_dtn.chain import reads, rpc
 from ape_dtn.chain.reads import Call
 from ape_dtn.network.abi import ERC20
 from ape_dtn.rehearsal.fork import Fork
-from ape_dtn.rehearsal.known import Known, addresses, output_of
+from ape_dtn.rehearsal.known import KnownContracts, checksummed, output_of
 from ape_dtn.rehearsal.report import Change
 from ape_dtn.types.amount import Token
 from ape_dtn.types.errors import DtnError
@@ -26,90 +26,90 @@ EMPTY = "0x" + "00" * 32
 def of(
     fork: Fork,
     receipt: Receipt,
-    known: Known,
+    known: KnownContracts,
     token: Token,
-    coin: Token,
+    native: Token,
     touched: Iterable[str],
 ) -> tuple[Change, ...]:
-    """What a mined transaction changed, in a few HTTP requests.
+    """Return what a mined transaction changed, in a few HTTP requests.
 
-    Args:
-        fork: The copy.
-        receipt: The transaction, which is alone in its block.
-        known: The contracts that are known.
-        token: The fee token.
-        coin: The chain's coin.
-        touched: The contracts whose views are read, where the chain does not tell what changed.
+    The transaction must be alone in its block. ``touched`` are the contracts whose views are
+    compared if the fork has no traces.
     """
-    traced = fork.changes(receipt.transaction) if fork.tells_traces else {"pre": {}, "post": {}}
+    traced = fork.changes(receipt.transaction) if fork.has_traces else {"pre": {}, "post": {}}
     storage = list(_storage(traced, known))
-    contracts = addresses(each.address for each in storage) if fork.tells_traces else touched
+    contracts = checksummed(change.address for change in storage) if fork.has_traces else touched
     return (
         *_views(fork, receipt.block_number, known, contracts),
-        *_tokens(fork, receipt, known, token),
-        *_coins(fork, receipt, traced, known, coin),
+        *_token_balances(fork, receipt, known, token),
+        *_native_balances(fork, receipt, traced, known, native),
         *storage,
     )
 
 
-def _storage(traced: dict[str, Any], known: Known) -> Iterator[Change]:
+def _storage(traced: dict[str, Any], known: KnownContracts) -> Iterator[Change]:
     before, after = traced["pre"], traced["post"]
-    for address in addresses([*before, *after]):
-        slots = [dict(side.get(address.lower(), {}).get("storage", {})) for side in (before, after)]
-        for slot in sorted({*slots[0], *slots[1]}):
-            values = [side.get(slot, EMPTY) for side in slots]
+    for address in checksummed([*before, *after]):
+        old, new = (
+            dict(state.get(address.lower(), {}).get("storage", {})) for state in (before, after)
+        )
+        for slot in sorted({*old, *new}):
+            values = old.get(slot, EMPTY), new.get(slot, EMPTY)
             if values[0] != values[1]:
                 yield Change("storage", address, known.label(address), slot, *values)
 
 
-def _views(fork: Fork, block: int, known: Known, contracts: Iterable[str]) -> Iterator[Change]:
-    """The views without arguments that return something else than before."""
-    asked = [(address, abi) for address in contracts for abi in known.views(address)]
-    if not asked:
+def _views(
+    fork: Fork, block: int, known: KnownContracts, contracts: Iterable[str]
+) -> Iterator[Change]:
+    """Compare the views without arguments."""
+    views = [(address, abi) for address in contracts for abi in known.views(address)]
+    if not views:
         return
-    calls = [Call(address, output_of(abi)) for address, abi in asked]
-    before, after = (_at(fork, calls, each) for each in (block - 1, block))
-    for (address, abi), was, is_now in zip(asked, before, after, strict=True):
-        # A view that reverts has no value, such as that of an answer before there is one.
-        values = [None if isinstance(each, DtnError) else to_json(each) for each in (was, is_now)]
+    calls = [Call(address, output_of(abi)) for address, abi in views]
+    before, after = (_read_at(fork, calls, number) for number in (block - 1, block))
+    for (address, abi), old, new in zip(views, before, after, strict=True):
+        # A view may revert, for example while there is no answer: its value is None.
+        values = [None if isinstance(value, DtnError) else to_json(value) for value in (old, new)]
         if values[0] != values[1]:
             yield Change("view", address, known.label(address), abi.name, *values)
 
 
-def _tokens(fork: Fork, receipt: Receipt, known: Known, token: Token) -> Iterator[Change]:
-    """What those who sent or were sent the fee token held of it before, and hold now."""
-    moved = ERC20.transferred.find(receipt.logs, token.address)
-    holders = addresses(each[side] for each in moved for side in ("from", "to"))
-    calls = [Call(token.address, ERC20.balance_of, (each,)) for each in holders]
+def _token_balances(
+    fork: Fork, receipt: Receipt, known: KnownContracts, token: Token
+) -> Iterator[Change]:
+    """Compare the fee token balances of all senders and recipients."""
+    transfers = ERC20.transferred.find(receipt.logs, token.address)
+    holders = checksummed(transfer[party] for transfer in transfers for party in ("from", "to"))
+    calls = [Call(token.address, ERC20.balance_of, (holder,)) for holder in holders]
     if not calls:
         return
-    before, after = (
-        _at(fork, calls, each) for each in (receipt.block_number - 1, receipt.block_number)
-    )
-    for holder, was, is_now in zip(holders, before, after, strict=True):
-        if was != is_now:
-            values = str(token.units(was)), str(token.units(is_now))
+    block = receipt.block_number
+    before, after = (_read_at(fork, calls, number) for number in (block - 1, block))
+    for holder, old, new in zip(holders, before, after, strict=True):
+        if old != new:
+            values = str(token.units(old)), str(token.units(new))
             yield Change("balance", holder, known.label(holder), token.symbol, *values)
 
 
-def _coins(
-    fork: Fork, receipt: Receipt, traced: dict[str, Any], known: Known, coin: Token
+def _native_balances(
+    fork: Fork, receipt: Receipt, traced: dict[str, Any], known: KnownContracts, native: Token
 ) -> Iterator[Change]:
-    """What accounts hold of the chain's coin, other than who makes the blocks."""
-    found = [
+    """Compare the native balances of all accounts but the block's beneficiary."""
+    changed = [
         (to_checksum_address(address), traced["pre"].get(address, {}), state["balance"])
         for address, state in traced["post"].items()
         if "balance" in state
     ]
-    if not found:
+    if not changed:
         return
     block = rpc.result(fork.provider, "eth_getBlockByNumber", [hex(receipt.block_number), False])
     miner = to_checksum_address(block["miner"])
-    for address, before, after in found:
-        values = [str(coin.units(as_int(each))) for each in (before.get("balance", 0), after)]
+    for address, before, balance in changed:
+        values = [str(native.units(as_int(wei))) for wei in (before.get("balance", 0), balance)]
         if address != miner and values[0] != values[1]:
-            yield Change("balance", address, known.label(address), coin.symbol, *values)
+            yield Change("balance", address, known.label(address), native.symbol, *values)
 
 
-def _at(fork: Fork, calls: Sequence[Call], block: int) -> list[Any]:
-    return reads.try_read(fork.provider, *(replace(each, block=block) for each in calls))
+def _read_at(fork: Fork, calls: Sequence[Call], block: int) -> list[Any]:
+    return reads.try_read(fork.provider, *(replace(call, block=block) for call in calls))

@@ -1,7 +1,7 @@
-"""A copy of the connected chain, that is changed in its place.
+"""A fork of the connected chain for one rehearsal.
 
-The copy is an Anvil of its own that reads from the chain's endpoint what it does not have, and
-sends it nothing. Ape's in-process chain cannot be copied: it is changed itself, and set back.
+The fork is a separate Anvil that reads missing state from the chain's endpoint, and sends it no
+transactions. Ape's in-process chain cannot be forked: it is used directly, and reverted afterwards.
 """
 
 from __future__ import annotations
@@ -31,32 +31,33 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# What an account is given that has less, in wei.
-PURSE = 10**19
+# The wei that an account needs for gas.
+GAS_FUNDS = 10**19
 
-# Anvil's options: any account sends, without a key; and nothing is kept of what it has read, since
-# it would take another local chain of the same number for this one.
+# Any account can send without a key. Anvil caches nothing: its cache is by chain id, and another
+# local chain may have the same id.
 OPTIONS = ("--auto-impersonate", "--no-storage-caching")
 
 
-class Discreet(HTTPProvider):
-    """A connection whose errors hold no more of the chain's own endpoint than its host.
+class RedactingProvider(HTTPProvider):
+    """An HTTP provider that hides secrets in error messages.
 
-    What the copy cannot read from there, it tells with the whole URL, and keys stand in that.
+    When Anvil fails to read from the chain's endpoint, its error shows the endpoint's URL, which
+    may contain an API key.
     """
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """Asks one thing."""
+        """Send one request."""
         response = super().make_request(method, params)
         _hide_secrets(response)
         return response
 
     def make_batch_request(self, batch: Any) -> Any:
-        """Asks many things at once."""
-        found = super().make_batch_request(batch)
-        for each in found if isinstance(found, list) else [found]:
-            _hide_secrets(each)
-        return found
+        """Send several requests in one HTTP request."""
+        responses = super().make_batch_request(batch)
+        for response in responses if isinstance(responses, list) else [responses]:
+            _hide_secrets(response)
+        return responses
 
 
 def _hide_secrets(response: Any) -> None:
@@ -66,30 +67,25 @@ def _hide_secrets(response: Any) -> None:
 
 
 class ForkProvider(Web3Provider):
-    """A connection to the copy, under the name of the network that it was made from.
+    """A connection to the fork that has the network name of the original.
 
-    Ape's own connect to where the environment says, which may be the chain itself.
+    Ape's own providers would connect to the URL in the environment, which may be the original.
     """
 
     def connect(self) -> None:
-        """Connects to the URL in the settings."""
-        # The copy may have to ask the chain's endpoint many times for one answer.
+        """Connect to the URL in the provider settings."""
+        # One request to the fork may need many requests to the chain's endpoint.
         kwargs = {"timeout": POLICY.fork_answer}
-        self._web3 = Web3(Discreet(self.provider_settings["url"], request_kwargs=kwargs))
+        self._web3 = Web3(RedactingProvider(self.provider_settings["url"], request_kwargs=kwargs))
 
     def disconnect(self) -> None:
-        """Leaves it."""
+        """Drop the connection."""
         self._web3 = None
 
 
 @dataclass(frozen=True)
 class Mined:
-    """A transaction that is in a block of the copy.
-
-    Attributes:
-        receipt: Its receipt.
-        failure: Why it failed; None where it did not.
-    """
+    """A transaction in a block of the fork. ``failure`` is why it reverted, if it did."""
 
     receipt: Receipt
     failure: DtnError | None
@@ -97,33 +93,28 @@ class Mined:
 
 @dataclass(frozen=True)
 class Fork:
-    """The copy.
-
-    Attributes:
-        provider: The connection to it.
-        tells_traces: Whether it tells what a transaction did inside.
-    """
+    """The fork. ``has_traces`` is False for the in-process chain, which cannot trace."""
 
     provider: ProviderAPI
-    tells_traces: bool
+    has_traces: bool
 
     @property
     def block(self) -> int:
-        """Its latest block."""
+        """The number of the latest block."""
         return as_int(rpc.result(self.provider, "eth_blockNumber", []))
 
     def send(
         self,
         sender: str,
         transaction: Transaction,
-        about: reverts.ErrorContext = reverts.NO_CONTEXT,
+        context: reverts.ErrorContext = reverts.NO_CONTEXT,
     ) -> Mined:
-        """Sends a transaction as anybody, and waits until it is mined.
+        """Send a transaction from any account, and wait until it is mined.
 
         Raises:
-            DtnError: It would fail, by its estimate. It was not sent.
-            NoMoneyForGas: The sender cannot pay for its value and gas. It was not sent.
-            CannotFork: The in-process chain has no key of the sender's.
+            DtnError: Its gas estimate reverts. It was not sent.
+            NoMoneyForGas: The sender cannot pay for the value and the gas. It was not sent.
+            CannotFork: The in-process chain does not have the sender's key.
         """
         self._check_can_send(sender)
         call = transaction.as_call(sender)
@@ -141,55 +132,58 @@ class Fork:
         if transaction.gas_limit is not None:
             gas = transaction.gas_limit
         elif isinstance(estimate, Failure):
-            raise reverts.failure_error(estimate, about)
+            raise reverts.failure_error(estimate, context)
         else:
             gas = transaction.limit_for(as_int(estimate))
         if transaction.value + gas * price > balance:
             raise NoMoneyForGas(sender, transaction.value + gas * price, balance)
-        sending = {**call, "gas": hex(gas), "gasPrice": hex(price)}
-        (sent,) = rpc.ask(self.provider, [("eth_sendTransaction", [sending])])
+        request = {**call, "gas": hex(gas), "gasPrice": hex(price)}
+        (sent,) = rpc.ask(self.provider, [("eth_sendTransaction", [request])])
         if isinstance(sent, Failure):
-            if sent.data is not None:  # the in-process chain mines nothing that fails
-                raise reverts.failure_error(sent, about)
+            if sent.data is not None:  # the in-process chain mines no failing transaction
+                raise reverts.failure_error(sent, context)
             raise RpcRefused(sent.method, sent.message)
-        return self._mined("0x" + as_bytes(sent).hex(), {**call, "gas": hex(gas)}, about)
+        return self._mined("0x" + as_bytes(sent).hex(), {**call, "gas": hex(gas)}, context)
 
     def fund(self, account: str) -> None:
-        """Sees to it that an account can pay for gas, which is no part of its rehearsal."""
-        held = as_int(rpc.result(self.provider, "eth_getBalance", [account, "latest"]))
-        if held >= PURSE:
+        """Make sure that an account can pay for gas."""
+        balance = as_int(rpc.result(self.provider, "eth_getBalance", [account, "latest"]))
+        if balance >= GAS_FUNDS:
             return
-        if self.tells_traces:
-            rpc.result(self.provider, "anvil_setBalance", [account, hex(PURSE)])
+        if self.has_traces:
+            rpc.result(self.provider, "anvil_setBalance", [account, hex(GAS_FUNDS)])
             return
-        # A contract that gives all it has to the account, and is gone: no account can refuse that.
+        # Create a contract that self-destructs in favour of the account, which cannot refuse that.
         (rich, *_) = rpc.result(self.provider, "eth_accounts", [])
-        self.send(str(rich), Transaction(None, bytes.fromhex(f"73{account[2:]}ff"), PURSE))
+        code = bytes.fromhex(f"73{account[2:]}ff")
+        self.send(str(rich), Transaction(None, code, GAS_FUNDS))
 
     def trace(self, transaction: str) -> dict[str, Any]:
-        """The outermost call of a transaction, with all that it called, as geth's tracer tells."""
+        """Return the outermost call of a transaction with all its calls (geth's callTracer)."""
         tracer = {"tracer": "callTracer"}
-        found: dict[str, Any] = rpc.result(
+        frame: dict[str, Any] = rpc.result(
             self.provider, "debug_traceTransaction", [transaction, tracer]
         )
-        return found
+        return frame
 
     def changes(self, transaction: str) -> dict[str, Any]:
-        """What a transaction changed: ``pre`` and ``post``, by address, as geth's tracer tells."""
+        """Return ``pre`` and ``post`` state by address (geth's prestateTracer, diff mode)."""
         tracer = {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}
-        found: dict[str, Any] = rpc.result(
+        states: dict[str, Any] = rpc.result(
             self.provider, "debug_traceTransaction", [transaction, tracer]
         )
-        return found
+        return states
 
     def _check_can_send(self, sender: str) -> None:
-        if self.tells_traces:
+        if self.has_traces:
             return
-        held = [str(each).lower() for each in rpc.result(self.provider, "eth_accounts", [])]
-        if sender.lower() not in held:
-            raise CannotFork(f"in this process, nobody can send as {sender}")
+        accounts = rpc.result(self.provider, "eth_accounts", [])
+        if sender.lower() not in [str(account).lower() for account in accounts]:
+            raise CannotFork(f"the in-process chain has no key of {sender}")
 
-    def _mined(self, transaction: str, call: dict[str, Any], about: reverts.ErrorContext) -> Mined:
+    def _mined(
+        self, transaction: str, call: dict[str, Any], context: reverts.ErrorContext
+    ) -> Mined:
         deadline = Deadline(POLICY.fork_answer)
         while (
             raw := rpc.result(self.provider, "eth_getTransactionReceipt", [transaction])
@@ -203,48 +197,52 @@ class Fork:
             gas_used=as_int(raw["gasUsed"]),
             gas_price=as_int(raw.get("effectiveGasPrice") or 0),
             logs=tuple(reads.to_log(log) for log in raw["logs"]),
-            contract=to_checksum_address(made) if (made := raw.get("contractAddress")) else None,
+            contract=to_checksum_address(created)
+            if (created := raw.get("contractAddress"))
+            else None,
         )
         succeeded = as_int(raw["status"]) == 1
-        return Mined(receipt, None if succeeded else self._why(receipt, call, about))
+        return Mined(receipt, None if succeeded else self._revert(receipt, call, context))
 
-    def _why(self, receipt: Receipt, call: dict[str, Any], about: reverts.ErrorContext) -> DtnError:
-        """What it failed by, by calling it once more on the state before."""
+    def _revert(
+        self, receipt: Receipt, call: dict[str, Any], context: reverts.ErrorContext
+    ) -> DtnError:
+        """Call a failed transaction again on the state before it, to get its revert."""
         before = hex(receipt.block_number - 1)
         (answer,) = rpc.ask(self.provider, [("eth_call", [call, before])])
         if not isinstance(answer, Failure):
             return ContractReverted("it gave no reason")
-        if answer.data is None:  # such as running out of gas
+        if answer.data is None:  # for example, out of gas
             return ContractReverted(answer.message)
-        return reverts.failure_error(answer, about)
+        return reverts.failure_error(answer, context)
 
 
 @contextmanager
 def forked(provider: ProviderAPI) -> Iterator[Fork]:
-    """A copy of a chain as it is now, until the context ends. Nothing is sent to the chain itself.
+    """Fork a chain at its latest block, until the context ends.
 
     Raises:
-        CannotFork: The connection to the chain is not one that Anvil can make.
-        AnvilMissing, AnvilFailed: There is no Anvil, or it could not read from the chain.
+        CannotFork: The chain is not connected over HTTP.
+        AnvilMissing, AnvilFailed: Anvil is not installed, or cannot read from the chain.
     """
     if _is_in_process(provider):
-        with _set_back(provider):
-            yield Fork(provider, tells_traces=False)
+        with _reverted(provider):
+            yield Fork(provider, has_traces=False)
         return
     url = provider.http_uri
     if not url:
-        raise CannotFork(f"{provider.name} is not connected to it over HTTP")
+        raise CannotFork(f"{provider.name} is not connected over HTTP")
     with anvil.running(anvil.free_port(), "--fork-url", url, *OPTIONS) as chain:
-        copy = ForkProvider(
+        connection = ForkProvider(
             name="rehearsal", network=provider.network, provider_settings={"url": chain.url}
         )
-        copy.connect()
-        # As on public chains: blocks of one second would share request ids.
-        rpc.result(copy, "anvil_setBlockTimestampInterval", [1])
+        connection.connect()
+        # Blocks with the same timestamp would share request ids.
+        rpc.result(connection, "anvil_setBlockTimestampInterval", [1])
         try:
-            yield Fork(copy, tells_traces=True)
+            yield Fork(connection, has_traces=True)
         finally:
-            copy.disconnect()
+            connection.disconnect()
 
 
 def _is_in_process(provider: ProviderAPI) -> bool:
@@ -255,10 +253,10 @@ def _is_in_process(provider: ProviderAPI) -> bool:
 
 
 @contextmanager
-def _set_back(provider: Any) -> Iterator[None]:
-    """Takes back what happens to Ape's in-process chain."""
-    before = provider.snapshot()
+def _reverted(provider: Any) -> Iterator[None]:
+    """Revert Ape's in-process chain when the context ends."""
+    snapshot = provider.snapshot()
     try:
         yield
     finally:
-        provider.restore(before)
+        provider.restore(snapshot)

@@ -1,4 +1,4 @@
-"""What is known of contracts without asking anybody: their names, events, errors and views."""
+"""Names and ABIs of contracts that are known locally, to decode events, errors and views."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eth_utils import keccak, to_checksum_address
 
 from ape_dtn.network.abi import ERC20, NodeManager, Router, SessionManager, members
 from ape_dtn.network.registry import Contracts
-from ape_dtn.rehearsal.report import Happened
+from ape_dtn.rehearsal.report import EmittedEvent
 from ape_dtn.types.abi import Event, Function, Log
 from ape_dtn.types.reverts import Revert
 from ape_dtn.types.values import to_json
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from ethpm_types.abi import ErrorABI, EventABI, MethodABI
 
 
-_NETWORK: dict[str, Event] = {
+_NETWORK_EVENTS: dict[str, Event] = {
     event.topic: event
     for interface in (Router, SessionManager, NodeManager, ERC20)
     for event in members(interface, Event).values()
 }
 
 
-class Known:
-    """The contracts that are known: those given, and those that Ape has in its memory.
+class KnownContracts:
+    """Names and ABIs from given contract types, from Ape's cache and from the project.
 
     Args:
         types: Contract types by address.
-        labels: Names for addresses, besides those of contract types.
+        labels: Names by address, which override those of contract types.
     """
 
     def __init__(self, types: Mapping[str, ContractType], labels: Mapping[str, str]) -> None:
@@ -41,134 +41,134 @@ class Known:
         self.labels = dict(labels)
 
     def label(self, address: str) -> str:
-        """What is at an address, as far as it is known, else the address."""
+        """Return the name of an address, or the address if it has none."""
         if address in self.labels:
             return self.labels[address]
         name = getattr(self.type_at(address), "name", None)
         return str(name) if name else address
 
     def type_at(self, address: str) -> ContractType | None:
-        """The type of the contract at an address."""
+        """Return the type of the contract at an address, if it is known."""
         from ape.exceptions import ApeException
         from ape.utils.basemodel import ManagerAccessMixin as access
 
         if address not in self._types:
             with contextlib.suppress(ApeException):
-                found = access.chain_manager.contracts.contract_types.get_type(address)
-                if found is not None:
-                    self._types[address] = found
+                contract_type = access.chain_manager.contracts.contract_types.get_type(address)
+                if contract_type is not None:
+                    self._types[address] = contract_type
         return self._types.get(address)
 
-    def happened(self, log: Log) -> Happened:
-        """An event with its name and fields, as far as its contract, or another one, has it."""
+    def decode_event(self, log: Log) -> EmittedEvent:
+        """Decode an event with the ABI of its contract, or else any other that has the event."""
         label = self.label(log.address)
         topic = "0x" + log.topics[0].hex() if log.topics else None
         if topic is not None:
             for abi in self._event_abis(log.address):
                 if "0x" + keccak(text=abi.selector).hex() == topic:
                     with contextlib.suppress(DecodingError, ValueError):
-                        return Happened(log.address, label, abi.name, _fields_of(abi, log))
-            if topic in _NETWORK:
+                        return EmittedEvent(log.address, label, abi.name, _decode_fields(abi, log))
+            if topic in _NETWORK_EVENTS:
                 with contextlib.suppress(DecodingError, ValueError):
-                    event = _NETWORK[topic]
+                    event = _NETWORK_EVENTS[topic]
                     fields = {name: to_json(value) for name, value in event.decode(log).items()}
-                    return Happened(log.address, label, event.name, fields)
-        raw = {"topics": [to_json(each) for each in log.topics], "data": to_json(log.data)}
-        return Happened(log.address, label, None, raw)
+                    return EmittedEvent(log.address, label, event.name, fields)
+        raw = {"topics": [to_json(topic) for topic in log.topics], "data": to_json(log.data)}
+        return EmittedEvent(log.address, label, None, raw)
 
-    def name_revert(self, revert: Revert, address: str) -> Revert:
-        """A revert with its name and fields, where a contract that is known has that error."""
+    def decode_revert(self, revert: Revert, address: str) -> Revert:
+        """Return the revert with its name and fields, or unchanged if no known ABI has it."""
         data = revert.data
         if revert.name or len(data) < 4:
             return revert
         for abi in self._error_abis(address):
             if keccak(text=abi.selector)[:4] == data[:4]:
-                kinds = [each.canonical_type for each in abi.inputs]
-                names = [each.name or str(place) for place, each in enumerate(abi.inputs)]
+                types = [parameter.canonical_type for parameter in abi.inputs]
+                names = [parameter.name or str(index) for index, parameter in enumerate(abi.inputs)]
                 with contextlib.suppress(DecodingError, ValueError):
-                    values = _decode(kinds, data[4:])
+                    values = _decode(types, data[4:])
                     fields = dict(zip(names, values, strict=True))
                     return Revert(abi.name, fields, data, transaction=revert.transaction)
         return revert
 
     def function(self, address: str, selector: bytes) -> str:
-        """The name of a function by its selector, else the selector."""
-        found = self.type_at(address)
-        for abi in found.methods if found else ():
+        """Return the name of a function, or its selector if the name is not known."""
+        contract_type = self.type_at(address)
+        for abi in contract_type.methods if contract_type else ():
             if keccak(text=abi.selector)[:4] == selector:
                 return str(abi.name)
         return "0x" + selector.hex()
 
     def views(self, address: str) -> list[MethodABI]:
-        """The views of a contract that take nothing and return something."""
-        found = self.type_at(address)
-        if found is None:
+        """Return the views of a contract without arguments."""
+        contract_type = self.type_at(address)
+        if contract_type is None:
             return []
-        return [abi for abi in found.view_methods if not abi.inputs and abi.outputs]
+        return [abi for abi in contract_type.view_methods if not abi.inputs and abi.outputs]
 
     def _event_abis(self, address: str) -> Iterator[EventABI]:
-        for each in self._all_types(address):
-            yield from each.events
+        for contract_type in self._all_types(address):
+            yield from contract_type.events
 
     def _error_abis(self, address: str) -> Iterator[ErrorABI]:
-        for each in self._all_types(address):
-            yield from each.errors
+        for contract_type in self._all_types(address):
+            yield from contract_type.errors
 
     def _all_types(self, first: str) -> Iterator[ContractType]:
-        """The type at this address, the others that are known, those of the project."""
+        """Yield the type at an address, then all other known types, then the project's."""
         from ape.exceptions import ApeException
         from ape.utils.basemodel import ManagerAccessMixin as access
 
-        if found := self.type_at(first):
-            yield found
+        if contract_type := self.type_at(first):
+            yield contract_type
         yield from list(self._types.values())
         with contextlib.suppress(ApeException):
             yield from (access.local_project.manifest.contract_types or {}).values()
 
 
 def labels_of(router: str, contracts: Contracts) -> dict[str, str]:
-    """What people call the contracts of the network, by address."""
+    """Return labels for the contracts of the network, by address."""
     return {
         contracts.fee_token: "fee token",
         contracts.node_manager: "node manager",
         contracts.model_manager: "model manager",
         contracts.session_manager: "session manager",
-        router: "router",  # where it keeps the sessions itself, too
+        router: "router",  # last: the reference router is its own session manager
     }
 
 
 def output_of(abi: MethodABI) -> Function:
-    """A view of a contract type, as it is read."""
-    return Function(f"{abi.name}()", ",".join(each.canonical_type for each in abi.outputs))
+    """Convert a view's ABI to a function without arguments."""
+    return Function(f"{abi.name}()", ",".join(output.canonical_type for output in abi.outputs))
 
 
-def _fields_of(abi: EventABI, log: Log) -> dict[str, Any]:
-    indexed = [_topic_kind(each.canonical_type) for each in abi.inputs if each.indexed]
-    plain = [each.canonical_type for each in abi.inputs if not each.indexed]
+def _decode_fields(abi: EventABI, log: Log) -> dict[str, Any]:
+    indexed = [_topic_type(field.canonical_type) for field in abi.inputs if field.indexed]
+    plain = [field.canonical_type for field in abi.inputs if not field.indexed]
     topics = iter(
         value
-        for kind, topic in zip(indexed, log.topics[1:], strict=True)
-        for value in _decode([kind], topic)
+        for type_, topic in zip(indexed, log.topics[1:], strict=True)
+        for value in _decode([type_], topic)
     )
     data = iter(_decode(plain, log.data))
     return {
-        each.name or str(place): to_json(next(topics) if each.indexed else next(data))
-        for place, each in enumerate(abi.inputs)
+        field.name or str(index): to_json(next(topics) if field.indexed else next(data))
+        for index, field in enumerate(abi.inputs)
     }
 
 
-def _topic_kind(kind: str) -> str:
-    """What a topic holds of an indexed field: of all that may be long, only its hash."""
-    is_long = kind in ("string", "bytes") or kind.endswith(("]", ")"))
-    return "bytes32" if is_long else kind
+def _topic_type(type_: str) -> str:
+    """Return the type of a topic: an indexed field of dynamic or composite type is hashed."""
+    is_hashed = type_ in ("string", "bytes") or type_.endswith(("]", ")"))
+    return "bytes32" if is_hashed else type_
 
 
-def _decode(kinds: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """Values by their types, addresses in the capitals of their checksums."""
-    found = Function("()", ",".join(kinds)).decode(data) if kinds else ()
-    return (found,) if len(kinds) == 1 else tuple(found)
+def _decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """Decode ABI data, with checksummed addresses."""
+    values = Function("()", ",".join(types)).decode(data) if types else ()
+    return (values,) if len(types) == 1 else tuple(values)
 
 
-def addresses(texts: Iterable[str]) -> list[str]:
-    """Addresses in the capitals of their checksums, each once."""
-    return list(dict.fromkeys(to_checksum_address(each) for each in texts))
+def checksummed(addresses: Iterable[str]) -> list[str]:
+    """Return distinct checksummed addresses."""
+    return list(dict.fromkeys(to_checksum_address(address) for address in addresses))

@@ -1,7 +1,7 @@
-"""A rehearsal: what a transaction would ask, what its callbacks would do, and what it would cost.
+"""Rehearsals: what a transaction would request, what its callbacks would do, and the costs.
 
-All of it happens on a copy of the chain, with the real contracts. Nobody signs anything, and
-nothing is sent to the chain itself.
+Everything runs on a fork of the chain, with the real contracts. Nothing is signed, and nothing is
+sent to the chain itself.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from ape_dtn.node.answering import (
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.rehearsal import callback, changes, nodes
 from ape_dtn.rehearsal.fork import Fork, forked
-from ape_dtn.rehearsal.known import Known, labels_of
-from ape_dtn.rehearsal.report import Asked, Rehearsed, Step
+from ape_dtn.rehearsal.known import KnownContracts, labels_of
+from ape_dtn.rehearsal.report import RehearsalResult, RehearsedRequest, Step
 from ape_dtn.requests.errors import RequestReplaced
 from ape_dtn.requests.gas import native_currency
 from ape_dtn.types.abi import Function, Log
@@ -54,16 +54,16 @@ if TYPE_CHECKING:
     from ape_dtn.types.model import Model
 
 
-# How deep callbacks may ask in callbacks until the rehearsal ends.
+# The default depth of nested callbacks whose requests are answered.
 DEPTH = 5
 
 
 @dataclass(frozen=True)
 class Call:
-    """The transaction that is rehearsed.
+    """A transaction to rehearse.
 
     Attributes:
-        what: The function, as people know it.
+        what: The function, for display.
         to: The contract.
         data: The call data.
         contract_type: The contract's type, if it is known.
@@ -93,16 +93,16 @@ class DtnRehearsal:
     """Rehearses transactions of an account: ``DtnRehearsal(alice).run(consumer.ask, "Hello?")``.
 
     Args:
-        account: Who would send, or an address: it signs nothing. By default who signs for `ai`.
-        ai: The network; by default the one on the connected chain.
-        as_node: The full name of the node that is played, see
-            :func:`ape_dtn.rehearsal.nodes.choose`; by default one that could answer.
-        depth: How deep callbacks may ask in callbacks: what is asked deeper is not answered.
-        told: Told what is being done.
+        account: The sender, or its address: nothing is signed. By default the signer of `ai`.
+        ai: The network; by default that of the connected chain.
+        as_node: The full name of the node that answers, see
+            :func:`ape_dtn.rehearsal.nodes.choose`; by default any that can.
+        depth: The depth of nested callbacks: deeper requests are not answered.
+        on_progress: Called with a description of each step before it begins.
         answering: What the node answers; see :class:`Answering`.
 
     Raises:
-        InvalidOption: More than one of answers, failures and backend are given.
+        InvalidOption: More than one of answers, failures and backend is given.
         NoAccount: There is no account.
     """
 
@@ -113,7 +113,7 @@ class DtnRehearsal:
         *,
         as_node: str | None = None,
         depth: int = DEPTH,
-        told: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[str], None] = lambda _: None,
         **answering: Unpack[Answering],
     ) -> None:
         self.ai = ai or DtnAi()
@@ -122,25 +122,25 @@ class DtnRehearsal:
         self.answers, self.failures, self.backend = _answering(**answering)
         self.as_node = as_node
         self.depth = depth
-        self.told = told
+        self.on_progress = on_progress
 
     def run(
         self, method: Any, *args: Any, value: int | str = 0, gas_limit: int | None = None
-    ) -> Rehearsed:
-        """Rehearses a call of a contract of Ape's.
+    ) -> RehearsalResult:
+        """Rehearse a call of an Ape contract.
 
         Args:
-            method: The contract's function, as in ``contract.ask``.
-            args: What it takes, as Ape takes it.
-            value: The chain's coin that goes with it, in wei, or as in ``"0.1 ether"``.
-            gas_limit: The gas that it may use; by default as is estimated.
+            method: The contract's function, such as ``contract.ask``.
+            args: Its arguments, as Ape takes them.
+            value: The native currency to send, in wei or as text such as ``"0.1 ether"``.
+            gas_limit: The gas limit; by default an estimate.
 
         Returns:
-            What happened. That something failed is told there, and not raised; see
-            :meth:`~ape_dtn.rehearsal.report.Rehearsed.check`.
+            What happened. Failures are in the result, and not raised; see
+            :meth:`~ape_dtn.rehearsal.report.RehearsalResult.check`.
 
         Raises:
-            CannotFork, AnvilMissing, AnvilFailed: The chain cannot be copied.
+            CannotFork, AnvilMissing, AnvilFailed: The chain cannot be forked.
         """
         from ape.utils.basemodel import ManagerAccessMixin as access
 
@@ -150,16 +150,16 @@ class DtnRehearsal:
         wei = value if isinstance(value, int) else access.conversion_manager.convert(value, int)
         return self.call(call, wei, gas_limit)
 
-    def call(self, call: Call, value: int = 0, gas_limit: int | None = None) -> Rehearsed:
-        """Rehearses a transaction; see :meth:`run`."""
-        self.told("Copying the chain")
+    def call(self, call: Call, value: int = 0, gas_limit: int | None = None) -> RehearsalResult:
+        """Rehearse a transaction; see :meth:`run`. The value is in wei."""
+        self.on_progress("Forking the chain")
         with forked(self.ai.provider) as fork:
-            return _Run(self, fork, call).play(Transaction(call.to, call.data, value, gas_limit))
+            return _Run(self, fork, call).run(Transaction(call.to, call.data, value, gas_limit))
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """A transaction on the copy: what is told of it, and its receipt, if it was mined."""
+    """A transaction on the fork, with its receipt if it was mined."""
 
     step: Step
     receipt: Receipt | None
@@ -171,14 +171,14 @@ class _Sent:
 
 @dataclass(frozen=True)
 class _Request:
-    """A request that is yet to be answered."""
+    """A request that has not been answered yet."""
 
     id: bytes
     depth: int
 
 
 class _Run:
-    """One rehearsal, while its copy of the chain is there."""
+    """One rehearsal on its fork."""
 
     def __init__(self, rehearsal: DtnRehearsal, fork: Fork, call: Call) -> None:
         self.rehearsal, self.fork, self.first = rehearsal, fork, call
@@ -186,73 +186,76 @@ class _Run:
         self.ai.provider = fork.provider
         contracts = self.ai.contracts()
         self.session_manager = contracts.session_manager
-        self.token, self.coin = self.ai.token(contracts), native_currency(fork.provider)
+        self.token, self.native = self.ai.token(contracts), native_currency(fork.provider)
         types = {call.to: call.contract_type} if call.contract_type else {}
         labels = labels_of(self.ai.router, contracts) | {rehearsal.sender: "the account"}
-        self.known = Known(types, labels)
+        self.known = KnownContracts(types, labels)
         self.backend = _backend(rehearsal)
         self.touched = [call.to]
 
-    def play(self, transaction: Transaction) -> Rehearsed:
+    def run(self, transaction: Transaction) -> RehearsalResult:
         block = self.fork.block
-        self.rehearsal.told(f"Sending {self.first.what}")
+        self.rehearsal.on_progress(f"Sending {self.first.what}")
         sent = self._send(self.first.what, self.rehearsal.sender, transaction)
-        waiting = self._asked_by(sent, 0)
-        requests: list[Asked] = []
-        while waiting:
-            request = waiting.pop(0)
-            if any(request.id == later.id for later in waiting):
+        pending = self._requests_of(sent, 0)
+        requests: list[RehearsedRequest] = []
+        while pending:
+            request = pending.pop(0)
+            if any(request.id == later.id for later in pending):
                 requests.append(self._replaced(request))
                 continue
-            self.rehearsal.told(f"Answering request {len(requests) + 1}")
-            asked, response = self._answered(request)
-            requests.append(asked)
+            self.rehearsal.on_progress(f"Answering request {len(requests) + 1}")
+            rehearsed, response = self._answer(request)
+            requests.append(rehearsed)
             if response is not None:
-                waiting += self._asked_by(response, request.depth + 1)
-        return Rehearsed(self.rehearsal.ai.network, block, sent.step, tuple(requests))
+                pending += self._requests_of(response, request.depth + 1)
+        return RehearsalResult(self.rehearsal.ai.network, block, sent.step, tuple(requests))
 
-    def _asked_by(self, sent: _Sent, depth: int) -> list[_Request]:
-        found = Router.request_created.find(sent.logs, self.ai.router)
-        return [_Request(each["requestId"], depth) for each in found]
+    def _requests_of(self, sent: _Sent, depth: int) -> list[_Request]:
+        created = Router.request_created.find(sent.logs, self.ai.router)
+        return [_Request(event["requestId"], depth) for event in created]
 
     def _send(
         self,
         what: str,
         sender: str,
         transaction: Transaction,
-        about: reverts.ErrorContext = reverts.NO_CONTEXT,
+        context: reverts.ErrorContext = reverts.NO_CONTEXT,
     ) -> _Sent:
-        """Sends a transaction on the copy. What it fails by is told, and not raised."""
+        """Send a transaction on the fork. A failure is part of the result, and not raised."""
         to = str(transaction.to)
         try:
-            mined = self.fork.send(sender, transaction, about)
+            mined = self.fork.send(sender, transaction, context)
         except DtnError as err:
-            return _Sent(Step(what, sender, to, None, None, (), (), self._named(err, to)), None)
+            failure = self._decode_revert(err, to)
+            return _Sent(Step(what, sender, to, None, None, (), (), failure), None)
         receipt = mined.receipt
         step = Step(
             what=what,
             sender=sender,
             to=to,
             gas_used=receipt.gas_used,
-            gas_cost=self.coin.units(receipt.gas_used * receipt.gas_price),
-            events=tuple(self.known.happened(log) for log in receipt.logs),
-            changes=changes.of(self.fork, receipt, self.known, self.token, self.coin, self.touched),
-            failure=mined.failure and self._named(mined.failure, to),
+            gas_cost=self.native.units(receipt.gas_used * receipt.gas_price),
+            events=tuple(self.known.decode_event(log) for log in receipt.logs),
+            changes=changes.of(
+                self.fork, receipt, self.known, self.token, self.native, self.touched
+            ),
+            failure=mined.failure and self._decode_revert(mined.failure, to),
         )
         return _Sent(step, receipt)
 
-    def _named(self, error: DtnError, address: str) -> DtnError:
-        """The error, named by the contracts that are known, where the network's are not enough."""
+    def _decode_revert(self, error: DtnError, address: str) -> DtnError:
+        """Decode a revert that the network's contracts do not define, if a known ABI does."""
         if type(error) is not ContractReverted or error.revert is None or error.revert.name:
             return error
-        revert = self.known.name_revert(error.revert, address)
+        revert = self.known.decode_revert(error.revert, address)
         if not revert.name:
             return error
-        named = ContractReverted(str(revert))
-        named.revert = revert
-        return named
+        decoded = ContractReverted(str(revert))
+        decoded.revert = revert
+        return decoded
 
-    def _about(self, request: _Request, record: Record, model: str) -> dict[str, Any]:
+    def _fields(self, request: _Request, record: Record, model: str) -> dict[str, Any]:
         return {
             "id": as_hex(request.id),
             "depth": request.depth,
@@ -261,33 +264,33 @@ class _Run:
             "max_cost": self.token.units(record.max_cost),
         }
 
-    def _replaced(self, request: _Request) -> Asked:
-        """A request whose id another one got: nothing but the id is left of it."""
+    def _replaced(self, request: _Request) -> RehearsedRequest:
+        """Describe a request whose id a later request took over: only the id is left."""
         (record,) = read_records(self.ai, [request.id])
-        fields = self._about(request, record, self.ai.names().of(record.model_id))
-        return Asked(**fields, text=None, failure=RequestReplaced(as_hex(request.id)))
+        fields = self._fields(request, record, self.ai.names().of(record.model_id))
+        return RehearsedRequest(**fields, text=None, failure=RequestReplaced(as_hex(request.id)))
 
-    def _answered(self, request: _Request) -> tuple[Asked, _Sent | None]:
-        """Answers a request as a node does."""
+    def _answer(self, request: _Request) -> tuple[RehearsedRequest, _Sent | None]:
+        """Answer a request as a node does."""
         (record,) = read_records(self.ai, [request.id])
         model = self._model(record)
         question = decode_question(request.id, model, record)
-        fields = self._about(request, record, model.name)
+        fields = self._fields(request, record, model.name)
         fields["text"] = question.text if question else None
         if request.depth > self.rehearsal.depth:
-            return Asked(**fields), None
+            return RehearsedRequest(**fields), None
         try:
             node = nodes.choose(self.ai, self.fork, request.id, record, self.rehearsal.as_node)
         except DtnError as err:
-            return Asked(**fields, failure=err), None
+            return RehearsedRequest(**fields, failure=err), None
         result, failed = self._result(request.id, model, record, question)
         response = response_transaction(self.ai.router, node.id, request.id, record, result)
         sent = self._respond(request, record, model, node, response)
         fields |= {"node": node.name, "response": sent.step}
         if sent.receipt is None or sent.step.failure:
-            return Asked(**fields), sent
+            return RehearsedRequest(**fields), sent
         charges = SessionManager.session_charged.find(sent.logs, self.session_manager)
-        played = callback.Response(
+        mined_response = callback.Response(
             fork=self.fork,
             router=self.ai.router,
             known=self.known,
@@ -298,15 +301,15 @@ class _Run:
             transaction=response,
             receipt=sent.receipt,
         )
-        asked = Asked(
+        rehearsed = RehearsedRequest(
             **fields,
             status=result.status,
-            answer=_told(result, model, record),
-            charged=self.token.units(sum(each["amount"] for each in charges)),
-            callback=callback.of(played),
+            answer=_answer_text(result, model, record),
+            charged=self.token.units(sum(charge["amount"] for charge in charges)),
+            callback=callback.of(mined_response),
             failure=failed,
         )
-        return asked, sent
+        return rehearsed, sent
 
     def _respond(
         self,
@@ -320,16 +323,18 @@ class _Run:
         self.fork.fund(node.worker)
         if record.has_callback and record.callback_target not in self.touched:
             self.touched.append(record.callback_target)
-        about = reverts.ErrorContext(record.session_id, as_hex(request.id), model.name, self.token)
-        return self._send("respondToRequest", node.worker, response, about)
+        context = reverts.ErrorContext(
+            record.session_id, as_hex(request.id), model.name, self.token
+        )
+        return self._send("respondToRequest", node.worker, response, context)
 
     def _result(
         self, request_id: bytes, model: Model, record: Record, question: Question | None
     ) -> tuple[Result, DtnError | None]:
-        """What the node responds with, and why that is not what was wanted.
+        """Return the result that the node responds with, and the failure that it reports.
 
         Raises:
-            InvalidOption: A given answer is not of the type that the model gives.
+            InvalidOption: A given answer is not of the model's output type.
         """
         from eth_abi.exceptions import EncodingError
 
@@ -338,12 +343,12 @@ class _Run:
         try:
             value = self.backend(question)
             return success(model, record, value, _content_id), None
-        except _Told as err:
+        except _GivenFailure as err:
             return failure(err.message), None
         except BackendFailed as err:
             return failure(err.message), NodeFailure(as_hex(request_id), err.message)
         except (EncodingError, TypeError) as err:
-            reason = f"{model.name} gives a {model.api.output}, and this is none"
+            reason = f"an answer of {model.name} must be a {model.api.output}"
             raise InvalidOption(str(value), reason) from err
 
     def _model(self, record: Record) -> Model:
@@ -353,12 +358,12 @@ class _Run:
             self.fork.provider, *model_calls(manager, record.model_id), translate=reverts.NO_CONTEXT
         )
         model = to_model(name, *answers)
-        assert model is not None, "the router lets no request name a model that is not there"
+        assert model is not None, "the router rejects requests for unknown models"
         return model
 
 
-class _Told(Exception):
-    """A failure that the node was told to answer with."""
+class _GivenFailure(Exception):
+    """A failure that the user of the rehearsal chose as the answer."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -374,22 +379,22 @@ def _answering(
 
 
 def _backend(rehearsal: DtnRehearsal) -> Backend:
-    """What gives this rehearsal its answers."""
+    """Return a backend that gives the chosen answers or failures, if there are any."""
     if not (rehearsal.answers or rehearsal.failures):
         return rehearsal.backend
-    given = list(rehearsal.answers or rehearsal.failures)
+    outcomes = list(rehearsal.answers or rehearsal.failures)
 
-    def next_one(question: Question) -> Any:
-        found = given.pop(0) if len(given) > 1 else given[0]
+    def next_outcome(question: Question) -> Any:
+        outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
         if rehearsal.failures:
-            raise _Told(found)
-        return found(question) if callable(found) else found
+            raise _GivenFailure(outcome)
+        return outcome(question) if callable(outcome) else outcome
 
-    return next_one
+    return next_outcome
 
 
 def _content_id(content: bytes) -> str:
-    """The identifier that content would have on IPFS. It is kept nowhere: no callback reads it."""
+    """Return the CID of an answer on IPFS. The content is not stored: no callback can read it."""
     from io import BytesIO
 
     from ape_dtn.ipfs import unixfs
@@ -398,8 +403,8 @@ def _content_id(content: bytes) -> str:
     return str(root)
 
 
-def _told(result: Result, model: Model, record: Record) -> str:
-    """The answer, or what the node says of its failure, as text."""
+def _answer_text(result: Result, model: Model, record: Record) -> str:
+    """Return the answer, or the message of a failure, as text."""
     if result.status is not Status.SUCCESS:
         return result.message
     if record.call_type is CallType.IPFS:

@@ -1,4 +1,4 @@
-"""What a rehearsal has shown, as data."""
+"""The result of a rehearsal, as data."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from ape_dtn.types.amount import Amount
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import CallbackFailed, DtnError
 
-# How much of a value is shown to people.
-LONGEST = 70
+# The longest value that is shown in a table, in characters.
+MAX_LENGTH = 70
 
 _WORD = re.compile(r"0x[0-9a-f]{64}\b")
 
 
 @dataclass(frozen=True)
-class Happened:
+class EmittedEvent:
     """An event.
 
     Attributes:
-        contract: The contract that told of it.
-        label: What that contract is, as far as it is known; else its address.
-        name: The event's name; None where no ABI that is known has it.
-        fields: Its fields by name, as JSON has them; the raw topics and data where it is not known.
+        label: The contract's name if it is known, else its address.
+        name: The event's name; None if no known ABI has it.
+        fields: The fields by name, as JSON values. Without a name they are ``topics`` and ``data``.
     """
 
     contract: str
@@ -35,22 +34,22 @@ class Happened:
     def __str__(self) -> str:
         if self.name is None:
             return f"an unknown event {_short(''.join(self.fields['topics'][:1]))}"
-        told = ", ".join(f"{name}={_short(value)}" for name, value in self.fields.items())
-        return f"{self.name}({told})"
+        fields = ", ".join(f"{name}={_short(value)}" for name, value in self.fields.items())
+        return f"{self.name}({fields})"
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that was otherwise before.
+    """A changed value.
 
     Attributes:
-        kind: ``view`` for what a view without arguments returns, ``storage`` for a slot of it,
-            ``balance`` for what somebody holds of the fee token or of the chain's coin.
+        kind: ``view`` for the result of a view without arguments, ``storage`` for a storage slot,
+            ``balance`` for a balance of fee tokens or native currency.
         address: The contract or account.
-        label: What it is, as far as it is known; else its address.
-        what: The view's name, the slot, or the symbol of the token or coin.
-        before: Its value before, as JSON has it; None for a view that reverted.
-        after: Its value afterwards.
+        label: Its name if it is known, else its address.
+        what: The name of the view, the slot, or the symbol of the token or native currency.
+        before: The value before, as a JSON value; None for a view that reverted.
+        after: The value afterwards.
     """
 
     kind: str
@@ -62,8 +61,8 @@ class Change:
 
     @property
     def row(self) -> list[str]:
-        """Of what, what, before and after, for people."""
-        values = ("" if each is None else _short(each) for each in (self.before, self.after))
+        """The label, the changed thing, and its values before and after, shortened."""
+        values = ("" if value is None else _short(value) for value in (self.before, self.after))
         return [self.label, _short(self.what), *values]
 
     def __str__(self) -> str:
@@ -73,17 +72,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """A transaction that was rehearsed.
+    """A rehearsed transaction.
 
     Attributes:
         what: The function that was called.
-        sender: Who sent it.
         to: The contract.
-        gas_used: The gas that it used; None where it was refused before it was mined.
-        gas_cost: What that costs at the chain's present price, in its coin.
-        events: What it told, in order.
-        changes: What it changed.
-        failure: Why it failed; None where it did not.
+        gas_used: The gas that it used; None if it was refused before it was mined.
+        gas_cost: The cost of that gas at the current price.
+        failure: Why it failed; None if it succeeded.
     """
 
     what: str
@@ -91,7 +87,7 @@ class Step:
     to: str
     gas_used: int | None
     gas_cost: Amount | None
-    events: tuple[Happened, ...]
+    events: tuple[EmittedEvent, ...]
     changes: tuple[Change, ...]
     failure: DtnError | None
 
@@ -101,13 +97,12 @@ class Callback:
     """The callback of a request.
 
     Attributes:
-        target: What was called.
-        what: The function that was called; its selector where that is all that is known.
-        gas_limit: The gas that it was given.
-        gas_used: The gas that it used of it; None where the chain does not tell.
-        failure: Why it reverted; :class:`~ape_dtn.types.errors.CallbackOutOfGas` says how much gas
-            it
-            would have needed. None where it succeeded.
+        target: The contract that was called.
+        what: The function that was called, or its selector if the name is not known.
+        gas_limit: The gas that the request pays for.
+        gas_used: The gas that it used; None if the fork has no traces.
+        failure: Why it reverted; None if it succeeded.
+            :class:`~ape_dtn.types.errors.CallbackOutOfGas` has the gas that it needs.
     """
 
     target: str
@@ -118,23 +113,20 @@ class Callback:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request that the transaction, or a callback, made.
+class RehearsedRequest:
+    """A request that the transaction or a callback made.
 
     Attributes:
-        id: The request's id.
-        depth: 0 for what the transaction asked, 1 for what a callback of these asked, and so on.
-        session_id: The session that pays.
-        model: The model's name, or its id where the name is not known.
-        text: The text that is asked; None where the call does not fit the model.
-        max_cost: The most that the answer may cost (``totalFeePerRes``).
-        charged: What the response was charged; None without one.
-        node: The node that was played; None where none was.
-        status: What became of it.
-        answer: The answer as text, or what the node says of its failure.
-        response: The node's transaction; None where there was none.
-        callback: What was called with the answer; None where nothing was.
-        failure: Why it was not answered, or not with what was asked for; None where it was.
+        depth: 0 for a request of the transaction, 1 for one of a callback of these, and so on.
+        model: The model's name, or its id if the name is not known.
+        text: The text of the request; None if its call does not fit the model.
+        max_cost: The most that the answer can cost (``totalFeePerRes``).
+        charged: What the answer cost; None without an answer.
+        node: The node that answered; None without an answer.
+        answer: The answer as text, or the message of a failure.
+        response: The node's transaction; None without one.
+        callback: The callback; None if the request has none.
+        failure: Why there is no answer, or no successful one; None if there is.
     """
 
     id: str
@@ -153,61 +145,62 @@ class Asked:
 
     @property
     def failures(self) -> list[DtnError]:
-        """All that failed of it."""
+        """The failures of the request, its response and its callback."""
         callback = self.callback.failure if self.callback else None
         step = self.response.failure if self.response else None
-        return [each for each in (self.failure, step, callback) if each]
+        return [failure for failure in (self.failure, step, callback) if failure]
 
 
 @dataclass(frozen=True, repr=False)
-class Rehearsed:
-    """All that a rehearsal has shown. Nothing of it has happened on the chain itself.
+class RehearsalResult:
+    """The result of a rehearsal. Nothing was sent to the chain itself.
 
     Attributes:
-        network: The network's name.
-        block: The block of the chain that it began after.
-        transaction: The transaction that was rehearsed.
-        requests: The requests that came of it, in the order in which they were made.
+        block: The block that was forked.
+        transaction: The rehearsed transaction.
+        requests: The requests that it led to, in order.
     """
 
     network: str
     block: int
     transaction: Step
-    requests: tuple[Asked, ...]
+    requests: tuple[RehearsedRequest, ...]
 
     @property
     def failures(self) -> list[DtnError]:
-        """All that failed, in order."""
+        """All failures, in order."""
         first = [self.transaction.failure] if self.transaction.failure else []
-        return [*first, *(failure for each in self.requests for failure in each.failures)]
+        return [*first, *(failure for request in self.requests for failure in request.failures)]
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing failed."""
+        """Whether there is no failure."""
         return not self.failures
 
     @property
     def steps(self) -> list[Step]:
-        """The transaction, and the responses of nodes, in order."""
-        return [self.transaction, *(each.response for each in self.requests if each.response)]
+        """The transaction and the responses of nodes, in order."""
+        responses = (request.response for request in self.requests if request.response)
+        return [self.transaction, *responses]
 
     @property
-    def events(self) -> list[Happened]:
+    def events(self) -> list[EmittedEvent]:
         """All events, in order."""
         return [event for step in self.steps for event in step.events]
 
     @property
     def max_cost(self) -> Amount | None:
-        """The most that all answers may cost; None where nothing was asked."""
-        return _sum([each.max_cost for each in self.requests])
+        """The most that all answers can cost; None without requests."""
+        return _sum([request.max_cost for request in self.requests])
 
     @property
     def charged(self) -> Amount | None:
-        """What the answers cost as they were; None where nothing was answered."""
-        return _sum([each.charged for each in self.requests if each.charged is not None])
+        """What the answers cost; None without answers."""
+        charges = [request.charged for request in self.requests]
+        return _sum([charge for charge in charges if charge is not None])
 
-    def check(self) -> Rehearsed:
-        """This, where nothing failed.
+    def check(self) -> RehearsalResult:
+        """Raise the first failure, or return this result.
 
         Raises:
             DtnError: The first failure.
@@ -217,9 +210,11 @@ class Rehearsed:
         return self
 
     def __repr__(self) -> str:
-        answered = sum(each.status is not Status.PENDING for each in self.requests)
-        told = f"{len(self.requests)} requests, {answered} answered, {len(self.failures)} failures"
-        return f"<Rehearsed on {self.network}: {told}>"
+        answered = sum(request.status is not Status.PENDING for request in self.requests)
+        counts = (
+            f"{len(self.requests)} requests, {answered} answered, {len(self.failures)} failures"
+        )
+        return f"<RehearsalResult on {self.network}: {counts}>"
 
 
 def _sum(amounts: list[Amount]) -> Amount | None:
@@ -230,12 +225,12 @@ def _sum(amounts: list[Amount]) -> Amount | None:
 
 
 def _short(value: Any) -> str:
-    """A value in one line; words of 32 bytes by their ends, or as the small number they are."""
+    """Format a value in one line, with 32-byte words shortened or as small numbers."""
     text = _WORD.sub(_short_word, value if isinstance(value, str) else str(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …"
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 2]} …"
 
 
-def _short_word(found: re.Match[str]) -> str:
-    word = found[0]
+def _short_word(match: re.Match[str]) -> str:
+    word = match[0]
     number = int(word, 16)
     return hex(number) if number < 2**64 else f"{word[:10]}…{word[-4:]}"

@@ -1,4 +1,4 @@
-"""A call as it is typed: CONTRACT METHOD ARGS, each as users of Ape write them."""
+"""Parsing calls, addresses, amounts and answers as users type them, in Ape's syntax."""
 
 from __future__ import annotations
 
@@ -22,28 +22,31 @@ if TYPE_CHECKING:
 
 
 def call(contract: str, method: str, args: Sequence[str], abi: Path | None = None) -> Call:
-    """What was typed, as a call.
+    """Parse a call.
 
     Args:
         contract: An address, a name that Ape can resolve, a contract of the project (its latest
             deployment), or ``NAME:ADDRESS``.
-        method: The function's name, or its signature, as in ``ask(string)``.
-        args: Its arguments: amounts may be ``1.5 ether``, addresses aliases of accounts, and arrays
-            and structs are JSON.
-        abi: A file with the contract's ABI, or an artifact that holds it.
+        method: The function's name, or its signature, such as ``ask(string)``.
+        args: The arguments. Integers may have a unit (``1.5 ether``), addresses may be aliases of
+            accounts, and arrays and structs are JSON.
+        abi: A JSON file with the contract's ABI, or a compiler artifact.
 
     Raises:
-        UnknownContract: There is no such contract, or its functions are not known.
-        UnknownMethod: It has no such function, or not for so many arguments, or for these.
+        UnknownContract: The contract or its ABI cannot be found.
+        UnknownMethod: The contract does not have the function, or the arguments do not fit.
     """
     address, contract_type = _contract(contract, abi)
-    chosen = _method(contract_type, method, len(args))
-    read = [_value(method, each, text) for each, text in zip(chosen.inputs, args, strict=True)]
-    return Call(chosen.selector, address, _encoded(chosen, read), contract_type)
+    function = _method(contract_type, method, len(args))
+    parsed = [
+        _value(method, parameter, text)
+        for parameter, text in zip(function.inputs, args, strict=True)
+    ]
+    return Call(function.selector, address, _encode(function, parsed), contract_type)
 
 
 def address_of(text: str) -> str:
-    """The address that is meant: an address, an account's alias, or a name that Ape can resolve.
+    """Resolve an address, an account's alias, or a name that Ape knows.
 
     Raises:
         InvalidAddress: It is none of these.
@@ -66,24 +69,26 @@ def address_of(text: str) -> str:
 
 
 def amount_of(text: str) -> int:
-    """An amount of the chain's coin in wei, typed as ``0.1 ether`` or as a number of wei.
+    """Parse an amount of native currency, such as ``0.1 ether`` or a number of wei, as wei.
 
     Raises:
-        BadInput: It is none.
+        BadInput: It is not an amount.
     """
     try:
         return _integer(text)
     except ValueError as err:
-        raise BadInput(f"'{text}' is no amount of wei: write it as in '0.1 ether'.") from err
+        raise BadInput(
+            f"'{text}' is not an amount: write wei, or a unit as in '0.1 ether'."
+        ) from err
 
 
 def answer_of(text: str) -> Any:
-    """What gives an answer that was typed, when it is known of which type it has to be.
+    """Return a function that parses an answer by the output type of the question.
 
-    ``@FILE`` stands for what is in the file.
+    ``@FILE`` is the content of a file.
     """
 
-    def give(question: Question) -> Any:
+    def answer(question: Question) -> Any:
         try:
             if not text.startswith("@"):
                 return values.parse(question.output, text)
@@ -95,35 +100,36 @@ def answer_of(text: str) -> Any:
             raise BadInput(f"{text[1:]} cannot be read: {err.strerror}.") from err
         except ValueError as err:
             raise BadInput(
-                f"{question.model} gives a {question.output}, and '{text}' is none."
+                f"An answer of {question.model} must be a {question.output}, not '{text}'."
             ) from err
 
-    return give
+    return answer
 
 
 def _contract(text: str, abi: Path | None) -> tuple[str, ContractType]:
     name, _, where = text.rpartition(":")
-    if name and name != "TEST:":  # of the project, at an address
+    if name and name != "TEST:":  # NAME:ADDRESS, and not TEST::0
         return _address(text, where), _type_in(abi, name) if abi else _type_of(text, name)
     if abi is not None:
         return _address(text, text), _type_in(abi, text)
-    if not _is_of_project(text):
+    if not _is_in_project(text):
         address = _address(text, text)
         return address, _type_at(text, address)
-    deployed = list(_container(text, text).deployments)
-    if not deployed:
-        raise UnknownContract(text, "the project has it, and no deployment of it is known here")
-    return str(deployed[-1].address), deployed[-1].contract_type
+    deployments = list(_container(text, text).deployments)
+    if not deployments:
+        raise UnknownContract(text, "no deployment of this contract is known")
+    return str(deployments[-1].address), deployments[-1].contract_type
 
 
 def _address(contract: str, text: str) -> str:
     try:
         return address_of(text)
     except InvalidAddress as err:
-        raise UnknownContract(contract, f"'{text}' is no address and no contract of it") from err
+        reason = f"'{text}' is neither an address nor a contract of the project"
+        raise UnknownContract(contract, reason) from err
 
 
-def _is_of_project(name: str) -> bool:
+def _is_in_project(name: str) -> bool:
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     return (
@@ -136,104 +142,108 @@ def _is_of_project(name: str) -> bool:
 def _container(contract: str, name: str) -> Any:
     from ape.utils.basemodel import ManagerAccessMixin as access
 
-    found = access.local_project.get_contract(name)
-    if found is None:
+    container = access.local_project.get_contract(name)
+    if container is None:
         raise UnknownContract(contract, f"the project has no contract {name}")
-    return found
+    return container
 
 
 def _type_of(contract: str, name: str) -> ContractType:
-    found: ContractType = _container(contract, name).contract_type
-    return found
+    contract_type: ContractType = _container(contract, name).contract_type
+    return contract_type
 
 
 def _type_at(contract: str, address: str) -> ContractType:
-    """What Ape knows of an address: from its caches, or the explorer of the network."""
+    """Return the type at an address, from Ape's caches or the network's explorer."""
     from ape.exceptions import ApeException
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     try:
-        found: ContractType | None = access.chain_manager.contracts.get(address)
+        contract_type: ContractType | None = access.chain_manager.contracts.get(address)
     except ApeException as err:
-        raise UnknownContract(contract, f"its functions are not known: {err}") from err
-    if found is None:
-        raise UnknownContract(contract, "its functions are not known")
-    return found
+        raise UnknownContract(contract, f"its ABI is not known: {err}") from err
+    if contract_type is None:
+        raise UnknownContract(contract, "its ABI is not known")
+    return contract_type
 
 
 def _type_in(path: Path, name: str) -> ContractType:
-    """The contract type that a file has the ABI of: a list, or an artifact of any compiler."""
+    """Read a contract type from a file with an ABI, or from a compiler artifact."""
     from ethpm_types import ContractType
 
     try:
-        found = json.loads(path.read_text())
-        abi = found["abi"] if isinstance(found, Mapping) else found
-        named = found.get("contractName") if isinstance(found, Mapping) else None
+        document = json.loads(path.read_text())
+        is_artifact = isinstance(document, Mapping)
+        abi = document["abi"] if is_artifact else document
+        artifact_name = document.get("contractName") if is_artifact else None
         own_name = name if name.isidentifier() and not name.startswith("0x") else path.stem
-        return ContractType(abi=abi, contractName=named or own_name)
+        return ContractType(abi=abi, contractName=artifact_name or own_name)
     except (OSError, ValueError, KeyError, TypeError) as err:
-        reason = err.strerror if isinstance(err, OSError) else "it holds no ABI"
-        raise BadInput(f"{path} cannot be used: {reason}.") from err
+        reason = err.strerror if isinstance(err, OSError) else "it contains no ABI"
+        raise BadInput(f"Cannot use {path}: {reason}.") from err
 
 
-def _method(contract_type: ContractType, method: str, given: int) -> MethodABI:
-    all_of_them = list(contract_type.mutable_methods)
-    listed = [abi.selector for abi in all_of_them]
+def _method(contract_type: ContractType, method: str, arguments: int) -> MethodABI:
+    mutable = list(contract_type.mutable_methods)
+    all_signatures = [abi.selector for abi in mutable]
     if any(method in (abi.name, abi.selector) for abi in contract_type.view_methods):
-        raise UnknownMethod(method, "it is a view, which changes nothing", listed)
-    named = [abi for abi in all_of_them if method in (abi.name, abi.selector)]
+        raise UnknownMethod(method, "it is a view, which changes nothing", all_signatures)
+    named = [abi for abi in mutable if method in (abi.name, abi.selector)]
     if not named:
-        raise UnknownMethod(method, "the contract has no such function", listed)
-    fitting = [abi for abi in named if len(abi.inputs) == given]
+        raise UnknownMethod(method, "the contract has no such function", all_signatures)
+    fitting = [abi for abi in named if len(abi.inputs) == arguments]
     signatures = [abi.selector for abi in fitting or named]
     if not fitting:
-        raise UnknownMethod(method, f"{given} arguments are given", signatures)
+        raise UnknownMethod(method, f"it does not take {arguments} arguments", signatures)
     if len(fitting) > 1:
-        raise UnknownMethod(method, "there are several: give the signature", signatures)
+        reason = "several functions have this name, so give the signature"
+        raise UnknownMethod(method, reason, signatures)
     return fitting[0]
 
 
 def _value(method: str, abi: ABIType, text: str) -> Any:
-    kind = abi.canonical_type
-    is_nested = kind.endswith(("]", ")"))
+    type_ = abi.canonical_type
+    is_nested = type_.endswith(("]", ")"))
     try:
         given = json.loads(text, parse_float=Decimal) if is_nested else text
-        return _read(abi, kind, given)
+        return _parse(abi, type_, given)
     except (ValueError, DtnError) as err:
         name = abi.name or "an argument"
-        raise UnknownMethod(method, f"for {name}, '{text}' is no {kind}", []) from err
+        raise UnknownMethod(method, f"for {name}, '{text}' is not a valid {type_}", []) from err
 
 
-def _read(abi: ABIType, kind: str, given: Any) -> Any:
-    """A value of an ABI type, from text, or from what JSON has for it.
+def _parse(abi: ABIType, type_: str, given: Any) -> Any:
+    """Parse a value of an ABI type from text or JSON.
 
     Raises:
-        ValueError: It is no such value.
+        ValueError: It is not a value of the type.
     """
-    if kind.endswith("]"):
+    if type_.endswith("]"):
         if not isinstance(given, list):
             raise ValueError(given)
-        item = kind[: kind.rindex("[")]
-        return [_read(abi, item, each) for each in given]
-    if kind.endswith(")"):
-        parts = abi.components or []
+        item_type = type_[: type_.rindex("[")]
+        return [_parse(abi, item_type, item) for item in given]
+    if type_.endswith(")"):
+        components = abi.components or []
         fields = given
         if isinstance(given, Mapping):
-            fields = [given[part.name] for part in parts if part.name in given]
-        if not isinstance(fields, list) or len(fields) != len(parts) or len(given) != len(parts):
+            fields = [given[part.name] for part in components if part.name in given]
+        sizes = {len(fields), len(components), len(given)} if isinstance(fields, list) else set()
+        if len(sizes) != 1:
             raise ValueError(given)
         return tuple(
-            _read(part, part.canonical_type, each) for part, each in zip(parts, fields, strict=True)
+            _parse(part, part.canonical_type, field)
+            for part, field in zip(components, fields, strict=True)
         )
-    if isinstance(given, str) and kind == "address":
+    if isinstance(given, str) and type_ == "address":
         return address_of(given)
-    if isinstance(given, str) and kind.startswith(("int", "uint")):
+    if isinstance(given, str) and type_.startswith(("int", "uint")):
         return _integer(given)
-    return values.from_json(kind, given)
+    return values.from_json(type_, given)
 
 
 def _integer(text: str) -> int:
-    """A number, or an amount as Ape takes it.
+    """Parse an integer, or an amount in Ape's syntax.
 
     Raises:
         ValueError: It is neither.
@@ -251,13 +261,13 @@ def _integer(text: str) -> int:
         raise ValueError(text) from err
 
 
-def _encoded(abi: MethodABI, read: Sequence[Any]) -> bytes:
+def _encode(abi: MethodABI, arguments: Sequence[Any]) -> bytes:
     from eth_abi import encode
     from eth_abi.exceptions import EncodingError
     from eth_utils import keccak
 
-    kinds = [each.canonical_type for each in abi.inputs]
+    types = [parameter.canonical_type for parameter in abi.inputs]
     try:
-        return keccak(text=abi.selector)[:4] + encode(kinds, read)
-    except EncodingError as err:  # such as a number that is too large for its type
+        return keccak(text=abi.selector)[:4] + encode(types, arguments)
+    except EncodingError as err:  # for example, a number too large for its type
         raise UnknownMethod(abi.selector, str(err), []) from err

@@ -6,7 +6,7 @@ from ape_dtn.types.errors import Refused
 
 
 class ConsentMissing(Refused):
-    """A waiting deposit was to be claimed without consent to take deposits of others, too."""
+    """Claiming a deposit may take deposits of others, too, and the user has not agreed."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -41,7 +41,7 @@ def _sessions(snapshot: AccountSnapshot) -> Iterator[Finding]:
 
 
 def _open_session(snapshot: AccountSnapshot, session: SessionLifecycle) -> Finding:
-    pending = tuple(dict.fromkeys(as_hex(each.id) for each in _pending_on(snapshot, session)))
+    pending = tuple(dict.fromkeys(as_hex(request.id) for request in _pending_on(snapshot, session)))
     next_step = "Close it for a refund."
     if pending:
         next_step = (
@@ -101,7 +101,9 @@ def _uncertain_sessions(snapshot: AccountSnapshot) -> Iterator[Finding]:
 def _deposits(snapshot: AccountSnapshot) -> Iterator[Finding]:
     current = snapshot.now.contracts.session_manager
     unclaimed = [deposit for deposit in snapshot.deposits if deposit.next_start is None]
-    yield from _waiting_deposit(snapshot, [each for each in unclaimed if each.manager == current])
+    yield from _waiting_deposit(
+        snapshot, [deposit for deposit in unclaimed if deposit.manager == current]
+    )
     for deposit in unclaimed:
         if deposit.manager != current:
             yield _stranded_deposit(snapshot, deposit)
@@ -158,7 +160,7 @@ def _stranded_deposit(snapshot: AccountSnapshot, deposit: Deposit) -> Finding:
     return Finding(
         Kind.WAITING_DEPOSIT,
         f"It was sent to the former session manager {deposit.manager}, and no session was started "
-        "with it. None can be, because the router uses another session manager now. "
+        "with it. That is impossible while the router uses another session manager. "
         f"{_ask_network_owner(snapshot)}",
         amount=deposit.amount,
         holder=deposit.holder,

@@ -55,13 +55,10 @@ class Finding:
     """One thing that an account, or its client contract, has on the network.
 
     Attributes:
-        kind: What it is.
         explanation: Its situation and what can be done, in sentences for the user.
         amount: The money concerned; None if there is none, or the amount is unknown.
         remedy: What :meth:`ape_dtn.rescue.rescue.DtnRescue.apply` can do; None for nothing.
         holder: The account or the client, whichever owns it on the chain.
-        session_id: The session.
-        request_id: The request.
         contract: The session manager, fee target or token.
         transaction: The transaction that created it.
         requests: Pending requests of a session, which can no longer be answered once it is closed.

@@ -39,7 +39,7 @@ class DtnRescue:
     Everything is read from the chain: no journal and no file is needed.
 
     Args:
-        account: The account, which signs; or an address, to find only.
+        account: The account, which signs; or its address, which is enough for :meth:`findings`.
         ai: The network; by default that of the connected chain.
 
     Raises:
@@ -67,7 +67,7 @@ class DtnRescue:
         requests, unless the endpoint limits block ranges or batches.
 
         Args:
-            since: The first recent block; by default :data:`RECENT_BLOCKS` before the latest.
+            since: The first block that counts as recent; by default :data:`RECENT_BLOCKS` ago.
             tokens: Addresses of further tokens to sweep from the client, besides those that
                 sessions are paid in. Other tokens in the client are only reported.
 
@@ -144,7 +144,7 @@ class DtnRescue:
         )
 
     def _missing(self) -> list[Transaction]:
-        """Return the transactions that create the client, if it received funds before it existed.
+        """Return the transactions that create the client. It can receive funds before it exists.
 
         Raises:
             NoContractAtAddress: The chain lacks the deployment proxy, which must create it.

@@ -54,7 +54,6 @@ class SessionRequest:
 
     Attributes:
         created: Its ``RequestCreated`` event.
-        session: The session that it was made on.
         record: The router's record; None if a later request took over its id.
         callback_failure: The revert data of its callback; None if the callback did not revert.
     """
@@ -80,8 +79,6 @@ class Deposit:
     """A bare transfer to a fee target: its transaction started no session.
 
     Attributes:
-        transfer: The ``Transfer`` event.
-        amount: The amount.
         holder: The sender: the account or its client.
         manager: The session manager of the fee target.
         next_start: The next session start there by anyone, which took the deposit.
@@ -99,22 +96,20 @@ class AccountSnapshot:
     """The state of an account and its client, as of one block.
 
     Attributes:
-        ai: The network.
-        account: The account.
         client: The address of its client, which may not exist yet.
         now: The block, and the contracts behind the router.
-        since: The first block of which closed sessions and taken deposits are reported.
+        since: Closed sessions and taken deposits are reported from this block on.
         sessions: All sessions of the account and its client, on every session manager.
         balances: The balances of open sessions, by session manager and id.
-        reused_ids: Ids of sessions on former session managers that also belong to an open session
-            on the current one, which would pay for their requests.
+        reused_ids: Ids of sessions on former session managers that an open session on the current
+            one has, too. That session would pay for their requests.
         uncertain: Session starts of contracts that the endpoint cannot confirm as session managers.
         network_owner: The owner of the router, if it has one.
-        requests: Requests on open sessions, and on those closed since ``since``.
+        requests: Requests on open sessions, and on sessions closed in or after block ``since``.
         candidates: The nodes that could answer pending requests.
         deposits: Bare deposits of the account and its client.
-        waiting: The balance of the fee target that no session has; None if the endpoint cannot
-            simulate the start that shows it.
+        waiting: The tokens at the fee target that belong to no session; None if the endpoint cannot
+            simulate the session start that shows the amount.
         client_balances: What the client has of each known token, and of native currency.
         unknown_tokens: Other tokens that the client has.
         allowance: The client's allowance for the account's fee tokens.
@@ -147,7 +142,7 @@ def scan(
     Args:
         ai: The network.
         account: The checksummed address.
-        since: The first block of which closed sessions and taken deposits are reported.
+        since: Closed sessions and taken deposits are reported from this block on.
         recent_blocks: The number of blocks to report if ``since`` is None.
         tokens: Further tokens to look for in the client.
 
@@ -203,7 +198,7 @@ def scan(
     )
 
 
-# Session managers by fee target, by fee token.
+# For each fee token, the fee targets and their session managers.
 _Targets = Mapping[str, Mapping[str, str]]
 
 
@@ -256,7 +251,8 @@ def _read_state(
     )
     start = Call(ai.router, Router.start_user_session, (), "router", account)
     calls = [
-        # The balances come first: their error names an address without a token.
+        # Read the balances first: the error for an address without a token is better than that of
+        # the next call.
         *(Call(token, ERC20.balance_of, (client,), "token") for token in tokens),
         *(call for token in tokens for call in token_calls(token)),
         Call(fee_token, ERC20.allowance, (account, client), "fee token"),
@@ -305,8 +301,8 @@ def _read_state(
 def _waiting(token: Token, manager: str, started: Any, simulated: Any) -> Amount | None:
     """Return the balance that a session started now would have; None if it is unknown.
 
-    The contracts have no view of it. A call of the start shows whether it is zero. A simulation
-    shows the amount, but not all endpoints support it.
+    No view returns that balance. A call of the start reverts if it is zero. A simulation of the
+    start shows the amount, but not all endpoints support simulations.
     """
     if isinstance(started, NothingDeposited):
         return token.units(0)
@@ -320,10 +316,7 @@ def _waiting(token: Token, manager: str, started: Any, simulated: Any) -> Amount
 def _unknown_tokens(
     ai: DtnAi, now: BlockContext, client: str, known: Mapping[str, Token]
 ) -> list[str]:
-    """Return the other tokens that the client has.
-
-    They are untrusted contracts: ignore any failure.
-    """
+    """Return the other tokens that the client has. They are untrusted: ignore any failure."""
     try:
         return _find_unknown_tokens(ai, now, client, known)
     except NoNetwork:  # an attacker can create more transfers than an endpoint returns
@@ -373,11 +366,7 @@ def _requests(
 ) -> list[SessionRequest]:
     """Read the requests on sessions, in the order of the chain.
 
-    Args:
-        ai: The network.
-        now: The block to read at.
-        sessions: The sessions.
-        with_ids: All sessions with their ids, on every session manager.
+    ``with_ids`` are all sessions with the ids of these, on every session manager.
     """
     ids = list(dict.fromkeys(topic(session.id) for session in sessions))
     first = min((session.started.block_number for session in sessions), default=now.block)

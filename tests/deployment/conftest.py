@@ -1,4 +1,4 @@
-"""An Anvil that poses as Sepolia: to Ape and to `ape dtn` it is a public chain."""
+"""An Anvil with the chain id of Sepolia, which Ape and `ape dtn` treat as a public chain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.sdk import safe as real
 CHAIN_ID = 11155111
 ALICE, BOB, PASSPHRASE = "alice", "bob", "on these tests alone"
 
-# Every transaction is mined at once, and nothing comes after it that would confirm it.
+# Anvil mines each transaction at once, and no later blocks that would confirm it.
 CONFIG = "ethereum:\n  sepolia:\n    required_confirmations: 0\n    block_time: 0\n"
 
 
@@ -33,10 +33,10 @@ class Sepolia:
 
     Attributes:
         chain: The chain.
-        shell: Where commands run; the keys of alice and bob are there.
+        shell: The shell, with the keys of alice and bob.
         token: A token with 6 decimals.
-        alice: The address of an account that deploys.
-        bob: The address of another.
+        alice: The address of the account that deploys.
+        bob: The address of another account.
     """
 
     chain: Chain
@@ -60,7 +60,7 @@ class Sepolia:
 
     @property
     def sent(self) -> int:
-        """How many transactions alice has sent."""
+        """The number of transactions that alice has sent."""
         return self.chain.nonce(self.alice)
 
     def file(self, name: str) -> Path:
@@ -68,8 +68,8 @@ class Sepolia:
 
 
 @contextmanager
-def posing(folder: Path, cast: Cast) -> Iterator[Sepolia]:
-    """A new chain, with a token, and a new home."""
+def sepolia_in(folder: Path, cast: Cast) -> Iterator[Sepolia]:
+    """A new chain with a token, and a new home folder."""
     if shutil.which("ape") is None or shutil.which("anvil") is None:
         pytest.fail("`ape` and `anvil` have to be on PATH: use `make test`")
     keys = {ALICE: cast.owner, BOB: cast.customer}
@@ -91,20 +91,20 @@ def posing(folder: Path, cast: Cast) -> Iterator[Sepolia]:
 
 @pytest.fixture
 def sepolia(tmp_path: Path, cast: Cast) -> Iterator[Sepolia]:
-    with posing(tmp_path, cast) as found:
-        yield found
+    with sepolia_in(tmp_path, cast) as chain:
+        yield chain
 
 
 def create_safe(sepolia: Sepolia, cast: Cast) -> str:
-    """A Safe 1.5.0 of bob alone on that chain, known to Ape there by the alias "safe"."""
+    """Create a Safe 1.5.0 owned by bob alone, and register it in Ape as "safe"."""
     choice = sepolia.network[1]
-    with ape.networks.parse_network_choice(choice) as provider, pytest.MonkeyPatch.context() as at:
+    with ape.networks.parse_network_choice(choice) as provider, pytest.MonkeyPatch.context() as mp:
         for name in ("required_confirmations", "block_time"):
-            at.setattr(NetworkAPI, name, 0)
+            mp.setattr(NetworkAPI, name, 0)
         real.create_canonical(provider, cast.stranger, "libraries/MultiSendCallOnly")
         address = real.create_safe(provider, cast.stranger, [cast.customer], 1)
     folder = sepolia.shell.folder / ".ape" / "safe"
     folder.mkdir(parents=True)
-    kept = {"address": address, "deployed_chain_ids": [CHAIN_ID]}
-    (folder / "safe.json").write_text(json.dumps(kept))
+    saved = {"address": address, "deployed_chain_ids": [CHAIN_ID]}
+    (folder / "safe.json").write_text(json.dumps(saved))
     return address

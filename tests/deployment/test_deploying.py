@@ -1,4 +1,4 @@
-"""A network is deployed on a public chain: shown first, sent once, also after a kill."""
+"""Deploying on a public chain: shown first, sent once, resumed after a kill."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SOMEBODY = "0x" + "5e" * 20
 QUESTION = "[y/N]:"
 
 
-def kept(sepolia: Sepolia) -> list[Any]:
-    """The transactions that the file tells of."""
+def recorded(sepolia: Sepolia) -> list[Any]:
+    """The transactions in the deployment file."""
     path = sepolia.file(FILE)
     return list(json.loads(path.read_text())["transactions"]) if path.exists() else []
 
 
 def mined(sepolia: Sepolia) -> list[Any]:
-    return [each for each in kept(sepolia) if each["block"] is not None]
+    return [sent for sent in recorded(sepolia) if sent["block"] is not None]
 
 
 def kill_once(running: Running, reached: Any) -> None:
@@ -43,21 +43,21 @@ def kill_once(running: Running, reached: Any) -> None:
     running.process.wait()
 
 
-def all_there(sepolia: Sepolia) -> bool:
+def is_complete(sepolia: Sepolia) -> bool:
     done = sepolia.dtn("deployment", "status", FILE, "--json")
     assert done.code == 0, done.err
-    found: dict[str, Any] = done.json
-    assert all(each["owner"] == sepolia.alice for each in found["contracts"])
-    return not found["deployer_has_to"] and not found["owner_has_to"]
+    status: dict[str, Any] = done.json
+    assert all(contract["owner"] == sepolia.alice for contract in status["contracts"])
+    return not status["deployer_has_to"] and not status["owner_has_to"]
 
 
-def test_all_of_it_is_shown_before_anything_is_sent(sepolia: Sepolia) -> None:
+def test_the_plan_is_shown_before_anything_is_sent(sepolia: Sepolia) -> None:
     done = sepolia.dtn(*sepolia.deploying(), answers="n\n")
 
     assert (done.code, sepolia.sent) == (1, 0)
     assert "ERROR: Aborted." in done.err
     before, _, _ = done.err.partition(QUESTION)
-    for shown in (
+    for text in (
         "reference variant on ethereum:sepolia:node, chain 11155111",
         f"deployer   {sepolia.alice}",
         f"owner      {sepolia.alice} (an account without code on this chain)",
@@ -65,11 +65,11 @@ def test_all_of_it_is_shown_before_anything_is_sent(sepolia: Sepolia) -> None:
         "send  create NamespaceManager  0x",
         " ETH, at most ",
     ):
-        assert shown in before
+        assert text in before
     assert not sepolia.file(FILE).exists()
 
 
-def test_what_cannot_be_simulated_is_said_to_be_unknown(sepolia: Sepolia) -> None:
+def test_gas_is_unknown_if_the_endpoint_cannot_simulate(sepolia: Sepolia) -> None:
     with RpcCounter(sepolia.chain.url, refuse=("eth_simulateV1",)) as proxy:
         through = ("--network", f"ethereum:sepolia:{proxy.url}")
         done = sepolia.shell.dtn(*sepolia.deploying(), *through, answers="n\n")
@@ -78,17 +78,17 @@ def test_what_cannot_be_simulated_is_said_to_be_unknown(sepolia: Sepolia) -> Non
     assert "gas        not known: this endpoint cannot simulate" in done.err.partition(QUESTION)[0]
 
 
-def test_it_costs_what_was_told_and_is_sent_once(sepolia: Sepolia) -> None:
+def test_a_deployment_costs_what_was_estimated_and_is_sent_once(sepolia: Sepolia) -> None:
     done = sepolia.deploy("--models", "--owner", sepolia.bob)
 
     assert done.code == 0, done.err
     sent = sepolia.sent
-    assert sent == len(mined(sepolia)) == len({each["step"] for each in mined(sepolia)})
+    assert sent == len(mined(sepolia)) == len({step["step"] for step in mined(sepolia)})
     (line,) = (line for line in done.err.splitlines() if line.startswith("   gas"))
-    told = int(line.split()[1].replace(",", ""))
-    used = sum(each["gas_used"] for each in mined(sepolia))
-    # A simulation runs all of them in one block, where slots that were written are warm.
-    assert used * 0.97 < told < used * 1.03
+    estimate = int(line.split()[1].replace(",", ""))
+    used = sum(step["gas_used"] for step in mined(sepolia))
+    # The simulation runs all steps in one block, where slots that were written are warm.
+    assert used * 0.97 < estimate < used * 1.03
 
     accepted = sepolia.dtn("deployment", "accept", FILE, "--account", BOB, "-y", "--json")
     assert (accepted.code, accepted.json["calls"]) == (0, []), accepted.err
@@ -102,12 +102,12 @@ def test_it_costs_what_was_told_and_is_sent_once(sepolia: Sepolia) -> None:
     assert f"The router is {again.json['router']}. " in done.out
 
 
-def test_what_was_killed_goes_on_where_it_stopped(sepolia: Sepolia) -> None:
+def test_a_killed_deployment_is_resumed(sepolia: Sepolia) -> None:
     command = ("ape", "dtn", *sepolia.deploying("-y"), *sepolia.network)
     sepolia.chain.rpc("evm_setAutomine", False)
     with sepolia.shell.running(*command) as running:
         kill_once(running, lambda: sepolia.chain.rpc("txpool_status")["pending"] != "0x0")
-    (lost,) = kept(sepolia)
+    (lost,) = recorded(sepolia)
     sepolia.chain.rpc("anvil_dropTransaction", lost["signed"]["hash"])
     sepolia.chain.rpc("evm_setAutomine", True)
     with sepolia.shell.running(*command) as running:
@@ -119,13 +119,13 @@ def test_what_was_killed_goes_on_where_it_stopped(sepolia: Sepolia) -> None:
 
     assert done.code == 0, done.err
     assert 0 < len(done.json["sent"]) < len(mined(sepolia)) - 4
-    assert all_there(sepolia)
-    # What was signed first was sent again as it was, and nothing else a second time.
+    assert is_complete(sepolia)
+    # The first transaction was broadcast again as it was signed, and no other was sent twice.
     assert mined(sepolia)[0]["signed"]["hash"] == lost["signed"]["hash"]
-    assert sepolia.sent == len(mined(sepolia)) == len({each["step"] for each in mined(sepolia)})
+    assert sepolia.sent == len(mined(sepolia)) == len({step["step"] for step in mined(sepolia)})
 
 
-def test_a_file_is_of_one_deployment(tmp_path: Path, networks: Any) -> None:
+def test_a_file_of_another_deployment_is_rejected(tmp_path: Path, networks: Any) -> None:
     path, provider = tmp_path / FILE, networks.active_provider
     terms = Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Variant.LIVE, 0, with_models=True)
     record.open_for(path, provider, terms).write()
@@ -136,7 +136,7 @@ def test_a_file_is_of_one_deployment(tmp_path: Path, networks: Any) -> None:
     assert caught.value.differs == ["owner", "salt"]
 
 
-def test_a_file_is_of_the_contracts_that_this_version_has(tmp_path: Path, networks: Any) -> None:
+def test_a_file_with_other_contracts_is_rejected(tmp_path: Path, networks: Any) -> None:
     path = tmp_path / FILE
     terms = Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Variant.REFERENCE, 0, with_models=False)
     record.open_for(path, networks.active_provider, terms).write()
@@ -148,7 +148,7 @@ def test_a_file_is_of_the_contracts_that_this_version_has(tmp_path: Path, networ
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"chain_id": 1}'])
-def test_another_file_is_none(tmp_path: Path, text: str | None) -> None:
+def test_a_malformed_file_is_rejected(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / FILE
     if text is not None:
         path.write_text(text)
@@ -157,21 +157,21 @@ def test_another_file_is_none(tmp_path: Path, text: str | None) -> None:
         record.read(path)
 
 
-def test_nothing_is_begun_that_could_not_be_finished(sepolia: Sepolia) -> None:
+def test_a_deployment_that_cannot_be_completed_is_not_begun(sepolia: Sepolia) -> None:
     sepolia.chain.rpc("anvil_setBalance", sepolia.alice, hex(10**15))
-    poor = sepolia.deploy("--json")
+    unfunded = sepolia.deploy("--json")
     sepolia.chain.rpc("anvil_setCode", DEPLOYER, "0x")
-    unknown = sepolia.deploy("--json")
+    without_proxy = sepolia.deploy("--json")
 
-    assert poor.error["code"] == "no_money_for_gas"
-    assert "no deterministic deployment proxy" in unknown.error["message"]
+    assert unfunded.error["code"] == "no_money_for_gas"
+    assert "no deterministic deployment proxy" in without_proxy.error["message"]
     assert (sepolia.sent, sepolia.file(FILE).exists()) == (0, False)
 
 
-def test_what_belongs_together_is_given_together() -> None:
-    given: dict[str, Any] = dict.fromkeys(ForOthers.__dataclass_fields__)
-    given |= {"owner": SOMEBODY, "with_models": True, "salt": 0}
+def test_options_of_a_public_deployment_need_a_fee_token() -> None:
+    options: dict[str, Any] = dict.fromkeys(ForOthers.__dataclass_fields__)
+    options |= {"owner": SOMEBODY, "with_models": True, "salt": 0}
 
     with pytest.raises(click.UsageError) as caught:
-        for_others(lambda **_: None)(**given)
+        for_others(lambda **_: None)(**options)
     assert caught.value.message == "--owner, --models: only with --fee-token."

@@ -1,4 +1,4 @@
-"""A network is handed over to a Safe, and what it was compiled from is proven."""
+"""Handing a network over to a Safe, and verifying its sources."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ape_dtn.deployment.plan import Terms, plan
 from ape_dtn.network.client_contract import DEPLOYER
 from tests.conftest import Cast
 
-from .conftest import Sepolia, create_safe, posing
+from .conftest import Sepolia, create_safe, sepolia_in
 
 ROOT = Path(__file__).parents[2]
 FILE, BATCH = "network.json", "batch.json"
 
 SOMEBODY = "0x" + "5e" * 20
 PLANNED = plan(Terms(1, SOMEBODY, SOMEBODY, SOMEBODY, Variant.REFERENCE, 0, with_models=False))
-ROUTER = next(each.name for each in PLANNED.contracts if each.address == PLANNED.router)
+ROUTER = next(contract.name for contract in PLANNED.contracts if contract.address == PLANNED.router)
 
-# solc takes its time: by default what holds the money, and what stands before all of them.
-ARTIFACTS = sorted(each.stem for each in Path(artifacts.__file__).parent.glob("*.json"))
+# Compiling is slow. By default compile only the router, which holds the money, and the proxy.
+ARTIFACTS = sorted(path.stem for path in Path(artifacts.__file__).parent.glob("*.json"))
 CHOSEN = ARTIFACTS if os.environ.get("VERIFY") == "all" else [ROUTER, "DtnProxy"]
 
 
 @pytest.fixture(scope="module")
 def sepolia(tmp_path_factory: pytest.TempPathFactory, cast: Cast) -> Iterator[Sepolia]:
-    with posing(tmp_path_factory.mktemp("home"), cast) as found:
-        yield found
+    with sepolia_in(tmp_path_factory.mktemp("home"), cast) as chain:
+        yield chain
 
 
 @pytest.fixture(scope="module")
@@ -46,47 +46,45 @@ def safe(sepolia: Sepolia, cast: Cast) -> str:
 
 @pytest.fixture(scope="module")
 def deployed(sepolia: Sepolia, safe: str) -> dict[str, Any]:
-    """The file of a network that was deployed for a Safe, with models."""
+    """The deployment file of a network with models, deployed for a Safe."""
     done = sepolia.deploy("--owner", safe, "--models", "--file", FILE)
     assert done.code == 0, done.err
     assert f"owner      {safe} (a Safe, 1 of 1 owners)" in done.err
     assert f"transactions left to send: `ape dtn deployment accept {FILE}` shows them." in done.out
-    found: dict[str, Any] = json.loads(sepolia.file(FILE).read_text())
-    return found
+    contents: dict[str, Any] = json.loads(sepolia.file(FILE).read_text())
+    return contents
 
 
 @pytest.fixture(autouse=True)
-def taken_back(sepolia: Sepolia, deployed: dict[str, Any]) -> Iterator[None]:
-    """What a test does to the network is taken back."""
-    before = sepolia.chain.rpc("evm_snapshot")
+def reverted(sepolia: Sepolia, deployed: dict[str, Any]) -> Iterator[None]:
+    """Revert the chain after each test."""
+    snapshot = sepolia.chain.rpc("evm_snapshot")
     yield
-    assert sepolia.chain.rpc("evm_revert", before)
+    assert sepolia.chain.rpc("evm_revert", snapshot)
 
 
 def status(sepolia: Sepolia) -> dict[str, Any]:
     done = sepolia.dtn("deployment", "status", FILE, "--json")
     assert done.code == 0, done.err
-    found: dict[str, Any] = done.json
-    return found
+    result: dict[str, Any] = done.json
+    return result
 
 
-def test_the_owner_and_nobody_else_has_to_accept(
-    sepolia: Sepolia, safe: str, deployed: dict[str, Any]
-) -> None:
+def test_only_the_owner_can_accept(sepolia: Sepolia, safe: str, deployed: dict[str, Any]) -> None:
     now = status(sepolia)
 
     assert now["deployer_has_to"] == []
-    names = [each["name"] for each in now["contracts"]]
+    names = [contract["name"] for contract in now["contracts"]]
     assert now["owner_has_to"][: len(names)] == [f"{name}.acceptOwnership()" for name in names]
-    assert all(each["owner"] == sepolia.alice for each in now["contracts"])
-    assert all(each["offered_to"] == safe for each in now["contracts"])
-    assert not any(each["was_upgraded"] for each in now["contracts"])
+    assert all(contract["owner"] == sepolia.alice for contract in now["contracts"])
+    assert all(contract["offered_to"] == safe for contract in now["contracts"])
+    assert not any(contract["was_upgraded"] for contract in now["contracts"])
     another = sepolia.dtn("deployment", "accept", FILE, "--account", "bob", "-y", "--json")
     assert another.code == 2
     assert "is not the owner" in another.error["message"]
 
 
-def test_the_safe_owns_it_by_the_file_for_its_app(
+def test_the_safe_accepts_by_batch_file_and_by_command(
     sepolia: Sepolia, safe: str, deployed: dict[str, Any]
 ) -> None:
     sepolia.dtn("deployment", "accept", FILE, "--to", BATCH)
@@ -94,7 +92,7 @@ def test_the_safe_owns_it_by_the_file_for_its_app(
     assert (batch["chainId"], batch["meta"]["createdFromSafeAddress"]) == ("11155111", safe)
     assert batch["meta"]["checksum"] == batch_file.checksum(batch)
     before = sepolia.chain.rpc("evm_snapshot")
-    # The Safe's app makes of the file what is tried here call by call.
+    # The Safe app would batch these calls in one transaction.
     sepolia.chain.rpc("anvil_impersonateAccount", safe)
     sepolia.chain.rpc("anvil_setBalance", safe, hex(10**18))
     for call in batch["transactions"]:
@@ -108,11 +106,13 @@ def test_the_safe_owns_it_by_the_file_for_its_app(
     assert len(done.json["transactions"]) == 1
     now = status(sepolia)
     assert now["owner_has_to"] == []
-    assert {each["owner"] for each in now["contracts"]} == {safe}
-    assert {each["offered_to"] for each in now["contracts"]} == {None}
+    assert {contract["owner"] for contract in now["contracts"]} == {safe}
+    assert {contract["offered_to"] for contract in now["contracts"]} == {None}
 
 
-def test_other_commands_find_it_by_its_router(sepolia: Sepolia, deployed: dict[str, Any]) -> None:
+def test_other_commands_use_the_network_by_its_router(
+    sepolia: Sepolia, deployed: dict[str, Any]
+) -> None:
     done = sepolia.dtn("info", "--router", deployed["router"], "--json")
 
     assert done.code == 0, done.err
@@ -121,36 +121,36 @@ def test_other_commands_find_it_by_its_router(sepolia: Sepolia, deployed: dict[s
 
 @pytest.fixture(scope="module")
 def listed(sepolia: Sepolia, deployed: dict[str, Any]) -> list[dict[str, Any]]:
-    """What `sources` tells of each contract, beside the files that it writes."""
+    """The contracts that `deployment sources` lists; it also writes a file for each."""
     done = sepolia.shell.dtn("deployment", "sources", FILE, "--to", "sources", "--json")
     assert done.code == 0, done.err
-    found: list[dict[str, Any]] = done.json["contracts"]
-    assert found == json.loads((sepolia.file("sources") / "contracts.json").read_text())
-    return found
+    contracts: list[dict[str, Any]] = done.json["contracts"]
+    assert contracts == json.loads((sepolia.file("sources") / "contracts.json").read_text())
+    return contracts
 
 
 def test_every_contract_was_created_by_the_shipped_code(
     sepolia: Sepolia, deployed: dict[str, Any], listed: list[dict[str, Any]]
 ) -> None:
-    addresses = [each["address"] for each in deployed["contracts"]]
-    assert [each["address"] for each in listed] == addresses
+    addresses = [contract["address"] for contract in deployed["contracts"]]
+    assert [contract["address"] for contract in listed] == addresses
 
-    for each in listed:
-        artifact = artifacts.load(each["contract"].rpartition(":")[2])
-        code = bytes.fromhex(artifact["bytecode"][2:] + each["constructor_arguments"])
-        created = keccak(b"\xff" + bytes.fromhex(DEPLOYER[2:]) + b"\0" * 32 + keccak(code))
-        # The address follows from the code: what is there was created by it, and by nothing else.
-        assert to_checksum_address(created[12:]) == each["address"]
-        assert code_at(sepolia, each["address"])
+    for contract in listed:
+        artifact = artifacts.load(contract["contract"].rpartition(":")[2])
+        code = bytes.fromhex(artifact["bytecode"][2:] + contract["constructor_arguments"])
+        digest = keccak(b"\xff" + bytes.fromhex(DEPLOYER[2:]) + b"\0" * 32 + keccak(code))
+        # The address is derived from the code, so only this code can have created the contract.
+        assert to_checksum_address(digest[12:]) == contract["address"]
+        assert code_at(sepolia, contract["address"])
 
 
 @pytest.mark.parametrize("artifact", CHOSEN)
-def test_its_sources_compile_to_the_code_on_the_chain(
+def test_the_sources_compile_to_the_code_on_the_chain(
     sepolia: Sepolia, listed: list[dict[str, Any]], artifact: str
 ) -> None:
-    on_chain = [each for each in listed if each["contract"].endswith(f":{artifact}")]
-    for each in on_chain:
-        written = json.loads((sepolia.file("sources") / each["standard_json"]).read_text())
+    on_chain = [contract for contract in listed if contract["contract"].endswith(f":{artifact}")]
+    for contract in on_chain:
+        written = json.loads((sepolia.file("sources") / contract["standard_json"]).read_text())
         assert written == verification.standard_json(artifact)
 
     compiled = recompiled(verification.standard_json(artifact))
@@ -158,13 +158,14 @@ def test_its_sources_compile_to_the_code_on_the_chain(
     assert "0x" + compiled["bytecode"]["object"] == artifacts.load(artifact)["bytecode"]
     assert on_chain or os.environ.get("VERIFY") == "all"
     runtime = compiled["deployedBytecode"]
-    places = [each for parts in runtime["immutableReferences"].values() for each in parts]
-    for each in on_chain:
-        there = code_at(sepolia, each["address"])
-        assert without(places, there) == without(places, bytes.fromhex(runtime["object"]))
+    references = runtime["immutableReferences"].values()
+    immutables = [reference for parts in references for reference in parts]
+    for contract in on_chain:
+        deployed_code = without(immutables, code_at(sepolia, contract["address"]))
+        assert deployed_code == without(immutables, bytes.fromhex(runtime["object"]))
 
 
-def test_the_sources_are_those_of_this_repository() -> None:
+def test_the_packaged_sources_are_those_of_the_repository() -> None:
     spec = util.spec_from_file_location("sources", ROOT / "scripts" / "sources.py")
     assert spec is not None
     assert spec.loader is not None
@@ -179,21 +180,21 @@ def code_at(sepolia: Sepolia, address: str) -> bytes:
     return bytes.fromhex(code[2:])
 
 
-def without(places: list[dict[str, int]], code: bytes) -> bytes:
-    """Code without its immutables, which are known only once it is created."""
-    found = bytearray(code)
-    for place in places:
-        start, length = place["start"], place["length"]
-        found[start : start + length] = bytes(length)
-    return bytes(found)
+def without(immutables: list[dict[str, int]], code: bytes) -> bytes:
+    """Return code with its immutables set to zero: the compiler does not know them."""
+    result = bytearray(code)
+    for immutable in immutables:
+        start, length = immutable["start"], immutable["length"]
+        result[start : start + length] = bytes(length)
+    return bytes(result)
 
 
 def recompiled(standard_json: dict[str, Any]) -> dict[str, Any]:
-    """What the compiler itself makes of its input, and of no other file."""
+    """Compile with solc, from its JSON input alone."""
     import solcx
 
     version = verification.compiler().partition("+")[0]
     compiled = solcx.compile_standard(standard_json, solc_version=version)
     (contracts,) = compiled["contracts"].values()
-    (found,) = contracts.values()
-    return dict(found["evm"])
+    (contract,) = contracts.values()
+    return dict(contract["evm"])

@@ -1,4 +1,4 @@
-"""A contract that asks and takes its answers in a callback, and one that does what it is told."""
+"""A consumer contract with callbacks, and a scripted contract that makes any calls."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MODEL = "model.system.openai-gpt-5-nano"
 FEE, MOST, DEPOSIT = 2, 2_000, 50_000
 DIRECT, IPFS = 1, 0
 
-# Enough for a callback that stores an answer of a few words, and too little for that.
+# The gas that a callback needs to store a short answer, and too little for that.
 ENOUGH, TOO_LITTLE = 150_000, 25_000
 
-PLAYED = bytes.fromhex("12345678")  # any selector: the puppet takes them all
+CALLBACK = bytes.fromhex("12345678")  # the scripted contract accepts any selector
 
 
 @pytest.fixture
 def consumer(network: LocalNetwork, project: Any, cast: Cast) -> Any:
-    """A consumer of the customer's, with an open session."""
+    """A consumer contract of the customer, with an open session."""
     arguments = (network.ai.router, MODEL, NODE, FEE, MOST)
     contract = project.ReuseSession.deploy(*arguments, sender=cast.customer)
     fund(network.ai.provider, cast.owner, network.token, str(contract.address), DEPOSIT)
@@ -39,7 +39,7 @@ def consumer(network: LocalNetwork, project: Any, cast: Cast) -> Any:
 
 @dataclass(frozen=True)
 class ScriptedContract:
-    """A contract with a session that makes the calls that it is given, and takes any callback."""
+    """A contract with a session. It makes given calls, and accepts any callback."""
 
     network: LocalNetwork
     contract: Any
@@ -50,7 +50,7 @@ class ScriptedContract:
     def address(self) -> str:
         return str(self.contract.address)
 
-    def asking(
+    def request_call(
         self,
         node: str = NODE,
         gas: int = ENOUGH,
@@ -58,26 +58,26 @@ class ScriptedContract:
         call_type: int = DIRECT,
         namespaces: Sequence[bytes] = (),
     ) -> tuple[str, int, bytes]:
-        """A call that asks, with the puppet as the target of the callback."""
+        """Return a call that requests an answer, with this contract as the callback's target."""
         inputs = encode(["string[]"], [["Hello?"]]) if call is None else call
         data = Router.request.encode(
             self.session,
             id_of(MODEL, "model"),
             (list(namespaces), [id_of(node, "node")], 1, 8, 0),
             (inputs, b"", call_type, FEE, FEE, MOST),
-            (PLAYED, PLAYED, self.address),
+            (CALLBACK, CALLBACK, self.address),
             self.address,
             gas,
         )
         return self.network.ai.router, gas, data
 
-    def plays(self, *calls: tuple[str, int, bytes], insists: bool = True) -> None:
-        """Gives it its part: what it does in its callbacks."""
+    def set_callback(self, *calls: tuple[str, int, bytes], insists: bool = True) -> None:
+        """Set the calls that it makes in its callbacks."""
         self.contract.rehearse(list(calls), insists, sender=self.customer)
 
 
 @pytest.fixture
-def puppet(network: LocalNetwork, project: Any, cast: Cast) -> ScriptedContract:
+def scripted(network: LocalNetwork, project: Any, cast: Cast) -> ScriptedContract:
     contract = project.ScriptedContract.deploy(sender=cast.customer)
     provider, contracts = network.ai.provider, network.ai.contracts()
     fund(provider, cast.owner, network.token, str(contract.address), DEPOSIT)
@@ -91,20 +91,22 @@ def puppet(network: LocalNetwork, project: Any, cast: Cast) -> ScriptedContract:
 
 
 @pytest.fixture
-def untouched(network: LocalNetwork, cast: Cast, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails the test where anything of the chain is otherwise afterwards."""
-    for name in request.fixturenames:  # all that the test needs is there before
-        if name not in ("untouched", "request"):
+def unchanged_chain(
+    network: LocalNetwork, cast: Cast, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Check that the test does not change the chain."""
+    for name in request.fixturenames:  # set up the other fixtures first
+        if name not in ("unchanged_chain", "request"):
             request.getfixturevalue(name)
     provider = network.ai.provider
 
     def state() -> Any:
-        accounts = [str(each.address) for each in (cast.customer, cast.worker, cast.owner)]
-        asked: list[Request] = [("eth_getBlockByNumber", ["latest", False])]
-        asked += [("txpool_status", [])]
-        asked += [("eth_getTransactionCount", [each, "pending"]) for each in accounts]
-        asked += [("eth_getBalance", [each, "latest"]) for each in accounts]
-        return [rpc.expect(each) for each in rpc.ask(provider, asked)]
+        accounts = [str(account.address) for account in (cast.customer, cast.worker, cast.owner)]
+        requests: list[Request] = [("eth_getBlockByNumber", ["latest", False])]
+        requests += [("txpool_status", [])]
+        requests += [("eth_getTransactionCount", [account, "pending"]) for account in accounts]
+        requests += [("eth_getBalance", [account, "latest"]) for account in accounts]
+        return [rpc.expect(answer) for answer in rpc.ask(provider, requests)]
 
     before = state()
     yield

@@ -1,4 +1,4 @@
-"""`ape dtn rehearse`, as it is typed, against a chain that passes for Base."""
+"""`ape dtn rehearse` as a process, on a chain with the chain id of Base."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BASE = 8453
 
 @dataclass(frozen=True)
 class Base:
-    """A chain with the number of Base's, and a consumer on it that belongs to the first account."""
+    """A chain with the chain id of Base, and a consumer contract of the first account."""
 
     chain: Chain
     shell: Shell
@@ -34,9 +34,9 @@ class Base:
     abi: Path
 
     def rehearse(self, *command: str, **options: Any) -> Done:
-        return self.shell.dtn("rehearse", *self.typed(*command), **options)
+        return self.shell.dtn("rehearse", *self.arguments(*command), **options)
 
-    def typed(self, *command: str) -> list[str]:
+    def arguments(self, *command: str) -> list[str]:
         router = ("--router", self.deployed["router"])
         return [self.consumer, *command, "--abi", str(self.abi), *router]
 
@@ -48,7 +48,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, project: Any) -> Iterator[Bas
     shell = Shell(tmp_path_factory.mktemp("home"))
     contract_type = project.ReuseSession.contract_type
     abi = shell.folder / "abi.json"
-    abi.write_text(json.dumps([each.model_dump(mode="json") for each in contract_type.abi]))
+    abi.write_text(json.dumps([entry.model_dump(mode="json") for entry in contract_type.abi]))
     with anvil(shell, "--chain-id", str(BASE)) as chain:
         here = shell.having(APE_FOUNDRY_HOST=chain.url, APE_DTN_NETWORK=FOUNDRY)
         deployed = here.dtn("deploy", "--variant", "live", "--json").json
@@ -71,8 +71,8 @@ def created(chain: Chain, code: bytes) -> str:
 
 
 @pytest.fixture
-def only_read(base: Base) -> Iterator[None]:
-    """Fails the test where a transaction has reached the chain."""
+def no_transactions(base: Base) -> Iterator[None]:
+    """Check that the test sends no transaction to the chain."""
     before = base.chain.rpc("eth_getBlockByNumber", "latest", False)
     yield
     assert base.chain.rpc("eth_getBlockByNumber", "latest", False) == before
@@ -82,34 +82,35 @@ def only_read(base: Base) -> Iterator[None]:
 ASK = ("ask", "Two and two?", "--account", "TEST::0", "--answer", "four")
 
 
-@pytest.mark.usefixtures("only_read")
-def test_it_is_told_to_scripts(base: Base) -> None:
+@pytest.mark.usefixtures("no_transactions")
+def test_json_output(base: Base) -> None:
     done = base.rehearse(*ASK, "--value", f"{ENOUGH} wei", "--json")
 
     assert done.code == 0, done.err
-    shown = done.json
+    result = done.json
     assert base.chain.rpc("eth_chainId") == hex(BASE)
-    assert shown["failures"] == []
-    (asked,) = shown["requests"]
-    assert (asked["text"], asked["answer"], asked["status"]) == ("Two and two?", "four", "success")
-    assert asked["max_cost"]["value"] == "0.002"
-    assert shown["transaction"]["gas_used"] > 100_000
-    assert asked["callback"]["gas_used"] < asked["callback"]["gas_limit"] == ENOUGH
+    assert result["failures"] == []
+    (request,) = result["requests"]
+    question = (request["text"], request["answer"], request["status"])
+    assert question == ("Two and two?", "four", "success")
+    assert request["max_cost"]["value"] == "0.002"
+    assert result["transaction"]["gas_used"] > 100_000
+    assert request["callback"]["gas_used"] < request["callback"]["gas_limit"] == ENOUGH
 
 
-@pytest.mark.usefixtures("only_read")
-def test_it_is_told_to_people(base: Base, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_transactions")
+def test_text_output(base: Base, tmp_path: Path) -> None:
     answer = tmp_path / "answer.txt"
     answer.write_text("four, I think")
     done = base.rehearse(*ASK[:-1], f"@{answer}", "--value", str(ENOUGH))
 
     assert done.code == 0, done.err
-    for told in ("Two and two?", "four, I think", "onAnswer", "0.002 USDT", "nothing was sent"):
-        assert told in done.out
+    for text in ("Two and two?", "four, I think", "onAnswer", "0.002 USDT", "nothing was sent"):
+        assert text in done.out
 
 
-@pytest.mark.usefixtures("only_read")
-def test_what_fails_is_told_and_decides_the_exit_code(base: Base) -> None:
+@pytest.mark.usefixtures("no_transactions")
+def test_the_first_failure_determines_the_exit_code(base: Base) -> None:
     starved = base.rehearse(*ASK, "--value", str(TOO_LITTLE), "--json")
     assert starved.code == 6
     (failure,) = starved.json["failures"]
@@ -117,33 +118,33 @@ def test_what_fails_is_told_and_decides_the_exit_code(base: Base) -> None:
     assert failure["needed"] > failure["gas"] == TOO_LITTLE
 
 
-def test_what_is_typed_wrong_is_told_before_anything_is_copied(base: Base) -> None:
+def test_an_unknown_method_is_reported_before_the_chain_is_forked(base: Base) -> None:
     unknown = base.rehearse("aks", "Hello?", "--account", "TEST::0", "--json")
     assert (unknown.code, unknown.error["code"]) == (2, "unknown_method")
     assert "ask(string)" in unknown.error["hint"]
 
 
 def test_ctrl_c_leaves_no_process_behind(base: Base) -> None:
-    def copies() -> list[str]:
-        return [each for each in processes() if "--fork-url" in each and base.chain.url in each]
+    def forks() -> list[str]:
+        return [line for line in processes() if "--fork-url" in line and base.chain.url in line]
 
-    command = ("ape", "dtn", "rehearse", *base.typed(*ASK), "--backend", "command:sleep 60")
-    without_answer = [each for each in command if each not in ("--answer", "four")]
+    command = ("ape", "dtn", "rehearse", *base.arguments(*ASK), "--backend", "command:sleep 60")
+    without_answer = [word for word in command if word not in ("--answer", "four")]
     with base.shell.running(*without_answer) as running:
-        running.until(copies)
+        running.until(forks)
         time.sleep(0.3)
         done = running.interrupt()
     assert done.code == 130, done.err
-    assert copies() == []
+    assert forks() == []
 
 
 def processes() -> list[str]:
-    """The command lines of all processes."""
+    """Return the command lines of all processes."""
     found = []
-    for each in Path("/proc").iterdir():
-        if each.name.isdigit() and int(each.name) != os.getpid():
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
-                found.append((each / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:  # it has ended
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:  # the process has exited
                 continue
     return found

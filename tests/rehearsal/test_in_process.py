@@ -1,4 +1,4 @@
-"""On Ape's in-process chain, which is changed itself and set back, in a process of its own."""
+"""Rehearsals on Ape's in-process chain, which is reverted afterwards; in a separate process."""
 
 from __future__ import annotations
 
@@ -63,34 +63,35 @@ def found(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     contract_type = project.ReuseSession.contract_type
     fields = {
         "code": bytes(contract_type.get_deployment_bytecode()).hex(),
-        "abi": [each.model_dump(mode="json") for each in contract_type.abi],
+        "abi": [entry.model_dump(mode="json") for entry in contract_type.abi],
         "arguments": [MODEL, NODE, FEE, MOST],
     }
     folder: Path = tmp_path_factory.mktemp("in_process")
     command = [sys.executable, "-c", SCRIPT, json.dumps(fields)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_a_request_its_answer_and_its_callback(found: Any) -> None:
-    shown = found["good"]
-    assert shown["failures"] == []
-    (asked,) = shown["requests"]
-    assert asked["answer"] == "four"
-    assert asked["charged"]["units"] != "0"
-    assert shown["transaction"]["gas_used"] > 100_000
-    changes = [each for each in asked["response"]["changes"] if each["kind"] == "view"]
-    assert [(each["what"], each["after"]) for each in changes] == [("answer", "four")]
+def test_a_request_with_its_answer_and_callback(found: Any) -> None:
+    result = found["good"]
+    assert result["failures"] == []
+    (request,) = result["requests"]
+    assert request["answer"] == "four"
+    assert request["charged"]["units"] != "0"
+    assert result["transaction"]["gas_used"] > 100_000
+    changes = request["response"]["changes"]
+    views = [(change["what"], change["after"]) for change in changes if change["kind"] == "view"]
+    assert views == [("answer", "four")]
 
 
-def test_a_callback_out_of_gas_is_told_with_what_is_enough(found: Any) -> None:
+def test_a_callback_out_of_gas_is_reported_with_the_gas_it_needs(found: Any) -> None:
     (failure,) = found["starved"]["failures"]
     assert failure["code"] == "callback_out_of_gas"
     assert failure["needed"] > failure["gas"] == 25_000
 
 
-def test_who_cannot_be_played_is_told(found: Any) -> None:
+def test_a_sender_without_key_is_rejected_and_reverts_are_decoded(found: Any) -> None:
     (failure,) = found["stranger"]["failures"]
     assert failure["code"] == "cannot_fork"
     assert "ethereum:local:foundry" in failure["hint"]

@@ -1,4 +1,4 @@
-"""CONTRACT METHOD ARGS, as they are typed."""
+"""Parsing calls, addresses, amounts and answers as users type them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def abi(tmp_path: Path) -> Path:
         ),
     ],
 )
-def test_arguments_are_read_by_their_types(
+def test_arguments_are_parsed_by_their_types(
     abi: Path, method: str, args: list[str], kinds: list[str], values: Any
 ) -> None:
     call = typed.call(ADDRESS, method, args, abi)
@@ -71,16 +71,18 @@ def test_arguments_are_read_by_their_types(
     [
         ("gvie", [], "no such function"),
         ("held", [], "a view"),
-        ("pay", ["TEST::2"], "1 arguments are given"),
+        ("pay", ["TEST::2"], "does not take 1 arguments"),
         ("give", ["5"], "give the signature"),
-        ("pay", ["TEST::2", "many"], "for n, 'many' is no uint8"),
-        ("pay", ["nobody", "1"], "for to, 'nobody' is no address"),
+        ("pay", ["TEST::2", "many"], "for n, 'many' is not a valid uint8"),
+        ("pay", ["nobody", "1"], "for to, 'nobody' is not a valid address"),
         ("pay", ["TEST::2", "256"], "256"),
         ("share", ['[{"to": "TEST::3"}]'], "for parts"),
         ("share", ["TEST::3"], "for parts"),
     ],
 )
-def test_what_does_not_fit_is_told(abi: Path, method: str, args: list[str], reason: str) -> None:
+def test_a_call_that_does_not_fit_is_rejected(
+    abi: Path, method: str, args: list[str], reason: str
+) -> None:
     with pytest.raises(UnknownMethod) as caught:
         typed.call(ADDRESS, method, args, abi)
     assert reason in caught.value.message
@@ -94,10 +96,10 @@ def test_what_does_not_fit_is_told(abi: Path, method: str, args: list[str], reas
         ]
 
 
-def test_contracts_of_the_project_are_found_by_name(consumer: Any) -> None:
+def test_contracts_of_the_project_are_found_by_name_and_address(consumer: Any) -> None:
     latest = typed.call("ReuseSession", "ask", ["Hello?"])
     named = typed.call(f"ReuseSession:{consumer.address}", "ask", ["Hello?"])
-    known = typed.call(str(consumer.address), "ask", ["Hello?"])  # Ape has deployed it
+    known = typed.call(str(consumer.address), "ask", ["Hello?"])  # deployed by Ape
     assert latest.to == named.to == known.to == consumer.address
     assert latest.data == named.data == known.data == bytes(consumer.ask.encode_input("Hello?"))
 
@@ -105,40 +107,40 @@ def test_contracts_of_the_project_are_found_by_name(consumer: Any) -> None:
 @pytest.mark.parametrize(
     ("contract", "reason"),
     [
-        (ADDRESS, "its functions are not known"),
-        ("Nothing", "no address and no contract"),
+        (ADDRESS, "its ABI is not known"),
+        ("Nothing", "neither an address nor a contract"),
         (f"Nothing:{ADDRESS}", "no contract Nothing"),
-        ("LiveRouter", "no deployment of it is known"),
+        ("LiveRouter", "no deployment of this contract is known"),
     ],
 )
-def test_contracts_that_are_not_known_are_told(contract: str, reason: str) -> None:
+def test_an_unknown_contract_is_rejected(contract: str, reason: str) -> None:
     with pytest.raises(UnknownContract, match=reason) as caught:
         typed.call(contract, "ask", ["Hello?"])
     assert "pass its ABI" in str(caught.value.hint)
 
 
-def test_amounts_and_addresses() -> None:
+def test_amounts_and_addresses_are_parsed() -> None:
     assert typed.amount_of("0.1 ether") == 10**17
     assert typed.amount_of("200000") == 200_000
     with pytest.raises(BadInput):
         typed.amount_of("much")
     assert typed.address_of("TEST::2") == CUSTOMER_ADDRESS
-    for wrong in ("TEST::x", "TEST::99", "nobody", "0x12"):
+    for invalid in ("TEST::x", "TEST::99", "nobody", "0x12"):
         with pytest.raises(InvalidAddress):
-            typed.address_of(wrong)
+            typed.address_of(invalid)
 
 
-def test_answers_are_read_by_the_type_that_is_wanted(tmp_path: Path) -> None:
-    def asked(output: str) -> Question:
+def test_answers_are_parsed_by_the_output_type(tmp_path: Path) -> None:
+    def question(output: str) -> Question:
         return Question("0x00", "model.system.x", ("string[]",), (["Hello?"],), output)
 
     file = tmp_path / "answer"
     file.write_bytes(b"four")
-    assert typed.answer_of("0x00ff")(asked("string")) == "0x00ff"
-    assert typed.answer_of("0x00ff")(asked("bytes")) == b"\x00\xff"
-    assert typed.answer_of("4")(asked("uint8")) == 4
-    assert typed.answer_of(f"@{file}")(asked("string")) == "four"
-    assert typed.answer_of(f"@{file}")(asked("bytes")) == b"four"
+    assert typed.answer_of("0x00ff")(question("string")) == "0x00ff"
+    assert typed.answer_of("0x00ff")(question("bytes")) == b"\x00\xff"
+    assert typed.answer_of("4")(question("uint8")) == 4
+    assert typed.answer_of(f"@{file}")(question("string")) == "four"
+    assert typed.answer_of(f"@{file}")(question("bytes")) == b"four"
     for text, output in (("four", "bytes"), ("four", "uint8"), ("@nothing", "string")):
         with pytest.raises(BadInput):
-            typed.answer_of(text)(asked(output))
+            typed.answer_of(text)(question(output))

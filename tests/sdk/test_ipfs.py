@@ -37,7 +37,7 @@ from tests.ipfs.importer import add
 
 LIMIT = 2**20
 
-# For what ends without a timeout: long enough for slow machines.
+# The timeout of fetches that do not time out: long enough for slow machines.
 TIMEOUT = 30.0
 
 CONTENT = bytes(range(100, 200))

@@ -36,7 +36,7 @@ Configured = Callable[..., Any]
 
 
 class Store:
-    """A store in memory, that its gateway serves the blocks of."""
+    """A store in memory. Its blocks are served by a gateway of the test."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options

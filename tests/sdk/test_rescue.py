@@ -271,7 +271,7 @@ def test_a_taken_deposit_is_reported_with_the_thief(
     assert DtnRescue(cast.stranger, network.ai).findings()[0].session_id == taken.id
 
 
-def test_a_deposit_taken_before_since_is_not_reported(
+def test_a_deposit_taken_long_ago_is_not_reported(
     network: LocalNetwork, rescuing: DtnRescue, cast: Cast
 ) -> None:
     deposit(network, cast.customer, 3)
@@ -321,7 +321,7 @@ def test_answers_are_found_and_read(
     assert [str(answer) for answer in answers] == ["You asked: Hello?"] * 2
 
 
-def test_answers_of_sessions_closed_before_since_are_not_reported(
+def test_answers_of_sessions_closed_long_ago_are_not_reported(
     funded: DtnSession, rescuing: DtnRescue, network: LocalNetwork
 ) -> None:
     funded.request(PROMPT)
@@ -485,14 +485,15 @@ def test_sessions_on_a_former_manager_are_reported(
 
     found = rescuing.findings()
 
-    stranded = [each for each in found if each.kind is Kind.STRANDED_SESSION]
-    assert [(each.session_id, each.holder, str(each.amount)) for each in stranded] == [
+    stranded = [finding for finding in found if finding.kind is Kind.STRANDED_SESSION]
+    assert [(finding.session_id, finding.holder, str(finding.amount)) for finding in stranded] == [
         (funded.id, cast.customer.address, "25.00 USDT"),
         (of_client.id, client_of(str(cast.customer.address)), "7.00 USDT"),
     ]
-    assert {(each.contract, each.remedy) for each in stranded} == {(before, None)}
+    assert {(finding.contract, finding.remedy) for finding in stranded} == {(before, None)}
     assert all(
-        f"owner of the network, {cast.owner.address}," in each.explanation for each in stranded
+        f"owner of the network, {cast.owner.address}," in finding.explanation
+        for finding in stranded
     )
     unanswerable = only(found, Kind.UNANSWERABLE_REQUEST)
     assert unanswerable.request_id == request.id
@@ -617,8 +618,10 @@ def test_forged_transfers_and_hostile_tokens_are_ignored(
     rescuing: DtnRescue, network: LocalNetwork, cast: Cast, funded: DtnSession
 ) -> None:
     endless = Function("Error(string)").selector + encode(["uint256"] * 2, [32, 2**255])
-    parties = (bytes(12) + bytes.fromhex(each[2:]) for each in (rescuing.owner, rescuing.client))
-    topics = [ERC20.transferred.topic, *(topic(each) for each in parties)]
+    parties = (
+        bytes(12) + bytes.fromhex(address[2:]) for address in (rescuing.owner, rescuing.client)
+    )
+    topics = [ERC20.transferred.topic, *(topic(address) for address in parties)]
     for forged in (
         bytecode.emitting(topics, encode(["uint256"], [7])),
         bytecode.emitting([*topics, topic(7)], b""),
@@ -675,7 +678,7 @@ def test_everything_is_recovered_to_the_unit(
     for finding in rescuing.findings():
         if finding.remedy:
             rescuing.apply(finding, force=True, claim=True)
-    (claimed,) = [each for each in rescuing.findings() if each.remedy is Remedy.CLOSE]
+    (claimed,) = [finding for finding in rescuing.findings() if finding.remedy is Remedy.CLOSE]
     rescuing.apply(claimed)
 
     assert balances.of(cast.customer) == before - spent
@@ -689,7 +692,7 @@ def test_findings_convert_to_plain_data(
 ) -> None:
     request = funded.request(PROMPT)
 
-    session, pending = to_json([finding_fields(each) for each in rescuing.findings()])
+    session, pending = to_json([finding_fields(finding) for finding in rescuing.findings()])
 
     assert session["kind"] == "open_session"
     assert session["amount"]["value"] == "25.00"
@@ -713,7 +716,7 @@ def test_findings_are_the_same_with_endpoint_limits(
 
     monkeypatch.setattr(session_index, "MOST_ALTERNATIVES", 2)
     with through(blocks_at_most(5)) as ai:
-        ai.deployment = network.ai.deployment  # it has the first block
+        ai.deployment = network.ai.deployment  # the scan begins at its first block
         assert DtnRescue(cast.customer, ai).findings() == expected
     assert len(expected) == 3 + 1 + 3
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ape_dtn.client.watch import Outcome
     from ape_dtn.journal.store import Entry
     from ape_dtn.node.events import Event
-    from ape_dtn.rehearsal.report import RehearsedRequest, RehearsalResult, Step
+    from ape_dtn.rehearsal.report import RehearsalResult, RehearsedRequest, Step
     from ape_dtn.requests.gas import Gas
     from ape_dtn.requests.quote import Quote
     from ape_dtn.rescue.finding import Finding

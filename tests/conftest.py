@@ -177,7 +177,6 @@ def replace_manager(network: LocalNetwork, cast: Cast, token: str | None = None)
 
 
 def use_manager(network: LocalNetwork, cast: Cast, manager: str) -> None:
-    """Replaces the session manager of a deployed router."""
     contracts = network.ai.contracts()
     managers = (contracts.node_manager, manager, contracts.model_manager)
     set_managers = Function("setManagers(address,address,address)")
@@ -203,8 +202,6 @@ def balances(network: LocalNetwork, cast: Cast, token: Token) -> Balances:
 
 
 class Balances:
-    """Token balances of accounts and of the network."""
-
     def __init__(self, network: LocalNetwork, token: Token) -> None:
         self.network, self.token = network, token
 

@@ -114,7 +114,6 @@ SENDING: Sequence[tuple[Fault, str]] = (
 
 
 def draw_rules(chance: random.Random, grammar: Sequence[tuple[Fault, str]] = SENDING) -> list[Rule]:
-    """Draws one to three rules."""
     return [
         Rule(fault, methods, chance.choice((0.1, 0.3, 0.7, 1.0)), chance.choice((1, 3, 12, 1000)))
         for fault, methods in chance.sample(grammar, chance.randint(1, 3))

@@ -80,17 +80,17 @@ class Network:
 
         return configured()
 
-    def read(self, *calls: Call, about: ErrorContext = NO_CONTEXT) -> list[Any]:
+    def read(self, *calls: Call, context: ErrorContext = NO_CONTEXT) -> list[Any]:
         """Calls views in one HTTP request; see :func:`ape_dtn.chain.reads.read`."""
-        return reads.read(self.provider, *calls, translate=about)
+        return reads.read(self.provider, *calls, translate=context)
 
-    def read_one(self, call: Call, about: ErrorContext = NO_CONTEXT) -> Any:
+    def read_one(self, call: Call, context: ErrorContext = NO_CONTEXT) -> Any:
         """Calls one view; see :func:`ape_dtn.chain.reads.read`."""
-        return reads.read_one(self.provider, call, about)
+        return reads.read_one(self.provider, call, context)
 
-    def try_read(self, *calls: Call, about: ErrorContext = NO_CONTEXT) -> list[Any]:
+    def try_read(self, *calls: Call, context: ErrorContext = NO_CONTEXT) -> list[Any]:
         """Calls views in one HTTP request. The result of a failed call is its error."""
-        return reads.try_read(self.provider, *calls, translate=about)
+        return reads.try_read(self.provider, *calls, translate=context)
 
     def signer(self, account: AccountAPI | None = None) -> AccountAPI:
         """The account that signs: the argument, this object's account, or Ape's default sender.

@@ -129,7 +129,7 @@ class InvalidCall(BadInput):
 
 
 class MissingExtra(BadInput):
-    """A feature needs a package of an optional extra that is not installed."""
+    """The packages of an optional extra are not installed."""
 
     extra: str
 

@@ -31,8 +31,6 @@ TIMEOUT = 30.0
 
 
 class Page:
-    """A page of the browser."""
-
     def __init__(self, devtools: ClientConnection) -> None:
         self.devtools = devtools
         self.events: list[dict[str, Any]] = []
@@ -61,7 +59,6 @@ class Page:
         self.value("0")  # events of the load arrive before this answer
 
     def value(self, expression: str) -> Any:
-        """Evaluates a JavaScript expression on the page."""
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")

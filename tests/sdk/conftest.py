@@ -76,7 +76,6 @@ def funded(network: LocalNetwork, cast: Cast) -> DtnSession:
 
 @pytest.fixture
 def closed(network: LocalNetwork, cast: Cast) -> DtnSession:
-    """A closed session of the customer."""
     session = DtnSession.start(DEPOSIT, cast.customer, network.ai)
     session.close()
     return session

@@ -105,8 +105,6 @@ class ProcessReport:
 
 
 class ForkServer:
-    """Client of the fork server of a chain."""
-
     def __init__(self, url: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.sdk.crash", url],
@@ -137,7 +135,6 @@ class ForkServer:
         return self._ask({"job": asdict(job)})
 
     def rpc(self, method: str, *params: Any) -> Any:
-        """Calls an RPC method of the chain."""
         return self._ask({"rpc": [method, params]})
 
     def _ask(self, message: Any) -> Any:
@@ -420,7 +417,6 @@ def _context(
 
 
 def _safe(job: Job) -> Any:
-    """The Safe as an account of Ape."""
     from ape_safe.accounts import SafeAccount
 
     file = Path(job.folder) / "safe.json"
@@ -564,7 +560,6 @@ def deposit(context: Context) -> None:
 
 
 def claim(context: Context, key: str | None = None) -> int:
-    """Starts a session with the bare deposit."""
     from ape_dtn import DtnSession
 
     return DtnSession.claim(context.account, context.ai, idempotency_key=key).id
@@ -575,7 +570,6 @@ def request(context: Context, session: int, key: str | None = None, **options: A
 
 
 def request_many(context: Context, session: int, key: str | None = None) -> list[str]:
-    """Sends three requests on a session."""
     prompts = ["One?", "Two?", "Three?"]
     sent = _session(context, session).request_many(prompts, idempotency_key=key)
     return [request.id for request in sent]
@@ -598,7 +592,6 @@ def close(context: Context, session: int, key: str | None = None) -> int:
 
 
 def ask(context: Context, key: str | None = None) -> str:
-    """Starts a session and sends a request on it."""
     found: str = context.ai.request("Hello?", account=context.account, idempotency_key=key).id
     return found
 
@@ -651,7 +644,7 @@ def watch(context: Context, session: int) -> list[str]:
 
 
 def no_op(_: Context) -> None:
-    """Does nothing."""
+    pass
 
 
 def start_ask_and_close(context: Context, method: str, operations: int) -> list[int]:
@@ -683,7 +676,6 @@ def request_until_limit(context: Context, session: int, times: int, **options: A
 
 
 def answer_repeatedly(context: Context, times: int, pause: float) -> None:
-    """Answers the pending requests as the node, ``times`` times."""
     for _ in range(times):
         answer(context)
         time.sleep(pause)
@@ -786,7 +778,6 @@ def read_state(context: Context) -> dict[str, Any]:
 
 
 def journal(context: Context) -> list[dict[str, Any]]:
-    """The account's journal entries."""
     from ape_dtn.journal import executor
     from ape_dtn.journal.store import State
 

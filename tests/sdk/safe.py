@@ -44,7 +44,6 @@ contract Batching is ERC7821 {}
 
 
 def contract_of_safe(path: str) -> bytes:
-    """Published creation code of a contract of Safe."""
     artifact = json.loads((CONTRACTS / f"{path}.sol/{Path(path).name}.json").read_text())
     return bytes.fromhex(artifact["bytecode"][2:])
 
@@ -136,7 +135,6 @@ def run_as(provider: Any, account: Any, contract: str) -> None:
 
 
 def nonce_of(provider: Any, safe: Any) -> int:
-    """The number of transactions that a Safe executed."""
     return int(reads.read_one(provider, reads.Call(str(safe.address), GET_NONCE)))
 
 

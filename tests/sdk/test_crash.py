@@ -78,7 +78,6 @@ EVERY_POINT = bool(os.environ.get("KILLS"))
 
 
 def operations(*names: str) -> pytest.MarkDecorator:
-    """Limits a test to some operations."""
     return pytest.mark.parametrize("scenario", names, indirect=True, scope="module")
 
 
@@ -328,7 +327,6 @@ def test_dropped_transactions_are_rebroadcast(scenario: Scenario) -> None:
 
 @operations(*(name for name in OPERATIONS if name != "start by delegate"))
 def test_transactions_that_the_wallet_sped_up_are_recognised(scenario: Scenario) -> None:
-    """The same call, with the same nonce and a higher fee."""
     sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
     at, _ = broadcast_points(baseline)[-1]
     for which in (0, -1, None):
@@ -392,7 +390,6 @@ def test_transactions_that_a_reorganisation_removes_are_rebroadcast(
 
 @pytest.mark.parametrize("lags_first", [True, False])
 def test_a_lagging_node_causes_no_second_payment(scenario: Scenario, lags_first: bool) -> None:
-    """Some answers are of an older block."""
     sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
     done = max(at for at, point in enumerate(baseline.points) if point == Step.DONE.value)
     for at in (broadcast_points(baseline)[-1][0], done - 1, done):

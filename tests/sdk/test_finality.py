@@ -76,7 +76,6 @@ def mine(network: LocalNetwork, blocks: int) -> None:
 
 
 def request_count(network: LocalNetwork, session: DtnSession) -> int:
-    """The number of a session's requests on the chain."""
     return len(session.history().requests)
 
 

@@ -9,8 +9,8 @@ import pytest
 from ape_dtn.deployment.assemble import Variant
 from benchmarks import methods
 
-# Gas of the preparations and of the start, the first time and later, on the reference variant and
-# on the live one. Then HTTP requests and RPC calls.
+# Gas of the preparations, gas of the start on the reference and the live variant, HTTP requests,
+# and RPC calls.
 PINNED: dict[tuple[str, str], tuple[list[int], tuple[int, int], int, int]] = {
     ("delegate", "first"): ([], (123_185, 210_657), 6, 30),
     ("delegate", "later"): ([], (116_435, 181_057), 6, 31),

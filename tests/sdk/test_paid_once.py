@@ -104,7 +104,6 @@ messages = itertools.cycle(REFUSALS)
 
 
 def count_sent(sandbox: Sandbox, endpoint: RefusingEndpoint, operation: Operation) -> int:
-    """Counts the transactions that an operation sends."""
     with sandbox.reverted():
         endpoint.refuse_one(None)
         sandbox.do(operation.task, key=KEY, **operation.arguments)

@@ -41,7 +41,6 @@ PARTS = 4
 
 
 def opening(method: str) -> list[Task]:
-    """The tasks that start a session and send requests on it."""
     return [
         ("start", {"method": method, "key": "start"}),
         ("request", {"session": 1, "key": "ask"}),

@@ -291,7 +291,7 @@ def test_a_cancelled_step_loses_no_answer(
 
 @pytest.fixture
 def moved(network: LocalNetwork) -> Callable[[str], None]:
-    """Mines a transaction that a reorganisation removed in a later block."""
+    """Sends and mines a transaction again that a reorganisation removed."""
     provider = network.ai.provider
 
     def moved(raw: str) -> None:

@@ -1,4 +1,4 @@
-"""A front-runner in its own process, which claims deposits that are open or can be forced open.
+"""A front-runner in its own process: it claims bare deposits before their sender does.
 
 It reads the mempool, and chooses the position of its transactions in a block by their fees. It has
 no other knowledge of the SDK.
@@ -54,8 +54,6 @@ WASTING_CODE = "0xfe"
 
 @dataclass(frozen=True)
 class Target:
-    """A network under attack."""
-
     router: str
     token: str
     fee_target: str
@@ -132,8 +130,6 @@ def front_runner(url: str, targets: Sequence[Target], keys: Sequence[str]) -> It
 
 
 class Chain:
-    """The front-runner's connection."""
-
     def __init__(self, url: str) -> None:
         self.url, self.http = url, requests.Session()
         self.id = int(self.ask(("eth_chainId", []))[0], 16)
@@ -264,7 +260,6 @@ def _fee(transaction: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Attacks until standard input ends."""
     arguments = json.loads(sys.stdin.readline())
     targets = [Target(**fields) for fields in arguments["targets"]]
     attacker = FrontRunner(sys.argv[1], targets, arguments["keys"])

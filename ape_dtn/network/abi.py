@@ -57,7 +57,7 @@ class Router:
     success_callback_failed = Event("SuccessCallbackFailed(bytes32 indexed requestId, bytes data)")
     failure_callback_failed = Event("FailureCallbackFailed(bytes32 indexed requestId, bytes data)")
 
-    # Of the reference variant only.
+    # Only in the reference variant.
     callback_target_not_allowed = Error("CallbackTargetNotAllowed(address target)")
     fee_token_mismatch = Error("FeeTokenMismatch(address token)")
     insufficient_gas_for_callback = Error("InsufficientGasForCallback(uint256 callbackGas)")
@@ -133,7 +133,7 @@ class NodeManager:
     node_models_updated = Event("NodeModelsUpdated(bytes32 indexed nodeId, bytes32[] modelIds)")
     node_status_updated = Event("NodeStatusUpdated(bytes32 indexed nodeId, bool isActive)")
 
-    # Of the reference variant only.
+    # Only in the reference variant.
     invalid_username = Error("InvalidUsername(string username)")
 
 

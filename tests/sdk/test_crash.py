@@ -231,7 +231,7 @@ def fast_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 def test_an_operation_killed_at_any_point_completes_once(scenario: Scenario) -> None:
-    """At each step of the journal, and at every HTTP request, or every fourth point."""
+    """Kills at each step of the journal and at every fourth point; `make crash` at every point."""
     sandbox, operation, baseline = scenario.sandbox, scenario.operation, scenario.baseline
     assert set(baseline.points) >= STEPS
     for at, point in enumerate(baseline.points):

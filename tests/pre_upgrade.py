@@ -30,7 +30,7 @@ def take_back_upgrade(network: LocalNetwork, owner: Any, project: Any) -> Contra
         project: The Ape project of this repository, which compiles the contracts.
 
     Returns:
-        Its contracts, which its router does not name any more.
+        The contracts before the upgrade, which the router no longer uses.
     """
     contracts = network.ai.contracts()
     before = {

@@ -146,7 +146,7 @@ def test_an_excessive_charge_counts(funded: DtnSession, respond: Respond, refuse
 def test_requests_of_other_objects_of_the_owner_count(
     network: LocalNetwork, funded: DtnSession, cast: Cast, refused: Refused
 ) -> None:
-    """The chain has it, so that it counts in every process."""
+    """The budget is read from the chain, so it includes requests of other processes."""
     funded.request(PROMPT)
 
     elsewhere = DtnSession(DtnAi(network.ai.router), funded.id, cast.customer)

@@ -210,7 +210,7 @@ def test_a_transaction_that_may_be_pending_is_not_reported_as_refused(
 def test_a_deposit_that_may_be_pending_is_not_reported_as_waiting(
     network: LocalNetwork, cast: Cast, through: Through, balances: Balances
 ) -> None:
-    """A hint to claim it could lead to claiming another account's deposit."""
+    """A hint to claim the deposit could lead the user to claim another account's deposit."""
     sent: list[str] = []
 
     def lose(call: dict[str, Any], forward: Callable[[], Any]) -> Any:

@@ -108,7 +108,7 @@ def _check_node(name: str, node: Node | None, model: Model) -> None:
     if node is None:
         raise NodeNotFound(name)
     if not node.is_active:
-        raise NodeUnavailable(name, "it is switched off")
+        raise NodeUnavailable(name, "it is inactive")
     if model.id not in node.models:
         raise NodeUnavailable(name, f"it does not serve {model.name}")
 

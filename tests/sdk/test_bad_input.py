@@ -246,7 +246,7 @@ def test_an_inactive_node(funded: DtnSession, switched_off: None, nothing_moves:
     refused(
         NodeUnavailable,
         lambda: funded.request("Hello?", nodes=[NODE]),
-        f"Node {NODE} cannot answer: it is switched off.",
+        f"Node {NODE} cannot answer: it is inactive.",
     )
 
 

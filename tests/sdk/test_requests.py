@@ -294,7 +294,7 @@ def test_a_model_with_too_many_nodes_does_not_spoil_other_quotes(
             "is a member of the trust namespace trust.alice.mine",
         ),
         (untouched, {"nodes": ["node.no.body"]}, NodeNotFound, "Node node.no.body is not"),
-        (switch_off, {"nodes": [NODE]}, NodeUnavailable, "it is switched off"),
+        (switch_off, {"nodes": [NODE]}, NodeUnavailable, "it is inactive"),
         (unserve, {"nodes": [NODE]}, NodeUnavailable, "it does not serve"),
         (switch_off, {}, NodeNotFound, "nobody could answer"),
         (switch_off, {"any_node": True}, NodeNotFound, "nobody could answer"),

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 def limits_of(config: DtnConfig, options: Mapping[str, Any], token: Token) -> tuple[Limit, ...]:
     """The limits of a request: for each budget the lower of the given and the configured one.
 
-    Args:
-        config: The configuration.
-        options: The options of the request.
-        token: The fee token.
-
     Raises:
         InvalidAmount: A limit is not an amount of the token.
     """
@@ -53,13 +48,7 @@ def check_request(limits: Sequence[Limit], max_cost: Amount) -> None:
 def check_session(
     ai: Network, limits: Sequence[Limit], session_id: int | None, max_cost: Amount
 ) -> tuple[Limit, ...]:
-    """Check requests against the limits of their session, by what it has spent on the chain.
-
-    Args:
-        ai: The network.
-        limits: The limits of the requests.
-        session_id: The session that pays; None before it is opened.
-        max_cost: The most that the requests may cost together.
+    """Check requests that cost ``max_cost`` together against the limits of their session.
 
     Returns:
         The limits that the journal checks as well, with what the session has spent.

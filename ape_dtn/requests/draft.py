@@ -114,29 +114,17 @@ class Draft:
 
     @property
     def signer(self) -> AccountAPI:
-        """The account that signs.
-
-        Raises:
-            NoAccount: The request was drafted for a quote.
-        """
+        """The account that signs; drafts of a quote have none."""
         if self.account is None:
             raise NoAccount
         return self.account
 
     def on(self, session_id: int, owner: str) -> Draft:
-        """The draft for a session that was opened after it was checked.
-
-        Args:
-            session_id: The session's id.
-            owner: The session's owner on the chain: the account or its client.
-        """
+        """The draft for a session, with the session's owner on the chain."""
         return replace(self, session_id=session_id, owner=owner)
 
     def with_inputs(self, values: Sequence[Any]) -> Draft:
-        """The draft with its inputs.
-
-        Args:
-            values: The inputs, in the order of the API's specs.
+        """The draft with its inputs, in the order of the API's specs.
 
         Raises:
             EmptyPrompt, InvalidPrompt, InvalidCall, FeeTooHigh: An input is invalid.
@@ -201,11 +189,7 @@ class Draft:
         )
 
     def spending(self, max_cost: Amount) -> Spending:
-        """What the journal counts for this request, or for several like it.
-
-        Args:
-            max_cost: The most that they may cost together.
-        """
+        """What the journal counts, for this request or for several like it together."""
         return Spending(max_cost, str(self.session_id), self.model.name, self.limits)
 
 
@@ -304,11 +288,7 @@ def draft_requests(
 
 
 def to_draft(preflight: Preflight, name: str, account: AccountAPI | None = None) -> Draft:
-    """The draft of a request to a model, without inputs and routing.
-
-    Raises:
-        ModelNotFound: The model is not registered.
-    """
+    """The draft of a request to a model, without inputs and routing."""
     options, model = preflight.options, preflight.models[name]
     if model is None:
         raise ModelNotFound(name)
@@ -332,11 +312,7 @@ def to_draft(preflight: Preflight, name: str, account: AccountAPI | None = None)
 
 
 def check_texts(values: Sequence[Any]) -> None:
-    """Check the placeholders of all texts among the inputs of any model.
-
-    Raises:
-        EmptyPrompt, InvalidPrompt: See :class:`~ape_dtn.types.prompt.Prompt`.
-    """
+    """Check the placeholders of all texts among the inputs of any model."""
     lines = [value.lines if isinstance(value, Prompt) else value for value in values]
     texts = list(prompt.texts_of(lines))
     if texts:

@@ -127,11 +127,7 @@ class Purchase:
         return funds
 
     def open(self) -> None:
-        """Open the session as planned, if it is not open yet.
-
-        Raises:
-            DtnError: As :func:`ape_dtn.sessions.opening.open_planned` does.
-        """
+        """Open the session as planned, if it is not open yet."""
         if self.plan is None:
             return
         opened = opening.open_planned(self.ai, self.account, self.plan, self.keys.start)
@@ -142,11 +138,7 @@ class Purchase:
         }
 
     def send(self) -> SentRequest:
-        """Send the only request, unless it was sent before under its key.
-
-        Raises:
-            DtnError: As :func:`ape_dtn.requests.sending.send` does.
-        """
+        """Send the only request, unless it was sent before under its key."""
         if 0 in self.drafts:
             self.sent[0] = sending.send(self.drafts.pop(0), self.keys.requests[0])
         request = self.sent[0]
@@ -179,9 +171,7 @@ class Purchase:
     def execute(self) -> SentRequest:
         """Open the session where it is not open, and send the only request.
 
-        Raises:
-            DtnError: As :meth:`open` and :meth:`send` do. Where the session was opened before the
-                request failed, the error names it.
+        If the request fails after the session was opened, the error names the session.
         """
         is_new = self.plan is not None
         self.open()
@@ -221,11 +211,7 @@ class Purchase:
         return all(record.status is not Status.PENDING for record in read_records(self.ai, ids))
 
     def close(self) -> Amount:
-        """Close the session; see :func:`ape_dtn.sessions.closing.close`.
-
-        Returns:
-            The refund.
-        """
+        """Close the session and return the refund."""
         assert self.session_id is not None, "the session is not open"
         key = self.keys.close
         refund, _ = closing.close(self.ai, self.account, self.session_id, key=key)

@@ -53,13 +53,7 @@ def sent_before(
     request_hash: str,
     key: str | None,
 ) -> SentRequest | None:
-    """The request that was sent under an idempotency key; None where none was.
-
-    A request that was interrupted is finished first.
-
-    Raises:
-        KeyReused: The key stands for something else.
-    """
+    """The request that was sent under an idempotency key, finished first if it was interrupted."""
     payload = idempotency_payload(session_id, request_hash)
     result = executor.find_result(ai, account, REQUEST, payload, key)
     return to_sent(result) if result else None

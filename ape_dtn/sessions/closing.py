@@ -39,15 +39,9 @@ def closed_before(
 def check_close(
     ai: Network, account: AccountAPI, session_id: int, *, force: bool = False
 ) -> SessionRecord:
-    """Check that :func:`close` would be accepted, without signing anything.
-
-    Returns:
-        The session as it is.
-
-    Raises:
-        DtnError: As :func:`close` does.
-    """
-    session, _ = _closable(ai, account, session_id, None if force else _journal(ai, account))
+    """Check that :func:`close` would be accepted, and return the session. Nothing is signed."""
+    journal = None if force else executor.journal_of(ai, account)
+    session, _ = _closable(ai, account, session_id, journal)
     return session
 
 
@@ -59,29 +53,15 @@ def close(
     force: bool = False,
     key: str | None = None,
 ) -> tuple[Amount, Receipt | None]:
-    """Close a session (``router.closeUserSession``).
-
-    Args:
-        ai: The network.
-        account: The account that signs.
-        session_id: The session's id.
-        force: Close it also while requests have no answer.
-        key: The idempotency key.
+    """Close a session; see :meth:`ape_dtn.client.session.DtnSession.close`.
 
     Returns:
         The refund, and the transaction; None where it was closed before under the key.
-
-    Raises:
-        RequestsPending: Requests have no answer yet.
-        SessionAlreadyClosed: It was closed before.
-        NotSessionOwner: It belongs neither to the account nor to its client.
-        SessionNotFound: There is no session of this id.
-        KeyReused: The key stands for something else.
     """
     refund = closed_before(ai, account, session_id, key)
     if refund is not None:
         return refund, None
-    caller, journal = str(account.address), _journal(ai, account)
+    caller, journal = str(account.address), executor.journal_of(ai, account)
     session, contracts = _closable(ai, account, session_id, None if force else journal)
     transaction = SessionOwner(caller, session.owner).close(ai.router, session_id)
     details = {
@@ -104,10 +84,6 @@ def _closable(
         if pending := pending_on(ai, contracts.session_manager, session_id, known):
             raise RequestsPending(session_id, pending)
     return session, contracts
-
-
-def _journal(ai: Network, account: AccountAPI) -> Journal:
-    return executor.journal_of(ai, account)
 
 
 def _payload(session_id: int) -> dict[str, str]:

@@ -63,13 +63,7 @@ def opened_before(
 def open_planned(
     ai: Network, account: AccountAPI, plan: Plan, key: str | None = None
 ) -> OpenedSession:
-    """Open a session as planned by :func:`ape_dtn.funding.methods.plan`.
-
-    Raises:
-        DepositTaken: Somebody else started a session with the deposit, or with a part of it.
-        DepositWaiting: The deposit was sent, and the start could not be.
-        KeyReused: The key stands for something else.
-    """
+    """Open a session as planned; see :meth:`ape_dtn.client.session.DtnSession.start`."""
     deposit = plan.deposit
     intent = Intent(operations.START.kind, _payload(deposit), plan.details, key)
     result = executor.execute(ai, account, operations.START, intent, plan)
@@ -80,11 +74,7 @@ def open_planned(
 
 
 def claim(ai: Network, account: AccountAPI, key: str | None = None) -> OpenedSession:
-    """Open a session with all deposits that wait at the fee target, from any sender.
-
-    Raises:
-        NothingDeposited: No deposit waits there.
-    """
+    """Open a session with the deposits that wait at the fee target, from any sender."""
     contracts = ai.contracts()
     details = {
         "transaction": from_transaction(contract_call(ai.router, Router.start_user_session)),

@@ -112,116 +112,149 @@ says what to do next. If a contract reverted, ``revert`` has its decoded error a
 
 from __future__ import annotations
 
-from ape_dtn.answers.errors import InvalidCursor, NodeFailure, RequestStranded
-from ape_dtn.chain.errors import (
-    ChainUnreachable,
-    ContractReverted,
-    NoContractAtAddress,
-    NoMoneyForGas,
-    NotConnected,
-    NotLocal,
-    OwnersMissing,
-    PartlySent,
-    RpcRefused,
-    SigningDeclined,
-    TransactionPending,
-    TransactionRefused,
-    WrongChain,
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ape_dtn.answers.errors import InvalidCursor, NodeFailure, RequestStranded
+    from ape_dtn.chain.errors import (
+        ChainUnreachable,
+        ContractReverted,
+        NoContractAtAddress,
+        NoMoneyForGas,
+        NotConnected,
+        NotLocal,
+        OwnersMissing,
+        PartlySent,
+        RpcRefused,
+        SigningDeclined,
+        TransactionPending,
+        TransactionRefused,
+        WrongChain,
+    )
+    from ape_dtn.deployment.errors import DeploymentDiffers, DeploymentUnusable
+    from ape_dtn.devnet.errors import (
+        AnvilFailed,
+        AnvilMissing,
+        CannotFork,
+        DevnetFailed,
+        PortTaken,
+        StateUnusable,
+    )
+    from ape_dtn.funding.errors import MethodUnavailable, UnsafeDeposit
+    from ape_dtn.ipfs.errors import (
+        BackendFailed,
+        BackendUnavailable,
+        ContentTooLarge,
+        ContentUnavailable,
+        InvalidCid,
+        StoreRefused,
+        StoreUnavailable,
+        WrongCid,
+        WrongContent,
+    )
+    from ape_dtn.journal.errors import (
+        JournalUnusable,
+        KeyReused,
+        NoEffect,
+        NotCancellable,
+        OverLimit,
+        PaymentCancelled,
+        RefusedBefore,
+        WalletPending,
+    )
+    from ape_dtn.network.errors import (
+        CallbackGasMissing,
+        DepositTaken,
+        DepositTaxed,
+        DepositWaiting,
+        InsufficientFunds,
+        ModelNotFound,
+        NodeNotFound,
+        NodesNotListed,
+        NodeState,
+        NotClientOwner,
+        NothingDeposited,
+        NotNodeOwner,
+        NotSessionOwner,
+        Offer,
+        PaymentRefused,
+        RequestNotFound,
+        RequestPending,
+        SessionAlreadyClosed,
+        SessionNotFound,
+        UnknownChain,
+    )
+    from ape_dtn.node.errors import InvalidBackend, LedgerUnusable, NoBackend, NotTheWorker
+    from ape_dtn.rehearsal.errors import UnknownContract, UnknownMethod
+    from ape_dtn.requests.errors import (
+        CannotComplete,
+        FeeTooHigh,
+        NobodyCanAnswer,
+        NobodyTrusted,
+        NodeUnavailable,
+        RequestReplaced,
+    )
+    from ape_dtn.rescue.errors import ConsentMissing, NoRemedy
+    from ape_dtn.scaffold.errors import FilesExist
+    from ape_dtn.sessions.errors import RequestsPending
+    from ape_dtn.testing.errors import CassetteUnusable, NotRecorded, StateFixed
+    from ape_dtn.types.errors import (
+        BAD_INPUT,
+        NO_ANSWER_YET,
+        NO_NETWORK,
+        NODE_FAILED,
+        REFUSED,
+        UNKNOWN_OUTCOME,
+        BadInput,
+        CallbackFailed,
+        CallbackOutOfGas,
+        DtnError,
+        EmptyPrompt,
+        InvalidAddress,
+        InvalidAmount,
+        InvalidCall,
+        InvalidName,
+        InvalidOption,
+        InvalidPrompt,
+        MissingExtra,
+        NoAccount,
+        NoNetwork,
+        NotWritten,
+        Refused,
+        TooManyDecimals,
+        UndecodableAnswer,
+        WrongToken,
+    )
+
+# Where the errors are defined. A package is loaded when one of its errors is first looked up.
+_MODULES = (
+    "ape_dtn.answers.errors",
+    "ape_dtn.chain.errors",
+    "ape_dtn.deployment.errors",
+    "ape_dtn.devnet.errors",
+    "ape_dtn.funding.errors",
+    "ape_dtn.ipfs.errors",
+    "ape_dtn.journal.errors",
+    "ape_dtn.network.errors",
+    "ape_dtn.node.errors",
+    "ape_dtn.rehearsal.errors",
+    "ape_dtn.requests.errors",
+    "ape_dtn.rescue.errors",
+    "ape_dtn.scaffold.errors",
+    "ape_dtn.sessions.errors",
+    "ape_dtn.testing.errors",
+    "ape_dtn.types.errors",
 )
-from ape_dtn.deployment.errors import DeploymentDiffers, DeploymentUnusable
-from ape_dtn.devnet.errors import (
-    AnvilFailed,
-    AnvilMissing,
-    CannotFork,
-    DevnetFailed,
-    PortTaken,
-    StateUnusable,
-)
-from ape_dtn.funding.errors import MethodUnavailable, UnsafeDeposit
-from ape_dtn.ipfs.errors import (
-    BackendFailed,
-    BackendUnavailable,
-    ContentTooLarge,
-    ContentUnavailable,
-    InvalidCid,
-    StoreRefused,
-    StoreUnavailable,
-    WrongCid,
-    WrongContent,
-)
-from ape_dtn.journal.errors import (
-    JournalUnusable,
-    KeyReused,
-    NoEffect,
-    NotCancellable,
-    OverLimit,
-    PaymentCancelled,
-    RefusedBefore,
-    WalletPending,
-)
-from ape_dtn.network.errors import (
-    CallbackGasMissing,
-    DepositTaken,
-    DepositTaxed,
-    DepositWaiting,
-    InsufficientFunds,
-    ModelNotFound,
-    NodeNotFound,
-    NodesNotListed,
-    NodeState,
-    NotClientOwner,
-    NothingDeposited,
-    NotNodeOwner,
-    NotSessionOwner,
-    Offer,
-    PaymentRefused,
-    RequestNotFound,
-    RequestPending,
-    SessionAlreadyClosed,
-    SessionNotFound,
-    UnknownChain,
-)
-from ape_dtn.node.errors import InvalidBackend, LedgerUnusable, NoBackend, NotTheWorker
-from ape_dtn.rehearsal.errors import UnknownContract, UnknownMethod
-from ape_dtn.requests.errors import (
-    CannotComplete,
-    FeeTooHigh,
-    NobodyCanAnswer,
-    NobodyTrusted,
-    NodeUnavailable,
-    RequestReplaced,
-)
-from ape_dtn.rescue.errors import ConsentMissing, NoRemedy
-from ape_dtn.scaffold.errors import FilesExist
-from ape_dtn.sessions.errors import RequestsPending
-from ape_dtn.testing.errors import CassetteUnusable, NotRecorded, StateFixed
-from ape_dtn.types.errors import (
-    BAD_INPUT,
-    NO_ANSWER_YET,
-    NO_NETWORK,
-    NODE_FAILED,
-    REFUSED,
-    UNKNOWN_OUTCOME,
-    BadInput,
-    CallbackFailed,
-    CallbackOutOfGas,
-    DtnError,
-    EmptyPrompt,
-    InvalidAddress,
-    InvalidAmount,
-    InvalidCall,
-    InvalidName,
-    InvalidOption,
-    InvalidPrompt,
-    MissingExtra,
-    NoAccount,
-    NoNetwork,
-    NotWritten,
-    Refused,
-    TooManyDecimals,
-    UndecodableAnswer,
-    WrongToken,
-)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in map(import_module, _MODULES):
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "BAD_INPUT",

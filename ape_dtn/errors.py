@@ -52,6 +52,8 @@ says what to do next. If a contract reverted, ``revert`` has its decoded error a
         StateFixed
       Refused
         ContractReverted
+        GasTooExpensive
+        TransactionTooLarge
         NoMoneyForGas
         SigningDeclined
         OwnersMissing
@@ -120,6 +122,7 @@ if TYPE_CHECKING:
     from ape_dtn.chain.errors import (
         ChainUnreachable,
         ContractReverted,
+        GasTooExpensive,
         NoContractAtAddress,
         NoMoneyForGas,
         NotConnected,
@@ -130,6 +133,7 @@ if TYPE_CHECKING:
         SigningDeclined,
         TransactionPending,
         TransactionRefused,
+        TransactionTooLarge,
         WrongChain,
     )
     from ape_dtn.deployment.errors import DeploymentDiffers, DeploymentUnusable
@@ -289,6 +293,7 @@ __all__ = [
     "EmptyPrompt",
     "FeeTooHigh",
     "FilesExist",
+    "GasTooExpensive",
     "InsufficientFunds",
     "InvalidAddress",
     "InvalidAmount",
@@ -354,6 +359,7 @@ __all__ = [
     "TooManyDecimals",
     "TransactionPending",
     "TransactionRefused",
+    "TransactionTooLarge",
     "UndecodableAnswer",
     "UnknownChain",
     "UnknownContract",

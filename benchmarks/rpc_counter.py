@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,11 +44,25 @@ class Disconnected(OSError):
 
 
 class HttpError(OSError):
-    """What is answered with an HTTP status that is no success."""
+    """What is answered with an HTTP status that is no success, or with other headers."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"HTTP {status}")
-        self.status, self.body = status, body
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+class Dripping(OSError):
+    """An answer that comes byte by byte.
+
+    Args:
+        answer: The bytes, or as many of them as anyone waits for.
+        in_head: Whether it begins in the middle of the headers, which then never end.
+        pause: Seconds between two bytes.
+    """
+
+    def __init__(self, answer: bytes, in_head: bool = False, pause: float = 0.1) -> None:
+        super().__init__("dripping")
+        self.answer, self.in_head, self.pause = answer, in_head, pause
 
 
 @dataclass
@@ -182,13 +196,16 @@ def _handler(counter: RpcCounter) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            status, cut = 200, False
+            status, cut, headers = 200, False, dict[str, str]()
             try:
                 answer = counter.answer(self.rfile.read(int(self.headers["Content-Length"])))
             except Disconnected as err:
                 answer, cut = err.part, True
             except HttpError as err:
-                status, answer = err.status, err.body
+                status, answer, headers = err.status, err.body, err.headers
+            except Dripping as err:
+                self.drip(err)
+                return
             except OSError as err:
                 self.send_error(502, str(err))
                 return
@@ -196,9 +213,20 @@ def _handler(counter: RpcCounter) -> type[BaseHTTPRequestHandler]:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer) + cut))
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer)
             self.close_connection = self.close_connection or cut
+
+        def drip(self, told: Dripping) -> None:
+            self.close_connection = True
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(told.answer)}\r\n"
+            self.wfile.write((head + ("X-Never-Ends: " if told.in_head else "\r\n")).encode())
+            with suppress(OSError):  # nobody waits any more
+                for byte in told.answer:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(told.pause)
 
         def log_message(self, *_: object) -> None:
             pass

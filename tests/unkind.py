@@ -47,6 +47,54 @@ BATCH_LIMIT = 3
 RANGE_LIMIT = 5
 
 
+# The methods that the product calls.
+METHODS = (
+    "eth_blockNumber",
+    "eth_call",
+    "eth_chainId",
+    "eth_estimateGas",
+    "eth_feeHistory",
+    "eth_getBalance",
+    "eth_getBlockByNumber",
+    "eth_getCode",
+    "eth_getLogs",
+    "eth_getTransactionByHash",
+    "eth_getTransactionCount",
+    "eth_getTransactionReceipt",
+    "eth_maxPriorityFeePerGas",
+    SEND,
+)
+
+# Results of no valid type or shape, for any of these methods.
+NO_RESULTS: Sequence[Any] = (
+    True,
+    5,
+    -1.5,
+    "",
+    "x",
+    "0xzz",
+    [None],
+    [{}],
+    {},
+    {"number": "0x"},
+    [[]],
+)
+
+# Codes and messages of endpoints that are rate limited or busy.
+BUSY_WORDS: Sequence[tuple[int, str]] = (
+    (429, "compute units per second capacity exceeded"),
+    (-32005, "project ID request rate exceeded"),
+    (-32007, "15/second request limit reached"),
+    (-32090, "call rate limit exhausted"),
+    (-32097, "rate limit exceeded"),
+    (-32016, "over rate limit"),
+    (-32011, "no backend is currently healthy to serve traffic"),
+    (19, "Temporary internal error. Please retry"),
+    (-32000, "the node is too busy"),
+    (-32099, "hush, one at a time, and slow down"),
+)
+
+
 class Fault(Enum):
     DROP = "the request is lost"
     LOSE = "the request is processed, and its answer is lost"
@@ -63,6 +111,12 @@ class Fault(Enum):
     LIMIT_BATCH = "there are too many calls in a batch"
     LIMIT_RANGE = "there are too many blocks in a range"
     MISSHAPE = "the answer is not JSON-RPC"
+    BUSY = "the endpoint is busy, and says so in one of many ways"
+    MISPAIR = "answers of a batch are missing, doubled or of other requests"
+    WRONG_TYPE = "a result is of another type or shape"
+    PRUNE = "the state of a numbered block is pruned"
+    UNSUPPORTED = "a method is not supported"
+    GREED = "the suggested tip is absurd"
 
 
 @dataclass
@@ -110,6 +164,15 @@ SENDING: Sequence[tuple[Fault, str]] = (
     (Fault.DUPLICATE, READS),
     (Fault.LIMIT_RATE, READS),
     (Fault.MISSHAPE, READS),
+    (Fault.BUSY, READS),
+    (Fault.BUSY, SEND),
+    (Fault.MISPAIR, READS),
+    (Fault.WRONG_TYPE, READS),
+    *((Fault.WRONG_TYPE, method) for method in METHODS),
+    (Fault.PRUNE, "eth_getTransactionCount"),
+    (Fault.UNSUPPORTED, "eth_feeHistory"),
+    (Fault.UNSUPPORTED, "eth_maxPriorityFeePerGas"),
+    (Fault.GREED, "eth_maxPriorityFeePerGas"),
 )
 
 
@@ -170,6 +233,8 @@ class FaultyEndpoint(RpcCounter):
         if Fault.LIMIT_BATCH in active and len(calls) > BATCH_LIMIT:
             error = {"code": -32600, "message": "batch too large"}
             return json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
+        if Fault.BUSY in active:
+            return self._be_busy(asked)
         if Fault.DELAY in active:
             time.sleep(self._random.uniform(0, MAX_DELAY))
         answers = [self._answer_to(call, active) for call in calls]
@@ -177,6 +242,8 @@ class FaultyEndpoint(RpcCounter):
             raise Disconnected
         if Fault.REORDER in active:
             self._random.shuffle(answers)
+        if Fault.MISPAIR in active and len(answers) > 1:
+            answers = self._mispair(answers)
         if Fault.MISSHAPE in active:
             return self._random.choice((b"<html>", b"null", b'"ok"', b"{}", b"[]"))
         response = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
@@ -203,6 +270,49 @@ class FaultyEndpoint(RpcCounter):
         if Fault.DUPLICATE in faults:
             answer = self._ask_upstream(call)
         return answer
+
+    def _be_busy(self, asked: Any) -> bytes:
+        """Refuse a request as too many, in one of many forms."""
+        code, message = self._random.choice(BUSY_WORDS)
+        error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+        headers = self._random.choice(({}, {"Retry-After": "0"}, {"Retry-After": "1"}))
+        shape = self._random.randrange(5)
+        if shape == 0:
+            raise HttpError(429, json.dumps(error).encode(), headers)
+        if shape == 1:
+            raise HttpError(self._random.choice((429, 502, 503, 504)), b"<html>no</html>", headers)
+        if shape == 2 and isinstance(asked, list):
+            return json.dumps([{**error, "id": call["id"]} for call in asked]).encode()
+        return json.dumps([error] if shape == 3 else error).encode()
+
+    def _mispair(self, answers: list[Any]) -> list[Any]:
+        """Drop, double or mislabel one answer of a batch."""
+        place = self._random.randrange(len(answers))
+        other = self._random.choice((answers[place - 1]["id"], 10**9, None, "1"))
+        return self._random.choice(
+            (
+                answers[:place] + answers[place + 1 :],
+                [*answers, answers[place]],
+                [*answers[:place], {**answers[place], "id": other}, *answers[place + 1 :]],
+            )
+        )
+
+    def _wrong_type(self, call: Call) -> Any:
+        if call["method"] == SEND:
+            self._ask(call["method"], call["params"])
+        return {"result": self._random.choice(NO_RESULTS)}
+
+    def _prune(self, call: Call) -> Any:
+        if call["params"][-1] in ("latest", "pending"):
+            return None
+        return {"error": {"code": -32000, "message": "missing trie node 00 (path )"}}
+
+    def _not_support(self, call: Call) -> Any:
+        message = f"the method {call['method']} does not exist/is not available"
+        return {"error": {"code": -32601, "message": message}}
+
+    def _be_greedy(self, call: Call) -> Any:
+        return {"result": hex(10**21)}
 
     def _refuse(self, call: Call) -> Any:
         if call["method"] != SEND:
@@ -262,4 +372,8 @@ _RESPONSES: Mapping[Fault, Callable[[FaultyEndpoint, Call], Any]] = {
     Fault.FORGET: FaultyEndpoint._forget,
     Fault.LIMIT_RANGE: FaultyEndpoint._limit_range,
     Fault.LAG: FaultyEndpoint._lag,
+    Fault.WRONG_TYPE: FaultyEndpoint._wrong_type,
+    Fault.PRUNE: FaultyEndpoint._prune,
+    Fault.UNSUPPORTED: FaultyEndpoint._not_support,
+    Fault.GREED: FaultyEndpoint._be_greedy,
 }

@@ -295,18 +295,23 @@ def _question(without_terminal: DtnError) -> Iterator[None]:
 def _connect(ctx: click.Context, connection: contextlib.ExitStack) -> None:
     if "network" not in ctx.params:
         return
+    choice = str(ctx.params["network"])
     try:
         if provider := parse_network(ctx):
             connection.enter_context(provider)
-    except OSError as err:  # some of Ape's providers let errors of `requests` through
-        raise _not_connected(err) from err
+    except (ProviderError, NetworkError) as err:
+        raise _not_connected(err, choice) from err
+    except (ApeException, click.ClickException):
+        raise
+    except Exception as err:  # Ape's providers let errors of web3 and `requests` through
+        raise _not_connected(err, choice) from err
     del ctx.params["network"]
 
 
-def _not_connected(err: Exception) -> NoNetwork:
-    from ape_dtn.types.redact import hide_secrets
+def _not_connected(err: Exception, choice: str = "") -> NoNetwork:
+    from ape_dtn.chain.networks import why_not_connected
 
-    return NoNetwork(f"Could not connect: {hide_secrets(str(err))}")
+    return NoNetwork(f"Could not connect: {why_not_connected(err, choice)}")
 
 
 @contextlib.contextmanager

@@ -214,7 +214,7 @@ def _activity(
     blocks = rpc.ask(
         ai.provider, [("eth_getBlockByNumber", [hex(block), False]) for block in last.values()]
     )
-    times = [as_int(rpc.expect(block)["timestamp"]) for block in blocks]
+    times = [as_int(rpc.expect_found(block)["timestamp"]) for block in blocks]
     return {
         node_id: (sum(log.topics[2] == node_id for log in logs), now.time - time)
         for node_id, time in zip(last, times, strict=True)

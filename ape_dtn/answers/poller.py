@@ -26,7 +26,7 @@ from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex, to_address
 from ape_dtn.types.model import Api
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.waiting import POLICY, Backoff, Deadline
+from ape_dtn.types.waiting import POLICY, Backoff, Deadline, limited
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -196,7 +196,8 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
             if not self._ready:
                 if self._scanner.is_finished:
                     return None
-                self._poll()
+                with limited(0):  # this waits by itself
+                    self._poll()
         except TRANSIENT_ERRORS as err:
             if is_last:
                 raise
@@ -261,7 +262,8 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
 
             logger.warning(f"{err.message} Retrying.")
         backoff = Backoff(2 * self._pause(), POLICY.longest_answer_backoff)
-        return self._deadline.bounded(backoff.pause(self._failures))
+        wanted = getattr(err, "retry_after", None) or 0.0
+        return self._deadline.bounded(max(backoff.pause(self._failures), wanted))
 
 
 def _in_thread(work: Callable[[], _Result]) -> Future[_Result]:

@@ -20,7 +20,7 @@ from typing import Any
 from eth_utils import keccak
 
 from ape_dtn.answers.errors import InvalidCursor
-from ape_dtn.chain import reads, rpc
+from ape_dtn.chain import reads, rpc, views
 from ape_dtn.chain.errors import RpcRefused
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.network.abi import Router, SessionManager
@@ -217,8 +217,11 @@ class LogScanner:
         addresses = [self.ai.router, *self._managers]
         blocks = {"fromBlock": hex(self._next), "toBlock": "latest"}
         query = {"address": addresses, "topics": [_EVENTS], **blocks}
-        latest, found = rpc.ask(self.ai.provider, [_LATEST, ("eth_getLogs", [query])])
-        self._update_head(rpc.expect(latest))
+        requests: list[Request] = [_LATEST, ("eth_getLogs", [query])]
+        latest, found = rpc.ask(self.ai.provider, requests, as_one=True)
+        head = rpc.expect(latest)
+        views.check(self.ai.provider, as_int(head["number"]), "eth_getLogs")
+        self._update_head(head)
         if isinstance(found, Failure):  # as for too many blocks, after a long pause
             logs = self._logs(addresses, [_EVENTS], self._next)
         else:
@@ -267,7 +270,7 @@ class LogScanner:
         self._reset()  # after an earlier attempt that failed
         latest, genesis = rpc.ask(self.ai.provider, [_LATEST, _GENESIS])
         self._update_head(rpc.expect(latest))
-        self._chain = as_hex(as_bytes(rpc.expect(genesis)["hash"]))
+        self._chain = as_hex(as_bytes(rpc.expect_found(genesis)["hash"]))
         if self._requests is not None:
             self._begin_with_requests(self._requests)
         else:

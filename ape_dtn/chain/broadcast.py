@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
@@ -24,7 +25,7 @@ from ape_dtn.chain.receipts import (
 )
 from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError, NoNetwork
-from ape_dtn.types.rpc import Failure
+from ape_dtn.types.rpc import Failure, Refusal
 from ape_dtn.types.translate import Translate
 from ape_dtn.types.waiting import POLICY, Backoff
 
@@ -45,12 +46,12 @@ _NOT_HAD = re.compile(r"nonce|account|\bunknown\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Outstanding:
-    """What was signed for something else, and is not known to be mined.
+    """A signed transaction of another operation that may not be mined yet.
 
     Attributes:
         signed: The transaction.
-        can_be_resent: Whether it does no harm to send it before what else belongs to it was
-            looked at.
+        can_be_resent: Whether it is safe to resend it before the rest of its operation is
+            reconciled.
     """
 
     signed: Signed
@@ -59,16 +60,17 @@ class Outstanding:
 
 @dataclass(frozen=True)
 class Outbox:
-    """What the caller keeps of the transactions that are signed for it.
+    """What the caller records of the transactions that are signed for it.
 
     Attributes:
-        record: Writes down what was signed, by its place among all, before any of it is sent.
-        hand_over: Writes down, by its place, the nonce of a transaction that the account itself is
-            about to sign and send in its own way; None once it has declined to.
-        outstanding: What was signed by a sender for other purposes, and may still be mined.
-        evidence: What is asked of a view of the chain that says that a nonce is used by another.
-        used_by: How many nonces of a sender are known to be used. What is signed with one of them
-            could not be mined, and would be waited for until that is final.
+        record: Records the signed transactions, by position, before any of them is broadcast.
+        hand_over: Records, by position, the nonce of a transaction that the account is about to
+            sign and send itself; None once the account has declined.
+        outstanding: A sender's signed transactions of other operations that may still be mined.
+        evidence: What a view of the chain has to meet before it shows that another transaction
+            used a nonce.
+        used_by: The number of a sender's nonces that are known to be used. A transaction signed
+            with one of these can never be mined.
     """
 
     record: OnSigned = lambda _: None
@@ -78,7 +80,7 @@ class Outbox:
     used_by: Callable[[str], int] = lambda _: 0
 
     def at(self, place: int) -> Outbox:
-        """The outbox of one transaction of many, which is the first of its own."""
+        """The outbox of one of several transactions, which is at position 0 in it."""
         return replace(
             self,
             record=lambda signed: self.record({place: signed[0]}),
@@ -86,20 +88,20 @@ class Outbox:
         )
 
 
-# Of a sender that keeps nothing.
+# For senders that record nothing.
 NO_OUTBOX = Outbox()
 
 
 def refusal_error(failure: Failure, translate: Translate, transaction_hash: str) -> DtnError:
-    """The error of a transaction that the endpoint did not take."""
+    """The error for a transaction that the endpoint rejected."""
     if failure.data:
-        # Some chains run a transaction before they take it, and say at once that it reverts.
+        # Some nodes execute a transaction before they accept it, and return its revert.
         return failure_error(failure, translate)
     return TransactionRefused(failure.method, failure.message, transaction_hash)
 
 
 class NonceState(Enum):
-    """What became of the nonce of a transaction that was refused."""
+    """The state of the nonce of a rejected transaction."""
 
     FREE = "free"
     USED_BY_IT = "used by it"
@@ -109,13 +111,13 @@ class NonceState(Enum):
 def nonce_state(
     provider: ProviderAPI, sender: str, refused: Signed, evidence: Evidence
 ) -> NonceState:
-    """What became of the nonce of a transaction that was refused.
+    """Return the state of the nonce of a rejected transaction.
 
-    An endpoint can refuse a transaction and take it all the same: only when its nonce is used up,
-    and not by it, may it be signed anew.
+    An endpoint can reject a transaction and still accept it. The transaction may be signed again
+    only after another transaction has used the nonce.
 
     Raises:
-        TransactionPending: The nonce is in use, and not known in time by which transaction.
+        TransactionPending: The nonce is used, and not in time is it known by which transaction.
     """
     if transaction_count(provider, sender, "pending") <= refused.nonce:
         return NonceState.FREE
@@ -133,36 +135,44 @@ def nonce_state(
 def unused_and_void(
     provider: ProviderAPI, sender: str, refused: Sequence[Signed], evidence: Evidence
 ) -> tuple[set[str], set[str]]:
-    """Of those that were refused: whose nonces nobody has used, and which never will be mined.
+    """Return which rejected transactions have free nonces, and which can never be mined.
 
-    An endpoint can refuse a transaction and take it all the same: the others may be on their way.
+    The others may be in the mempool: an endpoint can reject a transaction and still accept it.
     """
     if not refused:
         return set(), set()
     try:
         void = set(overtaken(provider, refused, evidence))
         pending = transaction_count(provider, sender, "pending")
-    except DtnError:  # then nothing is known
+    except DtnError:  # unknown
         return set(), set()
     return {txn.hash for txn in refused if txn.nonce >= pending}, void
 
 
 def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) -> dict[str, Failure]:
-    """Sends all in one HTTP request, and what was not taken again: signed, it stays the same.
+    """Broadcast signed transactions in one HTTP request, and resend those that were rejected.
+
+    Resending is safe: a signed transaction can be mined only once.
 
     Returns:
-        Why those were refused that the endpoint does not know in the end, by their hash. Of the
-        others some may be unknown too, where it did not say: what became of them shows later.
-        What it has left unanswered once, or says that it has, is not refused, whatever another
-        node behind it says.
+        The failures, by hash, of the transactions that the endpoint rejected and does not know. A
+        transaction whose broadcast was not answered, or that the endpoint says it has, does not
+        count as rejected: one of the nodes behind the endpoint may have it.
     """
     left = {txn.hash: txn for txn in signed}
     refused: dict[str, Failure] = {}
     perhaps_taken: set[str] = set()
     backoff = Backoff(2 * poll_interval(provider), POLICY.receipts.longest)
-    for attempt in range(POLICY.send_attempts):
+    deadline = deadline_of(provider)
+    for attempt in count():
         if attempt:
-            time.sleep(backoff.pause(attempt))
+            failures = [refused[each] for each in left if each in refused]
+            wanted = max((each.retry_after or 0.0 for each in failures), default=0.0)
+            pause = max(backoff.pause(attempt), wanted)
+            is_busy = any(each.refusal is Refusal.WAIT for each in failures)
+            if attempt >= POLICY.send_attempts and not (is_busy and deadline.allows(pause)):
+                break
+            time.sleep(deadline.bounded(pause) if wanted else pause)
         sending = [txn.sending for txn in left.values()]
         try:
             answers = dict(zip(left, rpc.ask(provider, sending), strict=True))
@@ -172,7 +182,11 @@ def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) ->
             each for each, answer in answers.items() if answer is None or _is_failure(answer)
         ]
         perhaps_taken |= {
-            each for each in doubtful if answers[each] is None or says_to_have_it(answers[each])
+            each
+            for each in doubtful
+            if answers[each] is None
+            or answers[each].refusal is Refusal.MALFORMED
+            or says_to_have_it(answers[each])
         }
         known = dict(zip(doubtful, are_known(provider, doubtful), strict=True)) if doubtful else {}
         refused |= {
@@ -182,7 +196,7 @@ def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) ->
         }
         for each in answers:
             if known.get(each, True) is not False or not _is_failure(answers[each]):
-                refused.pop(each, None)  # or it may have been taken meanwhile
+                refused.pop(each, None)  # it may be accepted by now
         left = {
             each: left[each]
             for each, is_known in known.items()
@@ -198,7 +212,7 @@ def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) ->
 def _not_overtaken(
     provider: ProviderAPI, sender: str, refused: Mapping[str, Signed]
 ) -> dict[str, Signed]:
-    """Those whose nonces nobody has used yet: the others are not taken however often they come."""
+    """Filter out transactions whose nonces are used: resending these is pointless."""
     try:
         pending = transaction_count(provider, sender, "pending")
     except NoNetwork:
@@ -211,15 +225,17 @@ def _is_failure(answer: Any) -> bool:
 
 
 def says_to_have_it(failure: Failure) -> bool:
-    """Whether an endpoint refuses a transaction because it has it."""
+    """Whether an endpoint rejects a transaction because it already has it."""
     says = failure.message
     return _HAD.search(says) is not None and _NOT_HAD.search(says) is None
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Holds back Ctrl-C until all of them are sent: a deposit without its start is up for grabs."""
-    if threading.current_thread() is not threading.main_thread():  # it alone is interrupted
+    """Delay Ctrl-C until all are sent: anyone can claim a deposit without its start."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread is interrupted
         yield
         return
     caught: list[tuple[int, Any]] = []
@@ -232,12 +248,12 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if caught:  # also where sending failed: nothing may be sent again after it
+        if caught:  # also after a failure, so that nothing is resent
             signal.raise_signal(caught[0][0])
 
 
 def warn_interrupted(sent: Iterable[str]) -> None:
-    """Warns that these were sent, where waiting for them was interrupted."""
+    """Warn that these were sent, after waiting for them was interrupted."""
     from ape.logging import logger
 
     logger.warning(f"Interrupted, but sent, and not to be sent again: {', '.join(sent)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ape_dtn.types.amount import Amount, Token
 from ape_dtn.types.errors import UNKNOWN_OUTCOME, DtnError, NoNetwork, Refused
+from ape_dtn.types.rpc import Failure, Refusal
 
 # Not every chain's currency has a name here, but its smallest unit has.
 WEI = Token("0x0000000000000000000000000000000000000000", "wei", 0)
@@ -18,10 +19,12 @@ class NotConnected(NoNetwork):
 
 
 class ChainUnreachable(NoNetwork):
-    """The node of the chain did not answer, or answered something that is no JSON-RPC."""
+    """The RPC endpoint did not answer, or its answer is not JSON-RPC."""
 
+    retryable = True
     endpoint: str
     reason: str
+    retry_after: float | None = None
 
     def __init__(self, endpoint: str, reason: str) -> None:
         super().__init__(
@@ -33,15 +36,40 @@ class ChainUnreachable(NoNetwork):
 
 
 class RpcRefused(NoNetwork):
-    """The node of the chain refused a request that is not about a contract."""
+    """The RPC endpoint refused a request, for a reason that is not a contract's.
+
+    ``refusal`` is the kind of refusal, and ``retry_after`` the delay that the endpoint asks for, in
+    seconds.
+    """
 
     method: str
     reason: str
+    refusal: Refusal = Refusal.REFUSED
+    retry_after: float | None = None
 
-    def __init__(self, method: str, reason: str) -> None:
+    def __init__(self, method: str, reason: str, refusal: Refusal = Refusal.REFUSED) -> None:
         super().__init__(
             f"The chain's RPC refused {method}: {reason}", method=method, reason=reason
         )
+        self.refusal = refusal
+        self.retryable = refusal.is_passing
+        self.hint = _HINTS.get(refusal)
+
+    @classmethod
+    def of(cls, failure: Failure) -> RpcRefused:
+        """The error for a failed request."""
+        error = cls(failure.method, failure.message, failure.refusal)
+        error.retry_after = failure.retry_after
+        return error
+
+
+_HINTS = {
+    Refusal.WAIT: "The endpoint is rate limited or busy: try again later.",
+    Refusal.BEHIND: "The endpoint lags behind the chain: try again.",
+    Refusal.PRUNED: "The endpoint has pruned these blocks: use an archive node.",
+    Refusal.UNSUPPORTED: "The endpoint does not support this method: use another endpoint.",
+    Refusal.DENIED: "Check the API key of the endpoint.",
+}
 
 
 class TransactionRefused(RpcRefused):
@@ -56,6 +84,7 @@ class TransactionRefused(RpcRefused):
 
     def __init__(self, method: str, reason: str, transaction: str | None = None) -> None:
         super().__init__(method, reason)
+        self.retryable = False
         self.transaction = self.fields["transaction"] = transaction
         if transaction is not None:
             self.hint = (
@@ -65,7 +94,7 @@ class TransactionRefused(RpcRefused):
 
 
 class WrongChain(NoNetwork):
-    """The connected chain is not the one that was meant."""
+    """The connected chain is not the expected one."""
 
     expected: int
     actual: int
@@ -80,20 +109,20 @@ class WrongChain(NoNetwork):
 
 
 class NotLocal(NoNetwork):
-    """The test fixtures deploy a network, and the connected chain is not one's own."""
+    """The test fixtures deploy a network, and the connected chain is not a local one."""
 
     network: str
 
     def __init__(self, network: str) -> None:
         super().__init__(
-            f"The fixtures deploy a network of their own, and {network} is no local chain.",
+            f"The fixtures deploy a network, and {network} is not a local chain.",
             network=network,
         )
         self.hint = "Run the tests on a local network, such as ethereum:local:foundry."
 
 
 class NoContractAtAddress(NoNetwork):
-    """There is no code at an address, or none that answers as the contract would."""
+    """No contract, or another contract, is at an address."""
 
     address: str
     expected: str
@@ -108,14 +137,14 @@ class NoContractAtAddress(NoNetwork):
 
 
 class ContractReverted(Refused):
-    """A contract reverted for a reason that has no class of its own; see ``revert``."""
+    """A contract reverted for a reason without a class of its own; see ``revert``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The contract reverted: {reason}", reason=reason)
 
 
 class NoMoneyForGas(Refused):
-    """The account's coin does not cover a transaction's value and gas."""
+    """The account's native currency does not cover a transaction's value and gas."""
 
     account: str
     required: Amount
@@ -123,28 +152,70 @@ class NoMoneyForGas(Refused):
 
     def __init__(self, account: str, required: int, available: int) -> None:
         super().__init__(
-            f"Account {account} has {available} wei, and the transaction may cost {required} wei.",
+            f"Account {account} has {available} wei, and the transaction can cost {required} wei.",
             account=account,
             required=WEI.units(required),
             available=WEI.units(available),
         )
 
 
-class SigningDeclined(Refused):
-    """The account did not sign, and nothing was sent for want of it."""
+class GasTooExpensive(Refused):
+    """The gas price, or the gas cost of an operation, exceeds its ceiling. Nothing was sent."""
 
-    def __init__(self, account: str, what: str | None = None) -> None:
+    price: int
+    ceiling: int
+    chain_id: int
+
+    def __init__(self, what: str, price: int, ceiling: int, chain_id: int) -> None:
+        super().__init__(
+            f"The endpoint's price for {what} is {price} wei. The ceiling on chain {chain_id} is "
+            f"{ceiling} wei. Nothing was sent.",
+            price=price,
+            ceiling=ceiling,
+            chain_id=chain_id,
+        )
+        self.hint = (
+            "If gas is that expensive now, raise `gas_price_limit` or `gas_cost_limit` under "
+            "`dtn:` in ape-config.yaml. If not, use another endpoint."
+        )
+
+
+class TransactionTooLarge(Refused):
+    """A transaction needs more gas than the chain allows for one. Nothing was sent."""
+
+    gas: int
+    ceiling: int
+    fitting_bytes: int
+
+    def __init__(self, gas: int, ceiling: int, size: int) -> None:
+        fitting = size * ceiling // max(gas, 1)
+        super().__init__(
+            f"The transaction needs {gas} gas, and the limit is {ceiling}: about {fitting} of its "
+            f"{size} bytes fit. Nothing was sent.",
+            gas=gas,
+            ceiling=ceiling,
+            fitting_bytes=fitting,
+        )
+        self.hint = "Split it into several transactions, or use IPFS for long content."
+
+
+class SigningDeclined(Refused):
+    """The account did not sign. Nothing that needs this signature was sent."""
+
+    def __init__(self, account: str, what: str | None = None, reason: str | None = None) -> None:
         signed = f" {what}" if what else ""
+        why = f": {reason}" if reason else ""
         sent = "" if what else " Nothing was sent."
-        super().__init__(f"Account {account} did not sign{signed}.{sent}", account=account)
+        super().__init__(f"Account {account} did not sign{signed}{why}.{sent}", account=account)
         if what:
             self.hint = (
-                "Ape asks for this signature on a terminal only. Without one, pass another method."
+                "Ape asks for this signature on a terminal only, and not every device signs it. "
+                "Without it, pass another method, such as 'allowance'."
             )
 
 
 class OwnersMissing(Refused):
-    """A Safe wants the signatures of more owners than there are accounts of. Nothing was sent."""
+    """Ape has the accounts of too few owners of a Safe. Nothing was sent."""
 
     safe: str
     required: int
@@ -152,8 +223,8 @@ class OwnersMissing(Refused):
 
     def __init__(self, safe: str, required: int, available: list[str]) -> None:
         super().__init__(
-            f"Safe {safe} wants {required} of its owners to sign, and the accounts of "
-            f"{len(available)} are here. Nothing was signed, proposed or sent.",
+            f"Safe {safe} needs the signatures of {required} owners, and Ape has the accounts of "
+            f"{len(available)}. Nothing was signed, proposed or sent.",
             safe=safe,
             required=required,
             available=available,
@@ -162,7 +233,7 @@ class OwnersMissing(Refused):
 
 
 class PartlySent(DtnError):
-    """Of transactions that belong together only the first ones could be sent."""
+    """Only the first of several related transactions could be sent."""
 
     exit_code = UNKNOWN_OUTCOME
     is_resumable = False  # True for transactions that the journal has
@@ -170,13 +241,13 @@ class PartlySent(DtnError):
 
     def __init__(self, sent: list[str], reason: str) -> None:
         super().__init__(
-            f"Sent was {', '.join(sent)}, and what belongs to it was not: {reason}", sent=sent
+            f"Sent {', '.join(sent)}, but not the transactions that follow: {reason}", sent=sent
         )
         self.hint = "What was sent may be mined: look it up before you repeat the call."
 
 
 class TransactionPending(DtnError):
-    """A transaction was sent, and it is not known yet what became of it."""
+    """A transaction was sent, and its outcome is not known yet."""
 
     exit_code = UNKNOWN_OUTCOME
     is_resumable = False  # True for transactions that the journal has
@@ -184,7 +255,7 @@ class TransactionPending(DtnError):
 
     def __init__(self, *transactions: str) -> None:
         super().__init__(
-            f"Sent, and not known to be confirmed yet: transaction {', '.join(transactions)}.",
+            f"Sent, but not confirmed yet: transaction {', '.join(transactions)}.",
             transactions=list(transactions),
         )
         self.hint = "It may still be mined: look it up before you repeat the call."

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain import rpc
-from ape_dtn.chain.errors import NoMoneyForGas, SigningDeclined, WrongChain
+from ape_dtn.chain import rpc, views
+from ape_dtn.chain.ceilings import TRANSACTION_GAS, gas_ceiling, of_chain
+from ape_dtn.chain.errors import (
+    GasTooExpensive,
+    NoMoneyForGas,
+    RpcRefused,
+    SigningDeclined,
+    TransactionTooLarge,
+    WrongChain,
+)
 from ape_dtn.chain.receipts import deadline_of, poll_interval
 from ape_dtn.chain.reverts import failure_error
+from ape_dtn.chain.signatures import declines
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
 from ape_dtn.types.rpc import Failure, Request, as_int
@@ -24,13 +32,47 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Signed, Transaction
 
 
-# At most how many times what the market asks is offered without being told to. An endpoint that
-# refuses whatever it is sent would have each attempt pay more than the one before.
+# The most that is offered, as a multiple of the market price. An endpoint that rejects every
+# transaction would otherwise raise the price with each attempt.
 MAX_OVER_MARKET = 3
 
 
+# What fees are made of.
+FEES: tuple[Request, ...] = (
+    ("eth_getBlockByNumber", ["latest", False]),
+    ("eth_maxPriorityFeePerGas", []),
+    ("eth_feeHistory", ["0x5", "latest", [50]]),
+)
+
+
+def to_fees(chain_id: int, block: Any, tip: Any, history: Any) -> Fees:
+    """The fees that are signed, of the answers to :data:`FEES`, below the chain's ceilings.
+
+    Raises:
+        RpcRefused: The endpoint does not give the latest block.
+        GasTooExpensive: The base fee is above the ceiling.
+    """
+    ceilings = of_chain(chain_id)
+    base_fee = as_int(rpc.expect(block).get("baseFeePerGas") or 0)
+    wanted = 0 if isinstance(tip, Failure) else as_int(tip)
+    paid = [] if isinstance(history, Failure) else _rewards(history)
+    if paid:  # believe a higher tip only up to a multiple of what others pay
+        usual = sorted(paid)[len(paid) // 2]
+        wanted = max(usual, min(wanted, MAX_OVER_MARKET * usual))
+    tip = min(max(wanted, 1), ceilings.tip)
+    if base_fee + tip > ceilings.fee:
+        raise GasTooExpensive("a unit of gas", base_fee + tip, ceilings.fee, chain_id)
+    return Fees(min(max_fee_per_gas(base_fee, tip), ceilings.fee), tip)
+
+
+def _rewards(history: Any) -> list[int]:
+    """What the median transaction of each block paid as its tip, where there was one."""
+    rewards = [as_int(paid[0]) for paid in history.get("reward") or [] if paid]
+    return [reward for reward in rewards if reward]
+
+
 def max_fee_per_gas(base_fee: int, tip: int) -> int:
-    """The most that is signed for each unit of gas, in wei: the base fee may double meanwhile."""
+    """The max fee per gas to sign, in wei: the base fee may double before inclusion."""
     return 2 * base_fee + tip
 
 
@@ -42,20 +84,20 @@ def price(
     rivals: Sequence[Signed],
     used: int,
 ) -> list[TransactionAPI]:
-    """Ape transactions with nonce, gas and fees, for all or for none.
+    """Create Ape transactions with nonces, gas limits and fees.
 
-    They pay more than any of the rivals whose nonces they get.
+    They outbid the rivals that have the same nonces.
 
     Args:
         provider: The connection.
         account: Who signs.
         transactions: The transactions.
         translate: Turns reverts into errors.
-        rivals: What was signed before.
-        used: How many nonces of the account are known to be used.
+        rivals: Earlier signed transactions.
+        used: The number of the account's nonces that are known to be used.
 
     Raises:
-        DtnError: One would revert.
+        DtnError: One of them would revert.
         NoMoneyForGas: The account cannot pay for all.
     """
     sender = str(account.address)
@@ -73,29 +115,31 @@ def price(
 
 @dataclass(frozen=True)
 class Market:
-    """What has to be known before anything is signed, of the chain and of the account."""
+    """The state of the chain and of the account that signing needs."""
 
     chain_id: int
     nonce: int
     balance: int
     fees: Fees
     confirmations: int
+    block: int = 0
+    gas_ceiling: int | None = None
 
     def outbidding(self, rivals: Iterable[Signed], how_many: int) -> Market:
-        """The same with the fees that so many transactions need, from the nonce on.
+        """Return the market with fees that outbid rivals with the next ``how_many`` nonces.
 
-        Its own, where those would be far above the market.
+        Keeps its own fees where the higher ones would be far above the market.
         """
         theirs = range(self.nonce, self.nonce + how_many)
         fees = self.replacing(each for each in rivals if each.nonce in theirs)
         return self if self.is_far_below(fees) else replace(self, fees=fees)
 
     def replacing(self, signed: Iterable[Signed]) -> Fees:
-        """The fees of what replaces any of these."""
+        """The fees of a transaction that replaces any of these."""
         return self.fees.outbidding(payload_of(each.raw).fees for each in signed if each.raw)
 
     def is_far_below(self, fees: Fees) -> bool:
-        """Whether a block's builder gets far more of these than the market asks now."""
+        """Whether these fees pay far more than the market price."""
         base_fee = (self.fees.max_fee - self.fees.tip) // 2  # see `max_fee_per_gas`
         return base_fee + fees.tip > MAX_OVER_MARKET * max(base_fee + self.fees.tip, 1)
 
@@ -106,26 +150,26 @@ def read_market(
     transactions: Sequence[Transaction],
     translate: Translate,
 ) -> tuple[Market, list[int | DtnError]]:
-    """The market, and each one's gas limit or why it would revert, in one HTTP request."""
+    """Read the market, and gas limits or the errors of transactions, in one HTTP request."""
     estimates: list[Request] = [
         ("eth_estimateGas", [each.as_call(sender)])
         for each in transactions
         if each.gas_limit is None
     ]
-    counts, (block, tip), estimated = rpc.in_parts(
+    counts, (block, tip, history), estimated = rpc.in_parts(
         rpc.ask(
             provider,
             [
                 ("eth_chainId", []),
                 ("eth_getTransactionCount", [sender, "pending"]),
                 ("eth_getBalance", [sender, "latest"]),
-                ("eth_getBlockByNumber", ["latest", False]),
-                ("eth_maxPriorityFeePerGas", []),
+                *FEES,
                 *estimates,
             ],
+            as_one=True,
         ),
         3,
-        2,
+        len(FEES),
     )
     chain_id, nonce, balance = (as_int(rpc.expect(answer)) for answer in counts)
     if chain_id != provider.chain_id:
@@ -133,20 +177,17 @@ def read_market(
             provider.chain_id, chain_id, "the RPC serves another one than Ape takes it for"
         )
     value = sum(transaction.value for transaction in transactions)
-    if value > balance:  # an estimate would only say that it failed
+    if value > balance:  # the estimate's error would not say so
         raise NoMoneyForGas(sender, value, balance)
-    base_fee = as_int(rpc.expect(block).get("baseFeePerGas") or 0)
-    tip = 0 if isinstance(tip, Failure) else as_int(tip)
-    # Read once: Ape builds its whole configuration anew to find the confirmations.
+    fees = to_fees(chain_id, block, tip, history)
+    number, block_limit = as_int(block["number"]), as_int(block.get("gasLimit") or 0) or None
+    ceiling = gas_ceiling(provider, chain_id, block_limit)
+    # Read this once: Ape rebuilds its whole configuration to find it.
     confirmations = provider.network.required_confirmations
-    fees = Fees(max_fee_per_gas(base_fee, tip), tip)
-    market = Market(chain_id, nonce, balance, fees, confirmations)
+    market = Market(chain_id, nonce, balance, fees, confirmations, number, ceiling)
     answers = iter(estimated)
     limits: list[int | DtnError] = [
-        _limit(transaction, next(answers), translate)
-        if transaction.gas_limit is None
-        else transaction.gas_limit
-        for transaction in transactions
+        _limit(transaction, answers, translate, ceiling) for transaction in transactions
     ]
     return market, limits
 
@@ -158,22 +199,41 @@ def read_market_after(
     translate: Translate,
     used: int,
 ) -> tuple[Market, list[int | DtnError]]:
-    """The market, by a node that has counted so many nonces as used.
+    """Read the market from a node that has counted ``used`` nonces as used.
 
-    Where none has in time, a reorganisation has freed them: the market is as it is told then.
+    If no node has in time, a reorganisation has freed them, and the view is accepted.
     """
     deadline = deadline_of(provider)
     while True:
         market, limits = read_market(provider, sender, transactions, translate)
-        if market.nonce >= used or deadline.is_over:
-            return market, limits
+        try:
+            views.check(provider, market.block, "eth_estimateGas")
+            if market.nonce >= used or deadline.is_over:
+                return market, limits
+        except RpcRefused:
+            if deadline.is_over:
+                raise
         deadline.sleep(poll_interval(provider))
 
 
-def _limit(transaction: Transaction, estimated: Any, translate: Translate) -> int | DtnError:
-    if isinstance(estimated, Failure):
-        return failure_error(estimated, translate)
-    return transaction.limit_for(as_int(estimated))
+def _limit(
+    transaction: Transaction, estimates: Iterator[Any], translate: Translate, ceiling: int | None
+) -> int | DtnError:
+    """The gas limit of a transaction, with a margin as far as the ceiling leaves room for it."""
+    used = transaction.gas_limit
+    if used is None:
+        estimated = next(estimates)
+        if isinstance(estimated, Failure):
+            return failure_error(estimated, translate)
+        used = as_int(estimated) + transaction.extra_gas
+        limit = transaction.limit_for(as_int(estimated))
+    else:
+        limit = used
+    if ceiling is not None and used > ceiling:
+        return TransactionTooLarge(used, ceiling, len(transaction.data))
+    if used <= TRANSACTION_GAS < limit:  # a margin is no reason to exceed what may be a ceiling
+        limit = TRANSACTION_GAS
+    return limit if ceiling is None else min(limit, ceiling)
 
 
 def create_transactions(
@@ -182,13 +242,17 @@ def create_transactions(
     market: Market,
     limited: Sequence[tuple[Transaction, int]],
 ) -> list[TransactionAPI]:
-    """Ape transactions, with nonces in their order.
+    """Create Ape transactions with consecutive nonces.
 
     Raises:
         NoMoneyForGas: The account cannot pay for all.
     """
     sender = str(account.address)
-    most = sum(transaction.value + limit * market.fees.max_fee for transaction, limit in limited)
+    gas_cost = sum(limit * market.fees.max_fee for _, limit in limited)
+    ceiling = of_chain(market.chain_id).cost
+    if gas_cost > ceiling:
+        raise GasTooExpensive("the gas of this operation", gas_cost, ceiling, market.chain_id)
+    most = gas_cost + sum(transaction.value for transaction, _ in limited)
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
     return [
@@ -214,7 +278,7 @@ def create_transactions(
 def create_transaction(
     provider: ProviderAPI, market: Market, sender: str, nonce: int, payload: Payload
 ) -> TransactionAPI:
-    """A transaction of Ape with this payload."""
+    """Create an Ape transaction with this payload."""
     from ape_ethereum.transactions import Authorization
 
     signed = [Authorization(**each) for each in payload.authorizations]
@@ -237,28 +301,26 @@ def create_transaction(
 def _authorizations(
     account: AccountAPI, transaction: Transaction, chain_id: int, nonce: int
 ) -> tuple[dict[str, Any], ...]:
-    """What the account signs so that it runs another's code (EIP-7702), if the transaction does.
+    """Sign the delegation of a transaction that sets one (EIP-7702).
 
     Raises:
         SigningDeclined: The account did not sign it.
     """
     if transaction.delegate is None:
         return ()
-    from click import Abort
-
-    # The chain counts the transaction's own nonce before it looks at the authorization's.
+    # The transaction's nonce is counted before the authorization's is checked.
     runs: Any = {"address": transaction.delegate, "chain_id": chain_id, "nonce": nonce + 1}
-    signature = None
-    with suppress(Abort):  # Ape asks each time, and has nobody to ask without a terminal
+    what = "that it runs the code of another"
+    with declines(account, what):
         signature = account.sign_authorization(**runs)
     if signature is None:
-        raise SigningDeclined(str(account.address), "that it runs the code of another")
+        raise SigningDeclined(str(account.address), what)
     return (
         {
             "chainId": chain_id,
             "address": transaction.delegate,
             "nonce": nonce + 1,
-            "yParity": signature.v,
+            "yParity": signature.v - 27 if signature.v >= 27 else signature.v,
             "r": signature.r,
             "s": signature.s,
         },

@@ -1,4 +1,4 @@
-"""How deep a block has to be, and how new a view, before a used nonce is believed to stay used."""
+"""When a used nonce is final: how deep its block has to be, and how recent the view."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of the chain, as long as no reorganisation has taken it away.
+    """A block, unless a reorganisation has removed it.
 
     Attributes:
         number: Its number.
@@ -31,15 +31,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is asked of a view of the chain before something is signed anew for it.
+    """What a view of the chain has to meet before a transaction is signed again.
 
     Attributes:
-        known_block: The newest block that is known of: an older view says nothing of what came
-            after it.
-        final_after: After how many blocks a block counts as final, where the chain does not say
-            so. None where as many are enough as a receipt has to have.
-        seen: The block in which a sender's nonce was seen to be used, as far as it was noted.
-        note: Notes it.
+        known_block: The newest known block. An older view proves nothing about later blocks.
+        final_after: The number of blocks after which a block is final, if the chain does not report
+            finality. None if the confirmations of a receipt are enough.
+        seen: Returns the recorded block in which a sender's nonce was used.
+        note: Records that block.
     """
 
     known_block: int = 0
@@ -89,7 +88,7 @@ def is_used(
     """
     if not isinstance(count, Failure):
         return as_int(count) > nonce
-    with suppress(NoNetwork):  # what is not known now may be known later
+    with suppress(NoNetwork):  # unknown for now
         seen = evidence.seen(sender, nonce)
         if seen is not None and _block(provider, hex(seen.number)) == seen:
             return seen.number <= block

@@ -1,25 +1,28 @@
-"""What kind of network is connected."""
+"""The connected network: its kind, its name, its data folder."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.errors import NotConnected, RpcRefused
+from ape_dtn.chain.errors import ChainUnreachable, NotConnected, RpcRefused
+from ape_dtn.types.http import explain_error
+from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.rpc import Request, as_bytes
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# Asks for a chain's first block: whose hash tells the chain from all others, forks aside.
+# The first block of a chain. Its hash identifies the chain, apart from forks.
 FIRST_BLOCK: Request = ("eth_getBlockByNumber", ["0x0", False])
 
 
 def first_hash(first_block: Any) -> str:
-    """The hash of a chain's first block, of the answer to :data:`FIRST_BLOCK`, without a prefix.
+    """The hash of the first block, without ``0x``, from the result of :data:`FIRST_BLOCK`.
 
     Raises:
         RpcRefused: The endpoint does not have it.
@@ -28,6 +31,27 @@ def first_hash(first_block: Any) -> str:
     if block is None:
         raise RpcRefused("eth_getBlockByNumber", "it does not have the chain's first block")
     return as_bytes(block["hash"]).hex()
+
+
+def why_not_connected(err: Exception, choice: str) -> str:
+    """Find out why Ape could not connect.
+
+    Ape and web3 hide what the endpoint answered, so the endpoint is asked once more.
+
+    Args:
+        err: What was raised.
+        choice: The network as it was chosen, perhaps with a URL.
+    """
+    found = re.search(r"https?://[^\s'\"]+", choice) or re.search(r"https?://[^\s'\"]+", str(err))
+    if found:
+        url = found[0].rstrip(".,:")
+        try:
+            rpc.probe(url)
+        except ChainUnreachable as unreachable:
+            return unreachable.message
+        except RpcRefused as refused:
+            return f"{hide_secrets(url)}: {refused.reason}"
+    return hide_secrets(str(err)) or explain_error(err)
 
 
 def connected() -> ProviderAPI:
@@ -45,20 +69,20 @@ def connected() -> ProviderAPI:
 
 
 def name(provider: ProviderAPI) -> str:
-    """The network's name, as Ape has it, and never an address: those carry keys."""
+    """The network's name in Ape. Never its URL, which can contain a key."""
     return f"{provider.network.ecosystem.name}:{provider.network.name}:{provider.name}"
 
 
 def is_local(provider: ProviderAPI) -> bool:
-    """Whether the chain is one's own: a local chain, or a fork of a public one."""
+    """Whether the chain is a local one, or a fork of a public one."""
     return bool(provider.network.is_dev)
 
 
 def data_folder(provider: ProviderAPI) -> Path:
-    """Where what has to be remembered of a chain is kept: Ape's data folder.
+    """The folder for what is stored about a chain, in Ape's data folder.
 
-    ``APE_DTN_LOCAL_FOLDER`` in the environment names another for local chains: tests are not to
-    write into the journal of whoever runs them.
+    ``APE_DTN_LOCAL_FOLDER`` in the environment sets another folder for local chains, so that tests
+    do not write into the user's journal.
     """
     from ape.utils.basemodel import ManagerAccessMixin as access
 

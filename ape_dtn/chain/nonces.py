@@ -1,4 +1,4 @@
-"""One sender at a time: nobody else sends between reading an account's nonce and using it."""
+"""A lock per sender, so that no nonce is used between reading and using it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def nonce_lock(provider: ProviderAPI, sender: str) -> Iterator[None]:
-    """Waits until no other thread or process of this user sends from the account.
+    """Wait until no other thread or process of this user sends from the account.
 
-    The operating system gives the turn back when its holder dies, however it does.
+    The operating system releases the lock when its holder dies.
     """
     from ape.logging import logger
     from filelock import FileLock, Timeout

@@ -1,7 +1,8 @@
-"""All that is asked of the chain: contract views, many in one HTTP request, and logs."""
+"""Contract views, many in one HTTP request, and logs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,23 +10,24 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.exceptions import DecodingError
 from eth_utils import to_checksum_address
 
-from ape_dtn.chain import rpc
+from ape_dtn.chain import rpc, views
 from ape_dtn.chain.errors import NoContractAtAddress, RpcRefused
 from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.types.abi import Event, Function, Log
 from ape_dtn.types.errors import DtnError
-from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
+from ape_dtn.types.rpc import Failure, Refusal, Request, as_bytes, as_int
 from ape_dtn.types.translate import Translate
+from ape_dtn.types.waiting import POLICY, patience
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# How many queries one search for logs may become when an endpoint refuses large ranges: 40 million
-# blocks where it takes 10,000 at a time.
+# The most queries of one search for logs, when the endpoint limits ranges: enough for 40 million
+# blocks in ranges of 10,000.
 MOST_LOG_QUERIES = 4096
 
-# How many of them travel in one HTTP request: each can be as much work as a thousand views.
+# The most of these queries in one HTTP request: each can cost as much as a thousand views.
 LOG_QUERIES_TOGETHER = 100
 
 
@@ -37,9 +39,9 @@ class Call:
         address: The contract.
         function: Its function.
         args: The function's arguments.
-        contract: What the contract is, for the error when it is not there.
-        sender: Who calls, where that matters.
-        block: The block whose state answers; None for the latest.
+        contract: The contract's role, for the error if it is missing.
+        sender: The caller, if it matters.
+        block: The block to read the state of; None for the latest.
     """
 
     address: str
@@ -59,7 +61,7 @@ class Call:
 
 
 def read(provider: ProviderAPI, *calls: Call, translate: Translate = untranslated) -> list[Any]:
-    """Makes view calls in one HTTP request and decodes what they return.
+    """Make view calls in one HTTP request, and decode their results.
 
     Raises:
         DtnError: The error of the first call that failed; see ``translate``.
@@ -68,16 +70,16 @@ def read(provider: ProviderAPI, *calls: Call, translate: Translate = untranslate
 
 
 def read_one(provider: ProviderAPI, call: Call, translate: Translate = untranslated) -> Any:
-    """Makes one view call; see :func:`read`."""
+    """Make one view call; see :func:`read`."""
     (result,) = read(provider, call, translate=translate)
     return result
 
 
 def expect_all(results: list[Any]) -> list[Any]:
-    """The results of :func:`try_read`, where none may have failed.
+    """Return the results of :func:`try_read` if none failed.
 
     Raises:
-        DtnError: The first of them that is one.
+        DtnError: The first error among them.
     """
     for result in results:
         if isinstance(result, DtnError):
@@ -86,14 +88,39 @@ def expect_all(results: list[Any]) -> list[Any]:
 
 
 def try_read(provider: ProviderAPI, *calls: Call, translate: Translate = untranslated) -> list[Any]:
-    """Makes view calls in one HTTP request, with an error in the place of each that failed."""
-    return decode_all(calls, rpc.ask(provider, [call.request for call in calls]), translate)
+    """Make view calls in one HTTP request, with errors in place of the results that failed.
+
+    Raises:
+        RpcRefused: The endpoint lags behind a block that is known.
+    """
+    return decode_all(calls, _ask(provider, [call.request for call in calls]), translate)
+
+
+def _ask(provider: ProviderAPI, requests: list[Request]) -> list[Any]:
+    """Send requests to a view of the chain that has all known blocks."""
+    if not requests or not views.known_block(provider):
+        return rpc.ask(provider, requests)
+    deadline = patience(POLICY.lag_patience)
+    backoff, attempts = POLICY.rpc_backoff, 0
+    while True:
+        *answers, head = rpc.ask(provider, [*requests, _HEAD], as_one=True)
+        try:
+            views.check(provider, as_int(rpc.expect(head)), requests[0][0])
+            return answers
+        except RpcRefused:
+            attempts += 1
+            if deadline.is_over:
+                raise
+        deadline.sleep(backoff.pause(attempts))
+
+
+_HEAD: Request = ("eth_blockNumber", [])
 
 
 def decode_all(
     calls: Sequence[Call], answers: Sequence[Any], translate: Translate = untranslated
 ) -> list[Any]:
-    """What calls returned that were asked beside other things, or their errors in their places."""
+    """Decode the answers to calls that were part of another batch; see :func:`try_read`."""
     return [_decoded(call, answer, translate) for call, answer in zip(calls, answers, strict=True)]
 
 
@@ -106,10 +133,10 @@ def logs(
 ) -> list[Log]:
     """The logs of contracts in a range of blocks, in the order of the chain.
 
-    Endpoints refuse ranges that are too large, each in its own words, and some by the number of
-    results. So a refused range is halved until one is accepted. The rest is then asked for in
-    ranges of that size, :data:`LOG_QUERIES_TOGETHER` in one HTTP request, of which each that is
-    refused is halved by itself; within :data:`MOST_LOG_QUERIES` queries in all.
+    Endpoints limit ranges, some by blocks and some by results. A refused range is halved until one
+    is accepted. The rest is then searched in ranges of that size, :data:`LOG_QUERIES_TOGETHER` in
+    one HTTP request, and each of those that is refused is halved; within :data:`MOST_LOG_QUERIES`
+    queries in all. A limit of blocks is remembered as long as the connection lasts.
 
     Args:
         provider: The connection.
@@ -119,34 +146,48 @@ def logs(
         to_block: The last one; by default the latest.
 
     Raises:
-        RpcRefused: The endpoint refused too often.
+        RpcRefused: The endpoint refused too often, or for another reason than the size.
     """
     if to_block is None:
-        to_block = as_int(rpc.result(provider, "eth_blockNumber", []))
+        (head,) = _ask(provider, [_HEAD])
+        to_block = as_int(rpc.expect(head))
     query = {"topics": list(topics)} | ({} if address is None else {"address": address})
+    endpoint = rpc.endpoint(provider)
+    size = max(to_block + 1 - from_block, 1)
+    together = 1
+    if endpoint.range_limit is not None and endpoint.range_limit < size:
+        size, together = endpoint.range_limit, LOG_QUERIES_TOGETHER
+    ranges = _ranges(from_block, to_block, size)
     found: list[Log] = []
-    ranges = _ranges(from_block, to_block, max(to_block + 1 - from_block, 1))
-    together, asked = 1, 0
+    asked, is_limited = 0, False
     while ranges:
         if asked + len(ranges) > MOST_LOG_QUERIES:
-            what = f"the range of blocks from {from_block} to {to_block} is too large"
-            raise RpcRefused("eth_getLogs", what)
+            reason = f"the range of blocks from {from_block} to {to_block} is too large"
+            raise RpcRefused("eth_getLogs", reason, Refusal.SMALLER_RANGE)
         now, ranges = ranges[:together], ranges[together:]
         asked += len(now)
-        answers = rpc.ask(provider, [_log_query(query, *each) for each in now])
+        answers = rpc.ask(provider, [_log_query(query, *blocks) for blocks in now])
         refused: list[tuple[int, int]] = []
         for (first, last), answer in zip(now, answers, strict=True):
             if not isinstance(answer, Failure):
                 found += [to_log(raw) for raw in answer]
-            elif first < last:
+            elif first < last and answer.refusal in (Refusal.SMALLER_RANGE, Refusal.REFUSED):
                 refused += _ranges(first, last, (last - first) // 2 + 1)
+                is_limited = is_limited or not _OF_RESULTS.search(answer.message)
             else:
-                raise RpcRefused(answer.method, answer.message)
+                raise RpcRefused.of(answer)
         if together == 1 and not refused:  # so large a range is accepted
+            size = now[0][1] + 1 - from_block
             together = LOG_QUERIES_TOGETHER
-            ranges = _ranges(now[0][1] + 1, to_block, now[0][1] + 1 - from_block)
+            ranges = _ranges(now[0][1] + 1, to_block, size)
+            if is_limited:
+                endpoint.range_limit = size
         ranges = refused + ranges
     return sorted(found, key=lambda log: (log.block_number, log.index))
+
+
+# A limit on results depends on the search, and is not remembered.
+_OF_RESULTS = re.compile(r"results?\b|\blogs\b|events?\b|response|\bsize\b|time", re.IGNORECASE)
 
 
 def _ranges(first: int, last: int, size: int) -> list[tuple[int, int]]:
@@ -161,7 +202,7 @@ def _log_query(query: dict[str, Any], first: int, last: int) -> Request:
 def events(
     provider: ProviderAPI, address: str, event: Event, *indexed: str | None, from_block: int = 0
 ) -> list[tuple[Log, dict[str, Any]]]:
-    """The events of one kind with these indexed fields (None for any), each with its log."""
+    """The events with these indexed fields (None for any), each with its log."""
     return [
         (log, event.decode(log))
         for log in logs(provider, address, [event.topic, *indexed], from_block)
@@ -169,15 +210,16 @@ def events(
 
 
 def transaction_logs(provider: ProviderAPI, transaction: str) -> list[Log]:
-    """The logs that a mined transaction left, in their order."""
+    """The logs of a mined transaction, in order."""
     receipt = rpc.result(provider, "eth_getTransactionReceipt", [transaction])
-    if receipt is None:  # an endpoint that lags behind, or a reorganisation
-        raise RpcRefused("eth_getTransactionReceipt", f"it does not know {transaction}")
+    if receipt is None:  # the endpoint lags, or a reorganisation
+        reason = f"it does not know {transaction}"
+        raise RpcRefused("eth_getTransactionReceipt", reason, Refusal.BEHIND)
     return [to_log(raw) for raw in receipt["logs"]]
 
 
 def to_log(raw: Any) -> Log:
-    """A log as JSON-RPC gives it."""
+    """Parse a log of JSON-RPC."""
     return Log(
         address=to_checksum_address(raw["address"]),
         topics=tuple(as_bytes(topic) for topic in raw["topics"]),
@@ -189,7 +231,7 @@ def to_log(raw: Any) -> Log:
 
 
 def topic(value: int | bytes) -> str:
-    """An indexed number or hash, as a log's topic has it."""
+    """Encode an indexed number or hash as a topic."""
     data = value.to_bytes(32, "big") if isinstance(value, int) else value
     return "0x" + data.hex()
 

@@ -1,4 +1,4 @@
-"""Follows transactions that were signed before, and sends again what the chain lacks."""
+"""Follow transactions that were signed earlier; resend, replace or cancel them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Receipt, Signed
 
 
-# What a transaction uses that does nothing.
+# The gas of an empty transaction.
 EMPTY_GAS = 21_000
 
 
@@ -55,26 +55,24 @@ def follow(
     translate: Translate = untranslated,
     outbox: Outbox | None = None,
 ) -> dict[str, Receipt | DtnError | None]:
-    """Follows to their end transactions that were signed before, and perhaps sent.
+    """Follow transactions that were signed earlier, and perhaps sent, until their outcome is known.
 
-    What the chain does not have is sent again as it is, which makes it the same transaction. All
-    that was signed with one nonce is one payment: each of it may be what is mined, and the newest
-    of it is what is sent again. Of the nodes behind an endpoint one may be behind the others: what
-    only one answer says is not believed where something would be sent anew for it.
+    Missing transactions are resent unchanged. All transactions with one nonce are one payment: any
+    of them may be mined, and the newest is resent. A single answer is not enough to sign a payment
+    again, since nodes behind an endpoint can lag.
 
     Args:
         provider: The connection.
-        account: Who signed them.
-        signed: The transactions, those of one nonce in the order in which they were signed.
+        account: The signer.
+        signed: The transactions; those with one nonce in the order of signing.
         translate: Turns reverts into errors.
-        outbox: What is kept of what is signed; with it, what the endpoint does not take is signed
-            once more with the same nonce and higher fees.
+        outbox: What is recorded. With it, a rejected transaction is replaced by one with the same
+            nonce and higher fees.
 
     Returns:
-        By their hashes: the receipt, or why it failed; None where it never will be mined, since
-        another transaction has used its nonce; `TransactionRefused` where the endpoint does not
-        take it in time and its nonce is the account's next. Of those that one of the same nonce
-        has replaced, nothing.
+        By hash: the receipt, or the error; None if another transaction used the nonce;
+        `TransactionRefused` if the endpoint rejects it until the deadline and its nonce is the
+        account's next. Transactions that were replaced by one with the same nonce are left out.
 
     Raises:
         TransactionPending: They are not mined in time.
@@ -144,7 +142,7 @@ def _nonce_first(key: NonceKey) -> tuple[int, str]:
 
 
 def _missing(provider: ProviderAPI, waiting: Sequence[Sequence[Signed]]) -> list[Signed]:
-    """The newest of each payment that the endpoint knows nothing of, and can be sent from here."""
+    """The newest transaction of each payment that the endpoint does not know and we can send."""
     every = [each.hash for same in waiting for each in same]
     known = dict(zip(every, are_known(provider, every), strict=True)) if every else {}
     return [
@@ -155,10 +153,10 @@ def _missing(provider: ProviderAPI, waiting: Sequence[Sequence[Signed]]) -> list
 def _offer_more(
     provider: ProviderAPI, account: AccountAPI, same: Sequence[Signed], outbox: Outbox
 ) -> Signed | None:
-    """Signs a payment once more, with higher fees; see :func:`_send_replacement`.
+    """Sign a payment again with higher fees; see :func:`_send_replacement`.
 
-    None where those would be far above the market, or more than the account has: what was signed
-    before may be taken all the same.
+    None if these would be far above the market, or exceed the balance: the earlier transaction may
+    still be mined.
     """
     market, _ = read_market(provider, same[-1].sender, [], untranslated)
     if market.is_far_below(market.replacing(same)):
@@ -177,15 +175,15 @@ def _send_replacement(
     payload: Payload,
     outbox: Outbox,
 ) -> Signed:
-    """Signs another transaction in place of others, writes it down and sends it.
+    """Sign a transaction that replaces others, record it and broadcast it.
 
     Args:
         provider: The connection.
         account: Who signs.
         market: The market.
-        same: All that was signed with that nonce.
-        payload: What it does. It pays more than any of those.
-        outbox: Where it is written down.
+        same: All transactions that were signed with the nonce.
+        payload: The new payload; its fees outbid all of these.
+        outbox: Where it is recorded.
 
     Raises:
         NoMoneyForGas: The account cannot pay for it.
@@ -205,7 +203,7 @@ def _send_replacement(
 def _send_empty_replacement(
     provider: ProviderAPI, account: AccountAPI, same: Sequence[Signed], outbox: Outbox
 ) -> Signed:
-    """Signs an empty transaction in place of others; see :func:`_send_replacement`."""
+    """Sign an empty transaction that replaces others; see :func:`_send_replacement`."""
     market, _ = read_market(provider, same[-1].sender, [], untranslated)
     nothing = Payload(DYNAMIC_FEE, Fees(0, 0), EMPTY_GAS, same[-1].sender, 0, b"")
     return _send_replacement(provider, account, market, same, nothing, outbox)
@@ -239,14 +237,13 @@ def cancel(
 def resend_outstanding(
     provider: ProviderAPI, sender: str, outstanding: Sequence[Outstanding]
 ) -> list[Signed]:
-    """Sends once more what was signed before for something else, and never came to be mined.
+    """Resend signed transactions of other operations that were never mined.
 
-    The next transaction has the lowest nonce that is not used. Where the endpoint takes what has
-    that nonce already, it is the one after it; where it still does not, the two compete for it,
-    and only one of them can be mined.
+    If the endpoint accepts the transaction that has the next nonce, a new one gets the nonce after
+    it. Otherwise the two compete for the nonce, and only one of them can be mined.
 
     Returns:
-        All that was signed before: whatever gets the nonce of one has to pay more.
+        All of these transactions: a new one with the nonce of one of them has to outbid it.
     """
     if outstanding:
         pending = transaction_count(provider, sender, "pending")
@@ -255,14 +252,14 @@ def resend_outstanding(
             if nonce < pending or not _missing(provider, [same]):
                 continue
             if broadcast.send_signed(provider, sender, [same[-1]]):
-                break  # those after it wait for it
+                break  # the later ones wait for it
     return [each.signed for each in outstanding]
 
 
 def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> None:
-    """Waits for what owners have sent for a Safe before.
+    """Wait for the transactions that owners have sent for a Safe.
 
-    Its own nonce counts on when that is mined: what was signed before it would revert.
+    The Safe's nonce increases when they are mined. A transaction signed before that would revert.
 
     Raises:
         TransactionPending: It is not mined in time.
@@ -285,10 +282,10 @@ def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> 
 def _fill_until(
     provider: ProviderAPI, account: AccountAPI, nonce: int, outbox: Outbox | None = None
 ) -> None:
-    """Uses up the nonces before one that somebody has signed with: it waits for them for ever.
+    """Fill the nonces before that of a signed transaction, which cannot be mined without them.
 
-    They were those of transactions that were dropped. To sign anew with the first of them instead
-    could have both mined in the end.
+    They belonged to dropped transactions. Signing the payment again with the first of them instead
+    could have both mined.
     """
     sender, deadline = str(account.address), deadline_of(provider)
     with nonces.nonce_lock(provider, sender):
@@ -297,7 +294,7 @@ def _fill_until(
         rivals = resend_outstanding(provider, sender, outbox.outstanding(sender)) if outbox else []
         filled, refusal, last = -1, None, ""
         while (free := transaction_count(provider, sender, "pending")) < nonce:
-            if free == filled:  # it is taken, and not counted, or it is refused
+            if free == filled:  # accepted but not counted, or rejected
                 if deadline.is_over:
                     if refusal is None:
                         raise TransactionPending(last)
@@ -315,6 +312,6 @@ def _fill_until(
 def fill_nonce_gap(
     provider: ProviderAPI, account: AccountAPI, refused: Signed, outbox: Outbox
 ) -> None:
-    """Uses up the nonce of what was refused, where something was taken that waits behind it."""
-    with suppress(DtnError):  # what waits behind it then stays pending
+    """Fill the nonce of a rejected transaction, if an accepted one waits for it."""
+    with suppress(DtnError):  # the accepted one then stays pending
         _send_empty_replacement(provider, account, [refused], outbox)

@@ -1,4 +1,4 @@
-"""What became of transactions: receipts, failures, used nonces."""
+"""Outcomes of transactions: receipts, failures, used nonces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eth_utils import to_checksum_address
 
-from ape_dtn.chain import reads, rpc
+from ape_dtn.chain import reads, rpc, views
 from ape_dtn.chain.errors import ContractReverted, TransactionPending
 from ape_dtn.chain.finality import Evidence, final_block, is_used
 from ape_dtn.chain.reverts import untranslated
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Signed
 
 
-# Who signed, and with which nonce: all that both are the same of is one payment.
+# Sender and nonce. Only one of the transactions that share both can be mined.
 NonceKey: TypeAlias = "tuple[str, int]"
 
 
 def by_nonce(signed: Iterable[Signed]) -> dict[NonceKey, list[Signed]]:
-    """What was signed, by who signed it and with which nonce, in its order."""
+    """Group signed transactions by sender and nonce, in order."""
     found: dict[NonceKey, list[Signed]] = defaultdict(list)
     for each in signed:
         found[each.sender, each.nonce].append(each)
@@ -43,7 +43,7 @@ def succeeded(
     signed: Sequence[Signed],
     translate: Translate = untranslated,
 ) -> list[Receipt]:
-    """The receipts of those that are mined and have succeeded, as it is now."""
+    """The receipts of the transactions that are mined and succeeded."""
     found = []
     for transaction_hash, raw in raw_receipts(provider, [each.hash for each in signed]).items():
         if transaction := as_sent(provider, transaction_hash):
@@ -54,10 +54,9 @@ def succeeded(
 
 
 def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> bool:
-    """Whether what became of transactions that were signed is not final, as far as is known.
+    """Whether the outcome of signed transactions is not final yet, or not known.
 
-    It is where each nonce was used in a block that is final, by what was signed with it or by
-    another transaction.
+    It is final once each nonce was used in a final block, by one of these transactions or another.
     """
     try:
         block = final_block(provider, evidence)
@@ -75,7 +74,7 @@ def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: 
 
 
 def is_final(provider: ProviderAPI, transaction: str, evidence: Evidence) -> bool:
-    """Whether a transaction is in a block that is final, as far as is known."""
+    """Whether a transaction is known to be in a final block."""
     with suppress(NoNetwork):
         block = final_block(provider, evidence)
         mined = raw_receipts(provider, [transaction]).values()
@@ -84,7 +83,7 @@ def is_final(provider: ProviderAPI, transaction: str, evidence: Evidence) -> boo
 
 
 def overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> list[str]:
-    """Those that never will be mined, of some whose nonces are used."""
+    """The hashes of the transactions whose nonces another transaction used for good."""
     used = used_by_others(provider, by_nonce(signed), evidence)
     return [each.hash for each in signed if (each.sender, each.nonce) in used]
 
@@ -92,10 +91,9 @@ def overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidenc
 def used_by_others(
     provider: ProviderAPI, payments: Mapping[NonceKey, Sequence[Signed]], evidence: Evidence
 ) -> list[NonceKey]:
-    """The payments whose nonces another transaction has used for good.
+    """The payments whose nonces another transaction used for good.
 
-    It is asked twice: what one node behind the endpoint says, which another contradicts, is not
-    believed.
+    Asks twice, so that one lagging node behind the endpoint is not believed.
     """
     if not payments:
         return []
@@ -111,13 +109,12 @@ def used_by_others(
 def _is_used_by_another(
     provider: ProviderAPI, same: Sequence[Signed], block: int, evidence: Evidence
 ) -> bool:
-    """Whether another transaction was mined with the nonce of a payment, by a final block.
+    """Whether another transaction with the nonce of a payment was mined by a final block.
 
-    One HTTP request asks both whether it is mined and whether its nonce is used: what one node says
-    of the one, and another of the other, would not say it. So it is few calls, which hardly any
-    endpoint takes apart, and not those of many payments. The nonce is asked as of a block from
-    before: the one that mines it may come between the two. An endpoint that has lost its receipt
-    may still have the transaction.
+    One HTTP request asks for the receipts and for the nonce, since answers of two different nodes
+    would prove nothing together. The batch is small, so that hardly any endpoint splits it. The
+    nonce is read at an earlier block, since a block can be mined between the two calls. An endpoint
+    that has lost a receipt may still have the transaction.
     """
     payments = [each for each in same if not each.is_empty]
     questions: list[Request] = [
@@ -132,14 +129,14 @@ def _is_used_by_another(
     if any(rpc.expect(each) is not None for each in shown):
         return False
     if as_int(rpc.expect(head)) < evidence.known_block:
-        return False  # a node that does not have the block yet does not know
+        return False  # the node lags
     return is_used(provider, same[0].sender, same[0].nonce, count, block, evidence)
 
 
 def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
-    """Whether the endpoint has the receipt of the first transaction in blocks of some time ago.
+    """Whether the endpoint still has the receipt of the first transaction in some old blocks.
 
-    True where there is none in them.
+    True if these blocks are empty.
     """
     found = rpc.ask(provider, [("eth_getBlockByNumber", [hex(each), False]) for each in blocks])
     for answer in found:
@@ -153,7 +150,7 @@ def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
 
 
 def as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
-    """A transaction as the chain has it."""
+    """Read a transaction from the chain."""
     raw = rpc.result(provider, "eth_getTransactionByHash", [transaction_hash])
     if raw is None:
         return None
@@ -161,7 +158,7 @@ def as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
 
 
 def are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]:
-    """Whether the endpoint knows transactions; None where it does not say."""
+    """Whether the endpoint knows transactions; None for no answer."""
     try:
         answers = rpc.ask(provider, [("eth_getTransactionByHash", [each]) for each in hashes])
     except NoNetwork:
@@ -170,7 +167,7 @@ def are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]
 
 
 def transaction_count(provider: ProviderAPI, sender: str, block: str) -> int:
-    """How many transactions the account has sent, as of a block."""
+    """The account's nonce as of a block."""
     return as_int(rpc.result(provider, "eth_getTransactionCount", [sender, block]))
 
 
@@ -181,7 +178,7 @@ def wait_for_receipts(
     transactions: Sequence[Transaction],
     translate: Translate,
 ) -> list[Receipt]:
-    """All receipts, or the first error, which is given those from before it."""
+    """Wait for all receipts, or raise the first error, with the receipts before it."""
     receipts: list[Receipt] = []
     deadline = deadline_of(provider)
     while len(receipts) < len(hashes):
@@ -213,7 +210,7 @@ def outcome_of(
     transaction: Transaction,
     translate: Translate,
 ) -> Receipt | DtnError:
-    """The receipt of a mined transaction, or why it failed."""
+    """The receipt of a mined transaction, or the error it failed with."""
     receipt = Receipt(
         transaction="0x" + as_bytes(raw["transactionHash"]).hex(),
         block_number=as_int(raw["blockNumber"]),
@@ -222,6 +219,7 @@ def outcome_of(
         logs=tuple(reads.to_log(log) for log in raw["logs"]),
         contract=to_checksum_address(created) if (created := raw.get("contractAddress")) else None,
     )
+    views.note(provider, receipt.block_number)
     if as_int(raw["status"]) == 1:
         return receipt
     return _why_it_failed(provider, sender, receipt, transaction, translate)
@@ -234,15 +232,15 @@ def _why_it_failed(
     transaction: Transaction,
     translate: Translate,
 ) -> DtnError:
-    """The revert of a mined transaction is kept nowhere: it is found by calling it once more."""
+    """Find the revert of a mined transaction by calling it again: no receipt has it."""
     call = transaction.as_call(sender)
-    if transaction.gas_limit is not None:  # which may have been too little for a contract
+    if transaction.gas_limit is not None:  # it may have been too low
         call["gas"] = hex(transaction.gas_limit)
     block = hex(receipt.block_number - 1)
     for at in (block, "latest"):
         try:
             (answer,) = rpc.ask(provider, [("eth_call", [call, at])])
-        except NoNetwork:  # that it failed is known all the same
+        except NoNetwork:  # the failure itself is known
             break
         if isinstance(answer, Failure) and answer.data:
             return translate(answer.data, answer.message, receipt.transaction)
@@ -252,9 +250,9 @@ def _why_it_failed(
 
 
 def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]:
-    """The raw receipts that are there, and as deep as the network's configuration asks.
+    """The raw receipts that have the confirmations that the network's configuration requires.
 
-    They are asked for anew each time: a reorganisation can move a transaction or take it away.
+    Never cached: a reorganisation can move or remove a transaction.
     """
     if not hashes:
         return {}
@@ -265,7 +263,7 @@ def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]
         answers, heads = rpc.in_parts(rpc.ask(provider, questions + head_question), len(hashes))
         head = as_int(rpc.expect(heads[0])) if wanted else 0
     except NoNetwork:
-        return {}  # what is not known now may be known later
+        return {}  # unknown for now
     return {
         transaction_hash: receipt
         for transaction_hash, receipt in zip(hashes, answers, strict=True)

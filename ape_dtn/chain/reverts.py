@@ -1,4 +1,4 @@
-"""Reverts as any contract makes them: a reason, a panic, or data that nobody here can read."""
+"""Reverts of any contract: a reason, a panic, or unknown data."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def decode(
     transaction: str | None = None,
     known: Mapping[bytes, Error] = BUILT_IN,
 ) -> Revert:
-    """Names what a contract reverted with, as far as it is known.
+    """Decode revert data, as far as its error is known.
 
     Args:
-        data: What it reverted with, selector first.
-        message: What the chain's endpoint said besides.
+        data: The revert data, selector first.
+        message: The message of the endpoint.
         transaction: The transaction that failed, if it was mined.
-        known: The errors that are known, by their selectors.
+        known: The known errors, by selector.
     """
     error = known.get(data[:4])
     if error is not None:
         try:
             return Revert(error.name, error.decode(data[4:]), data, message, transaction)
-        except (DecodingError, ValueError):  # another error that happens to share the selector
+        except (DecodingError, ValueError):  # another error with the same selector
             pass
     return Revert("", {}, data, message, transaction)
 
 
 def untranslated(data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
-    """The error of a contract that nothing is known of."""
+    """The error for a revert of an unknown contract."""
     revert = decode(data, message, transaction)
     error = ContractReverted(str(revert))
     error.revert = revert
@@ -51,7 +51,7 @@ def untranslated(data: bytes, message: str = "", transaction: str | None = None)
 
 
 def failure_error(failure: Failure, translate: Translate) -> DtnError:
-    """The error of a call or an estimate that failed: a contract's, or the endpoint's own."""
+    """The error for a failed call or estimate, of the contract or of the endpoint."""
     if failure.data is None:
-        return RpcRefused(failure.method, failure.message)
+        return RpcRefused.of(failure)
     return translate(failure.data, failure.message)

@@ -1,15 +1,30 @@
-"""JSON-RPC to the connected chain: many calls in one HTTP request, each with its own result."""
+"""JSON-RPC to the connected chain: many requests at once, each with its own result or failure.
+
+All that is asked of an endpoint goes through :func:`ask`. It takes batches apart that the endpoint
+does not take, waits where the endpoint is busy, and asks again where an answer was lost or is none,
+all until one deadline. A transaction is never sent twice from here: who sends has to look at the
+chain first.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ape_dtn.chain.endpoint import Answer, Endpoint, Unanswered, endpoint_of, no_answer
 from ape_dtn.chain.errors import ChainUnreachable, RpcRefused
+from ape_dtn.chain.refusals import failure
+from ape_dtn.chain.results import is_result
+from ape_dtn.types.http import explain_error
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.rpc import SEND, Failure, as_bytes
+from ape_dtn.types.rpc import Failure, Refusal
+from ape_dtn.types.waiting import POLICY, Deadline, patience
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
@@ -17,17 +32,25 @@ if TYPE_CHECKING:
     from ape_dtn.types.rpc import Request
 
 
-# Larger batches are refused by some public endpoints.
-BATCH_LIMIT = 1000
+# What changes nothing, and may be asked twice.
+_READS = re.compile(
+    r"eth_(get|call|estimateGas|blockNumber|chainId|feeHistory|gasPrice|maxPriority|accounts)|"
+    r"net_|web3_|debug_|trace_"
+)
 
-# What it says besides is about the client, and not about the size of a batch.
-TOO_MANY_REQUESTS = 429
+# How many requests of a refused batch are refused alone, for the same reason, until the others are
+# taken to be refused, too.
+_REFUSED_ALIKE = 3
 
-_HEX_DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 
+def ask(provider: ProviderAPI, requests: Sequence[Request], as_one: bool = False) -> list[Any]:
+    """Send requests in as few HTTP requests as possible, one for up to 1,000 of them.
 
-def ask(provider: ProviderAPI, requests: Sequence[Request]) -> list[Any]:
-    """Sends the requests in as few HTTP requests as may be, one for up to 1,000 of them.
+    Args:
+        provider: The connection.
+        requests: The requests.
+        as_one: Whether the answers are to be of one view of the chain: where one of them has to be
+            asked again, all are.
 
     Returns:
         In the order of the requests, each one's result or :class:`~ape_dtn.types.rpc.Failure`.
@@ -40,13 +63,39 @@ def ask(provider: ProviderAPI, requests: Sequence[Request]) -> list[Any]:
     web3 = _web3(provider)
     if isinstance(web3.provider, EthereumTesterProvider):
         return [_ask_in_process(web3, request) for request in requests]
-    answers: list[Any] = []
-    for start in range(0, len(requests), BATCH_LIMIT):
-        try:
-            answers += _ask_endpoint(web3.provider, requests[start : start + BATCH_LIMIT])
-        except _NoAnswer as err:
-            raise ChainUnreachable(hide_secrets(_uri(provider)), hide_secrets(str(err))) from err
-    return answers
+    seconds = min(POLICY.rpc_patience, provider.network.transaction_acceptance_timeout)
+    asking = _Asking(endpoint(provider), requests, as_one, patience(seconds))
+    try:
+        return asking.run()
+    except Unanswered as err:
+        unreachable = ChainUnreachable(hide_secrets(_uri(provider)), hide_secrets(str(err)))
+        unreachable.retry_after = err.retry_after
+        unreachable.retryable = err.refusal.is_passing
+        raise unreachable from err
+
+
+def probe(url: str) -> None:
+    """Ask an endpoint for its chain id, once.
+
+    Raises:
+        ChainUnreachable: It does not answer, or not as a chain does.
+        RpcRefused: It answers with an error.
+    """
+    asked = Endpoint(url, {"timeout": POLICY.gateway_probe})
+    try:
+        found = _exchange(asked, [("eth_chainId", [])])
+    except Unanswered as err:
+        raise ChainUnreachable(hide_secrets(url), hide_secrets(str(err))) from err
+    for answer in found if isinstance(found, list) else [found]:
+        expect(answer)
+
+
+def endpoint(provider: ProviderAPI) -> Endpoint:
+    """The endpoint that a provider is connected to, and what was learnt of it."""
+    connection = _web3(provider).provider
+    # What web3's AutoProvider has found to work. By itself it asks everything twice.
+    connection = getattr(connection, "_active_provider", None) or connection
+    return endpoint_of(connection) or _Web3Endpoint(connection)
 
 
 def in_parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
@@ -59,7 +108,7 @@ def in_parts(answers: list[Any], *sizes: int) -> Iterator[list[Any]]:
 
 
 def result(provider: ProviderAPI, method: str, params: list[Any]) -> Any:
-    """Sends one request and returns its result.
+    """Send one request and return its result.
 
     Raises:
         ChainUnreachable: The endpoint did not answer.
@@ -76,81 +125,259 @@ def expect(answer: Any) -> Any:
         RpcRefused: It is a failure.
     """
     if isinstance(answer, Failure):
-        raise RpcRefused(answer.method, answer.message)
+        raise RpcRefused.of(answer)
     return answer
 
 
-class _NoAnswer(Exception):
-    """The endpoint answered nothing that is JSON-RPC."""
+class _Web3Endpoint(Endpoint):
+    """An endpoint behind a web socket or a pipe, by web3's own provider."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__("", {})
+        self._web3 = connection
+
+    def call(self, requests: Sequence[Request]) -> tuple[list[int], Answer]:
+        from web3.exceptions import Web3Exception
+
+        try:
+            if len(requests) == 1:
+                found = [self._web3.make_request(*requests[0])]
+            else:
+                found = self._web3.make_batch_request(list(requests))
+        except (OSError, ValueError, TypeError, LookupError, Web3Exception) as err:
+            raise Unanswered(explain_error(err)) from err
+        # web3 has counted the ids itself, and has put the answers into their order.
+        ids = list(range(len(requests)))
+        if isinstance(found, list) and len(found) == len(requests):
+            found = [
+                {**item, "id": number} if isinstance(item, dict) else item
+                for number, item in zip(ids, found, strict=True)
+            ]
+        return ids, Answer(found)
 
 
-def _ask_endpoint(endpoint: Any, requests: Sequence[Request]) -> list[Any]:
-    """Over HTTP, a web socket or a pipe, whichever web3's provider stands for."""
-    responses: Any
-    if any(method == SEND for method, _ in requests):
-        endpoint = _sending_once(endpoint)
-    if len(requests) == 1:
-        responses = [_responses(lambda: endpoint.make_request(*requests[0]))]
-    else:
-        responses = _responses(lambda: endpoint.make_batch_request(list(requests)))
-    if isinstance(responses, dict):  # a refusal of the batch as a whole, as being too large
-        middle = len(requests) // 2
-        halves = requests[:middle], requests[middle:]
-        return [answer for half in halves for answer in _ask_endpoint(endpoint, half)]
-    try:
-        return [
-            _failure(method, response["error"]) if response.get("error") else response["result"]
-            for (method, _), response in zip(requests, responses, strict=True)
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as err:
-        raise _NoAnswer("what it says is no JSON-RPC") from err
+def expect_found(answer: Any, method: str = "eth_getBlockByNumber") -> Any:
+    """The result, where the chain has what was asked for.
 
-
-def _sending_once(endpoint: Any) -> Any:
-    """An endpoint by which web3 does not send again by itself where an answer is lost.
-
-    Who sends has to know that it was: the endpoint may refuse the same the next time, although it
-    has taken it.
+    Raises:
+        RpcRefused: It is a failure, or the endpoint does not have it.
     """
-    # What web3's AutoProvider has found to work. By itself it asks everything twice.
-    endpoint = getattr(endpoint, "_active_provider", None) or endpoint
-    retries = getattr(endpoint, "exception_retry_configuration", None)
-    if retries is not None and SEND in retries.method_allowlist:
-        retries.method_allowlist = [each for each in retries.method_allowlist if each != SEND]
-    return endpoint
+    found = expect(answer)
+    if found is None:
+        raise RpcRefused(method, "the endpoint does not have it", Refusal.BEHIND)
+    return found
 
 
-def _responses(send: Callable[[], Any]) -> Any:
-    from requests import RequestException
-    from web3.exceptions import Web3Exception
+@dataclass
+class _Asking:
+    """Requests on their way to an endpoint, until each has an answer.
 
-    try:
-        return send()
-    except RequestException as err:
-        if err.response is not None and err.response.status_code == TOO_MANY_REQUESTS:
-            raise _NoAnswer("HTTP 429, it is asked too often") from err
-        # Some endpoints answer what they refuse with an HTTP error besides.
-        with contextlib.suppress(ValueError):
-            body = err.response.json() if err.response is not None else None
-            if isinstance(body, list) or (isinstance(body, dict) and body.get("error")):
-                return body
-        raise _NoAnswer(str(err)) from err
-    except (OSError, ValueError, TypeError, Web3Exception) as err:
-        raise _NoAnswer(str(err)) from err
+    Attributes:
+        endpoint: The endpoint.
+        requests: The requests.
+        as_one: See :func:`ask`.
+        deadline: Until when any of them is asked again.
+    """
+
+    endpoint: Endpoint
+    requests: Sequence[Request]
+    as_one: bool
+    deadline: Deadline
+
+    def __post_init__(self) -> None:
+        self.answers: dict[int, Any] = {}
+        self._behind_until = min(Deadline(POLICY.lag_patience).at, self.deadline.at)
+        self._pauses = self._losses = 0
+        # The most that is sent at once, after a batch was refused for a reason that is not known.
+        self._size = len(self.requests)
+        self._refused_batch: str | None = None
+        self._largest_answered = 0
+        self._alone: Counter[str] = Counter()
+
+    def run(self) -> list[Any]:
+        """All answers, in the order of the requests.
+
+        Raises:
+            Unanswered: The endpoint did not answer.
+        """
+        everything = range(len(self.requests))
+        while left := [place for place in everything if place not in self.answers]:
+            self._ask_some(left[: min(self._size, self.endpoint.batch_limit)])
+        self._learn_batch_limit()
+        return [self.answers[place] for place in everything]
+
+    def _ask_some(self, places: list[int]) -> None:
+        requests = [self.requests[place] for place in places]
+        try:
+            found = _exchange(self.endpoint, requests)
+        except Unanswered as err:
+            self._on_no_answer(places, err)
+            return
+        if isinstance(found, Failure):
+            self._on_refused_batch(places, found)
+            return
+        self._largest_answered = max(self._largest_answered, len(places))
+        outcomes = dict(zip(places, found, strict=True))
+        self._limit_batch(len(places), outcomes.values())
+        again = [
+            place
+            for place, outcome in outcomes.items()
+            if self._may_repeat(place, outcome, len(places))
+        ]
+        if again and self._wait([outcomes[place] for place in again]):
+            if self.as_one:
+                self.answers, outcomes = {}, {}
+            outcomes = {place: each for place, each in outcomes.items() if place not in again}
+        self.answers |= outcomes
+        if len(places) == 1 and self._refused_batch is not None:
+            self._note_alone(places[0])
+
+    def _may_repeat(self, place: int, outcome: Any, together: int) -> bool:
+        """Whether a request may be sent again that failed in this way."""
+        if not isinstance(outcome, Failure) or not self._is_read(place):
+            return False
+        match outcome.refusal:
+            case Refusal.WAIT:
+                return True
+            case Refusal.MALFORMED:
+                return self._losses + 1 < POLICY.rpc_attempts
+            case Refusal.BEHIND:
+                return time.monotonic() < self._behind_until
+            case Refusal.SMALLER_BATCH:
+                return together > 1
+        return False
+
+    def _is_read(self, place: int) -> bool:
+        return _READS.match(self.requests[place][0]) is not None
+
+    def _wait(self, failures: Sequence[Failure | Unanswered]) -> bool:
+        """Pauses before requests are sent again, if there is time to; else False."""
+        kinds = {each.refusal for each in failures}
+        if kinds == {Refusal.SMALLER_BATCH}:
+            return True
+        self._losses += Refusal.MALFORMED in kinds
+        self._pauses += 1
+        wanted = [each.retry_after for each in failures if each.retry_after is not None]
+        pause = max(POLICY.rpc_backoff.pause(self._pauses), *wanted, 0.0)
+        if not self.deadline.allows(pause):
+            return False
+        self.deadline.sleep(pause)
+        return True
+
+    def _on_no_answer(self, places: Sequence[int], err: Unanswered) -> None:
+        """Sends again what may be sent again.
+
+        Raises:
+            Unanswered: It may not, or there is no time to.
+        """
+        if err.refusal is Refusal.SMALLER_BATCH and len(places) > 1:
+            self._split(len(places))
+            return
+        is_free = not err.was_sent or all(map(self._is_read, places))
+        if err.refusal is Refusal.MALFORMED and self._losses + 1 >= POLICY.rpc_attempts:
+            is_free = False
+        if not is_free or not err.refusal.is_passing or not self._wait([err]):
+            raise err
+        if self.as_one:
+            self.answers = {}
+
+    def _on_refused_batch(self, places: Sequence[int], refused: Failure) -> None:
+        """Waits and sends the batch again, or takes it apart, by why it was refused."""
+        match refused.refusal:
+            case Refusal.DENIED:
+                raise Unanswered(refused.message, refusal=Refusal.DENIED)
+            case Refusal.WAIT | Refusal.BEHIND:
+                if not all(map(self._is_read, places)) or not self._wait([refused]):
+                    for place in places:
+                        self.answers[place] = replace(refused, method=self.requests[place][0])
+                elif self.as_one:
+                    self.answers = {}
+            case Refusal.SMALLER_BATCH:
+                self._split(len(places))
+            case _:
+                self._refused_batch = refused.message
+                self._size = max(len(places) // 2, 1)
+
+    def _split(self, size: int) -> None:
+        self._size = self.endpoint.batch_limit = max(size // 2, 1)
+
+    def _limit_batch(self, size: int, outcomes: Iterable[Any]) -> None:
+        """Remembers that a batch was too large, where that is said of its requests."""
+        too_large = (
+            isinstance(each, Failure) and each.refusal is Refusal.SMALLER_BATCH for each in outcomes
+        )
+        if size > 1 and any(too_large):
+            self._split(size)
+
+    def _note_alone(self, place: int) -> None:
+        """Counts what is refused alone as its batch was: others of the method will be, too."""
+        outcome, method = self.answers.get(place), self.requests[place][0]
+        if not isinstance(outcome, Failure) or outcome.message != self._refused_batch:
+            self._alone[method] = -len(self.requests)
+            return
+        self._alone[method] += 1
+        if self._alone[method] >= _REFUSED_ALIKE:
+            for other, (theirs, _) in enumerate(self.requests):
+                if theirs == method:
+                    self.answers.setdefault(other, outcome)
+
+    def _learn_batch_limit(self) -> None:
+        """Remembers the size that was taken, where it was the size alone that was refused."""
+        if self._refused_batch is None or not self._largest_answered:
+            return
+        failures = [each for each in self.answers.values() if isinstance(each, Failure)]
+        if all(each.message != self._refused_batch for each in failures):
+            self.endpoint.batch_limit = min(self.endpoint.batch_limit, self._largest_answered)
 
 
-def _failure(method: str, error: Any) -> Failure:
-    if not isinstance(error, dict):
-        return Failure(method, str(error), None)
-    message = str(error.get("message", error))
-    data = error.get("data")
-    if isinstance(data, dict):  # some endpoints wrap it once more
-        data = data.get("data") or data.get("result")
-    found = _HEX_DATA.search(data) if isinstance(data, str) else None
-    if found:
-        return Failure(method, message, as_bytes(found[0]))
-    # A revert without data, as `require(false)` and running out of gas leave it.
-    return Failure(method, message, b"" if "revert" in message.lower() else None)
+def _exchange(endpoint: Endpoint, requests: Sequence[Request]) -> list[Any] | Failure:
+    """One HTTP request: the result or failure of each, or one failure of the whole batch.
+
+    Raises:
+        Unanswered: What came is no JSON-RPC, or not of these requests.
+    """
+    ids, answer = endpoint.call(requests)
+    body = answer.body
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise no_answer(json.dumps(body)[:1000], answer.status, answer.retry_after)
+    if isinstance(body, dict) and len(requests) == 1:
+        body = [body]
+    items = body if isinstance(body, list) else [body]
+    refused = [item for item in items if isinstance(item, dict) and item.get("error")]
+    of_none = items and not any(item.get("id") in ids for item in refused)
+    if len(requests) > 1 and len(refused) == len(items) and of_none:
+        return failure("", refused[0]["error"], answer.status, answer.retry_after)
+    found: dict[int, list[Any]] = {}
+    for item in items:
+        number = item.get("id") if isinstance(item, dict) else None
+        if len(requests) == 1 and number is None and len(items) == 1 and refused:
+            number = ids[0]  # of a refusal, some leave it out
+        if type(number) is int and number in ids and ("result" in item or "error" in item):
+            found.setdefault(number, []).append(item)
+        elif type(number) is int and "result" in item:
+            raise Unanswered("it answers what it was not asked")
+    if not found:
+        text = json.dumps(answer.body)[:1000] if answer.body else ""
+        raise no_answer(text, answer.status, answer.retry_after)
+    return [
+        _outcome(request, found.get(number, []), answer)
+        for number, request in zip(ids, requests, strict=True)
+    ]
+
+
+def _outcome(request: Request, items: Sequence[Any], answer: Answer) -> Any:
+    """The result or the failure of one request, of what has its id."""
+    method, params = request
+    if len(items) != 1:
+        how = "did not answer it" if not items else "answered it more than once"
+        return Failure(method, f"the endpoint {how}", None, Refusal.MALFORMED)
+    (item,) = items
+    if item.get("error"):
+        return failure(method, item["error"], answer.status, answer.retry_after)
+    if "result" not in item or not is_result(method, params, item["result"]):
+        text = hide_secrets(json.dumps(item.get("result"))[:200])[:100]
+        return Failure(method, f"{text} is no result of it", None, Refusal.MALFORMED)
+    return item["result"]
 
 
 def _ask_in_process(web3: Any, request: Request) -> Any:
@@ -168,7 +395,7 @@ def _ask_in_process(web3: Any, request: Request) -> Any:
         return Failure(method, str(err), _revert_data(err))
     except (ValidationError, Web3Exception) as err:
         return Failure(method, str(err), None)
-    return response["result"] if "error" not in response else _failure(method, response["error"])
+    return response["result"] if "error" not in response else failure(method, response["error"])
 
 
 def _revert_data(err: Exception) -> bytes:

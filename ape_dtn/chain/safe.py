@@ -1,8 +1,8 @@
-"""A Safe: an account that has owners, and for which one of them sends what enough of them signed.
+"""Transactions of a Safe: signed by enough of its owners, sent by one of them.
 
-Any number of calls fit into one transaction of a Safe. Of the plugin ape-safe only its account is
-known here: what an owner signs and what is sent is the Safe's contract's own business
-(github.com/safe-global/safe-smart-account), from its version 1.3.0 on.
+One transaction of a Safe can make several calls. Only the account class of the plugin ape-safe is
+used. The signatures and calls are those of the Safe contract
+(github.com/safe-global/safe-smart-account), version 1.3.0 or later.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ape_dtn.chain.errors import NoContractAtAddress, NoMoneyForGas, OwnersMissi
 from ape_dtn.chain.networks import is_local
 from ape_dtn.chain.reads import Call
 from ape_dtn.chain.reverts import failure_error, untranslated
+from ape_dtn.chain.signatures import declines, signature_parts
 from ape_dtn.types.abi import Function
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 from ape_dtn.types.translate import Translate
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Transaction
 
 
-# Makes calls for the Safe that runs its code, all or none: MultiSendCallOnly 1.5.0. Base, Sepolia
-# and most chains have it at this address, and for a Safe of any version. The hash is that of its
-# code: whatever a Safe runs as its own may do anything with it.
+# MultiSendCallOnly 1.5.0 makes several calls atomically, for a Safe of any version. Base, Sepolia
+# and most chains have it at this address. Its code is checked by hash: a Safe gives full control to
+# code that it delegates to.
 MULTI_SEND = "0xA83c336B20401Af773B6219BA5027174338D1836"
 MULTI_SEND_CODE_HASH = bytes.fromhex(
     "cdbdcec38d2f1c7d961b0029ff8416b7e86e9974d6f0e9c9580c7d17fcfb6663"
@@ -57,27 +58,27 @@ _SIGNED = (
 _CALL, _DELEGATE_CALL = 0, 1
 _NOBODY = "0x" + "00" * 20
 
-# Nobody is repaid for the gas, and what was called may use all of it: if it fails, all fails.
+# No gas refund, and no gas limit for the call: if it fails, the whole transaction fails.
 _WITHOUT_REPAYMENT = (0, 0, 0, _NOBODY, _NOBODY)
 
 
 def is_safe(account: AccountAPI) -> bool:
-    """Whether it is a Safe, as the plugin ape-safe has it."""
-    plugin = sys.modules.get("ape_safe.accounts")  # it is there where anybody made one
+    """Whether it is a Safe account of the plugin ape-safe."""
+    plugin = sys.modules.get("ape_safe.accounts")  # loaded if a Safe account exists
     return plugin is not None and isinstance(account, plugin.SafeAccount)
 
 
 def can_batch(provider: ProviderAPI) -> bool:
-    """Whether the Safes of a chain can make several calls in one transaction."""
+    """Whether Safes on this chain can make several calls in one transaction."""
     code = rpc.result(provider, "eth_getCode", [MULTI_SEND, "latest"])
     return keccak(as_bytes(code)) == MULTI_SEND_CODE_HASH
 
 
 def together(provider: ProviderAPI, transactions: Sequence[Transaction]) -> Transaction:
-    """The transaction of a Safe that makes all of these, or none.
+    """Combine transactions into one atomic transaction of a Safe.
 
     Raises:
-        NoContractAtAddress: The chain lacks what a Safe makes several calls with.
+        NoContractAtAddress: The chain lacks MultiSendCallOnly.
     """
     if not can_batch(provider):
         raise NoContractAtAddress(MULTI_SEND, "MultiSendCallOnly 1.5.0")
@@ -104,20 +105,21 @@ def executing(
     made: Transaction,
     translate: Translate = untranslated,
 ) -> tuple[AccountAPI, Transaction]:
-    """Who sends what for a Safe to make a transaction: an owner, and the owner's transaction.
+    """Return the owner that sends, and the owner's transaction, for a transaction of a Safe.
 
-    It is tried before anybody signs. As many owners sign as the Safe wants, with the accounts that
-    Ape has; the one with the most coin sends it, and pays for the gas. No service is told of it.
+    It is simulated before anyone signs. As many owners sign as the threshold requires, of the
+    accounts that Ape has. The one with the highest balance sends it and pays for the gas. No relay
+    service is involved.
 
     Args:
         provider: The connection.
         safe: The Safe.
-        made: What it is to make.
+        made: The transaction of the Safe.
         translate: Turns reverts into errors.
 
     Raises:
-        DtnError: A contract refuses it, by ``translate``.
-        NoMoneyForGas: The Safe lacks the coin that goes with it.
+        DtnError: It would revert; by ``translate``.
+        NoMoneyForGas: The Safe lacks the native currency to send with it.
         OwnersMissing: Ape has the accounts of too few owners.
         SigningDeclined: An owner did not sign.
     """
@@ -131,7 +133,7 @@ def executing(
         raise OwnersMissing(address, threshold, list(here))
     richest_first = _tried(provider, address, made, here, translate)
     sender, others = richest_first[0], richest_first[1:threshold]
-    # That is what MultiSendCallOnly is for, and nothing else is ever run as the Safe's own code.
+    # The Safe delegates to MultiSendCallOnly only.
     operation, value = (_DELEGATE_CALL, 0) if _makes_all(made) else (_CALL, made.value)
     values = (made.to, value, made.data, operation, *_WITHOUT_REPAYMENT)
     signatures = {
@@ -139,14 +141,14 @@ def executing(
         for each in others
     }
     signatures[sender] = _by_sending(sender)
-    # The contract wants them in the order of their owners.
+    # The contract requires the signatures in the order of their owners.
     packed = b"".join(signatures[each] for each in sorted(signatures, key=str.lower))
     data = EXECUTE.encode(*values, packed)
     return here[sender], replace(made, to=address, data=data, value=0, gas_limit=None)
 
 
 def owners_here(provider: ProviderAPI, safe: AccountAPI) -> list[AccountAPI]:
-    """The accounts that Ape has of a Safe's owners."""
+    """The owners of a Safe whose accounts Ape has."""
     owners = reads.read_one(provider, Call(str(safe.address), GET_OWNERS, contract="Safe"))
     return list(_accounts_of(provider, safe, owners).values())
 
@@ -158,7 +160,7 @@ def _makes_all(made: Transaction) -> bool:
 def _accounts_of(
     provider: ProviderAPI, safe: AccountAPI, owners: Sequence[str]
 ) -> dict[str, AccountAPI]:
-    """Those of a Safe's owners whose accounts Ape has, and which sign themselves."""
+    """The accounts that Ape has of a Safe's owners, except Safes."""
     manager = safe.account_manager
     known = chain(manager, manager.test_accounts) if is_local(provider) else iter(manager)
     return {
@@ -175,9 +177,9 @@ def _tried(
     owners: Iterable[str],
     translate: Translate,
 ) -> list[str]:
-    """The owners by how much coin they have, if the Safe could make the transaction.
+    """Simulate a transaction of a Safe, and return the owners by balance, highest first.
 
-    A Safe does not always say why it could not, so that it is asked what it would come to.
+    A failed execution of a Safe does not always say why, so the call itself is simulated.
     """
     trial = (
         Call(safe, SIMULATE, (MULTI_SEND, made.data)).request
@@ -197,26 +199,27 @@ def _tried(
 
 
 def _simulated(outcome: Any) -> Any:
-    """What calls come to, of what their simulation always reverts with: success, size and data."""
+    """Decode the outcome of a simulation, which always reverts with success, size and data."""
     if not isinstance(outcome, Failure) or outcome.data is None or len(outcome.data) < 64:
         return outcome
     return None if any(outcome.data[:32]) else replace(outcome, data=outcome.data[64:])
 
 
 def _by_sending(owner: str) -> bytes:
-    """What stands for the signature of the owner who sends the transaction."""
+    """The signature of the owner that sends the transaction, which the contract derives itself."""
     return bytes.fromhex(owner[2:]).rjust(32, b"\0") + b"\0" * 32 + b"\1"
 
 
 def _signature(owner: AccountAPI, chain_id: int, safe: str, values: Sequence[Any]) -> bytes:
-    """An owner's signature of a Safe's transaction (EIP-712)."""
+    """Sign a transaction of a Safe as an owner (EIP-712)."""
     from eth_account.messages import encode_typed_data
 
     fields = [dict(zip(("type", "name"), each.split(), strict=True)) for each in _SIGNED.split(",")]
     domain = {"chainId": chain_id, "verifyingContract": safe}
     message = dict(zip((each["name"] for each in fields), values, strict=True))
-    signed = owner.sign_message(encode_typed_data(domain, {"SafeTx": fields}, message))
+    with declines(owner):
+        signed = owner.sign_message(encode_typed_data(domain, {"SafeTx": fields}, message))
     if signed is None:
         raise SigningDeclined(str(owner.address))
-    r, s = (bytes(part).rjust(32, b"\0") for part in (signed.r, signed.s))
-    return r + s + bytes([signed.v])
+    v, r, s = signature_parts(signed)
+    return r + s + bytes([v])

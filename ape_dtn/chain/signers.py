@@ -1,4 +1,4 @@
-"""What accounts can sign, and signing."""
+"""What accounts can sign, and signing transactions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ape_dtn.chain import rpc
 from ape_dtn.chain.errors import SigningDeclined
 from ape_dtn.chain.safe import is_safe, owners_here
 from ape_dtn.chain.serialization import serialize
+from ape_dtn.chain.signatures import declines
 from ape_dtn.types.rpc import as_bytes
 from ape_dtn.types.transactions import Signed
 
@@ -20,30 +21,30 @@ if TYPE_CHECKING:
 
 
 def runs_code(provider: ProviderAPI, account: str) -> bool:
-    """Whether an account runs code (EIP-7702): nodes then take one transaction of it at a time."""
+    """Whether an account has code (EIP-7702): nodes then accept one pending transaction."""
     return bool(as_bytes(rpc.result(provider, "eth_getCode", [account, "latest"])))
 
 
 def signer_of(provider: ProviderAPI, account: AccountAPI, sender: str) -> AccountAPI | None:
-    """The account that signs for a sender: itself, or an owner of the Safe."""
+    """The account that signs for a sender: the account itself, or an owner of the Safe."""
     own = owners_here(provider, account) if is_safe(account) else [account]
-    return next((each for each in own if str(each.address) == sender and signs_raw(each)), None)
+    return next((one for one in own if str(one.address) == sender and signs_raw(one)), None)
 
 
 def signs_raw(account: AccountAPI) -> bool:
-    """Whether an account gives its signature away, so that what it signed can be sent from here."""
+    """Whether an account returns signed transactions, instead of sending them itself."""
     from ape.api.accounts import AccountAPI
 
     return type(account).call is AccountAPI.call
 
 
 def sends_here(account: AccountAPI) -> bool:
-    """Whether what an account sends is signed first, and then sent from here."""
+    """Whether an account's transactions are signed first, and then broadcast by us."""
     return signs_raw(account) or is_safe(account)
 
 
 def signs_delegations(account: AccountAPI) -> bool:
-    """Whether an account can sign that it runs another's code (EIP-7702)."""
+    """Whether an account can sign a delegation (EIP-7702)."""
     from ape.api.accounts import AccountAPI
 
     cannot = type(account).sign_authorization is AccountAPI.sign_authorization
@@ -51,12 +52,13 @@ def signs_delegations(account: AccountAPI) -> bool:
 
 
 def sign(account: AccountAPI, txn: TransactionAPI) -> Signed:
-    """Signs a transaction.
+    """Sign a transaction.
 
     Raises:
-        SigningDeclined: The account did not.
+        SigningDeclined: The account did not sign.
     """
-    signed = account.sign_transaction(txn)
+    with declines(account):
+        signed = account.sign_transaction(txn)
     if signed is None:
         raise SigningDeclined(str(account.address))
     raw = serialize(account, signed)

@@ -1,7 +1,7 @@
-"""Sends transactions: priced, signed, broadcast once, and waited for.
+"""Send transactions: price, sign, broadcast, and wait for receipts.
 
-Gas and fees are explicit, what would revert is found before it is signed, and the transaction's
-hash is known before it is sent. Nothing here needs traces: what happened is read from the logs.
+Gas and fees are explicit, reverts are found before signing, and the hash is known before the
+broadcast. No traces are needed: outcomes are read from logs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain import broadcast, nonces, rebroadcast, signers
+from ape_dtn.chain import broadcast, ceilings, nonces, rebroadcast, signers
 from ape_dtn.chain.broadcast import NonceState
 from ape_dtn.chain.errors import (
     PartlySent,
@@ -29,6 +29,7 @@ from ape_dtn.chain.receipts import (
 from ape_dtn.chain.reverts import untranslated
 from ape_dtn.chain.safe import executing, is_safe
 from ape_dtn.types.errors import DtnError
+from ape_dtn.types.payload import payload_of
 from ape_dtn.types.rpc import SEND, as_bytes
 from ape_dtn.types.transactions import Signed, Transaction
 from ape_dtn.types.translate import Translate
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import Receipt
 
 
-# How many transactions of one account wait to be mined: endpoints drop those beyond a number.
+# The most pending transactions of one account: nodes drop those beyond a limit.
 MAX_IN_FLIGHT = 64
 
 
@@ -54,15 +55,14 @@ def send(
     translate: Translate = untranslated,
     outbox: Outbox = broadcast.NO_OUTBOX,
 ) -> Receipt:
-    """Sends a transaction and waits until it is mined and confirmed.
+    """Send a transaction, and wait until it is mined and confirmed.
 
     Raises:
-        DtnError: The contract refuses it, by ``translate``, before or after
-            mining.
-        NoMoneyForGas: The account cannot pay for its value and gas. Nothing was sent.
+        DtnError: It reverts, before or after it is mined; by ``translate``.
+        NoMoneyForGas: The account cannot pay for value and gas. Nothing was sent.
         SigningDeclined: The account did not sign. Nothing was sent.
-        TransactionRefused: It is signed, and the endpoint does not take it.
-        TransactionPending: It was sent and is not mined in time.
+        TransactionRefused: It is signed, and the endpoint rejects it.
+        TransactionPending: It was sent, and is not mined in time.
     """
     (receipt,) = send_together(provider, account, [transaction], translate, outbox)
     return receipt
@@ -76,27 +76,26 @@ def send_together(
     outbox: Outbox = broadcast.NO_OUTBOX,
     instead_of: Signed | None = None,
 ) -> list[Receipt]:
-    """Signs all transactions, then sends them back to back with nonces in order, then waits.
+    """Sign all transactions, send them back to back with consecutive nonces, then wait.
 
-    Only the first may leave its gas limit to be estimated: the others run on a state that does not
-    exist yet.
+    Only the first may have its gas estimated: the others depend on a state that does not exist yet.
 
     Args:
         provider: The connection.
         account: Who signs.
         transactions: The transactions.
         translate: Turns reverts into errors.
-        outbox: What is kept of what is signed.
-        instead_of: A transaction that was signed before and that no endpoint takes: the first of
-            these has to have its nonce, so that only one of the two can be mined, and pays more.
+        outbox: What is recorded of the signed transactions.
+        instead_of: A signed transaction that no endpoint accepts. The first of these replaces it:
+            it has the same nonce and pays more, so that only one of the two can be mined.
 
     Raises:
         DtnError: See :func:`send`. The error is that of the first transaction that failed.
-        TransactionPending: The nonce of the one that it is to replace is not the next.
-        PartlySent: The first ones were sent, and a later one was not taken.
+        TransactionPending: The nonce to replace is not the account's next.
+        PartlySent: The first ones were sent, and a later one was rejected.
     """
     if is_safe(account):
-        if instead_of is not None:  # which of its owners sends is not the same each time
+        if instead_of is not None:  # another owner may be the sender
             raise TransactionPending(instead_of.hash)
         return _send_by_owners(provider, account, transactions, translate, outbox)
     assert all(transaction.gas_limit is not None for transaction in transactions[1:])
@@ -133,11 +132,13 @@ def _send_by_owners(
     translate: Translate,
     outbox: Outbox,
 ) -> list[Receipt]:
-    """What a Safe makes is a transaction of one of its owners, and waits for the one before."""
+    """Send transactions of a Safe, one after the other, from one of its owners."""
     receipts: list[Receipt] = []
     for place, transaction in enumerate(transactions):
         try:
-            with nonces.nonce_lock(provider, str(safe.address)):  # it counts on when it is mined
+            with nonces.nonce_lock(
+                provider, str(safe.address)
+            ):  # its nonce increases when this is mined
                 rebroadcast.wait_for_owners(provider, safe, outbox)
                 owner, made = executing(provider, safe, transaction, translate)
                 receipts.append(send(provider, owner, made, translate, outbox.at(place)))
@@ -155,20 +156,20 @@ def send_each(
     on_result: Callable[[int, Receipt | DtnError], None],
     outbox: Outbox = broadcast.NO_OUTBOX,
 ) -> None:
-    """Sends transactions that do not depend on each other, many at a time, without waiting between.
+    """Send independent transactions, many at a time, without waiting in between.
 
-    What befalls one of them is told of it alone.
+    Failures are reported per transaction.
 
     Args:
         provider: The connection.
-        account: Who signs all of them.
-        transactions: The transactions; each one's gas is estimated on the state as it is now.
+        account: The signer.
+        transactions: The transactions; gas is estimated on the current state.
         translate: Turns reverts into errors.
-        on_result: Called once for each, with its place and what became of it.
-        outbox: What is kept of what is signed.
+        on_result: Called once per transaction, with its position and its outcome.
+        outbox: What is recorded of the signed transactions.
 
     Raises:
-        DtnError: Nothing could be sent at all, as where the account cannot pay for the first ones.
+        DtnError: Nothing was sent, for example because the account cannot pay.
     """
     waiting = list(range(len(transactions)))
     flying: dict[str, int] = {}
@@ -187,7 +188,7 @@ def send_each(
                 try:
                     window_of = _Window(window, last, flying, on_result, outbox)
                     waiting[:0] = _send_window(provider, account, window_of, translate)
-                except DtnError as err:  # of these, nothing was sent
+                except DtnError as err:  # none of these was sent
                     if places[0] == 0 and left[0] == POLICY.nonce_attempts - 1:
                         raise
                     for place in (*places, *waiting):
@@ -221,7 +222,7 @@ def create(
     code: bytes,
     translate: Translate = untranslated,
 ) -> str:
-    """Creates a contract and returns its address."""
+    """Create a contract, and return its address."""
     contract = send(provider, account, Transaction(None, code), translate).contract
     assert contract is not None
     return contract
@@ -235,17 +236,16 @@ def _send_in_order(
     translate: Translate,
     outbox: Outbox,
 ) -> bool:
-    """Sends one after another, and adds to `sent` what was, or may have been, taken.
+    """Send transactions in order, and append those that may be accepted to ``sent``.
 
     Returns:
-        Whether that is all of them. If not, nothing was sent: another program has used the nonce
-        of the first, and what was signed with it is void.
+        Whether all were sent. If not, none was: another program has used the first nonce.
     """
     if not signers.signs_raw(account):
         _send_by_account(account, priced, sent, outbox)
         return True
     signed = [signers.sign(account, txn) for txn in priced]
-    with broadcast.uninterrupted():  # written down and sent, or neither
+    with broadcast.uninterrupted():  # recorded and sent, or neither
         outbox.record(dict(enumerate(signed)))
         for txn in signed:
             failure = broadcast.send_signed(provider, str(account.address), [txn]).get(txn.hash)
@@ -256,6 +256,7 @@ def _send_in_order(
                 raise PartlySent(
                     sent, broadcast.refusal_error(failure, translate, txn.hash).message
                 )
+            ceilings.learn_from(provider, failure.message, payload_of(txn.raw).gas_limit)
             nonce = broadcast.nonce_state(provider, str(account.address), txn, outbox.evidence)
             if nonce is NonceState.FREE:
                 raise broadcast.refusal_error(failure, translate, txn.hash)
@@ -268,7 +269,7 @@ def _send_in_order(
 def _send_by_account(
     account: AccountAPI, priced: Sequence[TransactionAPI], sent: list[str], outbox: Outbox
 ) -> None:
-    """Impersonated and smart accounts send in their own way, and wait for each."""
+    """Let impersonated and smart accounts send, which wait for each transaction."""
     from ape.exceptions import ApeException, SignatureError
 
     sender = str(account.address)
@@ -283,7 +284,7 @@ def _send_by_account(
             if isinstance(err, SignatureError):
                 outbox.hand_over(place, None)
             if mined := getattr(getattr(err, "txn", None), "txn_hash", None):
-                sent.append(_hash_of(mined))  # why it failed is found as for all others
+                sent.append(_hash_of(mined))  # the caller finds out why it failed
                 outbox.record({place: Signed(sent[-1], sender, txn.nonce or 0, raw="")})
                 return
             if sent:
@@ -292,20 +293,20 @@ def _send_by_account(
 
 
 def _hash_of(given: Any) -> str:
-    """A hash, as some of Ape's accounts give it as text and others as bytes."""
+    """Normalise a hash: some of Ape's accounts return text, others bytes."""
     return "0x" + as_bytes(given).hex()
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Some of many transactions, which are sent together.
+    """Some of many transactions that are sent together.
 
     Attributes:
-        transactions: By their places.
-        last: Those that are not signed anew where another program has used their nonces.
-        flying: The places of what was sent, by its hash.
-        on_result: Told of what failed.
-        outbox: What is kept of what is signed.
+        transactions: By position.
+        last: Positions that are not signed again if another program used their nonces.
+        flying: Positions of the sent transactions, by hash.
+        on_result: Called with failures.
+        outbox: What is recorded of the signed transactions.
     """
 
     transactions: Mapping[int, Transaction]
@@ -318,13 +319,13 @@ class _Window:
 def _send_window(
     provider: ProviderAPI, account: AccountAPI, window: _Window, translate: Translate
 ) -> list[int]:
-    """Sends many at once, adds the place of each that was sent, tells of the others.
+    """Send a window of transactions, note the positions sent, and report the failures.
 
     Returns:
-        Those that have to be signed anew: another program has used their nonces.
+        The positions to sign again, whose nonces another program used.
 
     Raises:
-        DtnError: Nothing of it was sent, and nothing told.
+        DtnError: None was sent, and no result was reported.
     """
     sender, outbox = str(account.address), window.outbox
     failed: dict[int, DtnError] = {}
@@ -353,13 +354,13 @@ def _send_window(
         signed = {
             place: signers.sign(account, txn) for place, txn in zip(limited, priced, strict=True)
         }
-        with broadcast.uninterrupted():  # written down and sent, or neither
+        with broadcast.uninterrupted():  # recorded and sent, or neither
             outbox.record(signed)
             window.flying.update((txn.hash, place) for place, txn in signed.items())
             refused = broadcast.send_signed(provider, sender, list(signed.values()))
             not_taken = [txn for txn in signed.values() if txn.hash in refused]
             free, void = broadcast.unused_and_void(provider, sender, not_taken, outbox.evidence)
-            for transaction_hash in free | void:  # the others may have been taken all the same
+            for transaction_hash in free | void:  # the others may be accepted
                 place = window.flying.pop(transaction_hash)
                 if transaction_hash in void and place not in window.last:
                     anew.append(place)
@@ -371,7 +372,7 @@ def _send_window(
             for place, txn in signed.items():
                 if txn.hash in free and txn.nonce < highest:
                     rebroadcast.fill_nonce_gap(provider, account, txn, outbox.at(place))
-    # Not before: whoever is told may want to send, and would wait for the turn that is held here.
+    # Run callbacks after releasing the nonce lock: a callback that sends would deadlock.
     for place, failed_with in failed.items():
         window.on_result(place, failed_with)
     return sorted(anew)

@@ -116,7 +116,7 @@ def cost(provider: ProviderAPI, sender: str, steps: Sequence[Step]) -> gas.Gas |
     Raises:
         DtnError: A step would revert.
     """
-    prices = gas.to_prices(*rpc.ask(provider, gas.PRICES))
+    prices = gas.to_prices(provider.chain_id, *rpc.ask(provider, gas.PRICES))
     transactions = {step.what: step.transaction for step in steps}
     (estimate,) = gas.estimate(provider, sender, [transactions], prices)
     if isinstance(estimate, RpcRefused):

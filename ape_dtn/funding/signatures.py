@@ -7,6 +7,7 @@ domain separator: otherwise the token would reject the signature.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from eth_utils import keccak
 
 from ape_dtn.chain.errors import SigningDeclined
 from ape_dtn.chain.reads import Call
+from ape_dtn.chain.signatures import declines, signature_parts
 from ape_dtn.types.abi import Function
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.waiting import POLICY
@@ -101,7 +103,7 @@ def permit(
     Raises:
         SigningDeclined: The account did not sign.
     """
-    deadline = now + POLICY.signature_validity
+    deadline = _valid_until(now)
     values = (str(account.address), spender, units, domain.nonce, deadline)
     return (deadline, *_sign(account, domain, _PERMIT, values))
 
@@ -118,9 +120,14 @@ def authorization(
     Raises:
         SigningDeclined: The account did not sign.
     """
-    validity = (0, now + POLICY.signature_validity, secrets.token_bytes(32))
+    validity = (0, _valid_until(now), secrets.token_bytes(32))
     values = (str(account.address), payee, units, *validity)
     return (*validity, *_sign(account, domain, _RECEIVE, values))
+
+
+def _valid_until(now: int) -> int:
+    """The end of a signature's validity: a chain that was idle has a clock that is behind."""
+    return max(now, int(time.time())) + POLICY.signature_validity
 
 
 def _separator(name: str, version: str, chain_id: int, token: str) -> bytes:
@@ -142,11 +149,12 @@ def _sign(
     }
     type_name, fields = declared.partition("(")[0], list(_fields(declared))
     message = dict(zip((field["name"] for field in fields), values, strict=True))
-    signed = account.sign_message(encode_typed_data(domain_fields, {type_name: fields}, message))
+    with declines(account, "a payment that is signed as typed data"):
+        typed = encode_typed_data(domain_fields, {type_name: fields}, message)
+        signed = account.sign_message(typed)
     if signed is None:
         raise SigningDeclined(str(account.address))
-    r, s = (bytes(part).rjust(32, b"\0") for part in (signed.r, signed.s))
-    return signed.v, r, s
+    return signature_parts(signed)
 
 
 def _fields(declared: str) -> Iterator[dict[str, str]]:

@@ -25,6 +25,7 @@ from ape_dtn.ipfs.blocks import Blocks
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.ipfs.http_client import call
 from ape_dtn.types.errors import InvalidOption
+from ape_dtn.types.http import HttpUnusable, make_client
 from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
@@ -82,10 +83,13 @@ def opened(
     if settings is None:
         yield None
         return
-    import httpx
 
     store = checked(settings)
-    with httpx.Client() as client:
+    try:
+        client = make_client()
+    except HttpUnusable as err:
+        raise StoreUnavailable("the environment", str(err)) from err
+    with client:
         pin = _pin(store, client)
         with _add(store, client) as (add, gateway):
             yield ContentStore(add, pin, gateway)

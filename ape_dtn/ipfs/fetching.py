@@ -9,7 +9,6 @@ Every block is verified against its CID.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Future
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ape_dtn.ipfs import unixfs
 from ape_dtn.ipfs.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs.unixfs import Link, Node
+from ape_dtn.types.http import explain_error, explain_status, is_transient, retry_after
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.waiting import POLICY, Deadline
 
@@ -75,7 +75,12 @@ async def fetch_async(cid: str, gateways: Sequence[str], *, limit: int, timeout:
 
     # Refuse compression: a small response could expand without bound.
     headers = {"Accept": "application/vnd.ipld.raw", "Accept-Encoding": "identity"}
-    async with httpx.AsyncClient(headers=headers, timeout=None) as client:
+    try:
+        opened = httpx.AsyncClient(headers=headers, timeout=None)
+    except Exception as err:  # a setting of the environment cannot work
+        reason = explain_error(err)
+        raise ContentUnavailable(cid, {hide_secrets(url): reason for url in gateways}) from err
+    async with opened as client:
         fetching = _Fetch(client, cid, gateways, limit, timeout)
         try:
             return await asyncio.wait_for(fetching.content(), timeout)
@@ -212,11 +217,12 @@ class _Fetch:
             async with _get(self.client, url) as response:
                 if response.status_code == 200:
                     return await _body(response)
-            pause = _retry_after(response)
+            busy = is_transient(response.status_code)
+            pause = retry_after(response.headers) if busy else None
             if pause is None or not self.deadline.allows(pause) or not attempts_left:
                 break
             await asyncio.sleep(pause)
-        raise _Failed(f"HTTP {response.status_code}")
+        raise _Failed(explain_status(response.status_code))
 
     def unavailable(self, otherwise: str = "not tried") -> ContentUnavailable:
         """Create the error, with the failure of each gateway or else ``otherwise``."""
@@ -227,8 +233,10 @@ class _Fetch:
 def _reason(err: Exception) -> str:
     import httpx
 
-    if isinstance(err, (_Failed, httpx.HTTPError)):
-        return hide_secrets(str(err))[:200] or "the connection was lost"
+    if isinstance(err, _Failed):
+        return hide_secrets(str(err))[:200]
+    if isinstance(err, (httpx.HTTPError, OSError)):
+        return explain_error(err)
     return "the address, or a redirect, is invalid"
 
 
@@ -274,10 +282,3 @@ async def _body(response: httpx.Response) -> bytes:
         if len(body) > MAX_BLOCK:
             raise _Failed(f"more than {MAX_BLOCK} bytes, the limit for a block")
     return bytes(body)
-
-
-def _retry_after(response: httpx.Response) -> int | None:
-    """Return the seconds after which a busy gateway asks to be retried."""
-    seconds = response.headers.get("Retry-After", "")
-    is_busy = response.status_code in (429, 503)
-    return int(seconds) if is_busy and re.fullmatch("[0-9]{1,6}", seconds) else None

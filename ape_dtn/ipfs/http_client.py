@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
+from ape_dtn.types.http import explain_error, is_transient, retry_after, within
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.values import read_json
 from ape_dtn.types.waiting import Deadline
@@ -22,6 +22,8 @@ def call(
     client: httpx.Client, method: str, url: str, timeout: float, **request: Any
 ) -> list[dict[str, Any]]:
     """Send a request, and parse the response as JSON. Errors do not show credentials in the URL.
+
+    A busy service that says when to come back is asked again, if that is in time.
 
     Args:
         client: The HTTP client.
@@ -41,25 +43,29 @@ def call(
 
     where = hide_secrets(url)
     deadline = Deadline(timeout)
-    try:
-        with client.stream(method, url, timeout=timeout, **request) as response:
-            body = _body(response, where, deadline)
-    except httpx.TransportError as err:
-        raise StoreUnavailable(where, _reason(err, timeout)) from err
-    except (httpx.HTTPError, httpx.InvalidURL) as err:
-        raise StoreRefused(where, "invalid URL or redirect") from err
-    if response.status_code >= 300:
-        error = StoreUnavailable if _is_transient(response.status_code) else StoreRefused
-        raise error(where, f"HTTP {response.status_code}{_details(body)}")
+    while True:
+        try:
+            with (
+                within(deadline),
+                client.stream(method, url, timeout=deadline.left, **request) as response,
+            ):
+                body = _body(response, where, deadline)
+        except httpx.TransportError as err:
+            raise StoreUnavailable(where, explain_error(err, timeout)) from err
+        except (httpx.HTTPError, httpx.InvalidURL) as err:
+            raise StoreRefused(where, "invalid URL or redirect") from err
+        if response.status_code < 300:
+            break
+        is_busy = is_transient(response.status_code)
+        pause = retry_after(response.headers) if is_busy else None
+        if pause is None or not deadline.allows(pause):
+            error = StoreUnavailable if is_busy else StoreRefused
+            raise error(where, f"HTTP {response.status_code}{_details(body)}")
+        deadline.sleep(pause)
     try:
         return [dict(read_json(line)) for line in _documents(body)]
     except (ValueError, TypeError) as err:
         raise StoreRefused(where, "the response is not JSON") from err
-
-
-def _is_transient(status: int) -> bool:
-    """Whether a retry may succeed. 501 means that the service lacks the feature."""
-    return status in (408, 425, 429) or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED)
 
 
 def _body(response: httpx.Response, where: str, deadline: Deadline) -> bytes:
@@ -77,14 +83,6 @@ def _documents(body: bytes) -> list[bytes]:
     """Split JSON lines; a body that is not JSON lines is one document."""
     lines = [line for line in body.splitlines() if line.strip()]
     return lines if all(line.lstrip().startswith(b"{") for line in lines) else [body]
-
-
-def _reason(err: Exception, timeout: float) -> str:
-    import httpx
-
-    if isinstance(err, httpx.TimeoutException):
-        return f"no answer within {timeout:g} s"
-    return hide_secrets(str(err)) or "the connection was lost"
 
 
 def _details(body: bytes) -> str:

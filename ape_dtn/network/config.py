@@ -13,6 +13,9 @@
       session_limit: "25.00"    # budget of all requests of a session
       day_limit: "10.00"        # budget of all requests of a day (UTC), of all accounts
       account_limit: "100.00"   # budget of all requests of an account, without a time limit
+      tip_limit: 2              # maximum priority fee, in gwei per gas
+      gas_price_limit: 50       # maximum gas price, in gwei
+      gas_cost_limit: "0.01"    # maximum gas cost of one operation, in the native currency
       method: authorization     # how sessions are funded; by default the best available method
       confirmations: 0          # blocks that must follow the block of an answer
       ipfs_gateways: ["https://trustless-gateway.link", "https://ipfs.io"]
@@ -23,6 +26,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from ape.api import PluginConfig
@@ -64,6 +68,15 @@ class DtnConfig(_WithLimits):
 
     max_cost: str = "0.25"
     """The maximum cost of one answer, in the fee token."""
+
+    tip_limit: Decimal | None = Field(default=None, ge=0)
+    """The ceiling of the priority fee, in gwei per gas."""
+
+    gas_price_limit: Decimal | None = Field(default=None, gt=0)
+    """The ceiling of the gas price, in gwei."""
+
+    gas_cost_limit: Decimal | None = Field(default=None, gt=0)
+    """The ceiling of an operation's gas cost, in the native currency."""
 
     method: (
         Literal["batch", "delegate", "authorization", "permit", "allowance", "two-step"] | None

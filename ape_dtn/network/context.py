@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ape_dtn.chain import reads
+from ape_dtn.chain import ceilings, reads
 from ape_dtn.chain.errors import ContractReverted, NoContractAtAddress
 from ape_dtn.chain.networks import connected
 from ape_dtn.chain.networks import name as network_name
@@ -55,6 +55,10 @@ class Network:
         self.provider = provider or connected()
         self.account = account
         self.deployment = deployments.find(self.provider, router)
+        config = self.config
+        ceilings.configure(
+            self.provider.chain_id, config.tip_limit, config.gas_price_limit, config.gas_cost_limit
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.router} on {self.network}>"
@@ -109,7 +113,7 @@ class Network:
         """Reads the current contract addresses from the router, in one HTTP request.
 
         Raises:
-            NoContractAtAddress: There is no router at the address.
+            NoContractAtAddress: No router is at the address.
         """
         functions = (
             Router.session_manager,

@@ -180,7 +180,7 @@ class NotClientOwner(Refused):
 
 
 class ModelNotFound(Refused):
-    """No model of this name is registered."""
+    """The model is not registered."""
 
     model: str | None
 
@@ -190,7 +190,7 @@ class ModelNotFound(Refused):
 
 
 class NodeNotFound(Refused):
-    """No node of this name is registered, or none serves the model."""
+    """The node is not registered, or no node serves the model."""
 
     node: str | None
 

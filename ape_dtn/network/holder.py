@@ -1,4 +1,4 @@
-"""How an account uses a session: as its owner, or through its client contract."""
+"""The owner of a session: an account, or its client contract."""
 
 from __future__ import annotations
 

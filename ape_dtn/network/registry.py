@@ -40,8 +40,8 @@ class Node:
         name: Its full name, or its id if the name is unknown.
         id: keccak-256 of the full name.
         owner: The account that manages it.
-        worker: The account that answers and is paid.
-        is_active: Whether it may answer.
+        worker: The account that responds and is paid.
+        is_active: Whether it may respond.
         models: Ids of the models that it serves.
         namespaces: When its trust by each namespace expires, in seconds since 1970, by the
             namespace's id.

@@ -26,7 +26,7 @@ from ape_dtn.node.responder import PendingResponse
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex
-from ape_dtn.types.waiting import POLICY, Deadline
+from ape_dtn.types.waiting import POLICY, Deadline, limited
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Result
@@ -96,11 +96,13 @@ class Runner:
         try:
             if now >= self._next_scan:
                 self._next_scan = now + self.poll
-                self.node.scan()
-                self._start_claimed()
+                with limited(0):  # this waits by itself
+                    self.node.scan()
+                    self._start_claimed()
                 self._report_recovery("chain")
             elif "chain" not in self._errors:
-                self._start_claimed()
+                with limited(0):
+                    self._start_claimed()
         except Exception as err:
             if not isinstance(err, DtnError):  # such as malformed data from an endpoint
                 if "chain" not in self._errors:

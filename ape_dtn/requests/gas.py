@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ape_dtn.chain import rpc
-from ape_dtn.chain.fees import max_fee_per_gas
+from ape_dtn.chain.fees import FEES, to_fees
 from ape_dtn.chain.reads import Call
 from ape_dtn.network import reverts
 from ape_dtn.types.abi import Function
@@ -33,10 +33,7 @@ ROLLUP_FEES = "0x420000000000000000000000000000000000000F"
 GET_ROLLUP_FEE = Function("getL1Fee(bytes)", "uint256")
 
 # The requests that :func:`to_prices` reads the results of.
-PRICES: tuple[Request, ...] = (
-    ("eth_getBlockByNumber", ["latest", False]),
-    ("eth_maxPriorityFeePerGas", []),
-)
+PRICES = FEES
 
 # A sequence of transactions, each by the name of its step.
 Transactions = Mapping[str, Transaction]
@@ -109,15 +106,16 @@ def native_currency(provider: ProviderAPI) -> Token:
     return Token(NATIVE_ADDRESS, ecosystem.fee_token_symbol, ecosystem.fee_token_decimals)
 
 
-def to_prices(block: Any, tip: Any) -> Prices:
-    """The gas prices, from the results of :data:`PRICES`.
+def to_prices(chain_id: int, block: Any, tip: Any, history: Any) -> Prices:
+    """The gas prices on a chain, from the results of :data:`PRICES`.
 
     Raises:
         RpcRefused: The endpoint does not return the latest block.
+        GasTooExpensive: The price is above the chain's ceiling.
     """
-    base_fee = as_int(rpc.expect(block).get("baseFeePerGas") or 0)
-    tip = 0 if isinstance(tip, Failure) else as_int(tip)
-    return Prices(base_fee + tip, max_fee_per_gas(base_fee, tip), tip)
+    fees = to_fees(chain_id, block, tip, history)
+    base_fee = as_int(block.get("baseFeePerGas") or 0)
+    return Prices(base_fee + fees.tip, fees.max_fee, fees.tip)
 
 
 # The code of accounts for a simulation, by address.

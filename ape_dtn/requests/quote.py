@@ -306,7 +306,8 @@ def _estimate_gas(
         owner = plan.holder.address
         opening, codes = plan.rehearsal(ai)
     first = [gas.simulation(sender, opening, codes)] if opening else []
-    block, tip, *simulated = rpc.ask(ai.provider, [*gas.PRICES, *first])
+    results = rpc.ask(ai.provider, [*gas.PRICES, *first])
+    priced, simulated = results[: len(gas.PRICES)], results[len(gas.PRICES) :]
     if session_id is None:
         outcomes = gas.to_outcomes(simulated[0])
         if isinstance(outcomes, DtnError):
@@ -320,7 +321,8 @@ def _estimate_gas(
         for draft in drafts
     ]
     about = reverts.ErrorContext(session_id=session_id, token=max_cost.token)
-    estimates = gas.estimate(ai.provider, sender, many, gas.to_prices(block, tip), about, codes)
+    prices = gas.to_prices(ai.provider.chain_id, *priced)
+    estimates = gas.estimate(ai.provider, sender, many, prices, about, codes)
     return [found.message if isinstance(found, DtnError) else found for found in estimates]
 
 

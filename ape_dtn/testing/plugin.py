@@ -7,6 +7,7 @@ or a module has begun.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -116,6 +117,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest caches session-scoped fixtures, and does not notice that the folder of the next test
     overrides one of their dependencies.
     """
+    if (views := sys.modules.get("ape_dtn.chain.views")) is not None:
+        views.forget()  # Ape sets the chain back between tests
     if _uses_network not in item.stash:
         return
     definition = item._fixtureinfo.name2fixturedefs[dtn_variant.__name__][-1]  # type: ignore[attr-defined]  # of pytest.Function

@@ -29,6 +29,8 @@ class DtnError(ApeException):
 
     exit_code: ClassVar[int] = 1
     hint: str | None = None
+    # Whether the same call can succeed later, without paying twice.
+    retryable: bool = False
     revert: Revert | None = None
     # What the caller was doing, in front of the hint.
     context: str | None = None

@@ -58,6 +58,7 @@ def error_fields(err: DtnError, hint: str | None) -> dict[str, Any]:
         "code": err.code,
         "message": err.message,
         "hint": hint,
+        "retryable": err.retryable,
         **err.fields,
         "revert": err.revert,
     }

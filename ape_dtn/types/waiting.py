@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 
@@ -91,6 +94,18 @@ class Policy:
     What users choose themselves is in the configuration or an argument; these are the defaults.
     """
 
+    # JSON-RPC. One answer; where the connection allows more, as copies of a chain do, up to that.
+    rpc_answer: float = 60.0
+    # How long in all an endpoint is asked again that is busy, or does not have a block yet. Never
+    # longer than the network's `transaction_acceptance_timeout`.
+    rpc_patience: float = 60.0
+    lag_patience: float = 15.0
+    # A local chain that stays behind for so long was set back on purpose.
+    local_lag_patience: float = 2.0
+    # How often a request is sent whose answer is lost or is none, if it changes nothing.
+    rpc_attempts: int = 3
+    rpc_backoff: Backoff = Backoff(0.1, 5.0, jitter=0.3)
+
     # Receipts of transactions. How long in all: the network's `transaction_acceptance_timeout`.
     receipts: Polling = Polling(4, 0.02, 3.0)
     # Sending one signed transaction to an endpoint that refuses it, as when it is busy.
@@ -152,3 +167,27 @@ class Policy:
 
 
 POLICY = Policy()
+
+
+_limit: ContextVar[Deadline | None] = ContextVar("_limit", default=None)
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Bound what is waited for in this thread, in all, however many requests it takes.
+
+    Within a shorter limit it changes nothing. 0 means not to wait at all: callers that poll have a
+    pause of their own.
+    """
+    deadline, outer = Deadline(seconds), _limit.get()
+    token = _limit.set(outer if outer is not None and outer.at < deadline.at else deadline)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def patience(seconds: float) -> Deadline:
+    """The deadline of a wait for an endpoint, within the limit that is in force."""
+    deadline, limit = Deadline(seconds), _limit.get()
+    return limit if limit is not None and limit.at < deadline.at else deadline

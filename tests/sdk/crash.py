@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -388,17 +388,21 @@ def _context(
     sent: Sequence[str] = (),
 ) -> Context:
     import ape
+    from web3._utils.http_session_manager import HTTPSessionManager
 
     from ape_dtn import DtnAi
+    from ape_dtn.chain import rpc
     from ape_dtn.journal import reorgs
     from ape_dtn.sessions import spending
+    from ape_dtn.types.waiting import POLICY, Backoff
 
     provider: Any = ape.networks.active_provider
     # A forked process must not use the server's connections.
-    provider.web3.provider._request_session_manager = _traced_session(reach, send, job)
+    provider.web3.provider._request_session_manager = HTTPSessionManager()
+    _trace(rpc.endpoint(provider), reach, send, job)
     if job.timeout is not None:
         type(provider.network).transaction_acceptance_timeout = job.timeout
-        provider.web3.provider.exception_retry_configuration.backoff_factor = 0.01
+        POLICY.rpc_backoff = Backoff(0.01, 0.05)
     # Treat the chain as public: a transaction that it dropped may come back.
     for module in (spending, reorgs):
         module.is_local = lambda _: False  # type: ignore[attr-defined]
@@ -436,38 +440,42 @@ class _JournalSteps(logging.Handler):
         self.reach(record.getMessage())
 
 
-def _traced_session(reach: Callable[[str], None], send: Callable[..., None], job: Job) -> Any:
+def _trace(
+    endpoint: Any, reach: Callable[[str], None], send: Callable[..., None], job: Job
+) -> None:
     """Reports points before and after each HTTP request."""
     from eth_utils import keccak
-    from web3._utils.http_session_manager import HTTPSessionManager
 
     mine = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": []}).encode()
+    post, counter = type(endpoint).send, itertools.count(1)
 
-    class TracedSession(HTTPSessionManager):
-        count = 0
+    def traced(data: bytes) -> Any:
+        number = next(counter)
+        asked = json.loads(data)
+        calls = asked if isinstance(asked, list) else [asked]
+        name = f"{number} {calls[0]['method']}"
+        reach(f"before {name}")
+        for call in calls:
+            if call["method"] == SEND:
+                send(sent="0x" + keccak(hexstr=call["params"][0]).hex())
+        reply = post(endpoint, data)
+        reach(f"after {name}")
+        if (
+            job.lagging_nonce is not None
+            and number < LAGGING_REQUESTS
+            and number % 2 == job.lags_first
+        ):
+            content = _lagging_answer(reply.content, calls, job.lagging_nonce)
+            return replace(reply, content=content)
+        if (
+            job.mines_on_demand
+            and calls[0]["method"] == RECEIPT
+            and b'"result":null' in reply.content
+        ):
+            post(endpoint, mine)
+        return reply
 
-        def make_post_request(self, endpoint_uri: Any, data: Any, **options: Any) -> bytes:
-            self.count += 1
-            asked = json.loads(data)
-            calls = asked if isinstance(asked, list) else [asked]
-            name = f"{self.count} {calls[0]['method']}"
-            reach(f"before {name}")
-            for call in calls:
-                if call["method"] == SEND:
-                    send(sent="0x" + keccak(hexstr=call["params"][0]).hex())
-            answer: bytes = super().make_post_request(endpoint_uri, data, **options)
-            reach(f"after {name}")
-            if (
-                job.lagging_nonce is not None
-                and self.count < LAGGING_REQUESTS
-                and self.count % 2 == job.lags_first
-            ):
-                return _lagging_answer(answer, calls, job.lagging_nonce)
-            if job.mines_on_demand and calls[0]["method"] == RECEIPT and b'"result":null' in answer:
-                super().make_post_request(endpoint_uri, mine, **options)
-            return answer
-
-    return TracedSession()
+    endpoint.send = traced
 
 
 def _lagging_answer(answer: bytes, calls: Sequence[Any], nonce: int) -> bytes:

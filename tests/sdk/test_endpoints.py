@@ -13,6 +13,7 @@ from ape_dtn.chain import reads, rpc
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import ChainUnreachable, RpcRefused, SessionAlreadyClosed, SessionNotFound
 from ape_dtn.network.abi import Router, SessionManager
+from ape_dtn.types.waiting import POLICY
 
 from .conftest import Answer, Through
 
@@ -71,7 +72,10 @@ def test_a_null_error_is_no_error(through: Through, network: LocalNetwork) -> No
     "page",
     [b"<html>Sorry</html>", b"", b'{"message": "slow down"}', b"[]", b'[{"id": 1}]', b"null", b"5"],
 )
-def test_a_response_that_is_not_json_rpc_is_refused(through: Through, page: bytes) -> None:
+def test_a_response_that_is_not_json_rpc_is_refused(
+    through: Through, page: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(POLICY, "rpc_patience", 0.3)
     with through(lambda *_: page) as ai:
         for attempt in (
             ai.contracts,

@@ -7,8 +7,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,9 +14,17 @@ from pydantic import PrivateAttr, field_validator
 
 from ape_dtn.ipfs.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.backends.configurable import Configurable
+from ape_dtn.types.http import (
+    HttpUnusable,
+    explain_error,
+    is_transient,
+    make_client,
+    retry_after,
+    within,
+)
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.values import read_json
-from ape_dtn.types.waiting import POLICY, Deadline
+from ape_dtn.types.waiting import Deadline
 
 if TYPE_CHECKING:
     import httpx
@@ -84,10 +90,11 @@ class Endpoint(Configurable):
 
     def model_post_init(self, _context: Any) -> None:
         """Create the connection pool. It opens no connection yet."""
-        import httpx
-
         # No compression: a few bytes could expand to more than the memory holds.
-        self._client = httpx.Client(headers={"Accept-Encoding": "identity"})
+        try:
+            self._client = make_client(headers={"Accept-Encoding": "identity"})
+        except HttpUnusable as err:
+            raise ValueError(str(err)) from err
 
     def close(self) -> None:
         """Close the connections."""
@@ -142,7 +149,7 @@ class Endpoint(Configurable):
             BackendUnavailable: The endpoint is busy or broken, and may answer later.
         """
         status = reply.status
-        if status in (408, 429) or status >= 500:
+        if is_transient(status) or status >= 500:
             raise BackendUnavailable(
                 f"The backend is busy or broken ({status})", retry_after=reply.retry_after
             )
@@ -163,16 +170,21 @@ class Endpoint(Configurable):
 
         remaining = max(deadline.left, 0.001)
         try:
-            with self._client.stream(method, url, timeout=remaining, **options) as response:
+            with (
+                within(deadline),
+                self._client.stream(method, url, timeout=remaining, **options) as response,
+            ):
                 content = _read(response, deadline)
         except httpx.TimeoutException as err:
             raise BackendUnavailable(f"No answer within {self.timeout:g} s") from err
         except httpx.TransportError as err:
-            log.warning("%s: %s", self.redact(str(url)), self.redact(str(err)))
+            log.warning("%s: %s", self.redact(str(url)), self.redact(explain_error(err)))
             raise BackendUnavailable("The backend cannot be reached") from err
         except httpx.DecodingError as err:
             raise unreadable_answer() from err
-        return Reply(response.status_code, content, _pause(response))
+        is_busy = is_transient(response.status_code)
+        pause = retry_after(response.headers) if is_busy else None
+        return Reply(response.status_code, content, pause)
 
 
 def unreadable_answer() -> BackendFailed:
@@ -196,21 +208,6 @@ def _read(response: httpx.Response, deadline: Deadline) -> bytes:
         if deadline.is_over:
             raise httpx.ReadTimeout("The body takes too long")
     return bytes(content)
-
-
-def _pause(response: httpx.Response) -> float | None:
-    """Seconds until the server accepts another request (``Retry-After``, RFC 9110, 10.2.3)."""
-    header = response.headers.get("Retry-After", "").strip()
-    if response.status_code not in (429, 503) or not header:
-        return None
-    if header.isdecimal():
-        return max(float(header), POLICY.shortest_retry_after)
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-    return max((date - datetime.now(timezone.utc)).total_seconds(), POLICY.shortest_retry_after)
 
 
 def _error_message(content: bytes) -> str:

@@ -23,7 +23,6 @@ from ape_dtn._cli.options import request_options
 from ape_dtn._cli.screen import note, progress, say, working
 from ape_dtn._cli.session import key_option, method_option, show_plan, two_step_option
 from ape_dtn._cli.shapes import answer_fields
-from ape_dtn.network.errors import RequestPending
 from ape_dtn.types.errors import BadInput, DtnError, NoNetwork
 
 if TYPE_CHECKING:
@@ -288,6 +287,8 @@ def _unfinished(
     err: BaseException, commands: Sequence[str], result: dict[str, Any]
 ) -> BaseException:
     """The error, with what was reached so far and the commands that finish the rest."""
+    from ape_dtn.network.errors import RequestPending
+
     if isinstance(err, KeyboardInterrupt | SystemExit):
         err = Interrupted(err)
     hint = f"Session {result['session']} stays open." if "refund" not in result else ""
@@ -304,6 +305,8 @@ def _unfinished(
 
 
 def _print_answer(request: DtnRequest, answer: Answer, output: Path | None) -> dict[str, Any]:
+    from ape_dtn.network.errors import RequestPending
+
     if answer.callback_error:
         note(answer.callback_error.message)
     if output is None:

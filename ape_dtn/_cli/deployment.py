@@ -26,7 +26,6 @@ from ape_dtn._cli.command import (
 from ape_dtn._cli.hints import CommandHint
 from ape_dtn._cli.inputs import address_of
 from ape_dtn._cli.screen import note, say, table, working
-from ape_dtn.chain.errors import NoMoneyForGas
 from ape_dtn.types.errors import DtnError, InvalidAddress
 
 if TYPE_CHECKING:
@@ -347,6 +346,7 @@ def _ask(
 ) -> None:
     """Shows the gas, and asks for a confirmation."""
     from ape_dtn.chain import rpc
+    from ape_dtn.chain.errors import NoMoneyForGas
     from ape_dtn.deployment import runner
     from ape_dtn.types.rpc import as_int
 

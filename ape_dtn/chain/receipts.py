@@ -123,7 +123,7 @@ def _is_used_by_another(
         ("eth_blockNumber", []),
         *(("eth_getTransactionByHash", [each.hash]) for each in payments),
     ]
-    answers = rpc.ask(provider, questions)
+    answers = rpc.ask(provider, questions, as_one=True)
     count, head = answers[len(payments) : len(payments) + 2]
     shown = answers[: len(payments)] + answers[len(payments) + 2 :]
     if any(rpc.expect(each) is not None for each in shown):
@@ -260,7 +260,9 @@ def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]
     questions: list[Request] = [("eth_getTransactionReceipt", [each]) for each in hashes]
     head_question: list[Request] = [("eth_blockNumber", [])] if wanted else []
     try:
-        answers, heads = rpc.in_parts(rpc.ask(provider, questions + head_question), len(hashes))
+        answers, heads = rpc.in_parts(
+            rpc.ask(provider, questions + head_question, as_one=True), len(hashes)
+        )
         head = as_int(rpc.expect(heads[0])) if wanted else 0
     except NoNetwork:
         return {}  # unknown for now

@@ -42,7 +42,7 @@ def nonce_state(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | Wallet
         *(("eth_getTransactionCount", [account, at]) for at in ("latest", "pending")),
         ("eth_blockNumber", []),
     ]
-    final_count, *answers = rpc.ask(ai.provider, requests)
+    final_count, *answers = rpc.ask(ai.provider, requests, as_one=True)
     code, *counts = (rpc.expect(answer) for answer in answers)
     latest, pending, head = (as_int(count) for count in counts)
     if as_bytes(code) and not as_bytes(code).startswith(DELEGATION):

@@ -312,7 +312,7 @@ class Responder:
         transaction, read = self._transaction(task, result), record_call(self.ai, task.request_id)
         # Not `eth_call`, which may use more gas than a block has.
         estimate = "eth_estimateGas", [transaction.as_call(str(self.worker.address))]
-        encoded, estimated = rpc.ask(self.ai.provider, [read.request, estimate])
+        encoded, estimated = rpc.ask(self.ai.provider, [read.request, estimate], as_one=True)
         if not is_revert(estimated):
             return None
         (raw,) = reads.expect_all(reads.decode_all([read], [encoded], reverts.NO_CONTEXT))

@@ -10,6 +10,7 @@ PYTHON ?= python3
 ARGS ?=
 KILLS ?= 600
 PLAYS ?= 300
+CASES ?= 10000
 SEED ?=
 NETWORK ?= ethereum:local:foundry
 SOLC_VERSION := 0.8.30 # as in package.json and ape-config.yaml
@@ -41,7 +42,7 @@ run = mkdir -p .tools/tmp && PATH="$(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$$PA
 	SOLCX_BINARY_PATH="$(CURDIR)/.tools/solcx"
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test conformance invariants proofs slither layouts mutants audit crash unkind bench gas check format compile verify wheel wheel-smoke clean
+.PHONY: help demo test conformance invariants proofs slither layouts mutants audit crash unkind fuzz bench gas check format compile verify wheel wheel-smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +83,9 @@ crash: $(DEV) $(ANVIL) ## kill what moves money at each step, and at random mome
 
 unkind: $(DEV) $(ANVIL) ## play against an endpoint that misbehaves: PLAYS=300, SEED=number to repeat
 	@$(run) PLAYS=$(PLAYS) SEED=$(SEED) tools/test.sh tests/sdk/test_unkind.py tests/sdk/test_paid_once.py -s --timeout 0 $(ARGS)
+
+fuzz: $(DEV) $(ANVIL) ## decode what others could have made, at random: CASES=10000 for each decoder
+	@$(run) CASES=$(CASES) tools/test.sh tests/sdk/test_decoding.py -k fuzz --timeout 0 $(ARGS)
 
 bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight, as JSON
 	@$(run) python benchmarks/cost.py

@@ -97,7 +97,7 @@ def decode_question(request_id: bytes, model: Model, record: Record) -> Question
     try:
         types = tuple(model.api.inputs)
         inputs = fill_in(decode(types, record.call), record.extra_params)
-    except (DecodingError, DtnError, ValueError, OverflowError):
+    except (DecodingError, DtnError, ValueError):
         return None
     return Question(as_hex(request_id), model.name, types, tuple(inputs), model.api.output)
 
@@ -125,13 +125,14 @@ def success(model: Model, record: Record, value: Any, store: Store | None) -> Re
     """Encode an answer as the request wants it delivered: on chain, or over IPFS.
 
     Raises:
-        eth_abi.exceptions.EncodingError: The answer is not of the model's output type.
+        eth_abi.exceptions.EncodingError, ValueError: The answer is not of the model's output type,
+            or that is not an ABI type.
         BackendFailed: The answer is too long for a transaction.
     """
     from eth_abi import encode
 
     if record.call_type is CallType.DIRECT or store is None:
-        response = encode([model.api.output], [value])
+        response = model.api.encode_answer(value)
         if len(response) > MAX_RESPONSE_BYTES:
             raise BackendFailed(TOO_LONG)
         return Result(Status.SUCCESS, "", response)

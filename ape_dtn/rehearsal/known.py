@@ -13,6 +13,7 @@ from ape_dtn.network.abi import ERC20, NodeManager, Router, SessionManager, memb
 from ape_dtn.network.registry import Contracts
 from ape_dtn.rehearsal.report import EmittedEvent
 from ape_dtn.types.abi import Event, Function, Log
+from ape_dtn.types.abi_types import InvalidAbiType
 from ape_dtn.types.reverts import Revert
 from ape_dtn.types.values import to_json
 
@@ -104,7 +105,7 @@ class KnownContracts:
         contract_type = self.type_at(address)
         if contract_type is None:
             return []
-        return [abi for abi in contract_type.view_methods if not abi.inputs and abi.outputs]
+        return [abi for abi in contract_type.view_methods if not abi.inputs and _has_outputs(abi)]
 
     def _event_abis(self, address: str) -> Iterator[EventABI]:
         for contract_type in self._all_types(address):
@@ -140,6 +141,13 @@ def labels_of(router: str, contracts: Contracts) -> dict[str, str]:
 def output_of(abi: MethodABI) -> Function:
     """Convert a view's ABI to a function without arguments."""
     return Function(f"{abi.name}()", ",".join(output.canonical_type for output in abi.outputs))
+
+
+def _has_outputs(abi: MethodABI) -> bool:
+    try:
+        return bool(output_of(abi).outputs)
+    except InvalidAbiType:  # nested too deeply
+        return False
 
 
 def _decode_fields(abi: EventABI, log: Log) -> dict[str, Any]:

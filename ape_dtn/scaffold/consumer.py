@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eth_abi import is_encodable_type
-
+from ape_dtn.types.abi_types import is_abi_type
 from ape_dtn.types.errors import EmptyPrompt, InvalidCall, InvalidName, InvalidOption, InvalidPrompt
 from ape_dtn.types.ids import is_name
 from ape_dtn.types.model import Api
@@ -123,7 +122,7 @@ def consumer(
         raise InvalidOption("NAME", reason)
     inputs, output = tuple(api.inputs), api.output
     for kind in (*inputs, output):
-        if not (_TYPE.fullmatch(kind) and is_encodable_type(kind)):
+        if not (_TYPE.fullmatch(kind) and is_abi_type(kind)):
             raise InvalidCall(api.specs, f"contracts cannot use the type '{kind}'")
     position = _prompt_position(api, inputs, lines)
     values = _values(lines)

@@ -9,36 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from eth_abi import encode
-from eth_abi.codec import ABIDecoder
-from eth_abi.decoding import StringDecoder
-from eth_abi.exceptions import DecodingError
-from eth_abi.grammar import TupleType, parse
-from eth_abi.registry import registry
 from eth_utils import keccak, to_checksum_address
 
-
-def _lenient_decoder() -> ABIDecoder:
-    """A decoder that accepts invalid UTF-8: nodes truncate messages at a byte."""
-    lenient = registry.copy()  # type: ignore[no-untyped-call]  # eth_abi does not type it
-    lenient.unregister_decoder("string")
-    replacing = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
-    lenient.register_decoder("string", replacing)
-    return ABIDecoder(lenient)
-
-
-_DECODER = _lenient_decoder()
+from ape_dtn.types import decoding
+from ape_dtn.types.abi_types import AbiType, parse, parse_list
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """Decodes values.
+    """Decodes values, also invalid UTF-8: nodes truncate messages at a byte.
 
     Raises:
-        eth_abi.exceptions.DecodingError: The data is not of these types.
+        eth_abi.exceptions.DecodingError: The data is not of these types, or exceeds the limit of
+            :mod:`ape_dtn.types.decoding`.
     """
-    try:
-        return tuple(_DECODER.decode(types, data))
-    except OverflowError as err:  # for an impossible length
-        raise DecodingError(str(err)) from err
+    return decoding.decode(types, data, errors="replace")
 
 
 @dataclass(frozen=True)
@@ -56,12 +40,12 @@ class Function:
     @cached_property
     def inputs(self) -> list[str]:
         """The types of its arguments."""
-        return _types(self.signature[self.signature.index("(") :])
+        return _types(self.signature[self.signature.index("(") + 1 : -1])
 
     @cached_property
     def outputs(self) -> list[str]:
         """The types of its return values."""
-        return _types(f"({self.output})")
+        return _types(self.output)
 
     def encode(self, *args: Any) -> bytes:
         """Encodes call data."""
@@ -175,24 +159,22 @@ class Log:
 
 
 def _types(text: str) -> list[str]:
-    if text == "()":
-        return []
-    parsed = parse(text)
-    assert isinstance(parsed, TupleType)
-    return [component.to_type_str() for component in parsed.components]
+    return [kind.text for kind in parse_list(text)]
 
 
 def _checksummed(kinds: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
     """Values with checksummed addresses, also inside arrays and tuples."""
-    return tuple(_checksummed_value(kind, value) for kind, value in zip(kinds, values, strict=True))
+    return tuple(
+        _checksummed_value(parse(kind), value) for kind, value in zip(kinds, values, strict=True)
+    )
 
 
-def _checksummed_value(kind: str, value: Any) -> Any:
-    if kind == "address":
+def _checksummed_value(kind: AbiType, value: Any) -> Any:
+    if kind.base == "address":
         return to_checksum_address(value)
-    if kind.endswith("]"):
-        item = kind[: kind.rindex("[")]
-        return tuple(_checksummed_value(item, element) for element in value)
-    if kind.startswith("("):
-        return _checksummed(_types(kind), value)
+    if kind.item is not None:
+        return tuple(_checksummed_value(kind.item, element) for element in value)
+    if kind.components:
+        pairs = zip(kind.components, value, strict=True)
+        return tuple(_checksummed_value(component, element) for component, element in pairs)
     return value

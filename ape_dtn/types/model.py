@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi import decode, encode
-from eth_abi.exceptions import DecodingError, EncodingError, ParseError
+from eth_abi import encode
+from eth_abi.exceptions import DecodingError, EncodingError
 
+from ape_dtn.types.abi_types import InvalidAbiType, parse, parse_list
+from ape_dtn.types.decoding import decode
 from ape_dtn.types.errors import InvalidCall, UndecodableAnswer
 
 TEXT_SPECS = "string[] -> string"
@@ -37,14 +39,10 @@ class Api:
     @property
     def inputs(self) -> list[str]:
         """The input types."""
-        from eth_abi.grammar import parse
-
         text = _without_spaces(self.specs.partition("->")[0])
-        if not text:
-            return []
         try:
-            return [part.to_type_str() for part in parse(f"({text})").components]
-        except ParseError as err:
+            return [kind.text for kind in parse_list(text)]
+        except InvalidAbiType as err:
             raise InvalidCall(self.specs, "its input types are not valid ABI types") from err
 
     @property
@@ -120,14 +118,23 @@ class Api:
         """
         try:
             return decode([self.output], data)[0]
-        except (DecodingError, ParseError, ValueError, OverflowError) as err:
+        except (DecodingError, ValueError) as err:
             raise UndecodableAnswer(request_id, self.output, "0x" + data.hex()) from err
+
+    def encode_answer(self, value: Any) -> bytes:
+        """Encodes an answer for the chain; the inverse of :meth:`decode`.
+
+        Raises:
+            eth_abi.exceptions.EncodingError: The answer is not of the output type.
+            InvalidAbiType: The output type is not an ABI type, or exceeds a limit.
+        """
+        return encode([parse(self.output).text], [value])
 
     def encode_content(self, value: Any) -> bytes:
         """Encodes an answer as the content of a file; the inverse of :meth:`decode_content`."""
         if self.output == "bytes":
             return bytes(value)
-        return str(value).encode() if self.output == "string" else encode([self.output], [value])
+        return str(value).encode() if self.output == "string" else self.encode_answer(value)
 
     def decode_content(self, content: bytes, request_id: str) -> Any:
         """Decodes an answer over IPFS from its file.
@@ -164,5 +171,5 @@ class Model:
 
 
 def _without_spaces(types: str) -> str:
-    """Removes the spaces of "string[], uint64", which eth_abi rejects."""
-    return re.sub(r"\s*([,()])\s*", r"\1", types).strip()
+    """Removes the spaces of "string[], uint64", which are not part of the types."""
+    return "".join(part.strip() for part in re.split(r"([,()])", types))

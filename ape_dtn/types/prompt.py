@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, cast
 
-from eth_abi import encode, is_encodable_type
-from eth_abi.exceptions import ABITypeError, EncodingError, ParseError
-from eth_abi.grammar import normalize, parse
+from eth_abi import encode
+from eth_abi.exceptions import EncodingError
 from eth_utils import to_checksum_address
 
+from ape_dtn.types.abi_types import AbiType, InvalidAbiType, parse
 from ape_dtn.types.decoding import decode
 from ape_dtn.types.errors import EmptyPrompt, InvalidPrompt
 
@@ -27,9 +27,6 @@ _UNUSED = "string"
 
 # Decoding a prompt takes memory for each index up to the highest.
 HIGHEST_INDEX = 999
-
-# The time to parse a nested type grows with the square of its length.
-LONGEST_TYPE = 500
 
 
 @dataclass(frozen=True, init=False)
@@ -165,22 +162,21 @@ def _filled(value: Any, texts: Sequence[str]) -> Any:
 
 def as_text(kind: str, value: Any) -> str:
     """A value as text: bytes as ``0x…``, the elements of a list separated by commas."""
-    if kind.endswith("]"):
-        element_kind = kind[: kind.rindex("[")]
-        return ",".join(as_text(element_kind, element) for element in value)
-    if kind.startswith("("):
-        components = parse(kind).components
-        return ",".join(
-            as_text(component.to_type_str(), element)
-            for component, element in zip(components, value, strict=True)
-        )
-    if kind == "address":
+    return _as_text(parse(kind), value)
+
+
+def _as_text(kind: AbiType, value: Any) -> str:
+    if kind.item is not None:
+        return ",".join(_as_text(kind.item, element) for element in value)
+    if kind.components:
+        pairs = zip(kind.components, value, strict=True)
+        return ",".join(_as_text(component, element) for component, element in pairs)
+    if kind.base == "address":
         return to_checksum_address(value)
-    if kind.startswith("bytes"):
+    if kind.base == "bytes":
         data = bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
-        size = int(kind[5:] or 0)
-        return "0x" + data.ljust(size, b"\0").hex()
-    if kind == "bool":
+        return "0x" + data.ljust((kind.bits or 0) // 8, b"\0").hex()
+    if kind.base == "bool":
         return "true" if value else "false"
     return str(value)
 
@@ -193,16 +189,10 @@ def _index(found: re.Match[str]) -> int:
 
 
 def _abi_type(text: str) -> str:
-    if len(text) > LONGEST_TYPE:
-        raise InvalidPrompt(f"the type '{text[:20]}…' is longer than {LONGEST_TYPE} characters")
     try:
-        # It expands "uint" to "uint256", and is not typed.
-        kind = str(normalize(text))  # type: ignore[no-untyped-call]
-        if is_encodable_type(kind):
-            return kind
-    except (ABITypeError, ParseError, ValueError):
-        pass
-    raise InvalidPrompt(f"'{text}' is not an ABI type")
+        return parse(text).text
+    except InvalidAbiType as err:
+        raise InvalidPrompt(str(err)) from err
 
 
 PromptLike: TypeAlias = "Prompt | str | Sequence[str]"

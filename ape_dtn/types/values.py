@@ -7,6 +7,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from ape_dtn.types import abi_types
+
 _HEX = re.compile(r"0x([0-9a-fA-F]{2})*")
 _TRUTH = {"true": True, "false": False}
 
@@ -41,13 +43,11 @@ def from_json(kind: str, given: Any) -> Any:
     Raises:
         ValueError: The value is not of this type.
     """
-    from eth_abi.grammar import parse as parse_type
-
     if kind.endswith("]"):
         element_kind = kind[: kind.rindex("[")]
         return [from_json(element_kind, element) for element in _list(given)]
     if kind.endswith(")"):
-        kinds = [component.to_type_str() for component in parse_type(kind).components]
+        kinds = [component.text for component in abi_types.parse(kind).components]
         given = _list(given)
         if len(given) != len(kinds):
             raise ValueError(f"a {kind} has {len(kinds)} values, and {len(given)} are given")

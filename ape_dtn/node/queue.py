@@ -229,8 +229,8 @@ class RequestQueue:
 
     def _restart_at(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        # The ids read after the cursor, and those of them that are not settled: open requests
-        # (None), and recently answered ones with the time of the response.
+        # The ids read after the cursor, and the unsettled requests: the time of the response by id,
+        # or None for an open request.
         self._read_ids: list[bytes] = []
         self._unsettled: dict[bytes, int | None] = {}
         self.open.clear()

@@ -158,7 +158,7 @@ def _check_owner(name: str, node: Node, account: AccountAPI) -> None:
 
 
 def _is_free(ai: Network, manager: str, owner: str, user: str) -> bool:
-    """Whether the user name is free. No view function tells, so its registration is simulated."""
+    """Whether the user name is free, found by simulating its registration."""
     return not _refuses(ai, Call(manager, _USER, (user, owner), sender=owner), USER_EXISTS)
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 # The default number of questions that a backend answers concurrently.
 MAX_CONCURRENT = 16
 
-# Stands for the response when the contracts are asked whether they would accept one.
+# A placeholder response, to simulate whether the contracts would accept one.
 PLACEHOLDER = failure("")
 
 
@@ -284,7 +284,7 @@ class Responder:
         return response_transaction(self.ai.router, self.id, task.request_id, task.record, result)
 
     def _reverting(self, tasks: Sequence[Task]) -> list[Task]:
-        """The requests for which a node behind the endpoint reverts any response.
+        """The requests to which the contracts reject any response, according to the endpoint.
 
         Raises:
             NoNetwork: The chain cannot be read.

@@ -274,7 +274,7 @@ class Runner:
             self._report_recovery("sending")
 
     def _on_send_error(self, err: DtnError, started: float) -> None:
-        if started > self._last_sent:  # otherwise another response was sent since
+        if started > self._last_sent:  # no response was sent in the meantime
             self._report_error("sending", err)
 
     def _report_error(self, area: str, err: DtnError) -> None:
@@ -299,7 +299,7 @@ class Runner:
             self._process_inbox(POLICY.node_polling.shortest)
         self._process_inbox(0)
         if "chain" not in self._errors:
-            with suppress(DtnError):  # only the count of requests left would be too high
+            with suppress(DtnError):  # on failure, only the reported count is too high
                 self.node.queue.drop_answered()
         try:
             self.node.ledger.release()

@@ -22,7 +22,7 @@ def count_pending(ai: Network, name: str) -> int:
     node_id, scratch = id_of(name, "node"), Ledger()
     saved = open_ledger(ai, node_id).cursor()
     queue = RequestQueue(ai, name, node_id, scratch, AcceptanceTerms())
-    # The cursor is valid only with the fingerprint of the terms that are used here.
+    # Keep the saved cursor although the terms differ: store it with the fingerprint of these terms.
     scratch.save_cursor(replace(saved, terms=queue.terms_fingerprint(queue.registration())))
     queue = RequestQueue(ai, name, node_id, scratch, AcceptanceTerms())
     count = 0

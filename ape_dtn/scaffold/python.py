@@ -39,14 +39,14 @@ def client(consumer: Consumer) -> str:
 
 
 def input_type(kind: str) -> str:
-    """The Python type for an input of an ABI type: a ``Sequence`` for an array."""
+    """The Python type of an input, by its ABI type; arrays are ``Sequence``."""
     if kind.endswith("]"):
         return f"Sequence[{input_type(kind[: kind.rindex('[')])}]"
     return _basic_type(kind)
 
 
 def output_type(kind: str) -> str:
-    """The Python type for an output of an ABI type: a ``tuple`` for an array."""
+    """The Python type of an output, by its ABI type; arrays are ``tuple``."""
     if kind.endswith("]"):
         return f"tuple[{output_type(kind[: kind.rindex('[')])}, ...]"
     return _basic_type(kind)

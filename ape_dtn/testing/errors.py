@@ -18,7 +18,7 @@ class NotRecorded(DtnError):
             cassette=cassette,
             difference=difference,
         )
-        self.hint = "Recording asks the backend of --dtn-backend, or of `dtn: backends:`."
+        self.hint = "Recording uses the backend of --dtn-backend, or of `dtn: backends:`."
 
 
 class CassetteUnusable(BadInput):

@@ -249,7 +249,7 @@ def dtn_token(dtn: DtnTestNetwork) -> Any:
 
 @pytest.fixture
 def dtn_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette | None]:
-    """The cassette of a test with the marker of the same name, else None."""
+    """The cassette of a test marked with ``@pytest.mark.dtn_cassette``, or None."""
     if request.node.get_closest_marker("dtn_cassette") is None:
         yield None
         return

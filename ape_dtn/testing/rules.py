@@ -157,7 +157,8 @@ class RuleMethods(ABC):
         about 250,000. See :meth:`limit_gas`.
 
         Raises:
-            StateFixed: In ``answer()``, if the chain is neither Anvil nor Ape's in-process chain.
+            StateFixed: Raised by ``answer()``: the chain is neither Anvil nor Ape's in-process
+            chain.
         """
         return self._add(f"starve_callback(gas={gas})", which, callback_gas=gas)
 

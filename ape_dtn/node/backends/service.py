@@ -25,7 +25,8 @@ class Service(Endpoint):
 
         Raises:
             BackendFailed: The service reported an error, or its response cannot be read.
-            BackendUnavailable: The service is unreachable, or a proxy before it is busy or broken.
+            BackendUnavailable: The service is unreachable, or a proxy in front of it is busy or
+            broken.
         """
         body = {
             "requestId": question.request_id,

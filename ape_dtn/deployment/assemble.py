@@ -139,7 +139,7 @@ class Builder(Protocol):
     def call(
         self, to: str, function: Function, *args: object, effects: Sequence[Effect] = ()
     ) -> None:
-        """Call a contract. All effects together show that the call was made."""
+        """Call a contract. The call counts as made if all effects show."""
 
 
 def build(builder: Builder, variant: Variant, owner: str, token: str) -> tuple[str, str]:

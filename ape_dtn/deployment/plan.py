@@ -1,4 +1,4 @@
-"""The contracts and transactions that deploy a network, each with what shows that it is done.
+"""The contracts and transactions that deploy a network, and how the chain shows which are done.
 
 The deterministic deployment proxy creates all contracts. Their addresses follow from their code and
 arguments (EIP-1014): they are known beforehand, and the chain shows which steps are done.
@@ -42,7 +42,7 @@ GET_NAMESPACE_OWNER = Function("getNamespaceOwner(bytes32)", "address")
 
 @dataclass(frozen=True)
 class Not:
-    """The expected result of an effect's view: any value but this one."""
+    """In an effect: the view returns any value except this one."""
 
     value: Any
 
@@ -75,7 +75,7 @@ class Contract:
         name: Its name; for a proxy, that of its implementation.
         artifact: The artifact that it is created from.
         arguments: Its encoded constructor arguments.
-        is_proxy: Whether it is a proxy, which is what others call.
+        is_proxy: Whether it is a proxy, whose address callers use.
     """
 
     name: str
@@ -93,7 +93,8 @@ class Step:
         what: What it does, for display; unique in the plan.
         transaction: The transaction.
         creates: The address of the contract that it creates; None for a call.
-        effects: What shows that it is done: an address that has code, or the result of a view.
+        effects: How the chain shows that it is done: an address has code, or a view returns a
+            value.
         any_effect: Whether a single effect is enough.
     """
 
@@ -196,7 +197,7 @@ class Plan:
         return Step(what, call, None, required, any_effect)
 
     def _ownership_transfer(self, contract: Contract) -> tuple[Step, Step]:
-        """Plan the deployer's offer, and the acceptance by the owner, who may pass it on later."""
+        """Plan the deployer's offer and the owner's acceptance of the ownership."""
         address, owner = contract.address, self.terms.owner
         owned = Call(address, OWNER), Not(self.terms.deployer)
         offered = Call(address, PENDING_OWNER), owner

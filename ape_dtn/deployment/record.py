@@ -126,7 +126,9 @@ def read(path: Path) -> Record:
 
 
 def open_for(path: Path, provider: ProviderAPI, terms: Terms) -> Record:
-    """Return the record of a deployment to begin or to resume. A new one is not written yet.
+    """Return the record of a deployment to begin or to resume.
+
+    A new record is not written to the file yet.
 
     Raises:
         DeploymentUnusable: See :func:`read`.

@@ -41,5 +41,5 @@ def endpoint(choice: str) -> str:
 
 def _without_endpoint(network: str) -> NoNetwork:
     error = NoNetwork(f"No endpoint that Ape knows for {network} answers.")
-    error.hint = "Give the URL of one, or name it in ape-config.yaml as for every network of Ape."
+    error.hint = "Pass an endpoint's URL, or configure one for the network in ape-config.yaml."
     return error

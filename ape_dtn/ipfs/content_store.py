@@ -99,7 +99,8 @@ def checked(settings: StoreSettings | Mapping[str, Any] | str) -> StoreSettings:
     """Validate the value of ``dtn: ipfs_store:``.
 
     Raises:
-        InvalidOption: A setting is unknown or invalid. Its name has dots: ``ipfs_store.kubo``.
+        InvalidOption: A setting is unknown or invalid. Names of nested settings have dots:
+        ``ipfs_store.kubo``.
     """
     from pydantic import ValidationError
 
@@ -126,7 +127,7 @@ def _pin(settings: StoreSettings, client: httpx.Client) -> Callable[[str], None]
     def pin(cid: str) -> None:
         origins: list[str] = []
         if settings.kubo:
-            with suppress(StoreRefused):  # the node may allow nothing but adding
+            with suppress(StoreRefused):  # the node may permit uploads only
                 origins = kubo.addresses(client, settings.kubo, settings.timeout)
         pinning.pin(client, service.endpoint, key, cid, origins, timeout=settings.timeout)
 

@@ -149,7 +149,7 @@ class _Fetch:
     async def blocks(self, cids: list[CID]) -> dict[CID, bytes]:
         """Fetch several blocks concurrently."""
         slots = asyncio.Semaphore(BLOCKS_AT_ONCE)
-        # Concurrent blocks share the bandwidth, so allow each that many times as long.
+        # Concurrent blocks share the bandwidth, so scale each block's timeout by their number.
         hedge_delay = POLICY.hedge_delay * min(BLOCKS_AT_ONCE, len(cids))
 
         async def block(cid: CID) -> bytes:

@@ -100,7 +100,7 @@ def _failure(response: Response) -> CallbackFailed | None:
     else:
         error = CallbackFailed(request_id, target, str(decoded))
         error.revert = decoded
-    error.hint = ""  # the usual hint is to read the answer, which exists on the fork only
+    error.hint = ""  # replaces the hint to read the answer, which exists on the fork only
     return error
 
 
@@ -140,7 +140,7 @@ def _needed_gas(response: Response) -> int | None:
 def _accessed_before(response: Response) -> list[dict[str, Any]]:
     """Return what the response accesses before its callback, as an access list.
 
-    Another access of these addresses and slots is cheap (EIP-2929). Without traces the list is
+    Later accesses to these addresses and slots are cheaper (EIP-2929). Without traces the list is
     empty, and the needed gas is overestimated.
     """
     if not response.fork.has_traces:

@@ -29,8 +29,8 @@ OWNER, WORKER = (
 def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: str | None) -> Node:
     """Return the node that answers a request on the fork.
 
-    ``as_node`` is the full name of a node, which is registered and activated on the fork, and gets
-    the model, as needed. Without it, any node that can answer is used.
+    ``as_node`` is the full name of a node. If necessary, it is registered and activated on the
+    fork, and the model is added to it. Without it, any node that can answer is used.
 
     Raises:
         NobodyCanAnswer: No node can answer, or the routing does not trust this one.
@@ -55,7 +55,7 @@ def choose(ai: DtnAi, fork: Fork, request_id: bytes, record: Record, as_node: st
         reasons[names.of(node_id)] = str(obstacle)
     if not found.are_all(record):
         error = NodesNotListed(names.of(record.model_id))
-        error.hint = "Name the one that is to be played: as_node=…."
+        error.hint = "Name the node to rehearse as: as_node=…."
         raise error
     raise NobodyCanAnswer(as_hex(request_id), reasons)
 

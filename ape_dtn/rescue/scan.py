@@ -108,8 +108,8 @@ class AccountSnapshot:
         requests: Requests on open sessions, and on sessions closed in or after block ``since``.
         candidates: The nodes that could answer pending requests.
         deposits: Bare deposits of the account and its client.
-        waiting: The tokens at the fee target that belong to no session; None if the endpoint cannot
-            simulate the session start that shows the amount.
+        waiting: The tokens at the fee target that belong to no session; None if the endpoint does
+            not support simulations, which show the amount.
         client_balances: What the client has of each known token, and of native currency.
         unknown_tokens: Other tokens that the client has.
         allowance: The client's allowance for the account's fee tokens.
@@ -251,8 +251,7 @@ def _read_state(
     )
     start = Call(ai.router, Router.start_user_session, (), "router", account)
     calls = [
-        # Read the balances first: the error for an address without a token is better than that of
-        # the next call.
+        # Read the balances first: they give a clearer error if an address has no token.
         *(Call(token, ERC20.balance_of, (client,), "token") for token in tokens),
         *(call for token in tokens for call in token_calls(token)),
         Call(fee_token, ERC20.allowance, (account, client), "fee token"),
@@ -261,7 +260,7 @@ def _read_state(
         start,
         Call(ai.router, OWNER),
     ]
-    # Only the start is called on the latest block, where a session would be started.
+    # Call the start on the latest block, as a real start would run, and all views at ``now``.
     calls = [call if call is start else replace(call, block=now.block) for call in calls]
     native_balance, simulated, *answers = rpc.ask(
         ai.provider,

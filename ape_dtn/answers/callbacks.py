@@ -98,7 +98,7 @@ def blocks_at(ai: Network, time: int) -> tuple[int, int]:
     """The first and the last block that can have a timestamp.
 
     Raises:
-        RpcRefused: The endpoint lacks a block, as one that lags does.
+        RpcRefused: The endpoint lacks a block, for example because it lags.
     """
     head = as_int(rpc.result(ai.provider, "eth_blockNumber", []))
 

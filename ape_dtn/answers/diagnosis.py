@@ -33,7 +33,7 @@ RECENT_BLOCKS = 1000
 
 @dataclass(frozen=True)
 class BlockContext:
-    """The latest block, which everything is read at.
+    """The latest block, at which all state is read.
 
     Attributes:
         block: Its number.
@@ -56,7 +56,7 @@ def diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError]
     """
     try:
         return _diagnose(ai, ids, waited)
-    except NoNetwork:  # the wait timed out all the same
+    except NoNetwork:  # report the timeout without a diagnosis
         return [RequestPending(as_hex(request_id), waited) for request_id in ids]
 
 
@@ -134,7 +134,7 @@ def _diagnose(ai: Network, ids: Sequence[bytes], waited: float) -> list[DtnError
 
 
 def _closed_sessions(ai: Network, now: BlockContext, sessions: Iterable[int]) -> set[int]:
-    """The sessions that the router's session manager does not have, or not any more."""
+    """The sessions that are closed or unknown on the router's session manager."""
     ids = list(sessions)
     manager = now.contracts.session_manager
     calls = [replace(session_call(manager, session), block=now.block) for session in ids]
@@ -207,7 +207,7 @@ def _activity(
         "toBlock": hex(now.block),
     }
     (found,) = rpc.ask(ai.provider, [("eth_getLogs", [query])])
-    if isinstance(found, Failure):  # not worth a search in parts
+    if isinstance(found, Failure):  # optional: do not split the query
         return None
     logs = [reads.to_log(raw) for raw in found]
     last = {log.topics[2]: log.block_number for log in logs}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # How many answers are decoded in parallel, since each may have content to fetch.
 DECODED_TOGETHER = 8
 
-# Failures that a later poll may not have.
+# Transient failures: a later poll may succeed.
 TRANSIENT_ERRORS = (ChainUnreachable, RpcRefused)
 
 _Item = TypeVar("_Item")
@@ -67,7 +67,7 @@ class PollTarget:
 
     Attributes:
         session: A session, by its id.
-        owner: The account that opened the sessions itself or by its client, by its address.
+        owner: The address of the account that opened the sessions, directly or through its client.
         requests: Requests, by their ids, each with the API of its model where that is known.
     """
 
@@ -213,14 +213,14 @@ class Poller(Iterator[Delivery], AsyncIterator[Delivery]):
         if not self._read:
             self._scanner.poll()
             self._read = self._scanner.read()
-            if not self._scanner.has_polled:  # it started over, and this may be the last poll
+            if not self._scanner.has_polled:  # it was reset: poll again, this may be the last time
                 self._scanner.poll()
                 self._read = self._scanner.read()
         self._is_decoding = True
         try:
             while self._read:
-                # The first alone: it reads the model's API, which the others then share. Decoded
-                # answers are kept if the endpoint fails at the next ones.
+                # Decode the first answer alone: this reads the model's API, which the others reuse.
+                # Decoded answers are kept if the endpoint fails at the next ones.
                 batch = self._read[: DECODED_TOGETHER if self._apis else 1]
                 self._ready.extend(_in_parallel(self._decode, batch))
                 del self._read[: len(batch)]

@@ -60,7 +60,7 @@ class ResponseEvent:
     Attributes:
         request_id: The request.
         block: Its block, or a later one where it was found by the request's record.
-        transaction: Its transaction; None where it was found by the request's record.
+        transaction: Its transaction; None if it was found by the request's record.
         is_close: Whether it is the close of the session.
     """
 
@@ -222,7 +222,7 @@ class LogScanner:
         head = rpc.expect(latest)
         views.check(self.ai.provider, as_int(head["number"]), "eth_getLogs")
         self._update_head(head)
-        if isinstance(found, Failure):  # as for too many blocks, after a long pause
+        if isinstance(found, Failure):  # for example, too many blocks after a long pause
             logs = self._logs(addresses, [_EVENTS], self._next)
         else:
             logs = [reads.to_log(raw) for raw in found]
@@ -267,7 +267,7 @@ class LogScanner:
             self._watched.pop(event.request_id, None)
 
     def _begin(self) -> None:
-        self._reset()  # after an earlier attempt that failed
+        self._reset()  # an earlier attempt may have failed halfway
         latest, genesis = rpc.ask(self.ai.provider, [_LATEST, _GENESIS])
         self._update_head(rpc.expect(latest))
         self._chain = as_hex(as_bytes(rpc.expect_found(genesis)["hash"]))
@@ -460,7 +460,7 @@ class LogScanner:
     def _logs(
         self, address: str | Sequence[str], topics: Sequence[Any], first: int, of: Any = True
     ) -> list[Log]:
-        """The logs since a block; none, without a query, if nothing is given that they are of."""
+        """The logs since a block; none, without a query, if ``of`` is empty."""
         return reads.logs(self.ai.provider, address, topics, first, self._head) if of else []
 
 

@@ -40,7 +40,7 @@ class Verdict(Enum):
     OVERCHARGED = "overcharged"
     CHARGED_LESS = "charged less"
     BALANCE_SHORT = "balance was short"
-    """It is below the fair charge, since the session's balance was."""
+    """The charge is below the fair one, because the session's balance was too low."""
     NOT_JUDGED = "not judged"
 
 
@@ -73,7 +73,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Remark:
-    """A sentence about a bill, and whether it is a problem."""
+    """A remark about a bill, and whether it reports a problem."""
 
     text: str
     is_wrong: bool = False
@@ -245,7 +245,7 @@ def _why_not(request: RequestHistory, response: Response) -> str:
     if record is None:
         return "another request has replaced it, and the router no longer has its fees"
     if response.charge is None:
-        return "the endpoint has no charge for it"
+        return "the endpoint did not return its charge"
     if response.bytes_answered is not None:
         return ""
     if record.call_type is CallType.IPFS and record.response:

@@ -122,7 +122,7 @@ def history(ai: Network, session_id: int, contents: Mapping[str, bytes] | None =
 
 @dataclass(frozen=True)
 class _State:
-    """What the events of a session do not tell, as of one block.
+    """State that a session's events do not contain, as of one block.
 
     ``tokens`` and ``balances`` are by session manager, ``records`` and ``responses`` by request id,
     ``managers`` by the event of a request, and ``times`` by block.
@@ -143,7 +143,7 @@ class _State:
 def _read_state(
     ai: Network, session_id: int, found: list[SessionLifecycle], created: list[Log], head: int
 ) -> _State:
-    """Reads what the events do not tell, in two HTTP requests."""
+    """Reads the state that the events do not contain, in two HTTP requests."""
     addresses = list(dict.fromkeys(session.token for session in found))
     ids = list(dict.fromkeys(log.topics[1] for log in created))
     ambiguous = ambiguous_requests(created, found)
@@ -204,7 +204,7 @@ def _receipts_and_times(
 def _known(answer: Any, what: str) -> Any:
     found = rpc.expect(answer)
     if found is None:
-        raise RpcRefused("the events", f"it does not have {what} of them any more")
+        raise RpcRefused("the events", f"it no longer has their {what}")
     return found
 
 
@@ -285,7 +285,7 @@ def _request(
     ]
     responses = [_response(response, record, chain, charge_of, content) for response in charged]
     if record and record.status and not any(response.is_last for response in charged):
-        # The endpoint has no charge for the answer, but the router has its record.
+        # The endpoint did not return the charge of the answer: use the router's record.
         at = Moment(_time(record.answered_at))
         responses.append(_recorded(record, chain, content, at))
     return RequestHistory(

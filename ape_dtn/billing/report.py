@@ -156,7 +156,7 @@ def _session_rows(session: SessionHistory, known: set[str]) -> _Rows:
                 "account": charge.to,
                 "charged": charge.amount,
                 "balance": charge.left,
-                "note": "the endpoint has no request for it",
+                "note": "the endpoint did not return its request",
             }
             found.append((charge.at, charged))
     if session.closed:
@@ -313,5 +313,5 @@ def _response_fields(request: RequestHistory, response: Response) -> dict[str, A
 
 
 def _amount(units: int, token: Token | None) -> Any:
-    """Units of a session's token; no value can be told where the session is not known."""
+    """Units of a session's token as an amount; None if the session is not known."""
     return token.units(units) if token else {"units": str(units), "value": None, "token": None}

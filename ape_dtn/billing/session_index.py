@@ -127,7 +127,7 @@ def payer(
     """The session that sent a request, by the result of :func:`manager_call` if it was read."""
     possible = [session for session in found if session.could_ask(created)]
     certain = next((session for session in possible if session.manager == manager), None)
-    # Without old blocks, the latest: a replaced session manager is hardly ever restored.
+    # Without old state, assume the latest: a replaced session manager is hardly ever restored.
     return certain or (possible[-1] if possible else None)
 
 

@@ -79,7 +79,7 @@ class Response:
         message: The node's message about a failure.
         bytes_answered: The size of the answer in bytes; None if it is on IPFS and its content was
             not given, or if the router did not keep it.
-        charge: What the node was paid; None if the endpoint has no charge.
+        charge: What the node was paid; None if the endpoint did not return it.
         at: When it was mined.
         callback_error: Why the request's callback reverted; None if it did not.
     """

@@ -39,7 +39,7 @@ def deposit_of(entry: Entry) -> Amount:
 
 
 def explain(ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]) -> DtnError:
-    """The error that a failed start means for its bare deposit; else the failure itself."""
+    """The error about the bare deposit of a failed start, or the failure itself."""
     if entry.payload.get("deposit") is None or isinstance(failed, DepositTaken):
         return failed
     deposit = deposit_of(entry)
@@ -100,7 +100,7 @@ def deposit_taken(
 ) -> DepositTaken:
     """The error of a deposit that another account has claimed, with the account if known."""
     thief, theft = None, None
-    with suppress(NoNetwork):  # the error is certain without them
+    with suppress(NoNetwork):  # the error holds without these details
         if found := next_start(ai, manager, deposited):
             log, fields = found
             thief, theft = fields["owner"], log.transaction

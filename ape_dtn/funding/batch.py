@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI
 
 
-# Of ERC-7821; accounts of ERC-7579 have the same.
+# The interface of ERC-7821, which ERC-7579 accounts also have.
 EXECUTE = Function("execute(bytes32,bytes)")
 SUPPORTS_EXECUTION_MODE = Function("supportsExecutionMode(bytes32)", "bool")
 

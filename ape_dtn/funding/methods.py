@@ -87,8 +87,8 @@ _DESCRIPTIONS = {
     "the deposit",
 }
 
-# The order of preference. ``delegate`` is chosen only if the account has the delegation already:
-# an account's code is changed on request alone.
+# The order of preference. ``delegate`` is chosen only for an account that is already delegated:
+# setting a delegation changes the account's code, and needs an explicit request.
 _ORDER = (
     Method.BATCH,
     Method.DELEGATE,

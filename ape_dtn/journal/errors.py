@@ -81,7 +81,7 @@ class PaymentCancelled(DtnError):
 
 
 class RefusedBefore(Refused):
-    """An entry of the journal was refused before, and nobody has asked for it again."""
+    """An entry of the journal was refused before, and the user has not repeated the call."""
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(

@@ -115,7 +115,7 @@ def validate_key(key: str) -> str:
     """Returns an idempotency key unchanged.
 
     Raises:
-        InvalidOption: It is empty, as where it came from a variable that is not set.
+        InvalidOption: It is empty, for example from a variable that is not set.
     """
     if not key.strip():
         raise InvalidOption("idempotency_key", "it is empty")
@@ -123,7 +123,7 @@ def validate_key(key: str) -> str:
 
 
 def check_key_unused(ai: Network, account: AccountAPI, key: str) -> None:
-    """Checks that no open or done operation has a key.
+    """Checks that no open or done operation has this key.
 
     Raises:
         KeyReused: One has.
@@ -140,10 +140,10 @@ def find_result(
     payload: Mapping[str, Any],
     key: str | None,
 ) -> OperationResult | None:
-    """The result of the operation that has a key, which is finished first where it is open.
+    """The result of the operation with this key; an open operation is finished first.
 
     Returns:
-        The result; None where no operation has the key, or where that was cancelled.
+        The result; None if no operation has the key, or if it was cancelled.
 
     Raises:
         KeyReused: The key belongs to an operation with another payload.
@@ -299,11 +299,11 @@ def cancel(
             return journal.update_details(journal.entry(entry.id), {"is_cancelled": True})
 
         def record(signed: Mapping[int, Signed]) -> None:
-            mark_cancelled()  # first: with the mark, a retry signs no new payment
+            mark_cancelled()  # before signing, so that a retry signs no new payment
             outbox.record(signed)
 
         rebroadcast.cancel(ai.provider, account, claimed.signed, replace(outbox, record=record))
-        claimed = mark_cancelled()  # also where all nonces are used already
+        claimed = mark_cancelled()  # even if nothing had to be signed
     except BaseException:
         _release(journal, claimed)
         raise
@@ -332,9 +332,9 @@ def _find_result(run: Run, payload: Mapping[str, Any], key: str | None) -> Opera
 
 
 def _retry(run: Run, entry: Entry) -> OperationResult | None:
-    """The result of an entry, which is finished first where it is open.
+    """The result of an entry; an open entry is finished first.
 
-    None where it is cancelled: the operation may be executed under a new entry.
+    None if it is cancelled: the operation may be executed under a new entry.
     """
     from ape.logging import logger
 
@@ -361,14 +361,14 @@ def _retry(run: Run, entry: Entry) -> OperationResult | None:
     except Refused as err:
         now = journal.entry(claimed.id)
         if now.state is State.CANCELLED and now.details.get("refused") == err.message:
-            return None  # an earlier call raised it; it is final by now, so this one sends anew
+            return None  # an earlier call's error, now final: send anew
         raise
 
 
 def _record_intents(run: Run, intents: Sequence[Intent]) -> list[Entry] | None:
     """Records intents, with the block from which their effects are looked for.
 
-    None where another process has just recorded one of their keys.
+    None if another process has just recorded one of their keys.
     """
     journal = run.journal
     details = {"from_block": journal.head, "is_sent_here": signers.sends_here(run.account)}
@@ -485,11 +485,11 @@ def _has_ended(run: Run, entry: Entry, error: DtnError) -> bool:
     """Whether an entry that failed can have no effect any more, by the chain alone."""
     if isinstance(error, PaymentCancelled):
         return True
-    now = run.journal.entry(entry.id)  # with what was signed meanwhile
+    now = run.journal.entry(entry.id)  # includes what was signed in the meantime
     if not isinstance(error, Refused) or may_be_handed_over(now):
         return False
     evidence = reorgs.evidence(run.ai, run.journal)
-    if ended_by := run.operation.ended_by(error):  # what would follow it can stay unsent
+    if ended_by := run.operation.ended_by(error):  # later transactions need not be sent
         return is_final(run.ai.provider, ended_by, evidence)
     return not now.signed or not may_still_change(run.ai.provider, now.signed, evidence)
 
@@ -517,7 +517,7 @@ def _end_cancelled(journal: Journal, entry: Entry, error: DtnError) -> None:
 
 
 def _end_done(journal: Journal, entry: Entry, outcome: Outcome) -> None:
-    """Records the outcome. A journal that fails now does not undo what has happened."""
+    """Records the outcome. If the journal fails now, the transaction has succeeded all the same."""
     from ape.logging import logger
 
     try:
@@ -542,13 +542,14 @@ def _release(journal: Journal, entry: Entry) -> None:
     if now.signed or now.details.get("handed_over") is not None:
         journal.release(now)
     else:
-        reason = {"error": "not_signed", "message": "It ended before anything was signed."}
+        reason = {"error": "not_signed", "message": "The call ended before anything was signed."}
         journal.end(now, State.CANCELLED, reason)
 
 
 def _chain_and_head(provider: ProviderAPI) -> tuple[str, int]:
     """The name of the chain in the journal, and its latest block, in one HTTP request."""
     first, head = rpc.ask(provider, [FIRST_BLOCK, ("eth_blockNumber", [])])
-    # A fork has the id and the first block of its original, where its transactions are valid too.
+    # A fork has the chain id and first block of its original: keep their entries apart, since
+    # transactions signed on the fork are valid on the original.
     own = "own " if is_local(provider) else ""
     return f"{own}{provider.chain_id}:{first_hash(first)}", as_int(rpc.expect(head))

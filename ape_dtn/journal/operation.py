@@ -115,7 +115,7 @@ class Operation(Protocol):
         """The operation of another entry of the same journal."""
 
     def error_context(self, entry: Entry) -> ErrorContext:
-        """What its reverts are explained with."""
+        """The context in which its reverts are explained."""
 
     def effect(self, entry: Entry) -> Effect:
         """The event that shows that it was executed."""
@@ -154,7 +154,7 @@ class Operation(Protocol):
         """The hash of another account's transaction that made a failure permanent, if known."""
 
     def reconcile(self, ai: Network, journal: Journal) -> bool:
-        """Replaces the costs in the journal by those on the chain, and returns if any changed."""
+        """Replaces the costs in the journal by those on the chain; true if any changed."""
 
 
 # Finds the operation of an entry.
@@ -216,7 +216,7 @@ def logs_of_payment(ai: Network, logs: Sequence[Log], signed: Sequence[Signed]) 
     found = []
     for log, answer in zip(logs, rpc.ask(ai.provider, requests), strict=True):
         raw = rpc.expect(answer)
-        if raw is None:  # from a node that lags: it may be the one that is looked for
+        if raw is None:  # the node lags, and this may be the one wanted
             reason = f"it has a log of transaction {log.transaction}, but not the transaction"
             raise RpcRefused("eth_getTransactionByHash", reason)
         if (to_checksum_address(raw["from"]), as_int(raw["nonce"])) in nonces:

@@ -1,4 +1,4 @@
-"""Finds out which processes are alive: each holds a file lock, which its end releases."""
+"""Finds out which processes are alive: each holds a file lock until it exits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds out from the chain what became of an entry, and keeps record of what is signed for it."""
+"""Determines the outcome of an entry from the chain, and records what is signed for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
 
-# How many blocks are searched for a transaction that shows whether the endpoint has such old ones.
+# How many blocks to search for any transaction, to test whether the endpoint still has transactions
+# of that age.
 BLOCKS_SEARCHED = 16
 
 
@@ -53,15 +54,15 @@ def reconcile(run: Run, entry: Entry, receipts: list[Receipt]) -> Outcome | None
 
     Raises:
         PaymentCancelled: Empty transactions were mined in place of its own.
-        DtnError: Its transaction was mined and failed, or its fate is not known.
+        DtnError: Its transaction was mined and failed, or its outcome is unknown.
     """
     ai, journal, operation = run.ai, run.journal, run.operation
     context = operation.error_context(entry)
     if operation.is_split:
-        # Before anything is rebroadcast: a start claims any deposit that it finds.
+        # Check before rebroadcasting: a start claims any deposit that it finds.
         landed = succeeded(ai.provider, entry.signed, context)
         operation.claimed_outcome(ai, entry, [log for receipt in landed for log in receipt.logs])
-    # Before the effect is looked for: it may appear between the two reads.
+    # Read the nonce before looking for the effect, which may appear between the two reads.
     nonce_state = (
         wallet.nonce_state(ai, entry, reorgs.evidence(ai, journal))
         if may_be_handed_over(entry)

@@ -51,9 +51,10 @@ def may_be_set_back(ai: Network) -> bool:
 
 
 def evidence(ai: Network, journal: Journal) -> Evidence:
-    """What a view of the chain has to show before a transaction is signed anew.
+    """How recent a read of the chain must be to justify signing a transaction again.
 
-    On a local chain every view counts: it has one node, and may have been reset to an older block.
+    On a local chain any read is accepted: it has one node, and may have been reset to an older
+    block.
     """
     known = 0 if may_be_set_back(ai) else journal.highest_block()
     return Evidence(known, ai.deployment.final_after, journal.seen_used, journal.note_used)

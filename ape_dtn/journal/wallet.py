@@ -23,9 +23,9 @@ class Nonce(Enum):
     """State of the nonce that a transaction was handed over with."""
 
     FREE = "free"
-    """The next transaction gets it, so that only one of the two can be mined."""
+    """Unused: a new transaction gets the same nonce, so that only one of the two can be mined."""
     USED = "used"
-    """By a final block: the effect is on the chain, or never will be."""
+    """Used in a final block: the effect is on the chain, or never will be."""
 
 
 def nonce_state(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:

@@ -87,6 +87,6 @@ def _client_code(account: str) -> bytes:
 
 
 def _created(code: bytes) -> str:
-    """The CREATE2 address of a contract, by its creation code."""
+    """The CREATE2 address of a contract, computed from its creation code."""
     deployer = bytes.fromhex(DEPLOYER[2:])
     return to_checksum_address(keccak(b"\xff" + deployer + SALT + keccak(code))[12:])

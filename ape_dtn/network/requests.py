@@ -112,7 +112,7 @@ def to_record(raw: tuple[Any, ...]) -> Record | None:
 
 
 def read_records(ai: Network, request_ids: list[bytes]) -> list[Record]:
-    """Reads requests, in one HTTP request for each thousand.
+    """Reads requests, up to 1,000 in each HTTP request.
 
     Raises:
         RequestNotFound: No request has one of the ids.

@@ -85,7 +85,7 @@ class Answer:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the answer to a file, text as UTF-8. The file is replaced as a whole.
 
-        Links are followed. A device or a pipe is written to.
+        Links are followed. A device or a pipe is written to directly.
 
         Returns:
             The file's path.

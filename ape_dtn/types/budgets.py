@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Limits(TypedDict, total=False):
-    """The limits that a request can be given; of one given and one configured, the lower holds.
+    """The limits of a request; if an option and the configuration both set one, the lower applies.
 
     Attributes:
         request_limit: Refuse a request whose ``max_cost`` exceeds this.
@@ -37,8 +37,8 @@ class Budget:
 
     Attributes:
         name: The name of its limit.
-        subject: What the limit is for, as error messages begin.
-        scope: What requests have in common that count together: any of ``account``, ``day``,
+        subject: What is limited, as the beginning of error messages.
+        scope: The fields that requests counted together share: any of ``account``, ``day``,
             ``model``, ``router`` and ``session``. Empty where each request counts alone.
         help: The help text of its option on the command line.
     """
@@ -79,7 +79,7 @@ class Limit:
     Attributes:
         budget: The budget.
         amount: The limit.
-        spent: What the chain shows to be spent; None where the journal alone counts.
+        spent: What the chain shows to be spent; None if the journal alone counts.
         as_of: The block in which ``spent`` was read. The journal counts what came later.
     """
 

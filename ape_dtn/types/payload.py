@@ -27,7 +27,7 @@ class Fees:
     tip: int
 
     def outbidding(self, others: Iterable[Fees]) -> Fees:
-        """These fees, or more where a mempool requires it to replace the others."""
+        """These fees, raised if a mempool requires more to replace the other fees."""
         raised = [Fees(_raised(fees.max_fee), _raised(fees.tip)) for fees in others]
         return Fees(
             max(self.max_fee, *(fees.max_fee for fees in raised), 0),

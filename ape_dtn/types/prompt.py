@@ -22,7 +22,7 @@ from ape_dtn.types.errors import EmptyPrompt, InvalidPrompt
 _PLACEHOLDER = re.compile(r"\{(?P<index>\d+)(:(?P<type>[^{}]*))?\}")
 _Nested = TypeVar("_Nested")
 
-# The type of an index below the highest one that no placeholder uses.
+# The type of an unused index below the highest one.
 _UNUSED = "string"
 
 # Decoding a prompt takes memory for each index up to the highest.
@@ -31,7 +31,7 @@ HIGHEST_INDEX = 999
 
 @dataclass(frozen=True, init=False)
 class Prompt:
-    """Lines of text with placeholders, and the values of these.
+    """Lines of text with placeholders, and the placeholders' values.
 
     ``Prompt("Is {0:address} older than {1:uint8}?", owner, 26)``
 

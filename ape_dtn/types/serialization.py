@@ -36,7 +36,7 @@ SCHEMA_VERSION = 1
 MAX_SAFE_INTEGER = 2**53
 
 Shapes: TypeAlias = Mapping[type, Callable[[Any], Any]]
-"""How objects of a class are represented, before the rules apply to what that contains."""
+"""Representations of classes; the rules then apply to the values they contain."""
 
 
 def to_json(value: Any, shapes: Shapes | None = None) -> Any:

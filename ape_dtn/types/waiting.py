@@ -1,6 +1,6 @@
 """How often to poll, how long to wait and how often to try: one policy for the whole package.
 
-No other module has an interval, a timeout or a number of attempts of its own. All times are in
+Other modules define no intervals, timeouts or numbers of attempts. All times are in
 seconds.
 """
 
@@ -21,8 +21,8 @@ class Backoff:
     Attributes:
         first: The pause after the first failure.
         longest: No pause is longer.
-        jitter: The share of a pause that is left to chance, so that clients that failed together
-            do not come back together.
+        jitter: The random share of a pause, so that clients that failed together do not retry
+            together.
     """
 
     first: float
@@ -66,7 +66,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """The time that is left, never negative; infinite where there is no end."""
+        """The time that is left, never negative; infinite without an end."""
         return max(self.at - time.monotonic(), 0.0)
 
     @property
@@ -94,31 +94,31 @@ class Policy:
     What users choose themselves is in the configuration or an argument; these are the defaults.
     """
 
-    # JSON-RPC. One answer; where the connection allows more, as copies of a chain do, up to that.
+    # JSON-RPC. The timeout of one response, unless the connection allows more, as forks do.
     rpc_answer: float = 60.0
-    # How long in all an endpoint is asked again that is busy, or does not have a block yet. Never
-    # longer than the network's `transaction_acceptance_timeout`.
+    # How long to retry an endpoint that is busy, or lacks a block. The network's
+    # `transaction_acceptance_timeout` is an upper limit.
     rpc_patience: float = 60.0
     lag_patience: float = 15.0
-    # A local chain that stays behind for so long was set back on purpose.
+    # A local chain that stays behind for this long was reset on purpose.
     local_lag_patience: float = 2.0
-    # How often a request is sent whose answer is lost or is none, if it changes nothing.
+    # Attempts to send a read-only request whose response is lost or malformed.
     rpc_attempts: int = 3
     rpc_backoff: Backoff = Backoff(0.1, 5.0, jitter=0.3)
 
-    # Receipts of transactions. How long in all: the network's `transaction_acceptance_timeout`.
+    # Receipts of transactions. The timeout is the network's `transaction_acceptance_timeout`.
     receipts: Polling = Polling(4, 0.02, 3.0)
-    # Sending one signed transaction to an endpoint that refuses it, as when it is busy.
+    # Attempts to send a signed transaction to an endpoint that refuses it, for example while busy.
     send_attempts: int = 5
-    # Signing a transaction again because another program has used its nonce.
+    # Attempts to sign a transaction again because another program has used its nonce.
     nonce_attempts: int = 5
-    # Waiting for another process to release a nonce or an entry: silently, then with a message.
+    # Waiting for another process to release a nonce or an entry. No message is shown at first.
     silent_lock: float = 2.0
     process_poll: float = 0.1
     # SQLite: waiting for other processes to finish writing.
     database_timeout: float = 60.0
 
-    # Answers. Blocks of local chains come on demand, and their block time says nothing.
+    # Answers. Local chains mine on demand, so their block time is meaningless.
     answers: Polling = Polling(2, 0.1, 3.0)
     longest_local_poll: float = 0.5
     longest_answer_backoff: float = 30.0
@@ -130,17 +130,17 @@ class Policy:
     # How long a signed permit or authorization is valid.
     signature_validity: int = 3600
 
-    # The node. One answer of a backend, and what runs beside.
+    # The node: how long a backend may take, and the intervals of its threads.
     node_polling: Polling = Polling(4, 0.1, 3.0)
     node_answer: float = 120.0
     node_backoff: Backoff = Backoff(0.5, 30.0)
     node_stop_check: float = 0.25
     node_stop: float = 5.0
     node_registration_check: float = 15.0
-    # A request that another process works on, and one that not every endpoint's node has yet.
+    # The delay before a retry if another process has claimed the request, or the endpoint lacks it.
     node_claimed_elsewhere: float = 2.0
     node_not_found: float = 0.5
-    # Refusals by the endpoint before a response is given up.
+    # How often the endpoint may refuse a response before the node gives it up.
     node_refusals: int = 12
     command_poll: float = 0.1
     # A signal to a process group can arrive twice within this time.
@@ -153,10 +153,10 @@ class Policy:
     gateway_probe: float = 2.0
     gateway_idle: int = 60
 
-    # `Retry-After` of any HTTP service: the shortest pause that is observed.
+    # The shortest pause after a `Retry-After` of an HTTP service.
     shortest_retry_after: float = 0.1
 
-    # Processes that are started: Anvil, and copies of a chain.
+    # Child processes: Anvil, and forks of a chain.
     anvil_start: float = 120.0
     anvil_stop: float = 60.0
     anvil_state: int = 5

@@ -118,7 +118,7 @@ def ask(
         api = ai.model(options.get("model") or ai.config.model).api
         model_inputs = to_inputs(api, model_inputs, inputs)
     if key is not None and skip_confirmation:
-        unlock(account)  # what was interrupted under the key is finished before anything is asked
+        unlock(account)  # `prepare` may finish an interrupted operation
     payer = session_id or NewSession(deposit or None, method, unsafe_two_step)
     purchase = prepare(ai, account, [model_inputs], options, payer, Keys.of_steps(key))
     if purchase.drafts:

@@ -153,7 +153,7 @@ class DtnGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as err:
             if args and not args[0].startswith("-"):
-                # In other words than click's, which Ape would answer with a command of its own.
+                # Avoid click's wording, at which Ape would suggest one of its own commands.
                 err.message = f"`{ctx.command_path}` has no command '{args[0]}'."
                 if similar := get_close_matches(args[0], self.list_commands(ctx), n=1):
                     err.message += f" Did you mean '{similar[0]}'?"
@@ -192,7 +192,7 @@ def dtn_command(
 
 
 def account_choice(*declarations: str, help: str = ACCOUNT_HELP) -> Callable[[Any], Any]:
-    """Ape's ``--account``, or another option for an account; None where it is not given."""
+    """Ape's ``--account``, or another option for an account; None if it is not given."""
     option = account_option(*declarations, prompt=None)
 
     def decorate(function: Any) -> Any:
@@ -207,9 +207,9 @@ yes_option = skip_confirmation_option(help=YES_HELP)
 
 
 def signed(function: _Function) -> Any:
-    """Adds ``--account``, which is asked for where it is not given, and ``-y``.
+    """Adds ``--account``, which is prompted for if it is missing, and ``-y``.
 
-    The command calls :func:`choose_signer` itself, once it has checked what it is given.
+    The command calls :func:`choose_signer` itself, after checking its other input.
     """
     return account_choice(help=SIGNER_HELP)(yes_option(function))
 
@@ -246,7 +246,7 @@ def confirm(question: str, account: Any, yes: bool) -> None:
 
 
 def is_confirmed(question: str, account: Any, yes: bool) -> bool:
-    """Like :func:`confirm`, for commands that go on with something else after a no."""
+    """Like :func:`confirm`, for commands that continue if the user says no."""
     current_output().may_ask = not yes
     if not yes:
         with _question(without_terminal=NotConfirmed()):
@@ -327,7 +327,7 @@ def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
         contextlib.redirect_stdout(sys.stderr),
         Path(os.devnull).open() as empty,
     ):
-        # A closed standard input is None: prompts need one that ends instead.
+        # Python sets a closed standard input to None, but prompts need a stream that ends.
         sys.stdin = sys.stdin or empty
         try:
             yield
@@ -337,7 +337,7 @@ def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logging_to_standard_error() -> Iterator[None]:
-    """Makes Ape log to standard error. It means to, but looks its settings up by wrong keys."""
+    """Makes Ape log to standard error, where Ape means to log but does not."""
     before = _log_to_standard_error()
     try:
         yield
@@ -361,7 +361,7 @@ def _log_to_standard_error() -> dict[Any, Any]:
 
 @functools.cache
 def _log_to_standard_error_at_exit() -> None:
-    """Does so once more when Python ends, when Ape logs that it stops the processes it started.
+    """Repeats this at exit, when Ape logs that it stops the processes it started.
 
     The last handler that is registered runs first, so this has to be registered after Ape's.
     """

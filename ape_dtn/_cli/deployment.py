@@ -355,7 +355,7 @@ def _ask(
     note(f"   gas        {_describe_gas(gas)}")
     if gas:
         held = as_int(rpc.result(provider, "eth_getBalance", [sender, "latest"]))
-        if held < gas.expected.units:  # better nothing than half a deployment
+        if held < gas.expected.units:  # do not start what cannot be paid for
             raise NoMoneyForGas(sender, gas.expected.units, held)
     confirm(f"Send {len(steps)} transactions from {sender}?", account, skip_confirmation)
 
@@ -400,7 +400,7 @@ def _take(
 
 
 def _remark(contract: dict[str, Any]) -> str:
-    """The state of a contract, where it is not as deployed."""
+    """The state of a contract, if it differs from the deployment."""
     if contract["runs"] is None:
         return "not deployed"
     notes = [f"upgraded, runs {contract['runs']}"] if contract["was_upgraded"] else []

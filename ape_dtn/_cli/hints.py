@@ -23,11 +23,11 @@ _METHODS = (
 
 
 class CommandHint(str):
-    """A hint that a command gives for one error, in place of that of the error's class."""
+    """A command's hint for one error, which replaces the hint of the error's class."""
 
 
 def hint_for(err: DtnError) -> str | None:
-    """The hint of an error, for the command line. An empty hint of the SDK stays away here too."""
+    """The hint of an error, for the command line. None if the SDK's hint is empty."""
     if err.hint == "" or isinstance(err.hint, CommandHint):
         return err.hint or None
     for kind in type(err).__mro__:
@@ -73,7 +73,7 @@ def _transaction_pending(err: DtnError) -> str | None:
 
 
 def _if_in_journal(err: DtnError) -> str | None:
-    """`ape dtn resume` does not see transactions that are not of the journal."""
+    """`ape dtn resume` helps only with transactions that are in the journal."""
     return _RESUME if getattr(err, "is_resumable", False) else err.hint
 
 
@@ -94,7 +94,7 @@ def _if_method_needs_terminal(err: DtnError) -> str | None:
 
 
 def _deposit_taken(err: DtnError) -> str | None:
-    if err.fields["session_id"] is not None:  # the hint has what is left of the deposit
+    if err.fields["session_id"] is not None:  # the hint names the session with the rest
         return err.hint
     return "It cannot be recovered. Next time, do not use --unsafe-two-step."
 
@@ -158,8 +158,8 @@ HINTS: Mapping[str, str | Callable[[DtnError], str | None]] = {
         "--value 0x… --value 26"
     ),
     "KeyReused": (
-        "Use a new --idempotency-key for each operation. `ape dtn journal --all` shows what this "
-        "key stands for."
+        "Use a new --idempotency-key for each operation. `ape dtn journal --all` shows the "
+        "operation with this key."
     ),
     "MethodUnavailable": _method_unavailable,
     "ModelNotFound": "List the models: `ape dtn models`.",

@@ -40,10 +40,10 @@ def input_options(function: _Function) -> _Function:
 
 
 def address_of(text: str) -> str:
-    """The address that an address, an alias of an account or an ENS name stands for.
+    """Resolves an address, an account's alias or an ENS name to an address.
 
     Raises:
-        InvalidAddress: It stands for none.
+        InvalidAddress: It is none of these.
     """
     from ape_dtn.rehearsal import typed
 
@@ -74,7 +74,7 @@ def to_prompts(lines: Sequence[str], values: Sequence[str]) -> list[Prompt]:
         try:
             read[index] = parse(types[index], text)
         except ValueError as err:
-            raise InvalidPrompt(f"value {index} is no {types[index]}: {err}") from err
+            raise InvalidPrompt(f"value {index} is not of type {types[index]}: {err}") from err
     return [Prompt(lines, *read)]
 
 
@@ -117,4 +117,4 @@ def _input(api: Api, name: str, kind: str | None, text: str) -> Any:
     try:
         return parse(kind, text)
     except ValueError as err:
-        raise InvalidCall(api.specs, f"{name} is no {kind}: {err}") from err
+        raise InvalidCall(api.specs, f"{name} is not of type {kind}: {err}") from err

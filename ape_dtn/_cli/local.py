@@ -66,7 +66,7 @@ def deploy(
     """Deploy a whole network.
 
     On a local chain, deploys contracts, models, a node and a funded account, which all commands on
-    that chain then find. With --serve, the node answers each prompt by an echo.
+    that chain then find. With --serve, the node echoes each prompt.
 
     \b
       anvil                                                     a chain, in a terminal of its own

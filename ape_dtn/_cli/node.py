@@ -337,7 +337,7 @@ def _print(event: Event, token: Token, native: Token) -> None:
 def _backend(ai: DtnAi, served: Node, chosen: str | None) -> Iterator[Backend]:
     """The backend of each model that the node serves.
 
-    A backend that is not available yet may become so: a warning is printed, and the node serves.
+    If a backend is not available yet, a warning is printed, and the node serves all the same.
     """
     from ape_dtn.node.backends import configured
     from ape_dtn.node.queue import read_models
@@ -411,7 +411,7 @@ def _show_status(shown: dict[str, Any]) -> None:
 
 
 def _time(seconds: int) -> datetime | str:
-    """A time of the contracts, which can be set to any number."""
+    """A timestamp from a contract, which can be any number."""
     try:
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (OverflowError, ValueError, OSError):

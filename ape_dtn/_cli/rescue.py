@@ -130,7 +130,7 @@ def _show(rescuing: DtnRescue, found: Sequence[Finding]) -> None:
 
 
 def _command(finding: Finding) -> str:
-    """The command that a person would use next, where it is not a remedy of --do."""
+    """The command to suggest for a finding that --do cannot recover."""
     from ape_dtn.rescue.finding import Kind, Remedy
 
     if finding.kind is Kind.PENDING_REQUEST or finding.remedy is Remedy.READ:

@@ -51,7 +51,7 @@ def init(name: str, force: bool) -> dict[str, Any]:
 
 
 class GenerateCommand(DtnCommand):
-    """A command that connects to a network only without ``--api``."""
+    """A command that connects to a network unless ``--api`` is given."""
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["specs"] is not None:

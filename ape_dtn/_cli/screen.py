@@ -24,7 +24,7 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Prints a line on standard error, which ``--json`` leaves alone."""
+    """Prints a line on standard error, with or without ``--json``."""
     click.echo(text, err=True)
 
 

@@ -115,7 +115,7 @@ def start(
             opened = DtnSession.claim(account, ai, idempotency_key=key)
     else:
         if key is not None and skip_confirmation:
-            unlock(account)  # what was interrupted under the key is finished before any question
+            unlock(account)  # finishing an interrupted operation signs
         before = opened_before(ai, account, amount, key)
         opened = (
             DtnSession.opened(ai, account, before)
@@ -157,7 +157,7 @@ def show_plan(plan: Plan, ai: DtnAi) -> None:
 
     description = plan.method.description
     if plan.method is Method.TWO_STEP and is_local(ai.provider):
-        # Nobody else is on a local chain: a warning would only frighten.
+        # On a local chain nobody else can claim the deposit: omit the warning.
         description = "deposit and start in two transactions"
     note(f"Method: {plan.method.value}, {description}.")
     if plan.holder.is_client:

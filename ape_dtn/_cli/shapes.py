@@ -1,4 +1,4 @@
-"""What the JSON of a domain object contains, where that differs from its fields.
+"""The JSON of domain objects that differs from their fields.
 
 The values stay as they are: :mod:`ape_dtn._cli.machine` converts amounts, times and errors.
 """
@@ -141,7 +141,7 @@ def entry_fields(entry: Entry, token: Token | None) -> dict[str, Any]:
 
     Args:
         entry: The entry.
-        token: The token of the amounts in its outcome; None where it has none.
+        token: The token of the amounts in its outcome; None if it has none.
     """
     intent = dict(entry.payload)
     if "session" in intent:

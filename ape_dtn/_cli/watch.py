@@ -99,7 +99,7 @@ def watch(
         except (KeyboardInterrupt, SystemExit):  # Ape turns Ctrl-C into SystemExit
             pass
         finally:
-            # Unless it was interrupted between an outcome and its line.
+            # Do not save past an outcome that was not printed.
             if watching.latest is printed:
                 _save(cursor, watching.cursor)
 

@@ -97,8 +97,8 @@ class DtnSession:
             MethodUnavailable: The method, or every safe one, is unavailable.
             UnsafeDeposit: The network is public, and the risk was not accepted.
             DepositTaken: Somebody else started a session with the deposit.
-            DepositWaiting: The deposit was sent, and the start could not be; see :meth:`claim`.
-            KeyReused: The key stands for something else.
+            DepositWaiting: The deposit was sent, but the start failed; see :meth:`claim`.
+            KeyReused: The key belongs to another operation.
         """
         ai = ai or Network()
         opened = opening.opened_before(ai, account, amount, idempotency_key)
@@ -269,7 +269,7 @@ class DtnSession:
             The request; its ``wait()`` returns the answer.
 
         Raises:
-            KeyReused: The key stands for something else.
+            KeyReused: The key belongs to another operation.
             DtnError: As :meth:`draft` does.
         """
         keys = Keys.of_request(idempotency_key)
@@ -374,7 +374,7 @@ class DtnSession:
             SessionAlreadyClosed: It was closed before.
             NotSessionOwner: It belongs neither to the account nor to its client.
             SessionNotFound: There is no session of this id.
-            KeyReused: The key stands for something else.
+            KeyReused: The key belongs to another operation.
         """
         signer = self._signer(account)
         refund, receipt = closing.close(self.ai, signer, self.id, force=force, key=idempotency_key)

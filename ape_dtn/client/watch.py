@@ -28,7 +28,7 @@ class Outcome:
         request: The request.
         result: The answer, or an error: the node failed, its response cannot be used, or the
             session was closed.
-        transaction: The transaction that answered it or closed its session; None where that was
+        transaction: The transaction that answered it or closed its session; None if that was
             before the watch began.
     """
 

@@ -64,7 +64,7 @@ def check_session(
 
 
 def counts_on_chain(limit: Limit) -> bool:
-    """Whether the chain has the spending that counts: it shows what a session was charged."""
+    """Whether the chain shows the spending under a limit, as it does for a single session."""
     return "session" in limit.budget.scope
 
 

@@ -172,7 +172,7 @@ class Draft:
         )
 
     def intent(self, key: str | None = None) -> Intent:
-        """The journal entry of sending it. Its user identifies its event on the chain."""
+        """The journal's intent to send this request. Its user identifies its event on the chain."""
         assert self.session_id is not None, "the session is not open"
         user = self.user or randomized_user(str(self.signer.address))
         transaction = replace(self, user=user).transaction()
@@ -338,7 +338,7 @@ def _at_position(place: int, count: int) -> Iterator[None]:
     except DtnError as err:
         if count > 1:
             err.fields["place"] = place
-            err.add_context(f"It is number {place + 1} of {count}.")
+            err.add_context(f"Request {place + 1} of {count}.")
         raise
 
 

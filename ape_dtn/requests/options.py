@@ -137,7 +137,7 @@ def check_options(options: Options) -> None:
 
     Raises:
         TypeError: An option does not exist.
-        InvalidOption: An option is invalid by itself or beside another.
+        InvalidOption: An option is invalid, or conflicts with another.
     """
     redundancy = options.get("redundancy", 1)
     if not 0 <= redundancy < 2**32:

@@ -43,7 +43,7 @@ class Preflight:
         contracts: The contracts behind the router.
         options: The options of the requests.
         models: The models by name; None for a model that is not registered.
-        serving: The nodes that serve each model, where no node is named or a namespace is; None
+        serving: The nodes that serve each model, read unless only nodes are named; None
             where there are too many to list.
         node_ids: The ids of the named nodes, by name.
         nodes: The named nodes; None for a node that is not registered.

@@ -98,7 +98,7 @@ class Purchase:
         keys: The idempotency keys.
         session_id: The session that pays; None until it is opened.
         opened: The session, where this purchase opened it now or before under its key.
-        plan: How the session will be opened; None where it is open.
+        plan: How the session will be opened; None if it is open.
         drafts: The requests to be sent, by their positions.
         sent: The requests that were sent, by their positions, or the errors in their place.
     """
@@ -239,7 +239,7 @@ def prepare(
         keys: The idempotency keys.
 
     Raises:
-        KeyReused: A key stands for something else.
+        KeyReused: A key belongs to another operation.
         InsufficientFunds: The deposit or the balance is less than the requests may cost.
         DtnError: As :func:`ape_dtn.requests.draft.draft_requests` and
             :func:`ape_dtn.funding.methods.plan` do.

@@ -67,13 +67,13 @@ class Quote:
         fee_per_byte: The fee offered for each byte of the request and of the answer.
         max_cost: The most that the answer can cost. It does not depend on the bytes: nodes state
             their sizes, and the router enforces this cap alone (``Router.respondToRequest``).
-        problem: Why the request cannot be sent to the model; None where it can. Sizes and gas are
-            None where it cannot.
+        problem: Why the request cannot be sent to the model; None if it can. Sizes and gas are
+            None if it cannot.
         bytes_asked: The size of the request, as a fair node bills it.
         bytes_answered: The expected size of the answer.
         basis: What that size is based on.
         answers_seen: How many answers the median was taken of.
-        gas: The gas of sending the request; None where it is not known.
+        gas: The gas of sending the request; None if it is not known.
         why_no_gas: Why the gas is not known.
         session_id: The session that pays; None for a new one.
         balance: The balance of that session, from which pending requests may still be charged.
@@ -204,7 +204,7 @@ def quote_inputs(
 
 
 def _sender(preflight: Preflight, account: AccountAPI | None) -> str | None:
-    """The account that would sign, or else the session's owner; None where neither is known."""
+    """The account that would sign, or else the session's owner; None if neither is known."""
     if account is None and preflight.owner is not None:
         return preflight.owner
     try:

@@ -80,7 +80,7 @@ def check(
     Args:
         routing: The routing.
         named: The nodes that were named; None for a node that is not registered.
-        serving: The nodes that serve the model, where no node is named or a namespace is.
+        serving: The nodes that serve the model; not needed if only nodes are named.
         model: The model.
         now: The time of the latest block, in seconds.
 

@@ -32,8 +32,8 @@ class SentRequest:
 
     Attributes:
         request_id: The request's id.
-        receipt: The transaction that sent it; None where it was sent before.
-        api: The API of its model; None where it was not read.
+        receipt: The transaction that sent it; None if it was sent before.
+        api: The API of its model; None if it was not read.
     """
 
     request_id: bytes
@@ -67,7 +67,7 @@ def send(draft: Draft, key: str | None = None) -> SentRequest:
         key: The idempotency key.
 
     Raises:
-        KeyReused: The key stands for something else.
+        KeyReused: The key belongs to another operation.
         RequestReplaced: Another request of the same block named the same ``user``.
         OverLimit: With what was sent meanwhile, it could cost more than a limit.
         DtnError: The router refuses it; see :mod:`ape_dtn.network.reverts`.

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 def closed_before(
     ai: Network, account: AccountAPI, session_id: int, key: str | None
 ) -> Amount | None:
-    """The refund of a session that was closed under an idempotency key; None where none was.
+    """The refund of a session that was closed under an idempotency key; None if none was.
 
     Raises:
-        KeyReused: The key stands for something else.
+        KeyReused: The key belongs to another operation.
     """
     result = executor.find_result(ai, account, operations.CLOSE, _payload(session_id), key)
     return ai.token().units(int(result.outcome["refund"])) if result else None
@@ -56,7 +56,7 @@ def close(
     """Close a session; see :meth:`ape_dtn.client.session.DtnSession.close`.
 
     Returns:
-        The refund, and the transaction; None where it was closed before under the key.
+        The refund, and the transaction; None if it was closed before under the key.
     """
     refund = closed_before(ai, account, session_id, key)
     if refund is not None:
@@ -77,7 +77,7 @@ def close(
 def _closable(
     ai: Network, account: AccountAPI, session_id: int, journal: Journal | None
 ) -> tuple[SessionRecord, Contracts]:
-    """A session that the account may close; given a journal, without requests that are pending."""
+    """A session that the account may close. With a journal, pending requests are an error."""
     session, contracts = read_session(ai, session_id, str(account.address))
     if journal is not None:
         known = spending.unanswered(ai, journal, session_id)

@@ -30,9 +30,9 @@ class OpenedSession:
     Attributes:
         id: The session's id.
         balance: The balance that it was opened with.
-        owner: Its owner on the chain, the account or its client; None where the journal has none.
+        owner: Its owner on the chain, the account or its client; None if the journal has none.
         method: How the deposit was made; None for a claim.
-        receipt: The transaction that opened it; None where it was opened before.
+        receipt: The transaction that opened it; None if it was opened before.
     """
 
     id: int
@@ -45,12 +45,12 @@ class OpenedSession:
 def opened_before(
     ai: Network, account: AccountAPI, amount: AmountLike, key: str | None
 ) -> OpenedSession | None:
-    """The session that was opened under an idempotency key; None where none was.
+    """The session that was opened under an idempotency key; None if none was.
 
     A start that was interrupted is finished first.
 
     Raises:
-        KeyReused: The key stands for something else.
+        KeyReused: The key belongs to another operation.
     """
     if key is None:
         return None

@@ -119,7 +119,7 @@ class _Start(_Opening):
         return bare_deposit.find_deposit(logs, entry) is not None
 
     def can_be_resent(self, entry: Entry, signed: Signed) -> bool:
-        """Whether it is not the second of two, which starts a session with any deposit it finds."""
+        """False for the second of two transactions: it would start with any deposit it finds."""
         first = min(transaction.nonce for transaction in entry.signed)
         return not self.leaves_deposit(entry) or signed.nonce == first
 

@@ -132,10 +132,10 @@ def test_the_hint_of_a_command_comes_before_that_of_the_class() -> None:
 
 def test_the_context_of_an_error_stays() -> None:
     err = NodeNotFound("node.alice.first")
-    err.add_context("It is number 2 of 5.")
+    err.add_context("Request 2 of 5.")
 
-    assert hint_for(err) == "It is number 2 of 5. List the nodes: `ape dtn nodes`."
-    assert (err.hint or "").startswith("It is number 2 of 5. List the nodes: DtnAi().nodes()")
+    assert hint_for(err) == "Request 2 of 5. List the nodes: `ape dtn nodes`."
+    assert (err.hint or "").startswith("Request 2 of 5. List the nodes: DtnAi().nodes()")
 
 
 def test_an_error_whose_hint_was_removed_has_none() -> None:

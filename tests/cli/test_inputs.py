@@ -107,7 +107,7 @@ def test_inputs_without_names_are_numbered() -> None:
 @pytest.mark.parametrize(
     ("api", "given", "message"),
     [
-        (IMAGE, {"width": "wide", "height": "1"}, "width is no uint64: 'wide'."),
+        (IMAGE, {"width": "wide", "height": "1"}, "width is not of type uint64: 'wide'."),
         (IMAGE, {"width": "1", "depth": "1"}, "there is no 'depth' among prompt, width, height."),
         (IMAGE, {"width": "1"}, "missing height."),
         (IMAGE, {"prompt": "A dog", "width": "1", "height": "1"}, "'prompt' is given twice."),
@@ -143,7 +143,7 @@ def test_no_lines_make_no_prompt() -> None:
 @pytest.mark.parametrize(
     ("lines", "values", "message"),
     [
-        (["{0:uint8}"], ["many"], "value 0 is no uint8: 'many'"),
+        (["{0:uint8}"], ["many"], "value 0 is not of type uint8: 'many'"),
         (["{0:uint8}"], ["256"], "256 is not of type uint8"),
         (["{0} {1}"], ["one"], r"placeholder \{1\} has no value"),
         (["Hello"], ["one"], "it has 0 placeholders, and 1 values are given"),

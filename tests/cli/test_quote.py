@@ -127,7 +127,7 @@ def test_inputs_are_parsed_by_their_types(reference: Network) -> None:
         size = ("--input", f"width={width}", "--input", "height=64")
         return reference.dtn("quote", "A cat", "--model", IMAGE, *size, "--json").error
 
-    assert "width is no uint64: 'wide'" in attempt("wide")["message"]
+    assert "width is not of type uint64: 'wide'" in attempt("wide")["message"]
     assert attempt("64")["code"] == "node_not_found", "the inputs fit, and no node serves the model"
 
 

@@ -1,4 +1,4 @@
-"""The service backend, with services that keep to the protocol and ones that do not."""
+"""The service backend, with services that follow the protocol and services that violate it."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _own_connections() -> Iterator[None]:
 
 @contextmanager
 def _own_presence(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Is a process of its own to the journals, and one that has ended afterwards."""
+    """Appears to journals as a separate process, which has ended when the context ends."""
     present: dict[Path, Any] = {}
     begin = process_lock._locked_name.__wrapped__
 

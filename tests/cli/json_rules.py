@@ -32,7 +32,7 @@ AMOUNTS = {
     "required",
     "worker_balance",
 }
-# Fields with one of these names that are something else: the address of a callback.
+# Fields that have such a name and are no amounts: the address of a callback.
 NOT_AMOUNTS = {("asked", "callback"), ("requests", "callback")}
 SECONDS = {"waited", "retry_after"}
 
@@ -74,7 +74,7 @@ def _check(place: tuple[str, ...], value: Any) -> None:
                 assert kind in value, where
         if place and name in ("nodes", "models") and "id" in value:
             assert "name" in value, where
-    # Errors have fields of the same names with other meanings, such as the chain that is expected.
+    # In errors, fields of these names can have other meanings, such as the required chain.
     is_amount = name in AMOUNTS and tuple(place[-2:]) not in NOT_AMOUNTS
     if is_amount and value is not None and not {"error", "failures", "problem"} & set(place):
         assert _is_amount(value), where

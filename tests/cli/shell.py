@@ -26,7 +26,7 @@ from .json_rules import check_document
 FOUNDRY = "ethereum:local:foundry"
 CUSTOMER, STRANGER = "TEST::2", "TEST::3"
 
-# What Anvil and Ape make of their common mnemonic.
+# The accounts that Anvil and Ape derive from their common mnemonic.
 OWNER_ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 CUSTOMER_ADDRESS = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
 STRANGER_ADDRESS = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"

@@ -86,7 +86,7 @@ def processes_of(port: int) -> list[str]:
 
 def check_nothing_is_left(port: int) -> None:
     deadline = time.monotonic() + POLICY.anvil_stop
-    # One that ends is not listed with its arguments any more before it lets go of its port.
+    # An exiting process loses its arguments in the list before it releases its port.
     while (found := processes_of(port)) or not is_free(port):
         assert time.monotonic() < deadline, found or "something listens on the port"
         time.sleep(0.05)
@@ -103,7 +103,7 @@ def is_free(port: int) -> bool:
 
 
 def test_it_goes_on_where_it_was_left_also_when_killed(shell: InProcess, tmp_path: Path) -> None:
-    """With an OpenAI-compatible server behind it, it ends by Ctrl-C, and then by a kill."""
+    """The backend is OpenAI-compatible. The first run ends by Ctrl-C, the second by a kill."""
     state, picture = tmp_path / "chain.json", tmp_path / "cat.png"
     here = shell.having(KEY_OF_THE_DEVNET=KEY)
     with aimock(tmp_path, FIXTURES) as url:
@@ -177,10 +177,11 @@ def test_a_fork_of_a_live_chain(tmp_path: Path) -> None:
         deployed = deployer.having(APE_FOUNDRY_HOST=base.url).dtn(
             "deploy", "--variant", "live", "--token", "usdc", "--network", FOUNDRY, "--json"
         )
-        # Accounts whose keys everybody knows run code on public chains, which takes what they get.
+        # On public chains, accounts with publicly known keys are delegated to code that takes what
+        # they receive.
         base.rpc("anvil_setCode", CUSTOMER_ADDRESS, "0xef0100" + "5e" * 20)
         base.rpc("anvil_setCode", RUNS_CODE, CODE)
-        # What is there already is less than what all get.
+        # Alice has some funds, but less than the devnet gives each account.
         base.rpc("anvil_setBalance", alice.address, "0x1")
         token = deployed.json["fee_token"]["address"]
         base.send(OWNER_ADDRESS, token, f"0x40c10f19{alice.address[2:]:0>64}{1:064x}")
@@ -270,7 +271,7 @@ def test_a_fork_is_of_what_is_there(shell: InProcess, tmp_path: Path) -> None:
     assert "leave out --state" in done.error["message"]
 
 
-# What keeps Anvil from being started.
+# Reasons why Anvil cannot start.
 
 
 def test_a_port_of_a_program_that_says_nothing() -> None:
@@ -301,7 +302,7 @@ def test_half_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(POLICY, "anvil_state", 1)
     state = tmp_path / "chain.json"
     with child.running(free_port(), state=state) as up:
-        while not state.exists():  # one that has only begun to run ends without a word
+        while not state.exists():  # a process that is still starting exits silently
             up.check()
             time.sleep(0.05)
     whole = state.read_bytes()
@@ -335,7 +336,7 @@ def test_of_a_long_chain_no_old_states_are_left(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with child.running(free_port()) as up:
-        Chain(up.url).rpc("anvil_mine", hex(600))  # of 500 it has the states in memory
+        Chain(up.url).rpc("anvil_mine", hex(600))  # it keeps 500 states in memory
         kept = [path for path in tmp_path.rglob("*") if path.is_file()]
 
     assert len(kept) >= 100

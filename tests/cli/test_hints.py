@@ -29,10 +29,10 @@ from ape_dtn.types.serialization import to_json
 from tests.sdk.test_errors import CLASSES, made
 
 PACKAGE = Path(ape_dtn.__file__).parent
-# Packages whose users type commands: those who test give options to pytest.
+# Packages whose messages may name options; users of `testing` pass options to pytest.
 FOR_THE_SHELL = {"_cli", "testing", "scaffold", "artifacts"}
 
-# An option between words, or a command of ours: not a dash, nor an argument of a program.
+# An option in a sentence, or an `ape dtn` command; not a dash, and not an argument of a program.
 _OPTION = re.compile(r"(?<![\w\"'`-])--[a-z][a-z-]+|`?\bape dtn\b")
 _PYTHON = re.compile(r"\b[a-z_]+=(?:…|\[|True|False|None|\"|')|\b[A-Z]\w+\([^)]*\)|\b\w+\.\w+\(")
 

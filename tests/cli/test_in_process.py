@@ -58,7 +58,7 @@ def test_a_devnet_that_fails_to_start_restores_the_state_of_the_process(shell: I
         before = state()
         taken = ["--port", chain.url.rpartition(":")[2]]
         code = cli.main(["devnet", *taken], standalone_mode=False)
-        # This fails late: Anvil runs and Ape is connected before the router is missed.
+        # This fails late: when no router is found, Anvil is running and Ape is connected.
         nothing_there = ["--port", str(free_port()), "--fork", chain.url]
         late = cli.main(["devnet", *nothing_there], standalone_mode=False)
 

@@ -22,8 +22,8 @@ from .shell import CUSTOMER, STRANGER, document
 BY_CUSTOMER = ("--account", CUSTOMER, "-y")
 USDT = Token("0x" + "5e" * 20, "USDT", 6)
 
-# The commands that the table of processes has no arguments for, with the codes that they exit with.
-# What they print besides is checked where they are tested: `Done.json` checks all of it.
+# The arguments and exit codes of the commands that are not in the table of processes.
+# Other tests check the rest of their output: `Done.json` checks each document.
 ARGUMENTS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("session", "start"): (("1", *BY_CUSTOMER), 0),
     ("ask",): (("Hello?", "--session", "SESSION", *BY_CUSTOMER), 0),

@@ -197,7 +197,7 @@ def nonce_of(net: Net, account: Any) -> int:
     return as_int(rpc.result(net.provider, "eth_getTransactionCount", params))
 
 
-# What is refused, and what is in a receipt.
+# Reverts, and the contents of receipts.
 
 
 REASON = Error("Error(string reason)")
@@ -328,7 +328,7 @@ def decoded(error: Error, data: bytes) -> list[Any]:
     return list(error.decode(data[4:]).values())
 
 
-# What only the owner of a client may call.
+# The functions that only the owner of a client may call.
 CHANGES = [
     "start",
     "startWithPermit",

@@ -250,7 +250,7 @@ class Net:
         """Makes the local node a member of this namespace only."""
         arguments = (NODE_ID, [name], [expiration], [signature])
         manager = self.contracts.node_manager
-        # Without an estimate, which could run at another timestamp than the block's.
+        # Not estimated: the estimate could run at a timestamp other than the block's.
         return self.send(
             self.cast.owner, manager, UPDATE_NAMESPACES, *arguments, gas_limit=1_000_000
         )

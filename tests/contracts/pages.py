@@ -6,7 +6,7 @@ from eth_abi import encode
 
 from .conftest import Ask, Reply
 
-# What is written goes on with another page where it has come to the end of one.
+# The bytes in a page. Longer content continues in further pages.
 PAGE = 24_575
 
 _TERMS = (

@@ -50,11 +50,11 @@ UNITS = 1_000_000
 
 CANCEL = Function("cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)")
 
-# Where the code of version 0.1.0 is, on every chain. Another address is another contract: what is
-# in clients of this one stays there, and the SDK must go on finding it.
+# The implementation of version 0.1.0, on every chain. If the address changes, existing clients keep
+# their funds, and the SDK must still find them.
 PINNED = "0xEEcE3Fb68b54B6d89289C150f47636fbAA98F8E4"
 
-# Where it is, and what its code can do.
+# Its address, and its code.
 
 
 def test_the_implementations_address_is_pinned() -> None:
@@ -209,7 +209,7 @@ def test_the_owners_tokens_never_stop_at_the_client(net: Net, cast: Cast, client
 
 
 def test_a_thief_in_the_same_block_gets_nothing(net: Net, cast: Cast, client: Owned) -> None:
-    """One front-runs the owner, one follows."""
+    """The thief has a transaction before the owner's, and one after it."""
     attempt = (cast.stranger, net.router, Router.start_user_session, ())
     start = (cast.customer, client.address, Client.start, (net.router, UNITS))
 
@@ -358,7 +358,7 @@ def test_a_permit_that_has_expired_is_refused(net: Net, client: Owned, usdc: str
 
 
 def test_a_permit_for_less_is_refused(net: Net, client: Owned, usdc: str) -> None:
-    """Also if somebody has submitted it: its allowance is too small."""
+    """It is refused also after somebody has submitted it: the allowance is too small."""
     _, _, _, *signature = permit(client, UNITS - 1)
     reason = error_data("EIP2612: invalid signature")
 
@@ -421,7 +421,7 @@ def test_an_authorization_takes_the_place_of_an_allowance(
 def test_an_authorization_cannot_be_front_run(
     net: Net, cast: Cast, client: Owned, usdc: str
 ) -> None:
-    """Neither at the token nor at the client, for any router."""
+    """A stranger can use it neither at the token nor at the client, for any router."""
     router, units, *rest = authorization(client)
     given = (cast.customer.address, client.address, units, *rest)
 
@@ -459,7 +459,7 @@ def test_an_authorization_for_less_is_refused(net: Net, client: Owned, usdc: str
         client.call(Client.start_with_authorization, router, units + 1, *rest)
 
 
-# Starting, from tokens that are here.
+# Starting a session with tokens that the client holds.
 
 
 def test_tokens_that_were_sent_to_the_client_start_a_session(

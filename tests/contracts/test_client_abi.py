@@ -39,7 +39,7 @@ def declared(entry: Any) -> str:
 TABLES = [("DtnClient", Client), ("DtnDelegate", Delegate)]
 each_table = pytest.mark.parametrize(("artifact", "table"), TABLES, ids=str)
 
-# Others call these of an account's delegate, never its owner.
+# Called on an account's delegate by other contracts, never by its owner.
 HOOKS = {"onERC721Received", "onERC1155Received", "onERC1155BatchReceived", "supportsInterface"}
 
 

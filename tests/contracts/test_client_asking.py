@@ -77,7 +77,7 @@ def test_a_request_returns_its_id(net: Net, client: Owned) -> None:
     for function, arguments in ((Client.request, one), (Client.request_many, many)):
         receipt = client.call(function, *arguments)
         made = tuple(event["requestId"] for event in requested(receipt.logs))
-        # What the same call would have returned on the state before, at the same time.
+        # The result of the same call on the previous state, with the same timestamp.
         block = rpc.result(net.provider, "eth_getBlockByNumber", [hex(receipt.block_number), False])
         call = {
             "from": address(client.owner),

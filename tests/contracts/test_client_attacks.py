@@ -53,7 +53,7 @@ def test_only_the_owner_can_call_a_client(cast: Cast, client: Owned, who: str, c
 
 
 def test_an_allowance_is_the_owners_alone_to_use(net: Net, cast: Cast, client: Owned) -> None:
-    """Also if a stranger names a network of its own."""
+    """A stranger cannot use it, even with a router of the stranger's."""
     before = net.held(cast.customer)
 
     with reverted(Client.not_owner, cast.stranger.address):
@@ -123,7 +123,7 @@ def test_a_token_that_moves_nothing_is_detected(
 
 
 def test_a_refund_is_the_amount_received(net: Net, cast: Cast, client: Owned, hostile: str) -> None:
-    """The token takes a tenth of both transfers, and other tokens do not make up for it."""
+    """The token takes a tenth of both transfers; other tokens of the client do not compensate."""
     net.fund(client.address, 55)
     session = client.start(1_000)
     before = net.held(cast.customer)
@@ -142,7 +142,7 @@ def test_a_refund_is_the_amount_received(net: Net, cast: Cast, client: Owned, ho
 def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
     net: Net, cast: Cast, client: Owned, hostile: str, puppet: ScriptedContract, pays: bool
 ) -> None:
-    """It starts a session before the owner does, also one that leaves a unit for the owner's."""
+    """The token starts a session first, and may leave one unit for the owner's session."""
     net.fund(puppet.address, 1)
     unit = (hostile, ERC20.transfer, (net.contracts.fee_target, 1))
     steal = (net.router, Router.start_user_session, ())
@@ -166,7 +166,7 @@ def test_the_thief_would_have_got_it_without_the_client(
     puppet.rehearse((net.router, Router.start_user_session, ()))
     net.send(cast.owner, hostile, BEHAVE, FAITHFUL, puppet.address)
 
-    # An estimate would be enough for the transfer alone, whatever becomes of what it calls.
+    # An estimate would cover the transfer only, and let the nested call run out of gas.
     arguments = (net.contracts.fee_target, UNITS)
     receipt = net.send(cast.customer, hostile, ERC20.transfer, *arguments, gas_limit=1_000_000)
 

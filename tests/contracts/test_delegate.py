@@ -58,7 +58,7 @@ UNITS = 1_000_000
 # Where the code of version 0.1.0 is, on every chain.
 PINNED = "0x75e9c3487fDFb323E55Bd04d0CE0CC7F3267F289"
 
-MAGIC = bytes.fromhex("1626ba7e")  # of ERC-1271, as ERC-1271 has it
+MAGIC = bytes.fromhex("1626ba7e")  # the magic value of ERC-1271
 NOT_SIGNED = b"\xff" * 4
 
 CHANGES = ["start", "request", "requestMany", "close", "closeMany"]
@@ -419,7 +419,7 @@ def test_a_thief_whom_the_token_lets_in_between_gets_nothing(
     assert (net.held(cast.customer), net.held_by_network) == (1_000_000_000, 0)
 
 
-# What an account does besides.
+# Other abilities of an account.
 
 
 def test_native_currency_is_accepted_in_every_way(

@@ -111,7 +111,7 @@ def test_a_session_from_start_to_withdrawal(
     any_net: Net, cast: Cast, variant: Variant, project: Any, name: str
 ) -> None:
     if (name, variant) == ("AutomaticSession", Variant.LIVE):
-        name = "ValidateSession"  # its end on that network is a test of its own, below
+        name = "ValidateSession"  # its refusal there is a separate test, below
     example, before = Example(any_net, project, name), any_net.held(cast.customer)
 
     example.begin()
@@ -214,7 +214,7 @@ def test_safe_start_reverts_with_the_reason_and_keeps_its_tokens(
     deployed: Net, reference: Net, project: Any, cast: Cast
 ) -> None:
     net, contracts = deployed, deployed.contracts
-    # A session manager that lets nobody start but another router.
+    # A session manager that accepts starts from another router only.
     initialization = Function("initialize(address,address,address)").encode(
         cast.owner.address, contracts.fee_token, reference.router
     )
@@ -304,7 +304,7 @@ def test_the_gas_that_the_examples_name_is_enough(example: Example, length: int)
     example.send(ASK, "Hello?", value=50_000 + 25_000 * words)
 
     response = encode(["string"], ["a" * length])
-    # An estimate would find the gas that the answer needs when the callback fails.
+    # Not estimated: the estimate would find the gas with which the callback fails.
     receipt = example.net.reply(example.request, response=response, gas_limit=5_000_000)
 
     assert not Router.success_callback_failed.find(receipt.logs)

@@ -59,7 +59,7 @@ def test_each_figure_that_has_changed_is_named() -> None:
 
 def test_both_variants_are_recorded_alike() -> None:
     live, reference = (recorded()[variant] for variant in ("live", "reference"))
-    created = {"SessionManager"}  # what the router of the reference network is as well
+    created = {"SessionManager"}  # the reference router is its own session manager
 
     assert list(recorded()) == ["live", "reference"]
     assert live.keys() == reference.keys()

@@ -25,7 +25,7 @@ from .unchecked import logs_of, send_unchecked, succeeded
 
 ANY = b"\1\2\3\4"
 FREE = {"asked": 0, "answered": 0}
-GAS = 2**24  # what one transaction may use since Fusaka, on Ethereum and on Base
+GAS = 2**24  # the gas limit of a transaction since Fusaka, on Ethereum and Base
 BLOCK = 30_000_000
 
 # Contracts by hand.
@@ -43,7 +43,7 @@ def reverts(size: int) -> str:
 
 
 MEGABYTE = 1_000_000
-MEGABYTES_GAS = 2_300_000  # what it costs to return or revert with one
+MEGABYTES_GAS = 2_300_000  # the cost of returning or reverting with a megabyte
 
 BURN_ALL = Function("burnAll()")
 AUTHORIZE = Function("authorizeOperator(bytes32)")
@@ -94,8 +94,8 @@ def test_an_answer_lands_and_is_paid_whatever_its_callback_does(
 def test_the_node_pays_for_the_callbacks_gas_and_not_for_what_it_returns(
     net: Net, cast: Cast, variant: Variant, code: Any
 ) -> None:
-    """The live router copies return data, and logs revert data: a megabyte costs the node as much
-    as the callback again, or several times that."""
+    """The live router copies return data and logs revert data. A megabyte costs the node as much
+    again as the callback when returned, and several times as much when logged."""
     session = net.open(cast.customer, 2_000)
     costs = []
     for target in (net.create_raw(BURNS), net.create_raw(code(MEGABYTE))):
@@ -145,7 +145,7 @@ def test_a_node_cannot_starve_a_callback(net: Net, cast: Cast, variant: Variant)
             if variant is Variant.LIVE:
                 assert got < gas // 2
             else:
-                assert got == gas - 2  # what the instruction that tells takes
+                assert got == gas - 2  # the cost of the GAS instruction
                 assert not Router.success_callback_failed.find(receipt.logs)
             rpc.result(net.provider, "anvil_setStorageAt", [target, "0x0", "0x" + "00" * 32])
 
@@ -195,11 +195,11 @@ def _kind(field: Any) -> str:
 def test_no_function_of_the_network_or_its_token_serves_a_requester_as_a_callback(
     net: Net, cast: Cast, variant: Variant, usdc: str
 ) -> None:
-    """All that changes anything is tried, with a deposit of somebody's waiting.
+    """All functions that change state are tried, while somebody's deposit is waiting.
 
-    One is of use on the live network, a known weakness: called by the router itself,
-    ``startUserSession`` makes the deposit a session of the router's, which nobody can close. A
-    deposit that waits is anybody's there, but this destroys it.
+    One succeeds on the live network, a known weakness: if the router calls ``startUserSession``
+    itself, it owns the session, and nobody can close it. Anybody could claim the waiting deposit
+    anyway, but this destroys it.
     """
     contracts, closed = net.contracts, {net.router, usdc}
     targets = {

@@ -23,7 +23,7 @@ from .unchecked import logs_of, send_unchecked, succeeded
 
 Change = Callable[[bytes], bytes]
 
-# Where the words of a request's arguments are.
+# The positions of words in a request's arguments.
 ROUTING_AT, REQUEST_AT, ON_SUCCESS, TARGET, USER = 2, 3, 4, 6, 7
 ROUTING, NODES_AT, REDUNDANCY, CONFIDENCE, AGGREGATION, NAMESPACES, NODES = (
     9,
@@ -38,7 +38,7 @@ REQUEST, EXTRA_AT, CALL_TYPE, CALL, EXTRA = 17, 18, 19, 23, 26
 CALL_DATA = b"a call of forty bytes, which are 2 words"
 WORDS = 27
 
-# And those of a response's.
+# The positions of words in a response's arguments.
 STATUS, MESSAGE_AT, RESPONSE_AT, MESSAGE, RESPONSE = 1, 2, 3, 7, 9
 
 
@@ -149,12 +149,12 @@ def readable(function: Function, data: bytes) -> list[Any] | None:
     """Decoded arguments, if all offsets are within the data."""
     try:
         return list(decode(function.inputs, data))
-    except Exception:  # of many kinds, by what is wrong
+    except Exception:  # the type depends on the fault
         return None
 
 
 def flat(value: Any) -> Any:
-    """The same with tuples for lists, and lower-case addresses."""
+    """The value with tuples in place of lists, and addresses in lower case."""
     if isinstance(value, (list, tuple)):
         return tuple(flat(item) for item in value)
     return value.lower() if isinstance(value, str) else value
@@ -181,8 +181,8 @@ def test_a_request_in_any_call_data_is_refused_or_read_as_the_abi_has_it(
             fields = (created["sessionId"], user, False, model, routing, asked, callback, gas)
             assert flat(record[:8]) == flat(fields), name
 
-    # Accepted requests do not affect others: it is listed, answered where it names the node,
-    # and all that it did not cost comes back.
+    # Accepted requests do not affect others: all are listed, those that name the node are answered,
+    # and the rest of the deposit is refunded.
     assert taken.keys() >= {"as it should be", "with more behind it", "padded with anything"}
     assert len(taken) < len(REQUESTS) - 25
     count = net.read(net.router, Router.get_pending_requests_length)

@@ -21,7 +21,7 @@ UNITS = 1_000_000
 OVERFLOW = 0x11
 YEARS = 30 * 365 * 24 * 3600
 
-CODE = 24_576  # bytes that a contract's code may have, which the reference network writes on
+CODE = 24_576  # the largest code of a contract, in bytes
 BLOCK = 30_000_000  # units of gas
 
 
@@ -66,7 +66,7 @@ def test_a_response_after_the_close_is_not_paid_by_a_later_session(net: Net, cas
 
 
 def test_a_second_response_is_refused_and_not_paid(net: Net, cast: Cast) -> None:
-    """Both in one block, as when a trusted node copies a pending response."""
+    """Both are in one block, as if a trusted node had copied a pending response."""
     second = net.add_node("second", cast.stranger)
     session = net.open(cast.customer, 1_000)
     request = net.ask(cast.customer, session, nodes=[NODE_ID, second])
@@ -193,7 +193,7 @@ def test_a_response_above_the_block_limit_does_not_affect_others(net: Net, cast:
     assert net.held(cast.customer) == 1_000_000_000 - 200
 
 
-# What it says that it has read and written.
+# The sizes that a node states.
 
 
 @pytest.mark.parametrize("status", [SUCCESS, FAILURE])
@@ -259,7 +259,7 @@ def test_an_answer_lands_wholly_or_not_at_all(net: Net, cast: Cast, size: int) -
     assert (net.balance(session), net.held(cast.worker)) == (800, 200)
 
 
-# Requests that are as large.
+# Large requests.
 
 
 def test_a_request_is_read_as_it_was_made(net: Net, cast: Cast) -> None:

@@ -22,7 +22,7 @@ from .conftest import FAILURE, MODEL, SUCCESS, Ask, Net, Reply
 from .pages import PAGE, answer_content, packed, request_content, terms_of
 
 BLOCK = 30_000_000  # units of gas
-FULL = b"\xff" * 32  # a word of which nothing is left out
+FULL = b"\xff" * 32  # a word without zero bytes, which is stored whole
 
 Made = TypeVar("Made", Ask, Reply)
 
@@ -93,7 +93,7 @@ def with_second_page(
     page: bytes, words: bytes, make: Callable[[bytes], Made], content: Callable[[Made], bytes]
 ) -> Made:
     """Content whose second page begins with a length and packed words."""
-    before = FULL[:29] + page[:3]  # a word that the page's first three bytes end
+    before = FULL[:29] + page[:3]  # a word that ends with the page's first three bytes
     missing = PAGE - content(make(FULL * 700 + before + words)).index(page)
     many, few = divmod(missing, len(packed(FULL)))
     short = bytes(33 - few) + FULL[: few - 1] if few else b""
@@ -117,7 +117,7 @@ def test_stored_content_is_never_read_as_a_request(reference: Net, cast: Cast, w
     """The second page of a thief's request or answer holds terms of a request that somebody
     else's session would pay for, with the thief's node.
 
-    No id may lead there, by any part of the derivation of addresses.
+    No request id may lead to that page, whichever part of the address derivation is attacked.
     """
     net, thief = reference, cast.stranger
     rich, poor = net.open(cast.customer, 1_000_000), net.open(thief, 1)

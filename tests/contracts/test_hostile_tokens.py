@@ -92,7 +92,7 @@ def test_a_token_that_pays_nothing_and_says_so_closes_and_answers_nothing(
 def test_a_token_that_moves_nothing_takes_from_nobody_else(
     net: Net, cast: Cast, hostile: str
 ) -> None:
-    """What it did not move stays an unclaimed deposit."""
+    """The tokens that it did not move stay an unclaimed deposit."""
     others = net.open(cast.stranger, 1_000)
     session = net.open(cast.customer, 1_000)
     behave(net, PRETENDING)

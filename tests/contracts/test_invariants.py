@@ -15,7 +15,7 @@ from tests.once import once_a_run
 
 ROOT = Path(__file__).parents[2]
 CALLS = 5_000  # 50 runs of 100, as the profile says
-# An action that rarely happens shows little. The rarest happen about 30 times.
+# Actions that succeed too rarely prove little. The rarest succeed about 30 times.
 LEAST = 5
 
 

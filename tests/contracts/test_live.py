@@ -1,4 +1,7 @@
-"""Behaviour of the live contracts that costs users money or time, by the lines of its list."""
+"""Behaviour of the live contracts that costs users money or time.
+
+The line numbers in names of tests, up to 15, are those of the list in docs/threat-model.md.
+"""
 
 from __future__ import annotations
 
@@ -740,7 +743,7 @@ def test_line_15_a_call_that_cannot_be_decoded_fails(deployed: Net, cast: Cast) 
     assert deployed.fetch(request) == (FAILURE, NOT_PARSABLE, b"")
 
 
-# Beside the lines: the events of a whole session.
+# Not in the list: the events of a whole session.
 
 
 def test_every_step_leaves_its_event(deployed: Net, cast: Cast) -> None:
@@ -806,7 +809,7 @@ def test_line_16_a_later_request_can_be_answered_first(deployed: Net, cast: Cast
 
 @pytest.fixture(params=["another node", "default namespace", "closed session", "aggregation", "id"])
 def unanswerable(deployed: Net, cast: Cast, request: pytest.FixtureRequest) -> tuple[bytes, str]:
-    """A request whose response reverts, which ends the round of a live node, and the reason."""
+    """A request whose response reverts, and the reason. Such a revert ends a live node's round."""
     session = deployed.open(cast.customer)
     if request.param == "another node":
         other = keccak(text="node.nobody.nothing")

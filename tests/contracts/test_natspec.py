@@ -54,13 +54,13 @@ def documentation(described: Any, kind: str, selector: str) -> dict[str, Any]:
 
 def missing(name: str, found: Any, inputs: Any, outputs: Any = ()) -> list[str]:
     """Tags that the documentation of something lacks."""
-    # OpenZeppelin, whose words some heirs inherit, has them for developers, all in one.
+    # OpenZeppelin's comments, which derived contracts inherit, have only one `@dev` text.
     if "details" in found and "notice" not in found and "params" not in found:
         return []
     params, returns = found.get("params", {}), found.get("returns", {})
     lines = [] if "notice" in found else [f"{name}: @notice"]
     takes = [parameter["name"] for parameter in inputs]
-    if len(params) == len(takes):  # the compiler allows no others; an heir's names may differ
+    if len(params) == len(takes):  # checked by the compiler; a derived contract's names may differ
         takes = []
     gives = [output["name"] or f"_{i}" for i, output in enumerate(outputs)]
     lines += [
@@ -170,7 +170,7 @@ def written(name: str, node: dict[str, Any], inputs: Any) -> list[str]:
     text = (node.get("documentation") or {}).get("text", "")
     has = {tag: re.findall(rf"@{tag} +(\S+)", text) for tag in ("notice", "dev", "param")}
     found = {"params": dict.fromkeys(has["param"])}
-    # A constructor that only its contract's heirs and proxies see explains itself to developers.
+    # A constructor may have `@dev` in place of `@notice`: users do not see it.
     return missing(name, found | ({"notice": ""} if has["notice"] or has["dev"] else {}), inputs)
 
 

@@ -828,7 +828,7 @@ def test_the_test_tokens_differ_in_what_transfer_returns(any_net: Net, cast: Cas
 def test_an_owner_who_replaces_the_node_manager_can_collect_pending_fees(
     reference: Net, cast: Cast
 ) -> None:
-    """And nothing more, see SECURITY.md."""
+    """The owner can collect nothing more; see SECURITY.md."""
     session = reference.open(cast.customer, 1_000_000)
     request = reference.ask(cast.customer, session, most=300_000)
     before = reference.held(cast.owner)

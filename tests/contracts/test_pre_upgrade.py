@@ -20,7 +20,7 @@ from .conftest import FAILURE, SUCCESS, Net, refused
 
 
 class PreUpgradeNet(Net):
-    """A network whose contracts are known from before, as its router does not name them."""
+    """A network whose contracts are passed in, because its router does not name them."""
 
     def __init__(self, network: LocalNetwork, cast: Cast, contracts: Contracts) -> None:
         super().__init__(network, cast)

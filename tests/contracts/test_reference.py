@@ -567,7 +567,7 @@ def test_no_node_can_join_a_namespace_without_owner(reference: Net, cast: Cast) 
         reference.join(TRUST, expiration, signature)
 
 
-# A whole life, as the documentation draws it.
+# The lifecycle of a session, as in the documentation's diagram.
 
 
 def test_the_lifecycle_of_a_session(reference: Net, cast: Cast) -> None:

@@ -49,7 +49,7 @@ def test_an_answer_that_costs_nothing_is_given_without_a_transfer(
 def test_sessions_close_in_any_order_and_the_others_stay_as_they_are(
     reference: Net, cast: Cast, order: tuple[int, ...]
 ) -> None:
-    # They are linked to each other, the one opened next and the one opened before.
+    # Each session is linked to the one opened before it and the one opened after it.
     manager = reference.contracts.session_manager
     opened = [reference.open(cast.customer, 1_000) for _ in order]
     for i, session in enumerate(opened):

@@ -52,7 +52,7 @@ dependencies:
       contracts_folder: .
 """
 
-# As contracts are written for the network's own package.
+# A contract that imports the network's own package.
 ORACLE = """
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
@@ -140,7 +140,7 @@ contract Oracle is WithDtnAi {
 }
 """
 
-# With what our library has beyond that package.
+# A contract that uses the additions of our library.
 PLAIN = """
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
@@ -396,7 +396,7 @@ def test_set_ai_does_not_check_the_router(
 
 
 def test_the_default_routing_hashes_the_encoded_namespace(net: Net, oracle: str) -> None:
-    """As the network's own package does. The registry hashes the packed name."""
+    """The network's own package does the same, while the registry hashes the packed name."""
     routing = net.read(oracle, Function("systemValidated()", ROUTING))
 
     encoded = keccak(encode(["string"], ["trust.system.authored"]))
@@ -465,7 +465,7 @@ def test_a_proxy_of_the_networks_form_keeps_its_router_in_an_upgrade(
     assert reference.read(proxy, CURRENT) == reference.router
 
 
-# Ours, beyond the network's package.
+# Additions to the network's own package.
 
 
 def test_a_checked_router_must_have_code(

@@ -42,7 +42,7 @@ contract Harness {
 PACK = Function("pack(bytes)", "bytes")
 THERE_AND_BACK = Function("thereAndBack(bytes,bytes,bytes)", "bytes,bytes")
 
-# Numbers, texts' ends, and whatever else is in a word, with bytes that are zero anywhere in it.
+# Words with numbers, the ends of texts, or any bytes, with zero bytes at any place.
 numbers = st.integers(0, 32).flatmap(lambda n: st.binary(min_size=n, max_size=n))
 words = st.one_of(
     numbers.map(lambda some: some.rjust(32, b"\0")),

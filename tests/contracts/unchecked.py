@@ -1,4 +1,4 @@
-"""Transactions without checks before; those that fail have a receipt, too."""
+"""Transactions that are sent without checks, so that failing ones are mined, too."""
 
 from __future__ import annotations
 

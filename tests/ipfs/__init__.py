@@ -1,1 +1,1 @@
-"""What tests of IPFS need: CIDs that somebody else computes, and gateways of each character."""
+"""Tools for tests of IPFS: CIDs of an independent implementation, and misbehaving gateways."""

@@ -276,7 +276,7 @@ def test_an_existing_pin_is_reused(embedded: dict[str, Any]) -> None:
 
 def test_a_temporary_fault_of_the_pinning_service_is_retried(embedded: dict[str, Any]) -> None:
     def fails_once(request: Any) -> None:
-        is_first_poll = len(service.asked) == 3  # the search and the new pin came before it
+        is_first_poll = len(service.asked) == 3  # after the search and the new pin
         request.say(503) if is_first_poll else service.serve(request)
 
     with (

@@ -55,7 +55,7 @@ ANVIL_FINAL_AFTER = 64
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the chain pass for a public one."""
+    """Makes the package take the chain for a public one."""
     for module in (spending, reorgs, finality):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 

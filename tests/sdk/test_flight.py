@@ -36,7 +36,7 @@ def test_sending_takes_few_http_requests(flown: dict[str, Any]) -> None:
 def test_a_poll_takes_two_calls(flown: dict[str, Any]) -> None:
     methods = flown["waiting"]["methods"]
     answers = methods.pop("eth_call")
-    # None where the node had answered all before the wait began: the first poll finds them.
+    # 0 if the node answered all requests before the wait: the first poll finds the answers.
     polls = methods.get("eth_getLogs", 0)
 
     assert 2 * polls <= sum(methods.values()) <= 2 * flown["waiting"]["http"]

@@ -45,7 +45,7 @@ MOST = "0.25"
 
 
 def audited(session: DtnSession) -> Audit:
-    """The audit of a session whose id no other session has."""
+    """The only audit in the history of a session."""
     (found,) = audits(history(session.ai, session.id))
     return found
 

@@ -327,7 +327,7 @@ def test_a_request_accepted_late_is_not_reported_as_refused(
 def test_a_request_mined_during_the_lookup_is_not_reported_as_refused(
     network: LocalNetwork, funded: DtnSession, cast: Cast, through: Through
 ) -> None:
-    """The endpoint answers two calls of one HTTP request as of before a block and after it."""
+    """The endpoint answers two calls of one HTTP request from states before and after a block."""
     late: list[str] = []
     mined: list[str] = []
 

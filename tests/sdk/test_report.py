@@ -1,4 +1,4 @@
-"""Exports of a bill. Untrusted text is harmless in each of them."""
+"""Exports of a bill. Untrusted text is harmless in each format."""
 
 from __future__ import annotations
 

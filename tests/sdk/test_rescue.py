@@ -542,7 +542,7 @@ def test_requests_of_another_session_with_the_same_id_are_not_reported(
     found = rescuing.findings()
     theirs = DtnRescue(cast.stranger, network.ai).findings()
 
-    # The current session with this id would pay for it.
+    # The current session with this id would pay for the request.
     assert only(found, Kind.PENDING_REQUEST).request_id == own.id
     assert only(found, Kind.STRANDED_SESSION).session_id == funded.id
     assert only(theirs, Kind.PENDING_REQUEST).request_id == other.id

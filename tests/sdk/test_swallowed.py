@@ -82,7 +82,7 @@ def forgetting(network: LocalNetwork, has_logs: bool) -> Answer:
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the chain pass for one that tests do not revert."""
+    """Makes the package take the chain for one that tests do not revert."""
     for module in (spending, reorgs):
         monkeypatch.setattr(module, "is_local", lambda _: False)
 
@@ -184,7 +184,7 @@ def test_a_transaction_that_may_be_pending_is_not_reported_as_refused(
     is_lost: bool,
     why: str,
 ) -> None:
-    """One node has it and timed out, or says that it has; the others do not know it."""
+    """One node has the transaction, and timed out or reports it as known; the others lack it."""
     first: list[str] = []
 
     def refuse(call: dict[str, Any], forward: Callable[[], Any]) -> Any:
@@ -464,7 +464,7 @@ def test_a_fork_funds_sessions_by_the_method_of_its_original(
 def test_an_entry_that_could_not_be_written_is_not_waited_for(
     network: LocalNetwork, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full, so that the file still has the claim of this process."""
+    """The disk is full, so the file still has the claim of this process."""
     journal = executor.journal_of(network.ai, cast.customer)
     pending_start(network, cast.customer, idempotency_key="full")
     (entry,) = executor.unfinished(network.ai, cast.customer)

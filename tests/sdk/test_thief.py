@@ -106,7 +106,8 @@ def attacked_chain(
 def networks_on_chain(
     attacked_chain: AttackedChain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[dict[Variant, DtnAi]]:
-    """Both networks, on a chain that passes for a public one. Reverted after the test."""
+    """Both networks, on a chain that the package takes for a public one. Reverted after the
+    test."""
     from ape.utils.basemodel import ManagerAccessMixin as access
 
     monkeypatch.setattr(methods, "is_local", lambda _: False)
@@ -296,7 +297,7 @@ class Ledger:
         self.held = self.holdings()
 
     def holdings(self) -> dict[str, int]:
-        """Token units of all possible holders."""
+        """The balances of all possible holders, in token units."""
         clients = [client_contract.client_of(payer) for payer in self.payers]
         holders = [self.contracts.fee_target, *self.payers, *clients, *ATTACKERS]
         fee_token = self.contracts.fee_token

@@ -33,7 +33,7 @@ NO_NETWORK = ("ChainUnreachable", "RpcRefused")
 # Acceptance timeout of transactions while the endpoint has faults, in seconds.
 TIMEOUT = 0.25
 
-# More points than a process reaches.
+# More interruption points than a process reaches.
 MAX_POINTS = 120
 
 # The plays are divided among this many tests, so that workers run them in parallel.

@@ -116,7 +116,7 @@ def test_a_watch_of_an_owner_delivers_answers_of_all_their_sessions(
 
     watch = Watch(network.ai, owner=cast.customer, timeout=30)
     before = list(islice(watch, 2))
-    # Also of sessions that are started and closed between two polls.
+    # The watch also covers sessions that are started and closed between two polls.
     new = DtnSession.start("1", cast.customer, network.ai)
     theirs = others.request(PROMPT)
     request = new.request(PROMPT)

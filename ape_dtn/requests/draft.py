@@ -71,8 +71,8 @@ class Draft:
         extra_params: The values of the prompt's placeholders, encoded by index.
         call_type: How the answer travels.
         fee_per_byte: The fee offered for each byte of the request and of the answer.
-        max_cost: The most that one answer can cost. Nodes state sizes themselves, so that this cap
-            limits the charge, and not the number of bytes.
+        max_cost: The most that one answer can cost. Nodes state sizes themselves: this limits the
+            charge, not the number of bytes.
         balance: The session's balance; None until the session is opened.
         user: The user that the request names; None for a random one.
         callback: The contract that is called with the answer.

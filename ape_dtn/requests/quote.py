@@ -66,7 +66,7 @@ class Quote:
         call_type: How the answer travels.
         fee_per_byte: The fee offered for each byte of the request and of the answer.
         max_cost: The most that the answer can cost. It does not depend on the bytes: nodes state
-            their sizes, and the router enforces this cap alone (``Router.respondToRequest``).
+            their sizes, and the router enforces this limit alone (``Router.respondToRequest``).
         problem: Why the request cannot be sent to the model; None if it can. Sizes and gas are
             None if it cannot.
         bytes_asked: The size of the request, as a fair node bills it.

@@ -229,7 +229,7 @@ def test_an_image_is_larger_than_a_text(ai: DtnAi) -> None:
     assert text.bytes_answered
     assert image.bytes_answered
     assert text.bytes_answered < image.bytes_answered == DEFAULT_ANSWER_BYTES["bytes"]
-    assert image.expected == image.max_cost, "more than the cap is never charged"
+    assert image.expected == image.max_cost, "more than the maximum cost is never charged"
 
 
 def test_the_bytes_asked_are_those_of_the_request(funded: DtnSession) -> None:

@@ -1,6 +1,6 @@
-"""Properties of decoders, tried on many random inputs.
+"""Settings of tests that check properties on random inputs.
 
-``make test`` tries 200 inputs of each, and ``make fuzz`` 10,000, or ``CASES``.
+``make test`` tries 200 inputs per test, ``make fuzz`` 10,000; ``CASES`` overrides both.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 CASES = int(os.environ.get("CASES") or 200)
 
-# Whatever the input: another one may take longer on a busy machine.
+# No deadline for one input: times vary on a busy machine.
 fuzzed = settings(
     max_examples=CASES,
     deadline=None,

@@ -50,6 +50,6 @@ def to_document(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usage_error(err: click.ClickException) -> DtnError:
-    """An error of click, which has no code of its own, as one of ours."""
+    """Converts an error of click to a `DtnError`, which has an error code."""
     kind = BadInput if isinstance(err, click.UsageError) else DtnError
     return kind(err.format_message())

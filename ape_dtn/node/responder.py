@@ -441,7 +441,7 @@ class Responder:
             self._broadcast(responses[:half], on_result, to_retry)
 
     def _payment(self, receipt: Receipt) -> int:
-        """The fees that a response was paid (``SessionCharged``), in units of the fee token."""
+        """The fees paid for a response (``SessionCharged``), in units of the fee token."""
         charged = SessionManager.session_charged
         return sum(
             charged.decode(log)["amount"]

@@ -1,4 +1,4 @@
-"""What an account has on the network, one finding each."""
+"""Findings: the sessions, deposits, tokens and requests of an account, one finding each."""
 
 from __future__ import annotations
 

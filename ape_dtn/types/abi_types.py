@@ -1,7 +1,7 @@
-"""ABI types, parsed from text that anybody may have written.
+"""ABI types, parsed from untrusted text.
 
-The parser takes time in proportion to the text, and limits its length and the depth of the type.
-The one of eth_abi takes time with the square of both, and never forgets a type.
+The parser runs in linear time, and limits the length of the text and the depth of the type.
+eth_abi's parser takes quadratic time, and caches every type for ever.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-# Of a type, or of a list of types.
+# The most characters of a type, or of a list of types.
 MAX_TYPE_LENGTH = 1000
 
-# Arrays and tuples inside each other.
+# The most levels of nested arrays and tuples.
 MAX_TYPE_DEPTH = 16
 
 _WORD = 32
@@ -47,7 +47,7 @@ class AbiType:
         count: The number of a fixed array's items.
         components: The types of a tuple's components.
         head: The bytes that a static value takes; None for a dynamic type.
-        depth: How many arrays and tuples are inside each other.
+        depth: The number of levels of nested arrays and tuples.
     """
 
     text: str
@@ -103,7 +103,7 @@ def _parse_cached(text: str) -> tuple[AbiType, ...]:
     found, end = _sequence(text, 0, 0)
     if end != len(text):
         raise InvalidAbiType(f"'{text}' is not an ABI type")
-    # "int256" is longer than "int", and what is accepted once has to be accepted again.
+    # Check the canonical text, too, which can be longer: it must be accepted when parsed again.
     if sum(len(kind.text) + 1 for kind in found) > MAX_TYPE_LENGTH + 1:
         raise InvalidAbiType(f"'{text[:20]}…' is longer than {MAX_TYPE_LENGTH} characters")
     return found
@@ -119,7 +119,7 @@ def _sequence(text: str, start: int, outside: int) -> tuple[tuple[AbiType, ...],
 
 
 def _type(text: str, start: int, outside: int) -> tuple[AbiType, int]:
-    """The type that begins here, and where it ends; ``outside`` is the depth around it."""
+    """Parses the type at an offset, and returns it with its end; ``outside`` is the outer depth."""
     if text[start : start + 1] == "(":
         _check_depth(outside + 1)
         components, end = _sequence(text, start + 1, outside + 1)
@@ -139,7 +139,7 @@ def _type(text: str, start: int, outside: int) -> tuple[AbiType, int]:
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_TYPE_DEPTH:
-        raise InvalidAbiType(f"more than {MAX_TYPE_DEPTH} arrays and tuples are inside each other")
+        raise InvalidAbiType(f"more than {MAX_TYPE_DEPTH} nested arrays and tuples")
 
 
 def _tuple(components: tuple[AbiType, ...]) -> AbiType:
@@ -159,7 +159,7 @@ def _head(types: Iterable[AbiType]) -> int | None:
     return None if None in heads else sum(head for head in heads if head is not None)
 
 
-@cache  # there are 5,000 basic types; what is none raises, and is not kept
+@cache  # at most 5,000 basic types; errors are not cached
 def _basic(text: str) -> AbiType:
     text = _ALIASES.get(text, text)
     match = _BASIC.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Decodes ABI data that anybody may have written, in time and memory in proportion to its bytes.
+"""Decodes untrusted ABI data in linear time and memory.
 
 Offsets of ABI data can point to the same bytes many times, so that nested lists of a few kilobytes
 decode to more than fits in memory.
@@ -24,7 +24,7 @@ MOST_READS = 4
 
 
 class _Stream(eth.ContextFramesBytesIO):
-    """A stream with a limit on the bytes that are read from it, in all."""
+    """A stream with a limit on the total number of bytes read."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -39,7 +39,7 @@ class _Stream(eth.ContextFramesBytesIO):
 
 
 class _TupleDecoder(eth.TupleDecoder):
-    """Skips static values when it checks offsets.
+    """A tuple decoder that skips static values when it checks offsets.
 
     The one of eth_abi decodes them, and so reads a value twice for each tuple around it.
     """
@@ -66,7 +66,7 @@ def decode(types: Sequence[str], data: bytes, errors: str = "strict") -> tuple[A
     Args:
         types: Their types.
         data: The encoded values.
-        errors: What to do about invalid UTF-8, as :meth:`bytes.decode` takes it.
+        errors: The handling of invalid UTF-8, see :meth:`bytes.decode`.
 
     Raises:
         DecodingError: The data is not of these types, or exceeds the limit.
@@ -91,7 +91,7 @@ def _tuple_of(types: Sequence[AbiType], errors: str) -> Any:
 
 
 def _of(kind: AbiType, errors: str) -> Any:
-    """The decoder of a type: those of eth_abi, without the ones that Ape has put in their place.
+    """The decoder of a type, from eth_abi's own decoders, some of which Ape replaces globally.
 
     Ape's decoder of numbers reads zeros beyond the end, and so a list of any length from 64 bytes.
     """

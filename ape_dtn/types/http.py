@@ -1,4 +1,4 @@
-"""What all HTTP clients share: what to retry and when, causes of failures, a limit in all."""
+"""Shared by all HTTP clients: retries, causes of failures, and a total time limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-# Where HTTP libraries look for a proxy, and for certificates.
+# Environment variables with which HTTP libraries configure proxies and certificates.
 PROXY_SETTINGS = (
     "HTTPS_PROXY",
     "HTTP_PROXY",
@@ -35,19 +35,19 @@ PROXY_SETTINGS = (
 BYPASS_SETTINGS = ("NO_PROXY", "no_proxy")
 CERTIFICATE_SETTINGS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
-# Statuses below 500 that the same request may not get the next time.
+# Statuses below 500 after which a retry may succeed.
 _TRANSIENT = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
-# Statuses from 500 on that it will get again.
+# Statuses from 500 on after which a retry fails, too.
 _LASTING = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
 
 _EXPLAINED = {
-    HTTPStatus.UNAUTHORIZED: "it wants a key, or another one",
-    HTTPStatus.PAYMENT_REQUIRED: "the plan of this key is used up",
-    HTTPStatus.FORBIDDEN: "it does not let this key, or this address, in",
+    HTTPStatus.UNAUTHORIZED: "the API key is missing or invalid",
+    HTTPStatus.PAYMENT_REQUIRED: "the quota of the API key is used up",
+    HTTPStatus.FORBIDDEN: "the API key or the client's address is not permitted",
     HTTPStatus.NOT_FOUND: "nothing is served at this path",
-    HTTPStatus.METHOD_NOT_ALLOWED: "what is served at this path is something else",
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "the proxy wants a user and a password",
-    HTTPStatus.TOO_MANY_REQUESTS: "it is asked too often",
+    HTTPStatus.METHOD_NOT_ALLOWED: "another service is at this path",
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "the proxy requires a user name and a password",
+    HTTPStatus.TOO_MANY_REQUESTS: "too many requests",
 }
 
 
@@ -71,7 +71,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def explain_status(status: int) -> str:
-    """An HTTP status that is no success, and what it usually means."""
+    """A failure's HTTP status, and what it usually means."""
     try:
         meaning = _EXPLAINED.get(HTTPStatus(status), HTTPStatus(status).phrase)
     except ValueError:
@@ -80,13 +80,13 @@ def explain_status(status: int) -> str:
 
 
 def explain_error(err: BaseException, seconds: float | None = None) -> str:
-    """Why a connection failed, from under the exceptions of the libraries that wrap it.
+    """Why a connection failed, found below the exceptions that libraries wrap around the cause.
 
-    Names the setting of the environment, where it is one that cannot work.
+    Names the environment variable, if an invalid one is the cause.
 
     Args:
-        err: What was raised.
-        seconds: How long the answer was waited for.
+        err: The exception.
+        seconds: The timeout that was waited for.
     """
     causes = list(_causes(err))
     for explain in (_certificate_setting, _proxy, _tls, _connection):
@@ -100,7 +100,7 @@ def explain_error(err: BaseException, seconds: float | None = None) -> str:
 
 
 def _causes(err: BaseException | None) -> Iterator[BaseException]:
-    """An exception and all that it was made from: what it names, and what it was raised from."""
+    """An exception with its causes: those in its attributes, and those it was raised from."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [err]
     while waiting:
@@ -128,11 +128,11 @@ def _certificate_setting(err: BaseException) -> str | None:
     named = _setting(broken or CERTIFICATE_SETTINGS)
     text = str(err)
     if isinstance(err, OSError) and "CA certificate bundle" in text:
-        return f"{named or 'the list of certificates'} is no readable file of certificates"
+        return f"{named or 'the certificate bundle'} is not a readable certificate file"
     if isinstance(err, (FileNotFoundError, PermissionError, IsADirectoryError)) and named:
-        return f"{named} is no readable file of certificates"
+        return f"{named} is not a readable certificate file"
     if isinstance(err, ssl.SSLError) and named and "X509" in text and "NO_CERTIFICATE" in text:
-        return f"{named} holds no certificate"
+        return f"{named} contains no certificate"
     return None
 
 
@@ -140,15 +140,13 @@ def _proxy(err: BaseException) -> str | None:
     kind, text = type(err).__name__, str(err)
     if "SOCKS" in text or "socksio" in text:
         named = _setting(PROXY_SETTINGS, "socks")
-        return (
-            f"{named or 'the proxy'} is a SOCKS proxy, and the package for these is not installed"
-        )
+        return f"{named or 'the proxy'} is a SOCKS proxy, and SOCKS support is not installed"
     if kind == "InvalidProxyURL" or "Unknown scheme for proxy" in text:
-        return f"{_setting(PROXY_SETTINGS) or 'the proxy'} is no address of a proxy"
+        return f"{_setting(PROXY_SETTINGS) or 'the proxy'} is not a proxy URL"
     if kind == "ProxySchemeUnknown":
-        return f"{_setting(PROXY_SETTINGS) or 'the proxy'} is no address of a proxy"
+        return f"{_setting(PROXY_SETTINGS) or 'the proxy'} is not a proxy URL"
     if kind == "InvalidURL" and _setting(BYPASS_SETTINGS, "[") and "port" in text.lower():
-        return f"{_setting(BYPASS_SETTINGS, '[')} holds what is no host"
+        return f"{_setting(BYPASS_SETTINGS, '[')} contains an invalid host"
     if kind == "ProxyError":
         under = next((found for each in _causes(err) if (found := _connection(each))), None)
         return f"{_setting(PROXY_SETTINGS) or 'the proxy'} did not answer: {under or 'it refused'}"
@@ -156,7 +154,7 @@ def _proxy(err: BaseException) -> str | None:
 
 
 def _setting(names: tuple[str, ...], part: str = "") -> str | None:
-    """The setting that is in force, with its value; of a proxy its host alone."""
+    """The environment variable in force, with its value; of a proxy URL only the host."""
     for name in names:
         value = os.environ.get(name)
         if value and part in value:
@@ -193,15 +191,15 @@ def _connection(err: BaseException) -> str | None:
 
 
 class HttpUnusable(Exception):
-    """No HTTP client can be made: a setting of the environment cannot work. Says which."""
+    """No HTTP client can be created, because the named environment variable is invalid."""
 
 
 @contextmanager
 def within(deadline: Deadline) -> Iterator[None]:
-    """Bound what the clients of this module do in this thread by a deadline in all.
+    """Limit the total time of HTTP requests in this thread, for clients of this module.
 
-    HTTP libraries bound each read of a socket, which an endpoint that sends a byte a second never
-    exceeds.
+    HTTP libraries limit each socket read only: an endpoint that sends a byte a second never exceeds
+    such a limit.
     """
     token = _deadline.set(deadline)
     try:
@@ -214,32 +212,32 @@ _deadline: ContextVar[Deadline | None] = ContextVar("_deadline", default=None)
 
 
 def bounded(timeout: float | None) -> float | None:
-    """The timeout of one read, where no more than the deadline's time is left."""
+    """The timeout of one read, at most the time that is left until the deadline."""
     deadline = _deadline.get()
     if deadline is None or deadline.left == float("inf"):
         return timeout
-    left = max(deadline.left, 0.001)  # 0 would mean not to wait at all
+    left = max(deadline.left, 0.001)  # 0 would mean no wait
     return left if timeout is None else min(timeout, left)
 
 
 def make_client(**options: Any) -> httpx.Client:
-    """A client of httpx that keeps to the deadline of :func:`within`.
+    """An httpx client that keeps the deadline of :func:`within`.
 
     Args:
-        options: As of :class:`httpx.Client`.
+        options: The options of :class:`httpx.Client`.
 
     Raises:
-        HttpUnusable: A setting of the environment cannot work.
+        HttpUnusable: An environment variable is invalid.
     """
     import httpx
 
     try:
         client = httpx.Client(**options)
-    except Exception as err:  # of many kinds, as what they concern
+    except Exception as err:  # the type depends on the setting
         raise HttpUnusable(explain_error(err)) from err
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
-            # httpx has no argument for it.
+            # httpx has no option for its network backend.
             transport._pool._network_backend = _bounded_backend()
     return client
 

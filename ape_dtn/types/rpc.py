@@ -14,37 +14,37 @@ SEND = "eth_sendRawTransaction"
 
 
 class Refusal(Enum):
-    """Why an endpoint did not answer a request, by what helps."""
+    """Why an endpoint did not answer a request, grouped by the remedy."""
 
     WAIT = "wait"
-    """It is asked too often, or is busy: the same request may succeed later."""
+    """The endpoint is rate-limited or busy: the same request may succeed later."""
 
     SMALLER_BATCH = "smaller_batch"
-    """It takes fewer requests at once."""
+    """The batch has more requests than the endpoint accepts."""
 
     SMALLER_RANGE = "smaller_range"
-    """It searches fewer blocks at once, or finds fewer logs."""
+    """The range has more blocks or logs than the endpoint serves in one request."""
 
     PRUNED = "pruned"
-    """It does not keep the blocks, or their state, that the request is about."""
+    """The endpoint has pruned the requested blocks or their state."""
 
     BEHIND = "behind"
-    """It does not have the block yet."""
+    """The endpoint does not have the requested block yet."""
 
     UNSUPPORTED = "unsupported"
-    """It does not serve the method."""
+    """The endpoint does not serve the method."""
 
     MALFORMED = "malformed"
-    """It answered something that is no result of the method, or nothing."""
+    """The response is empty, or is not a valid result of the method."""
 
     DENIED = "denied"
-    """It wants another key, or does not let this one in."""
+    """The API key is missing, invalid or not permitted."""
 
     REFUSED = "refused"
-    """Anything else: the same request is refused again."""
+    """Any other refusal: a retry fails in the same way."""
 
     REVERTED = "reverted"
-    """No refusal of the endpoint: the contract that was called reverted."""
+    """Not a refusal: the called contract reverted."""
 
     @property
     def is_passing(self) -> bool:
@@ -60,8 +60,8 @@ class Failure:
         method: The method that failed.
         message: The endpoint's message.
         data: The revert data of a contract; None for other errors.
-        refusal: What helps against it.
-        retry_after: When the endpoint wants to be asked again, in seconds, if it says so.
+        refusal: The kind of refusal.
+        retry_after: Seconds after which to retry, if the endpoint states them.
     """
 
     method: str

@@ -79,7 +79,7 @@ class Deadline:
         return pause < self.left
 
     def bounded(self, pause: float) -> float:
-        """A pause that does not last longer than what is left."""
+        """A pause, at most the time that is left."""
         return min(max(pause, 0.0), self.left)
 
     def sleep(self, pause: float) -> None:
@@ -146,7 +146,7 @@ class Policy:
     # A signal to a process group can arrive twice within this time.
     signal_debounce: float = 0.3
 
-    # IPFS. A gateway that has not answered by then is raced by another.
+    # IPFS. After this delay, a second gateway is queried in parallel.
     hedge_delay: float = 0.5
     gateway_attempts: int = 3
     pinning: Backoff = Backoff(0.25, 5.0)

@@ -31,7 +31,7 @@ def output() -> Any:
 
 
 def own(output: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Our contracts: syntax trees and descriptions of the compiler."""
+    """The compiler's syntax trees and NatSpec documentation of our contracts."""
     for file, source in output["sources"].items():
         for node in source["ast"]["nodes"] if file.startswith("contracts/") else ():
             if node["nodeType"] == "ContractDefinition":

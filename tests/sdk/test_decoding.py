@@ -38,10 +38,10 @@ assert ape.utils.abi
 
 ID = "0x" + "11" * 32
 
-# Several times what the slowest of them takes, for a busy machine.
+# The time limit: several times that of the slowest case, for busy machines.
 SECONDS = 3.0
 
-# Memory in use at once, as a multiple of the data: a decoded value is an object of Python.
+# The peak memory as a multiple of the data, because decoded values are Python objects.
 MEMORY = 64
 
 
@@ -58,7 +58,7 @@ def shared(levels: int, items: int) -> bytes:
 
 
 def one_text(size: int) -> bytes:
-    """A list of texts that are all the same one, of half the size."""
+    """A list whose items all point to one text of half the size."""
     items = size // 64
     return word(32) + word(items) + word(32 * items) * items + word(size // 2) + b"a" * (size // 2)
 
@@ -66,11 +66,11 @@ def one_text(size: int) -> bytes:
 NUMBERS_BEYOND_THE_END = word(32) + word(10**6)
 BOMBS = [
     ("string[][][][]", shared(3, 50), "5 KB of lists with shared items"),
-    ("string[]", one_text(2**20), "1 MB of texts that are one"),
+    ("string[]", one_text(2**20), "1 MB of items that point to one text"),
     ("uint64[]", NUMBERS_BEYOND_THE_END, "numbers beyond the end"),
     ("uint64[1000000]", b"", "numbers of nothing"),
     ("bytes", word(32) + word(2**255), "an impossible length"),
-    ("string[]", word(2**256 - 32) + word(1), "an offset beyond all memory"),
+    ("string[]", word(2**256 - 32) + word(1), "an impossible offset"),
 ]
 
 
@@ -177,9 +177,9 @@ def test_types_are_limited_in_depth_and_length(kind: str) -> None:
         _ = Api("any", f"{kind} -> string", "").inputs
     with pytest.raises(UndecodableAnswer):
         Api("any", f"string[] -> {kind}", "").decode(b"", ID)
-    with pytest.raises(ValueError, match=r"longer than|inside each other"):
+    with pytest.raises(ValueError, match=r"longer than|nested"):
         Api("any", f"string[] -> {kind}", "").encode_answer([])
-    with pytest.raises(InvalidPrompt, match=r"longer than|inside each other"):
+    with pytest.raises(InvalidPrompt, match=r"longer than|nested"):
         placeholder_types([f"What of {{0:{kind}}}?"])
     assert time.process_time() - start < 0.5
 

@@ -1,4 +1,5 @@
-"""Gas, fees and signatures where endpoints lie, chains have ceilings, and devices have a mind."""
+"""Gas, fees and signatures with lying endpoints, chain limits, and signers that change the
+transaction."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ GWEI = 10**9
 
 
 class Liar:
-    """An endpoint that tells other figures than the chain's, and remembers what it was sent."""
+    """An endpoint that returns false figures, and records the transactions that it receives."""
 
     def __init__(self, **lies: Callable[[Any], Any]) -> None:
         self.lies = lies
@@ -95,7 +96,7 @@ def test_a_lie_about_everything_together_is_refused(
 
 @pytest.fixture
 def configured(network: LocalNetwork) -> Iterator[Callable[..., None]]:
-    """Sets the ceilings of the local chain, as the configuration would."""
+    """Configures the fee ceilings of the local chain."""
 
     def configure(tip: Any = None, fee: Any = None, cost: Any = None) -> None:
         ceilings.configure(network.ai.provider.chain_id, tip, fee, cost)

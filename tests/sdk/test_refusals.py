@@ -1,4 +1,4 @@
-"""Refusals of providers and clients are told apart by what helps, in whichever words they come."""
+"""Refusals of endpoints are classified by their remedy, whatever their wording."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ape_dtn.types.rpc import Refusal
 
 LOGS, CALL, NONE = "eth_getLogs", "eth_call", ""
 
-# Who says it, about what, with which code and status, and what helps.
+# Source, method, code, message, HTTP status and class of each refusal.
 SAID: list[tuple[str, str, int | None, str, int, Refusal]] = [
-    # Too many requests, or too much work.
+    # Rate limits and overload.
     ("Alchemy", CALL, 429, "Your app has exceeded its compute units per second capacity. If you "
      "have retries enabled, you can safely ignore this message.", 429, Refusal.WAIT),
     ("Alchemy", LOGS, 429, "Monthly capacity limit exceeded.", 200, Refusal.WAIT),
@@ -85,7 +85,7 @@ SAID: list[tuple[str, str, int | None, str, int, Refusal]] = [
      Refusal.SMALLER_RANGE),
     ("Morph", LOGS, -32000, "block range is larger than max block range, block range = 5120, max "
      "block range = 5000", 200, Refusal.SMALLER_RANGE),
-    # Too far back.
+    # Pruned blocks.
     ("geth", CALL, -32000, "missing trie node b03d68ac (path ) state is not available", 200,
      Refusal.PRUNED),
     ("geth", CALL, -32000, "historical state 0x is not available", 200, Refusal.PRUNED),
@@ -97,7 +97,7 @@ SAID: list[tuple[str, str, int | None, str, int, Refusal]] = [
     ("PublicNode", CALL, -32602, "Archive requests require a personal token", 403, Refusal.PRUNED),
     ("op-reth", CALL, -32000, "distance to target block exceeds maximum proof window", 200,
      Refusal.PRUNED),
-    # Not there yet.
+    # Blocks that are not there yet.
     ("geth", CALL, -32000, "header not found", 200, Refusal.BEHIND),
     ("geth", LOGS, -32000, "block range extends beyond current head block", 200, Refusal.BEHIND),
     ("Erigon", CALL, -32000, "block not found: 123", 200, Refusal.BEHIND),
@@ -108,7 +108,7 @@ SAID: list[tuple[str, str, int | None, str, int, Refusal]] = [
     ("Avalanche", CALL, -32000, "cannot query unfinalized data", 200, Refusal.BEHIND),
     ("Cosmos", CALL, -32000, "height must be less than or equal to the current height", 200,
      Refusal.BEHIND),
-    # Not served.
+    # Unsupported methods.
     ("geth", "debug_traceCall", -32601, "the method debug_traceCall does not exist/is not "
      "available", 200, Refusal.UNSUPPORTED),
     ("proxyd", "debug_traceCall", -32001, "rpc method is not whitelisted", 403,
@@ -116,11 +116,11 @@ SAID: list[tuple[str, str, int | None, str, int, Refusal]] = [
     ("Infura", "trace_block", -32004, "Method not supported", 200, Refusal.UNSUPPORTED),
     ("anyone", "eth_feeHistory", -32000, "eth_feeHistory is disabled here", 200,
      Refusal.UNSUPPORTED),
-    # A key.
+    # API keys.
     ("Alchemy", CALL, -32600, "Must be authenticated!", 401, Refusal.DENIED),
     ("Infura", CALL, -32600, "invalid project id", 401, Refusal.DENIED),
     ("anyone", CALL, None, "", 403, Refusal.DENIED),
-    # For good.
+    # Permanent refusals.
     ("geth", CALL, -32602, "invalid argument 0: hex string has length 3", 200, Refusal.REFUSED),
     ("geth", "eth_sendRawTransaction", -32000, "nonce too low: next nonce 5, tx nonce 4", 200,
      Refusal.REFUSED),
@@ -128,7 +128,7 @@ SAID: list[tuple[str, str, int | None, str, int, Refusal]] = [
      Refusal.REFUSED),
 ]  # fmt: skip
 
-# Words of ours, in none of the files of the product.
+# Messages written for this test, which the package cannot know.
 OWN = [
     (CALL, "Whoa there, ease off a little", Refusal.WAIT),
     (CALL, "your allowance of queries for this hour is spent", Refusal.WAIT),

@@ -1,4 +1,5 @@
-"""The transport against endpoints as they are: busy, stingy, garbled, slow, behind a bad proxy."""
+"""The transport, with endpoints that are busy, limited, malformed, slow, or behind a broken
+proxy."""
 
 from __future__ import annotations
 
@@ -39,13 +40,13 @@ MANY = [CHAIN, BLOCK] * 4
 
 @pytest.fixture
 def variant() -> Variant:
-    """One is enough: the transport does not know the network."""
+    """One variant is enough: the transport does not depend on the network."""
     return Variant.REFERENCE
 
 
 @pytest.fixture(autouse=True)
 def of_network(network: LocalNetwork) -> None:
-    """Ape takes back what each test sends."""
+    """Ape reverts the transactions of each test."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,7 @@ def error(code: int, message: str, number: Any = None) -> Any:
 
 
 class Times:
-    """Answers in one way so many times, and as the chain does after that."""
+    """Answers the first requests in one way, and forwards the later ones to the chain."""
 
     def __init__(self, times: int, answer: Callable[[Any], bytes]) -> None:
         self.left, self.made, self.sizes = times, answer, list[int]()
@@ -262,7 +263,7 @@ def test_answers_that_cannot_be_paired_are_refused(
         except ChainUnreachable:
             return
 
-    # What could not be paired was asked for again, by itself in the end.
+    # Unpaired calls are repeated, in the end in requests of one call.
     for answer, right in zip(answers, (31337, head), strict=True):
         assert (
             answer.refusal is Refusal.MALFORMED
@@ -438,7 +439,7 @@ def test_a_key_that_is_not_taken_is_told_as_such(
 
 @contextmanager
 def tls_server(folder: Path) -> Iterator[str]:
-    """A server whose certificate nobody has signed."""
+    """A server with a self-signed certificate."""
     pem = folder / "server.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-subj", "/CN=localhost", "-keyout", str(pem), "-out", f"{pem}.cert"]
@@ -496,8 +497,8 @@ def test_a_list_of_certificates_that_is_not_there_is_named(
     [
         ("ALL_PROXY", "socks5://127.0.0.1:1", "SOCKS"),
         ("HTTP_PROXY", "http://user:SECRET@127.0.0.1:1", "did not answer"),
-        ("HTTP_PROXY", "ftp://127.0.0.1:1", "no address of a proxy"),
-        ("HTTP_PROXY", "http://", "no address of a proxy"),
+        ("HTTP_PROXY", "ftp://127.0.0.1:1", "not a proxy URL"),
+        ("HTTP_PROXY", "http://", "not a proxy URL"),
     ],
 )
 def test_a_proxy_that_cannot_work_is_named(
@@ -525,7 +526,7 @@ def test_an_address_where_nothing_listens_is_told_as_such() -> None:
 
 @pytest.fixture
 def dripping() -> Iterator[str]:
-    """A service that sends a byte of its answer each time that anyone has given up."""
+    """A service that sends one byte at a time, just before each read would time out."""
     from .conftest import Endpoint
 
     def drips(_body: bytes, _ask: Ask) -> bytes:
@@ -584,7 +585,7 @@ def test_a_setting_that_cannot_work_is_named_by_all_clients(
     ("answer", "told"),
     [
         (http(401, b""), "401"),
-        (http(429, b"<html>"), "asked too often"),
+        (http(429, b"<html>"), "too many requests"),
         (lambda _: b"<html></html>", "no JSON-RPC"),
         (whole(-32000, "go away"), "go away"),
     ],

@@ -1,4 +1,4 @@
-"""Read your own writes: nothing is believed of a view that is older than a block that is known."""
+"""Read your own writes: reads from a state older than a known block are rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ask = Callable[[bytes], bytes]
 
 
 class Lagging:
-    """An endpoint that answers from some blocks ago, so many HTTP requests long."""
+    """An endpoint that answers the first HTTP requests from an older block."""
 
     def __init__(self, network: LocalNetwork) -> None:
         self.provider = network.ai.provider

@@ -63,7 +63,7 @@ def resume(
         say("To find open sessions: `ape dtn rescue`.")
         return {"entries": []}
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
-    with working("Reading the chain and finishing"):
+    with working("Reading the chain and finishing operations"):
         found = executor.resume(ai, account, entries, operation_of)
     journal = executor.journal_of(ai, account)
     now = [journal.entry(entry.id) for entry, _ in found]

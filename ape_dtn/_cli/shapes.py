@@ -1,4 +1,4 @@
-"""The JSON of domain objects that differs from their fields.
+"""Domain objects as JSON, where the JSON's fields differ from the object's.
 
 The values stay as they are: :mod:`ape_dtn._cli.machine` converts amounts, times and errors.
 """
@@ -64,7 +64,7 @@ def quote_fields(quote: Quote) -> dict[str, Any]:
         "session": quote.session_id,
         "balance": quote.balance,
         "suffices": quote.suffices,
-        # A balance in wei of a token that costs next to nothing: it may exceed 2^53.
+        # As text: with a large balance and a low max cost, the number may exceed 2^53.
         "requests_at_max_cost": _text(quote.requests_at_max_cost),
         "over_limit": quote.over_limit,
     }
@@ -100,7 +100,7 @@ def finding_fields(finding: Finding) -> dict[str, Any]:
 
 
 def rehearsal_fields(rehearsed: RehearsalResult) -> dict[str, Any]:
-    """All that a rehearsal has shown."""
+    """The result of a rehearsal."""
     return {
         "network": rehearsed.network,
         "block": rehearsed.block,

@@ -71,7 +71,7 @@ _WITH_NONCE = (
     " or (account = ? and json_extract(details, '$.handed_over') = ?))"
 )
 
-# The columns that the scope of a budget names.
+# SQL expressions for the fields in a budget's scope.
 _SCOPES = {
     "account": "account",
     "day": "day",

@@ -126,7 +126,7 @@ def success(model: Model, record: Record, value: Any, store: Store | None) -> Re
 
     Raises:
         eth_abi.exceptions.EncodingError, ValueError: The answer is not of the model's output type,
-            or that is not an ABI type.
+            or the output type is not an ABI type.
         BackendFailed: The answer is too long for a transaction.
     """
     from eth_abi import encode

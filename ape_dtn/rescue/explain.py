@@ -261,7 +261,7 @@ def _why_unanswerable(snapshot: AccountSnapshot, request: SessionRequest) -> str
     """Return why no answer can come in the current state of the chain; None if one can."""
     record, session = request.record, request.session
     if record is None:
-        return "a later request in the same block took over its id, and the router keeps only that"
+        return "a later request in the same block took over its id and replaced it in the router"
     pays_by_reused_id = session.id in snapshot.reused_ids and not _is_current(snapshot, session)
     if session.closed is not None and not pays_by_reused_id:
         return (

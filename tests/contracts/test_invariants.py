@@ -14,7 +14,7 @@ from ape_dtn.deployment.assemble import Variant
 from tests.once import once_a_run
 
 ROOT = Path(__file__).parents[2]
-CALLS = 5_000  # 50 runs of 100, as the profile says
+CALLS = 5_000  # 50 runs of 100 calls, as in the profile
 # Actions that succeed too rarely prove little. The rarest succeed about 30 times.
 LEAST = 5
 

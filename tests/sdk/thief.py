@@ -221,7 +221,8 @@ class FrontRunner:
                 self._claim(self.before, target, HIGHEST_FEE)
 
     def _attack_if_related(self, victim: dict[str, Any]) -> None:
-        """Attacks a transaction that pays to a network, starts on it, or names it."""
+        """Attacks a transaction that pays to a network, starts a session on it, or contains its
+        address."""
         to, data = (victim["to"] or "").lower(), victim["input"]
         for target in self.targets:
             if to == target.token and data.startswith(TRANSFER) and target.fee_target[2:] in data:

@@ -18,11 +18,11 @@ from ape_dtn._cli.command import (
 )
 from ape_dtn._cli.hints import CommandHint, hint_for
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
-from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.json_fields import answer_fields
+from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.options import request_options
 from ape_dtn._cli.screen import note, progress, say, working
 from ape_dtn._cli.session import key_option, method_option, show_plan, two_step_option
-from ape_dtn._cli.shapes import answer_fields
 from ape_dtn.types.errors import BadInput, DtnError, NoNetwork
 
 if TYPE_CHECKING:

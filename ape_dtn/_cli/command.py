@@ -25,7 +25,7 @@ from ape.exceptions import (
 )
 
 from ape_dtn._cli.hints import CommandHint
-from ape_dtn._cli.machine import print_error, print_json, usage_error, write_json
+from ape_dtn._cli.json_output import print_error, print_json, usage_error, write_json
 from ape_dtn._cli.output import Output, current_output, set_output
 from ape_dtn._cli.screen import show_error
 from ape_dtn.types.errors import BadInput, DtnError, NoAccount, NoNetwork

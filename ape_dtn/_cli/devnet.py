@@ -16,11 +16,11 @@ import click
 from ape_dtn._cli.command import dtn_command
 from ape_dtn._cli.hints import CommandHint
 from ape_dtn._cli.inputs import address_of
+from ape_dtn._cli.json_fields import token_fields
+from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.local import token_choice, variant_choice
-from ape_dtn._cli.machine import print_json
 from ape_dtn._cli.screen import note, say, table
-from ape_dtn._cli.shapes import token_fields
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
     from ape_dtn.devnet.devnet import Devnet

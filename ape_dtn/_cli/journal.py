@@ -18,9 +18,9 @@ from ape_dtn._cli.command import (
     signed,
 )
 from ape_dtn._cli.hints import hint_for
-from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.json_fields import entry_fields, typed_outcome
+from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.screen import say, table, working
-from ape_dtn._cli.shapes import entry_fields, typed_outcome
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

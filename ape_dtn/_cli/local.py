@@ -10,9 +10,9 @@ import click
 
 from ape_dtn._cli.command import dtn_command
 from ape_dtn._cli.deployment import ForOthers, for_others
-from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.json_fields import token_fields
+from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.screen import note, say
-from ape_dtn._cli.shapes import token_fields
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

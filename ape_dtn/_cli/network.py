@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ape_dtn._cli.command import dtn_command
+from ape_dtn._cli.json_fields import token_fields
 from ape_dtn._cli.screen import say, table
-from ape_dtn._cli.shapes import token_fields
 
 
 @dtn_command("info")

@@ -25,10 +25,10 @@ from ape_dtn._cli.command import (
     yes_option,
 )
 from ape_dtn._cli.inputs import address_of
-from ape_dtn._cli.machine import print_json, print_json_lines
+from ape_dtn._cli.json_fields import event_fields
+from ape_dtn._cli.json_output import print_json, print_json_lines
 from ape_dtn._cli.screen import note, say, terminal, working
-from ape_dtn._cli.shapes import event_fields
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -339,11 +339,11 @@ def _backend(ai: DtnAi, served: Node, chosen: str | None) -> Iterator[Backend]:
 
     If a backend is not available yet, a warning is printed, and the node serves all the same.
     """
-    from ape_dtn.node.backends import configured
+    from ape_dtn.node.backends import selection
     from ape_dtn.node.queue import read_models
 
     models = read_models(ai, served.models, ai.contracts()).values()
-    with configured.of(ai.config.backends, chosen) as backends:
+    with selection.of(ai.config.backends, chosen) as backends:
         with working("Checking the backends"):
             health_problems = backends.health_problems(model.name for model in models)
         for model, problem in health_problems.items():

@@ -9,9 +9,9 @@ import click
 
 from ape_dtn._cli.command import account_choice, dtn_command
 from ape_dtn._cli.inputs import input_options, to_inputs, to_prompts
+from ape_dtn._cli.json_fields import quote_fields
 from ape_dtn._cli.options import DEFAULT_MODEL, FEE_HELP, MAX_COST_HELP, NODE_HELP
 from ape_dtn._cli.screen import say, table
-from ape_dtn._cli.shapes import quote_fields
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

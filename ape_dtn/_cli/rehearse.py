@@ -11,9 +11,9 @@ import click
 
 from ape_dtn._cli.command import choose_account, dtn_command, exit_with
 from ape_dtn._cli.hints import hint_for
-from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.json_fields import rehearsal_fields
+from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.screen import note, say, table, working
-from ape_dtn._cli.shapes import rehearsal_fields
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Backend, Question
@@ -126,9 +126,9 @@ def rehearse(
 
 def _backend(stack: ExitStack, chosen: str) -> Backend:
     """The backend of --backend, for all models."""
-    from ape_dtn.node.backends import configured
+    from ape_dtn.node.backends import selection
 
-    backends = stack.enter_context(configured.of(None, chosen))
+    backends = stack.enter_context(selection.of(None, chosen))
 
     def ask(question: Question) -> Any:
         return backends(question.model)(question)

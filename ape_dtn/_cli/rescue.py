@@ -17,9 +17,9 @@ from ape_dtn._cli.command import (
     is_confirmed,
 )
 from ape_dtn._cli.inputs import address_of
-from ape_dtn._cli.machine import print_json
+from ape_dtn._cli.json_fields import answer_fields, finding_fields, session_fields
+from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.screen import note, say, show_error, table, working
-from ape_dtn._cli.shapes import answer_fields, finding_fields, session_fields
 from ape_dtn.rescue.errors import ConsentMissing
 from ape_dtn.sessions.errors import RequestsPending
 from ape_dtn.types.errors import DtnError

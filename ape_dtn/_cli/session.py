@@ -18,8 +18,8 @@ from ape_dtn._cli.command import (
     unlock,
 )
 from ape_dtn._cli.inputs import address_of
+from ape_dtn._cli.json_fields import session_fields
 from ape_dtn._cli.screen import note, say, table, working
-from ape_dtn._cli.shapes import session_fields
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

@@ -13,9 +13,9 @@ import click
 
 from ape_dtn._cli.command import account_choice, dtn_command
 from ape_dtn._cli.inputs import address_of
-from ape_dtn._cli.machine import print_json, print_json_lines
+from ape_dtn._cli.json_fields import outcome_fields
+from ape_dtn._cli.json_output import print_json, print_json_lines
 from ape_dtn._cli.screen import note, say
-from ape_dtn._cli.shapes import outcome_fields
 from ape_dtn.types.files import write_whole
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from ape_dtn.types.answer import Answer
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex, to_address
 from ape_dtn.types.model import Api
+from ape_dtn.types.polling import POLICY, Backoff, Deadline, limited
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.waiting import POLICY, Backoff, Deadline, limited
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

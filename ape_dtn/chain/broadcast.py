@@ -25,9 +25,9 @@ from ape_dtn.chain.receipts import (
 )
 from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError, NoNetwork
+from ape_dtn.types.polling import POLICY, Backoff
+from ape_dtn.types.reverts import Translate
 from ape_dtn.types.rpc import Failure, Refusal
-from ape_dtn.types.translate import Translate
-from ape_dtn.types.waiting import POLICY, Backoff
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI

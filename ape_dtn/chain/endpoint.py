@@ -23,9 +23,9 @@ from ape_dtn.types.http import (
     retry_after,
     within,
 )
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.rpc import Refusal
 from ape_dtn.types.values import read_json
-from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import requests

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain.networks import data_folder
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI

@@ -15,9 +15,9 @@ from ape_dtn.chain.errors import NoContractAtAddress, RpcRefused
 from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.types.abi import Event, Function, Log
 from ape_dtn.types.errors import DtnError
+from ape_dtn.types.polling import POLICY, patience
+from ape_dtn.types.reverts import Translate
 from ape_dtn.types.rpc import Failure, Refusal, Request, as_bytes, as_int
-from ape_dtn.types.translate import Translate
-from ape_dtn.types.waiting import POLICY, patience
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI

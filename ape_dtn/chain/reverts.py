@@ -9,9 +9,8 @@ from eth_abi.exceptions import DecodingError
 from ape_dtn.chain.errors import ContractReverted, RpcRefused
 from ape_dtn.types.abi import Error
 from ape_dtn.types.errors import DtnError
-from ape_dtn.types.reverts import Revert
+from ape_dtn.types.reverts import Revert, Translate
 from ape_dtn.types.rpc import Failure
-from ape_dtn.types.translate import Translate
 
 REASON = Error("Error(string reason)")
 PANIC = Error("Panic(uint256 code)")

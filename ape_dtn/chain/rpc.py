@@ -22,9 +22,9 @@ from ape_dtn.chain.errors import ChainUnreachable, RpcRefused
 from ape_dtn.chain.refusals import failure
 from ape_dtn.chain.results import is_result
 from ape_dtn.types.http import explain_error
+from ape_dtn.types.polling import POLICY, Deadline, patience
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.rpc import Failure, Refusal
-from ape_dtn.types.waiting import POLICY, Deadline, patience
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI

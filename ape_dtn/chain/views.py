@@ -13,8 +13,8 @@ from ape_dtn.chain import rpc
 from ape_dtn.chain.endpoint import all_endpoints
 from ape_dtn.chain.errors import RpcRefused
 from ape_dtn.chain.networks import is_local
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import Refusal
-from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI

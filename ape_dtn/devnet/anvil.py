@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from ape_dtn.devnet.errors import AnvilFailed, AnvilMissing, PortTaken, StateUnusable
 from ape_dtn.types.files import write_whole
-from ape_dtn.types.waiting import POLICY, Deadline
+from ape_dtn.types.polling import POLICY, Deadline
 
 HOST = "127.0.0.1"
 

@@ -15,9 +15,9 @@ from ape_dtn.devnet import anvil, forking, network
 from ape_dtn.devnet.anvil import Anvil
 from ape_dtn.devnet.network import Accounts
 from ape_dtn.ipfs import content_store
-from ape_dtn.node.backends.configured import Backends
-from ape_dtn.node.backends.configured import of as backends_of
 from ape_dtn.node.backends.echo import echo
+from ape_dtn.node.backends.selection import Backends
+from ape_dtn.node.backends.selection import of as backends_of
 from ape_dtn.node.errors import NoBackend
 from ape_dtn.node.node import DtnNode
 from ape_dtn.node.registration import registration_steps, send_steps

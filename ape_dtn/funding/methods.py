@@ -22,13 +22,13 @@ from ape_dtn.network.abi import ERC20, Client, Delegate, Router
 from ape_dtn.network.context import Network
 from ape_dtn.network.deployments import is_fork
 from ape_dtn.network.errors import InsufficientFunds
-from ape_dtn.network.holder import SessionOwner
 from ape_dtn.network.registry import Contracts, token_calls
+from ape_dtn.network.session_owner import SessionOwner
 from ape_dtn.types.amount import Amount, AmountLike, Token
 from ape_dtn.types.errors import DtnError, InvalidOption
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import as_bytes, as_int
 from ape_dtn.types.transactions import Transaction, contract_call
-from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

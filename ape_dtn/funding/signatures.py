@@ -20,7 +20,7 @@ from ape_dtn.chain.reads import Call
 from ape_dtn.chain.signatures import declines, signature_parts
 from ape_dtn.types.abi import Function
 from ape_dtn.types.errors import DtnError
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

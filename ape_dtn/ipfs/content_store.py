@@ -26,7 +26,7 @@ from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.ipfs.http_client import call
 from ape_dtn.types.errors import InvalidOption
 from ape_dtn.types.http import HttpUnusable, make_client
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
     import httpx

@@ -20,8 +20,8 @@ from ape_dtn.ipfs import unixfs
 from ape_dtn.ipfs.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs.unixfs import Link, Node
 from ape_dtn.types.http import explain_error, explain_status, is_transient, retry_after
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import httpx

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.types.http import explain_error, is_transient, retry_after, within
+from ape_dtn.types.polling import Deadline
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.values import read_json
-from ape_dtn.types.waiting import Deadline
 
 if TYPE_CHECKING:
     import httpx

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from ape_dtn.ipfs.errors import StoreRefused, StoreUnavailable
 from ape_dtn.ipfs.http_client import call
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import httpx

@@ -25,7 +25,7 @@ from urllib.parse import parse_qs
 from ape_dtn.ipfs import adding, unixfs
 from ape_dtn.ipfs.blocks import Blocks, Missing, log
 from ape_dtn.types.errors import MissingExtra
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
     from multiformats import CID

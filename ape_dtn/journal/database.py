@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 
 def open_database(path: Path | None, schema: str, version: int) -> sqlite3.Connection:

@@ -57,9 +57,9 @@ from ape_dtn.journal.reorgs import is_recent, reopen_forgotten
 from ape_dtn.journal.store import Entry, Intent, Journal, Spending, State
 from ape_dtn.network.context import Network
 from ape_dtn.types.errors import DtnError, InvalidOption, Refused
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Receipt, Signed
-from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

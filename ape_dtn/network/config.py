@@ -105,7 +105,7 @@ class DtnConfig(_WithLimits):
     """Where a node stores its IPFS answers; see :mod:`ape_dtn.ipfs.settings`."""
 
     backends: dict[str, Any] = Field(default_factory=dict)
-    """A node's backends by full model name; see :mod:`ape_dtn.node.backends.configured`."""
+    """A node's backends by full model name; see :mod:`ape_dtn.node.backends.selection`."""
 
 
 def configured() -> DtnConfig:

@@ -62,7 +62,7 @@ class ErrorContext:
     token: Token | None = None
 
     def __call__(self, data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
-        """Translates a revert; see :class:`ape_dtn.types.translate.Translate`."""
+        """Translates a revert; see :class:`ape_dtn.types.reverts.Translate`."""
         return to_error(decode(data, message, transaction), self)
 
 

@@ -22,8 +22,8 @@ from ape_dtn.node.store import Cursor, Ledger
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import Failure, as_bytes, as_int
-from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape_dtn.network.context import Network

@@ -33,9 +33,9 @@ from ape_dtn.node.store import Ledger, StoredResult
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.ids import as_hex, id_of
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import Failure, Request
 from ape_dtn.types.transactions import Receipt, Signed, Transaction
-from ape_dtn.types.waiting import POLICY
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI

@@ -26,7 +26,7 @@ from ape_dtn.node.responder import PendingResponse
 from ape_dtn.types.answer import Status
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex
-from ape_dtn.types.waiting import POLICY, Deadline, limited
+from ape_dtn.types.polling import POLICY, Deadline, limited
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Result

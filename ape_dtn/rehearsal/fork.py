@@ -22,10 +22,10 @@ from ape_dtn.devnet import anvil
 from ape_dtn.devnet.errors import CannotFork
 from ape_dtn.network import reverts
 from ape_dtn.types.errors import DtnError
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.rpc import Failure, as_bytes, as_int
 from ape_dtn.types.transactions import Receipt, Transaction
-from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     from ape.api.providers import ProviderAPI

@@ -15,9 +15,9 @@ from ape_dtn.journal.operation import from_transaction
 from ape_dtn.journal.store import Intent, Spending
 from ape_dtn.network.context import Network
 from ape_dtn.network.errors import InsufficientFunds, ModelNotFound
-from ape_dtn.network.holder import SessionOwner
 from ape_dtn.network.registry import Node
-from ape_dtn.requests import budgets
+from ape_dtn.network.session_owner import SessionOwner
+from ape_dtn.requests import budget_check
 from ape_dtn.requests.errors import FeeTooHigh
 from ape_dtn.requests.options import Callback, Options, check_options
 from ape_dtn.requests.preflight import Preflight, read_preflight
@@ -351,12 +351,12 @@ def _check_money(preflight: Preflight, drafts: Sequence[Draft]) -> tuple[Limit, 
     ai, first, session_id = preflight.ai, drafts[0], preflight.session_id
     max_cost = first.total_max_cost
     total = max_cost.token.units(max_cost.units * len(drafts))
-    limits = budgets.limits_of(ai.config, preflight.options, max_cost.token)
-    budgets.check_request(limits, max_cost)
+    limits = budget_check.limits_of(ai.config, preflight.options, max_cost.token)
+    budget_check.check_request(limits, max_cost)
     if preflight.balance is not None and total > preflight.balance:
         raise InsufficientFunds(f"session {session_id}", total, preflight.balance)
-    limits = budgets.check_session(ai, limits, session_id, total)
-    by_journal = tuple(limit for limit in limits if not budgets.counts_on_chain(limit))
+    limits = budget_check.check_session(ai, limits, session_id, total)
+    by_journal = tuple(limit for limit in limits if not budget_check.counts_on_chain(limit))
     if by_journal:
         spending = replace(first, limits=by_journal).spending(total)
         executor.check_spending(ai, first.signer, REQUEST, spending)

@@ -18,7 +18,7 @@ from ape_dtn.network import reverts
 from ape_dtn.network.abi import Router
 from ape_dtn.network.context import Network
 from ape_dtn.network.requests import read_records
-from ape_dtn.requests import budgets, gas
+from ape_dtn.requests import budget_check, gas
 from ape_dtn.requests.draft import Draft, Inputs, check_texts, to_draft
 from ape_dtn.requests.gas import Gas
 from ape_dtn.requests.options import QuoteOptions, check_options, request_options
@@ -269,10 +269,10 @@ def _with_bytes(
 
 def _over_limit(preflight: Preflight) -> OverLimit | None:
     ai, max_cost = preflight.ai, preflight.max_cost
-    limits = budgets.limits_of(ai.config, preflight.options, max_cost.token)
+    limits = budget_check.limits_of(ai.config, preflight.options, max_cost.token)
     try:
-        budgets.check_request(limits, max_cost)
-        budgets.check_session(ai, limits, preflight.session_id, max_cost)
+        budget_check.check_request(limits, max_cost)
+        budget_check.check_session(ai, limits, preflight.session_id, max_cost)
     except OverLimit as err:
         return err
     return None

@@ -8,7 +8,7 @@ from ape_dtn.answers.diagnosis import pending_on
 from ape_dtn.journal import executor
 from ape_dtn.journal.operation import from_transaction
 from ape_dtn.journal.store import Intent
-from ape_dtn.network.holder import SessionOwner
+from ape_dtn.network.session_owner import SessionOwner
 from ape_dtn.network.sessions import explained
 from ape_dtn.sessions import operations, spending
 from ape_dtn.sessions.errors import RequestsPending

@@ -262,7 +262,7 @@ def _backend_of(request: pytest.FixtureRequest, opened: ExitStack) -> Callable[[
 
     def backend(model: str) -> Backend:
         from ape_dtn.network.config import configured
-        from ape_dtn.node.backends import configured as backends
+        from ape_dtn.node.backends import selection as backends
 
         if not opened_backends:
             chosen = request.config.getoption("--dtn-backend")

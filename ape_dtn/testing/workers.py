@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ape_dtn.devnet.anvil import free_port
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 # The variable overrides ape-foundry's configuration; it is read at every connection.
 _HOST = "APE_FOUNDRY_HOST"

@@ -16,8 +16,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.waiting import POLICY, Deadline
 
 if TYPE_CHECKING:
     import httpx

@@ -12,7 +12,7 @@ from ape_dtn.chain import transactions
 from ape_dtn.deployment.assemble import NODE, LocalNetwork
 from ape_dtn.errors import NodeFailure
 from ape_dtn.network.abi import NodeManager
-from ape_dtn.node.backends import configured
+from ape_dtn.node.backends import selection
 from ape_dtn.node.node import DtnNode
 from ape_dtn.types.ids import id_of
 from ape_dtn.types.transactions import contract_call
@@ -55,7 +55,7 @@ def test_a_language_model_and_an_image_server_answer(
             TEXT: {"openai": {"url": texts, "model": "smollm2", "key_from": key_from, **sampling}},
             IMAGE: {"openai": {"url": images, "model": "gpt-image-1", "key_from": key_from}},
         }
-        with configured.of(settings, None) as backends:
+        with selection.of(settings, None) as backends:
             assert backends.health_problems([TEXT]) == {}
             node = DtnNode(
                 network.ai,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ape_dtn.errors import BackendUnavailable, InvalidBackend, InvalidName, NoBackend
 from ape_dtn.network.config import DtnConfig
-from ape_dtn.node.backends import configured
+from ape_dtn.node.backends import selection
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.backends.openai import OpenAi
 from ape_dtn.types.ids import as_hex, id_of
@@ -27,12 +27,12 @@ ENDPOINT = {"url": "http://127.0.0.1:1/v1", "model": "tiny"}
 
 def test_the_echo_is_the_default() -> None:
     for settings in (None, {}):
-        assert configured.of(settings, None)(MODEL) is echo
-    assert configured.of({MODEL: {"command": ["cat"]}}, "echo")(MODEL) is echo
+        assert selection.of(settings, None)(MODEL) is echo
+    assert selection.of({MODEL: {"command": ["cat"]}}, "echo")(MODEL) is echo
 
 
 def test_models_can_have_different_backends() -> None:
-    backends = configured.of({MODEL: {"command": ["printf", "Yes."]}, "*": "echo"}, None)
+    backends = selection.of({MODEL: {"command": ["printf", "Yes."]}, "*": "echo"}, None)
     assert backends(MODEL)(text("Is it?")) == "Yes."
     assert backends(as_hex(id_of(MODEL, "model")))(text("Is it?")) == "Yes."
     assert backends(OTHER) is echo
@@ -40,7 +40,7 @@ def test_models_can_have_different_backends() -> None:
 
 def test_a_model_without_a_backend_is_an_error() -> None:
     with pytest.raises(NoBackend, match=f"^No backend is configured for model {OTHER}.$"):
-        configured.of({MODEL: "echo"}, None)(OTHER)
+        selection.of({MODEL: "echo"}, None)(OTHER)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_a_model_without_a_backend_is_an_error() -> None:
 def test_the_one_line_form_equals_the_configured_form(
     key_from: str, chosen: str, settings: dict[str, Any]
 ) -> None:
-    with configured.of(None, chosen) as one_line, configured.of({"*": settings}, None) as section:
+    with selection.of(None, chosen) as one_line, selection.of({"*": settings}, None) as section:
         assert repr(one_line(MODEL)) == repr(section(MODEL))
         assert (
-            type(one_line(MODEL)) is type(section(MODEL)) is configured.KINDS[next(iter(settings))]
+            type(one_line(MODEL)) is type(section(MODEL)) is selection.KINDS[next(iter(settings))]
         )
 
 
@@ -111,7 +111,7 @@ def test_the_one_line_form_equals_the_configured_form(
 )
 def test_an_invalid_one_line_form_is_an_error(chosen: str, reason: str) -> None:
     with pytest.raises(InvalidBackend) as error:
-        configured.of(None, chosen)
+        selection.of(None, chosen)
     assert reason in error.value.reason
     assert error.value.exit_code == 2
 
@@ -121,12 +121,12 @@ def test_an_invalid_one_line_form_is_an_error(chosen: str, reason: str) -> None:
 )
 def test_an_invalid_section_is_an_error(settings: Any) -> None:
     with pytest.raises(InvalidBackend, match=f"Invalid backend for '{MODEL}'"):
-        configured.of({"*": "echo", MODEL: settings}, None)
+        selection.of({"*": "echo", MODEL: settings}, None)
 
 
 def test_an_invalid_model_name_is_an_error() -> None:
     with pytest.raises(InvalidName, match="'gpt-5' is not a valid model name"):
-        configured.of({"gpt-5": "echo"}, None)
+        selection.of({"gpt-5": "echo"}, None)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_invalid_model_name_is_an_error() -> None:
 def test_a_key_in_the_wrong_place_is_not_shown(wrong: dict[str, Any]) -> None:
     settings = {**ENDPOINT, **wrong}
     with pytest.raises(InvalidBackend) as by_section:
-        configured.of({"*": {"openai": settings}}, None)
+        selection.of({"*": {"openai": settings}}, None)
     with pytest.raises(ValidationError) as directly:
         OpenAi(**settings)
     assert KEY not in str(by_section.value) + repr(to_json(by_section.value)) + str(directly.value)
@@ -153,13 +153,13 @@ def test_a_key_that_is_no_header_value_is_an_error(
 ) -> None:
     monkeypatch.setenv("KEY_OF_THE_TESTS", value)
     with pytest.raises(InvalidBackend, match="KEY_OF_THE_TESTS does not contain a valid key"):
-        configured.of(None, "service:http://127.0.0.1:1?key_from=KEY_OF_THE_TESTS")
+        selection.of(None, "service:http://127.0.0.1:1?key_from=KEY_OF_THE_TESTS")
 
 
 def test_health_problems_are_found_before_the_first_question() -> None:
     with Server(replies(200, {"status": "healthy", "models": [MODEL]})) as server:
         settings = {"*": {"service": server.url}, "model.system.echo": "echo"}
-        with configured.of(settings, None) as backends:
+        with selection.of(settings, None) as backends:
             assert backends.health_problems([MODEL, OTHER, "model.system.echo"]) == {
                 OTHER: f"The backend does not serve {OTHER}"
             }
@@ -170,7 +170,7 @@ def test_connections_are_closed_on_exit() -> None:
     answer = replies(200, {"requestId": text("").request_id, "data": "Yes.", "error": ""})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
-        with Server(answer) as server, configured.of(None, f"service:{server.url}") as backends:
+        with Server(answer) as server, selection.of(None, f"service:{server.url}") as backends:
             backend = backends(MODEL)
             assert backend(text("Is it?")) == "Yes."
         with pytest.raises(RuntimeError, match="closed"):
@@ -185,7 +185,7 @@ def test_backends_are_read_from_the_configuration(
 ) -> None:
     section = {MODEL: {"command": ["printf", "Yes."]}, "*": {"service": "http://127.0.0.1:1"}}
     monkeypatch.setenv("APE_DTN_BACKENDS", json.dumps(section))
-    backends = configured.of(DtnConfig().backends, None)
+    backends = selection.of(DtnConfig().backends, None)
     assert backends(MODEL)(text("Is it?")) == "Yes."
     with pytest.raises(BackendUnavailable):
         backends(OTHER)(text("Is it?"))

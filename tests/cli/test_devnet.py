@@ -23,7 +23,7 @@ from ape_dtn.devnet import anvil as child
 from ape_dtn.devnet.anvil import free_port
 from ape_dtn.devnet.forking import endpoint
 from ape_dtn.errors import AnvilFailed, AnvilMissing, BadInput, PortTaken, StateUnusable
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 from tests.backends.servers import KEY, aimock
 
 from .in_process import InProcess

@@ -7,7 +7,7 @@ import time
 
 import requests
 
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 from .conftest import Network
 from .shell import CUSTOMER, STRANGER, STRANGER_ADDRESS, document

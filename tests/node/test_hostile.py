@@ -22,7 +22,7 @@ from ape_dtn.node.events import EventKind
 from ape_dtn.node.queue import AcceptanceTerms
 from ape_dtn.node.registration import model_steps, registration_steps, send_steps, status_steps
 from ape_dtn.node.store import Ledger
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import RpcCounter
 from tests.conftest import Cast

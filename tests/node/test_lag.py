@@ -17,8 +17,8 @@ from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.events import EventKind
 from ape_dtn.node.store import Ledger
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import as_int
-from ape_dtn.types.waiting import POLICY
 from tests.conftest import Cast
 from tests.sdk.conftest import Answer, Through, through
 

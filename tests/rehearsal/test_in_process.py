@@ -16,7 +16,7 @@ import ape
 from ape_dtn import DtnRehearsal, DtnSession
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import Variant, deploy, fund
-from ape_dtn._cli.shapes import rehearsal_fields
+from ape_dtn._cli.json_fields import rehearsal_fields
 from ape_dtn.types.serialization import to_json
 
 fields = json.loads(sys.argv[1])

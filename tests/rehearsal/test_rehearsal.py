@@ -12,7 +12,7 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from ape_dtn import DtnRehearsal, Status
-from ape_dtn._cli.shapes import rehearsal_fields
+from ape_dtn._cli.json_fields import rehearsal_fields
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.deployment.assemble import NODE, LocalNetwork, Variant
 from ape_dtn.devnet.anvil import free_port

@@ -394,7 +394,7 @@ def _context(
     from ape_dtn.chain import rpc
     from ape_dtn.journal import reorgs
     from ape_dtn.sessions import spending
-    from ape_dtn.types.waiting import POLICY, Backoff
+    from ape_dtn.types.polling import POLICY, Backoff
 
     provider: Any = ape.networks.active_provider
     # A forked process must not use the server's connections.

@@ -13,7 +13,7 @@ from ape_dtn.chain import reads, rpc
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import ChainUnreachable, RpcRefused, SessionAlreadyClosed, SessionNotFound
 from ape_dtn.network.abi import Router, SessionManager
-from ape_dtn.types.waiting import POLICY
+from ape_dtn.types.polling import POLICY
 
 from .conftest import Answer, Through
 

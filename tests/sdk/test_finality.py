@@ -34,9 +34,9 @@ from ape_dtn.network.abi import Router
 from ape_dtn.sessions import spending
 from ape_dtn.sessions.operations import operation_of
 from ape_dtn.types.payload import Fees, payload_of
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import SEND, as_int
 from ape_dtn.types.transactions import Signed, Transaction, contract_call
-from ape_dtn.types.waiting import POLICY
 from tests.conftest import Balances, Cast
 from tests.unkind import REFUSALS
 

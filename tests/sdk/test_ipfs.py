@@ -17,8 +17,8 @@ from multiformats import CID
 
 from ape_dtn.errors import ContentTooLarge, ContentUnavailable, InvalidCid, WrongContent
 from ape_dtn.ipfs import fetching, unixfs
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.serialization import to_json
-from ape_dtn.types.waiting import POLICY
 from tests.ipfs.forge import FILE, SYMLINK, cid_of, field, file, node
 from tests.ipfs.gateway import (
     Gateway,

@@ -37,9 +37,9 @@ from ape_dtn.network import reverts
 from ape_dtn.network.abi import ERC20
 from ape_dtn.sessions import spending
 from ape_dtn.sessions.operations import operation_of
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.rpc import as_int
 from ape_dtn.types.transactions import Transaction, contract_call
-from ape_dtn.types.waiting import POLICY, Deadline
 from tests.conftest import Balances, Cast, on_live, replace_manager
 
 from .conftest import DEPOSIT, Through

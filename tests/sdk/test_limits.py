@@ -12,7 +12,7 @@ from ape_dtn._cli.ask import ask
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import InvalidAmount, OverLimit, WrongToken
 from ape_dtn.network.config import DtnConfig
-from ape_dtn.requests.budgets import limits_of
+from ape_dtn.requests.budget_check import limits_of
 from ape_dtn.requests.options import Options
 from ape_dtn.types.budgets import BUDGETS, Limits
 from ape_dtn.types.serialization import to_json

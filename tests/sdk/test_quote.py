@@ -14,7 +14,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Callback, CallType, DtnAi, DtnError, DtnSession, Prompt, Status
-from ape_dtn._cli.shapes import quote_fields
+from ape_dtn._cli.json_fields import quote_fields
 from ape_dtn.chain import reads, rpc, transactions
 from ape_dtn.deployment.assemble import NODE, NODE_MODELS, LocalNetwork, Variant
 from ape_dtn.errors import (
@@ -64,7 +64,7 @@ IN_PROCESS = """
 import json
 import ape
 from ape_dtn import CallType, DtnSession
-from ape_dtn._cli.shapes import quote_fields
+from ape_dtn._cli.json_fields import quote_fields
 from ape_dtn.deployment.assemble import deploy, fund
 from ape_dtn.types.serialization import to_json
 

@@ -10,7 +10,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, Callback, DtnAi, DtnRescue, DtnSession, Status
-from ape_dtn._cli.shapes import finding_fields
+from ape_dtn._cli.json_fields import finding_fields
 from ape_dtn.billing import session_index
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import topic

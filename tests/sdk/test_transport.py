@@ -23,8 +23,8 @@ from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import reads, rpc
 from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import ChainUnreachable, DtnError, NoNetwork, RpcRefused
+from ape_dtn.types.polling import POLICY, Backoff, limited
 from ape_dtn.types.rpc import Failure, Refusal
-from ape_dtn.types.waiting import POLICY, Backoff, limited
 from benchmarks.chain import connected_to
 from benchmarks.rpc_counter import Disconnected, Dripping, HttpError
 from tests.conftest import Cast

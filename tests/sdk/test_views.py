@@ -13,8 +13,8 @@ from ape_dtn import DtnAi, DtnSession
 from ape_dtn.chain import rpc, views
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import RpcRefused
+from ape_dtn.types.polling import POLICY
 from ape_dtn.types.rpc import Refusal, as_int
-from ape_dtn.types.waiting import POLICY
 from tests.conftest import Cast
 
 from .conftest import Through

@@ -18,7 +18,7 @@ import pytest
 from eth_abi import encode
 
 from ape_dtn import Answer, DtnAi, DtnRequest, DtnSession, Status
-from ape_dtn._cli.shapes import outcome_fields
+from ape_dtn._cli.json_fields import outcome_fields
 from ape_dtn.answers import scanner
 from ape_dtn.chain import rpc, transactions
 from ape_dtn.chain.reads import topic

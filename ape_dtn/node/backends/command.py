@@ -14,10 +14,10 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from ape_dtn.ipfs.errors import BackendFailed, BackendUnavailable
 from ape_dtn.node.answering import Question
-from ape_dtn.node.backends.configurable import Configurable
+from ape_dtn.node.backends.base import Configurable
 from ape_dtn.node.backends.endpoint import MAX_BYTES
+from ape_dtn.types.polling import POLICY, Deadline
 from ape_dtn.types.values import from_json, read_json, to_json
-from ape_dtn.types.waiting import POLICY, Deadline
 
 
 class Command(Configurable):

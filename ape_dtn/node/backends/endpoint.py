@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import PrivateAttr, field_validator
 
 from ape_dtn.ipfs.errors import BackendFailed, BackendUnavailable
-from ape_dtn.node.backends.configurable import Configurable
+from ape_dtn.node.backends.base import Configurable
 from ape_dtn.types.http import (
     HttpUnusable,
     explain_error,
@@ -22,9 +22,9 @@ from ape_dtn.types.http import (
     retry_after,
     within,
 )
+from ape_dtn.types.polling import Deadline
 from ape_dtn.types.redact import hide_secrets
 from ape_dtn.types.values import read_json
-from ape_dtn.types.waiting import Deadline
 
 if TYPE_CHECKING:
     import httpx

@@ -18,7 +18,7 @@ from pydantic import PrivateAttr, model_validator
 
 from ape_dtn.ipfs.errors import BackendUnavailable
 from ape_dtn.node.answering import Question
-from ape_dtn.node.backends.configurable import Configurable
+from ape_dtn.node.backends.base import Configurable
 
 
 class Function(Configurable):

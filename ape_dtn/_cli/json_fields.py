@@ -1,6 +1,6 @@
 """Domain objects as JSON, where the JSON's fields differ from the object's.
 
-The values stay as they are: :mod:`ape_dtn._cli.machine` converts amounts, times and errors.
+The values stay as they are: :mod:`ape_dtn._cli.json_output` converts amounts, times and errors.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 
 from ape_dtn.node.answering import Backend
+from ape_dtn.node.backends.base import Configurable
 from ape_dtn.node.backends.command import Command
-from ape_dtn.node.backends.configurable import Configurable
 from ape_dtn.node.backends.echo import echo
 from ape_dtn.node.backends.function import Function
 from ape_dtn.node.backends.openai import OpenAi

@@ -237,7 +237,7 @@ def close(
     account = choose_signer(account)
     ai = DtnAi(router)
     if key is not None and skip_confirmation:
-        unlock(account)  # what was interrupted under the key is finished before any question
+        unlock(account)  # finishing an interrupted operation signs
     refund = closing.closed_before(ai, account, session_id, key)
     if refund is None:
         found = closing.check_close(ai, account, session_id, force=force)

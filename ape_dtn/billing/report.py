@@ -134,7 +134,7 @@ def as_dict(history: Statement) -> dict[str, Any]:
     return document
 
 
-# Rows with their moments, to sort by.
+# Rows with their positions on the chain, for sorting.
 _Rows = Iterator[tuple[Moment, dict[str, Any]]]
 
 

@@ -132,7 +132,7 @@ def payer(
 
 
 def chunks(alternatives: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    """Splits the alternatives of a topic by what endpoints allow."""
+    """Splits the alternatives of a topic into lists that endpoints accept."""
     for first in range(0, len(alternatives), MOST_ALTERNATIVES):
         yield alternatives[first : first + MOST_ALTERNATIVES]
 

@@ -44,8 +44,8 @@ def check_chain(provider: ProviderAPI, record: Record) -> None:
     """
     expected = record.plan.terms.chain_id
     if provider.chain_id != expected:
-        raise WrongChain(expected, provider.chain_id, f"the deployment in {record.path} is on that
-        chain")
+        reason = f"the deployment in {record.path} is on that chain"
+        raise WrongChain(expected, provider.chain_id, reason)
     if not as_bytes(rpc.result(provider, "eth_getCode", [DEPLOYER, "latest"])):
         raise NoContractAtAddress(DEPLOYER, "deterministic deployment proxy")
 

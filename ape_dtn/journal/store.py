@@ -344,7 +344,7 @@ class Journal:
         return max(self.head, *(block or 0 for block in found))
 
     def used_nonces(self, sender: str) -> int:
-        """How many nonces of a sender are used at least, by the transactions of done entries."""
+        """A lower bound of a sender's used nonces, from the transactions of done entries."""
         with self._reading() as database:
             (highest,) = database.execute(
                 "select max(nonce) from transactions join entries on entries.id = entry"

@@ -29,10 +29,10 @@ class Nonce(Enum):
 
 
 def nonce_state(ai: Network, entry: Entry, evidence: Evidence) -> Nonce | WalletPending:
-    """The state of a handed-over nonce, or the reason why the chain does not tell.
+    """The state of a handed-over nonce, or why the chain does not show it.
 
-    At most one transaction uses a nonce of an account with a key. A contract's nonce tells
-    nothing, since other accounts send for it.
+    At most one transaction uses a nonce of an account with a key. A contract's nonce shows nothing,
+    since other accounts send its transactions.
     """
     nonce, account = int(entry.details["handed_over"]), entry.account
     block = final_block(ai.provider, evidence)

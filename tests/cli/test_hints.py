@@ -38,7 +38,7 @@ _PYTHON = re.compile(r"\b[a-z_]+=(?:…|\[|True|False|None|\"|')|\b[A-Z]\w+\([^)
 
 
 def sentences(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """The texts with a space in them that a module contains, but for its docstrings."""
+    """The strings of a module that contain a space, except its docstrings."""
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -55,7 +55,8 @@ def sentences(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _is_prose(node: ast.Constant) -> bool:
-    """Whether it is a text for people: no word, style sheet or command of another tool."""
+    """Whether a string is text for people, and not a name, a style sheet or another tool's
+    command."""
     text = node.value
     return isinstance(text, str) and " " in text and not re.search(r":root|npm install", text)
 

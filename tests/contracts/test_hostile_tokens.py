@@ -68,7 +68,7 @@ def in_a_hole(variant: Variant) -> AbstractContextManager[None]:
     return reverted(SessionManager.invalid_amount)
 
 
-# Transfers that do not do as they say.
+# Transfers whose effect differs from their result.
 
 
 def test_a_token_that_pays_nothing_and_says_so_closes_and_answers_nothing(
@@ -423,7 +423,7 @@ def test_the_excess_of_a_deposit_stays_unclaimed(net: Net, cast: Cast, variant: 
     assert net.held(cast.customer) == 2**97 + 1_000_000_000
 
 
-# Tokens that lie about what they know.
+# Tokens whose views return false values.
 
 
 def test_a_token_that_says_nothing_of_balances_starts_nothing_and_closes_all(

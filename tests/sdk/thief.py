@@ -221,8 +221,7 @@ class FrontRunner:
                 self._claim(self.before, target, HIGHEST_FEE)
 
     def _attack_if_related(self, victim: dict[str, Any]) -> None:
-        """Attacks a transaction that pays to a network, starts a session on it, or contains its
-        address."""
+        """Attacks a deposit, a session start, or a transaction with a network's address."""
         to, data = (victim["to"] or "").lower(), victim["input"]
         for target in self.targets:
             if to == target.token and data.startswith(TRANSFER) and target.fee_target[2:] in data:

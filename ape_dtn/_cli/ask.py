@@ -168,7 +168,7 @@ def ask_many(
         raise click.UsageError("There is no prompt in FILE.")
     account = choose_signer(account)
     if key is not None and skip_confirmation:
-        unlock(account)  # what was interrupted under the key is finished before anything is asked
+        unlock(account)  # finishing an interrupted operation signs
     ai = DtnAi(router)
     keys = Keys.of_requests(key, len(lines))
     purchase = prepare(ai, account, [[line] for line in lines], options, session_id, keys)

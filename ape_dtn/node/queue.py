@@ -47,7 +47,7 @@ class AcceptanceTerms:
 
     Attributes:
         minimum_fee: Lowest fee per byte of request and response, in units of the fee token. The
-            request's maximum cost must cover it for the bytes of the request.
+            request's maximum cost must cover this fee for the request's own bytes.
         max_callback_gas: The most gas that a request may reserve for its callback.
     """
 

@@ -188,6 +188,6 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 def patience(seconds: float) -> Deadline:
-    """The deadline of a wait for an endpoint, within the limit that is in force."""
+    """The deadline of a wait for an endpoint, at most the limit of the enclosing context."""
     deadline, limit = Deadline(seconds), _limit.get()
     return limit if limit is not None and limit.at < deadline.at else deadline

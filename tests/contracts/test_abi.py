@@ -372,7 +372,7 @@ def test_the_fields_of_a_model_and_its_api() -> None:
     ],
 )
 def test_the_order_of_an_enumeration(name: str, members: list[str]) -> None:
-    # The ABI knows enumerations only as numbers: their order stands in the source alone.
+    # The ABI has enums as numbers only: compare their order with the source.
     found = re.search(rf"enum {name} {{([^}}]*)}}", INTERFACE.read_text())
 
     assert found is not None

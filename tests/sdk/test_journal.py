@@ -607,7 +607,7 @@ def test_no_session_is_started_over_a_budget(network: LocalNetwork, cast: Cast, 
 
 
 def test_an_empty_key_is_rejected(network: LocalNetwork, cast: Cast) -> None:
-    """As from an unset variable in CI: two jobs would share one session."""
+    """For example from an unset variable in CI, where two jobs would share one session."""
     for key in ("", " "):
         with pytest.raises(InvalidOption):
             DtnSession.start("1", cast.customer, network.ai, idempotency_key=key)

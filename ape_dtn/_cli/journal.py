@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,14 +20,14 @@ from ape_dtn._cli.command import (
 from ape_dtn._cli.hints import hint_for
 from ape_dtn._cli.json_fields import entry_fields, typed_outcome
 from ape_dtn._cli.json_output import print_json
-from ape_dtn._cli.screen import say, table, working
+from ape_dtn._cli.screen import say, show_error, table, working
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
 
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.journal.executor import OperationResult
-    from ape_dtn.journal.store import Entry
+    from ape_dtn.journal.store import Entry, Journal, UnreadableEntry
     from ape_dtn.types.amount import Token
     from ape_dtn.types.errors import DtnError
 
@@ -54,18 +54,21 @@ def resume(
     account = choose_signer(account)
     ai = DtnAi(router)
     entries = executor.unfinished(ai, account)
-    waits = status.waits_for(ai, executor.journal_of(ai, account), entries)
+    journal = executor.journal_of(ai, account)
+    unreadable = [entry for entry in journal.unreadable() if entry.may_be_open]
+    waits = status.waits_for(ai, journal, entries)
     rows = [_row(entry) for entry in entries]
     table(f"Unfinished operations of {account.address}", ["entry", "operation", "sent"], rows)
     for entry, waiting in zip(entries, waits, strict=True):
         say(f"{entry.id} waits for {waiting}.")
+    if unreadable and not entries:
+        raise journal.error_of(*unreadable)
     if not entries:
         say("To find open sessions: `ape dtn rescue`.")
-        return {"entries": []}
+        return {"entries": [], "unreadable": []}
     confirm(f"Finish {len(entries)}?", account, skip_confirmation)
     with working("Reading the chain and finishing operations"):
         found = executor.resume(ai, account, entries, operation_of)
-    journal = executor.journal_of(ai, account)
     now = [journal.entry(entry.id) for entry, _ in found]
     still_open = [entry for entry in now if entry.state is State.OPEN]
     waits_by_id = dict(
@@ -85,10 +88,14 @@ def resume(
         shown.append({**_result_fields(entry, outcome, tokens), "waits_for": waiting_for})
     failures = [outcome for _, outcome in found if isinstance(outcome, DtnError)]
     failed = [error for error in failures if not isinstance(error, PaymentCancelled)]
+    if unreadable:
+        failed.append(journal.error_of(*unreadable))
+        show_error(failed[-1])
+    result = {"entries": shown, "unreadable": _unreadable_fields(journal, unreadable)}
     if failed:
-        print_json({"entries": shown})
+        print_json(result)
         exit_with(failed[0])
-    return {"entries": shown}
+    return result
 
 
 class _JournalGroup(DtnGroup):
@@ -120,7 +127,7 @@ def list_entries(
     """List the operations of an account that move money on this network.
 
     Each entry was recorded before anything was sent, with its idempotency key if it has one.
-    `ape dtn resume` finishes the open ones.
+    `ape dtn resume` finishes the open ones. Standard error names entries that cannot be read.
     """
     from ape_dtn.client.ai import DtnAi
     from ape_dtn.journal.executor import journal_of
@@ -129,7 +136,8 @@ def list_entries(
     account = choose_account(account)
     ai = DtnAi(router)
     states = list(State) if everything else [State.OPEN]
-    entries = journal_of(ai, account).entries(*states)
+    journal = journal_of(ai, account)
+    entries, unreadable = journal.entries(*states), journal.unreadable()
     tokens = _Tokens(ai)
     columns = ["entry", "operation", "sent", "state", "key", "outcome"]
     rows = [
@@ -142,7 +150,12 @@ def list_entries(
         for entry in entries
     ]
     table(f"{'All' if everything else 'Open'} operations of {account.address}", columns, rows)
-    return {"entries": [entry_fields(entry, tokens.of(entry)) for entry in entries]}
+    if unreadable:
+        show_error(journal.error_of(*unreadable))
+    return {
+        "entries": [entry_fields(entry, tokens.of(entry)) for entry in entries],
+        "unreadable": _unreadable_fields(journal, unreadable),
+    }
 
 
 @dtn_command("cancel")
@@ -210,6 +223,19 @@ class _Tokens:
             return deposit_of(entry).token
         self._fee_token = self._fee_token or self._ai.token()
         return self._fee_token
+
+
+def _unreadable_fields(
+    journal: Journal, unreadable: Sequence[UnreadableEntry]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": entry.id,
+            "transactions": [signed.hash for signed in entry.signed],
+            "error": journal.error_of(entry),
+        }
+        for entry in unreadable
+    ]
 
 
 def _row(entry: Entry) -> list[str]:

@@ -31,12 +31,42 @@ def open_database(path: Path | None, schema: str, version: int) -> sqlite3.Conne
         _create(path, schema, version)
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)  # other users could broadcast what is signed
+    if not path.stat().st_size:
+        raise DamagedFile("the file is empty")
     database = _connect(str(path))
-    found = database.execute("pragma user_version").fetchone()[0]
-    if found != version:
+    try:
+        found = database.execute("pragma user_version").fetchone()[0]
+        if not found:
+            raise DamagedFile("the file is another program's database")
+        if found != version:
+            raise sqlite3.DatabaseError("it was written by another version of ape-dtn")
+        # SQLite reads the missing part of the last page as zeros. The file is not opened here to
+        # look at it: closing it would drop the locks that SQLite has on it in this process.
+        page_size = database.execute("pragma page_size").fetchone()[0]
+        if path.stat().st_size % page_size and _quick_check(database) != "ok":
+            raise DamagedFile("the end of the file is missing")
+    except BaseException:
         database.close()
-        raise sqlite3.DatabaseError("it was written by another version of ape-dtn")
+        raise
     return database
+
+
+class DamagedFile(sqlite3.DatabaseError):
+    """The file was not written by this package, or not completely."""
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether an error is due to the content of the file, and not to the disk or permissions."""
+    name = getattr(error, "sqlite_errorname", "")
+    is_other = str(error).startswith("no such ")  # table or column
+    return is_other or isinstance(error, DamagedFile) or name.startswith(_DAMAGED)
+
+
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+def _quick_check(database: sqlite3.Connection) -> str:
+    return str(database.execute("pragma quick_check(1)").fetchone()[0])
 
 
 def _create(path: Path, schema: str, version: int) -> None:

@@ -27,12 +27,22 @@ class JournalUnusable(DtnError):
     path: str | None
     reason: str
 
-    def __init__(self, path: str | None, reason: str) -> None:
+    def __init__(self, path: str | None, reason: str, is_damaged: bool = False) -> None:
         where = f" at {path}" if path else ""
         super().__init__(f"The journal{where} cannot be used: {reason}.", path=path, reason=reason)
+        if not is_damaged:
+            self.hint = (
+                "No transaction is sent before it is recorded there. Check the disk and the "
+                "folder's permissions; APE_DATA_FOLDER sets the folder."
+            )
+            return
+        file = path or "journal.sqlite3"
         self.hint = (
-            "No transaction is sent before it is recorded there. Check the disk and the folder's "
-            "permissions; APE_DATA_FOLDER sets the folder."
+            "`ape dtn resume` finishes the entries that can be read. To start a new journal, stop "
+            f"all programs that use this one and rename {file}, with {file}-wal and {file}-shm if "
+            "they exist. Keep the files: transactions signed there may still be mined. The new "
+            "journal knows no idempotency keys and no spending, so look up on the chain what was "
+            "sent before you repeat it: `ape dtn rescue` finds open sessions and deposits."
         )
 
 

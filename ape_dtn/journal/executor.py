@@ -252,11 +252,16 @@ def resume(
     journal = journal_of(ai, account)
     results: list[tuple[Entry, OperationResult | DtnError]] = []
     for entry in entries:
+        try:
+            operation = operation_of(entry)
+        except DtnError as err:
+            results.append((entry, err))
+            continue
         claimed = journal.claim(entry)
         if claimed is None:
             continue
         try:
-            run = Run(ai, account, journal, operation_of(claimed))
+            run = Run(ai, account, journal, operation)
             results.append((claimed, _finish(run, claimed, is_retry=True, is_requested=False)))
         except DtnError as err:
             results.append((claimed, err))
@@ -276,14 +281,14 @@ def cancel(
         TransactionPending: The empty transactions are not mined in time, or not final. The entry
             stays open until they are.
     """
-    journal = journal_of(ai, account)
+    journal, operation = journal_of(ai, account), operation_of(entry)
     claimed = journal.claim(entry)
     if claimed is None:
         now = journal.entry(entry.id)
         if now.state is State.OPEN:
             raise NotCancellable(entry.kind, "another process is executing it", "in_progress")
         raise NotCancellable(entry.kind, f"it is {now.state.value} already", "ended")
-    run = Run(ai, account, journal, operation_of(claimed))
+    run = Run(ai, account, journal, operation)
     try:
         if not claimed.signed and claimed.details.get("handed_over") is None:
             cancelled = PaymentCancelled(entry.kind, [])

@@ -119,6 +119,9 @@ def _raise_failure(
 
 
 def _transactions_of_others(journal: Journal, entry: Entry) -> set[str]:
+    unreadable = journal.unreadable()
+    if unreadable and not entry.details["is_sent_here"]:  # its effect could be that of another
+        raise journal.error_of(*unreadable)
     others = [other for other in journal.entries(*State) if other.id != entry.id]
     signed = {signed.hash for other in others for signed in other.signed}
     done = [other.outcome for other in others if other.state is State.DONE and other.outcome]
@@ -164,9 +167,12 @@ def outbox_of(run: Run, entries: Mapping[int, Entry]) -> Outbox:
         if reorgs.may_be_set_back(run.ai):  # tests leave entries open, and reset the chain
             return []
         return [
-            Outstanding(signed, run.operation.of(entry).can_be_resent(entry, signed))
+            Outstanding(
+                signed,
+                isinstance(entry, Entry) and run.operation.of(entry).can_be_resent(entry, signed),
+            )
             for entry, signed in journal.outstanding(address, own_ids)
-            if address in (entry.account, signed.sender)
+            if signed.sender == address or (isinstance(entry, Entry) and entry.account == address)
         ]
 
     def record(signed: Mapping[int, Signed]) -> None:

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ape_dtn.chain.finality import Block
-from ape_dtn.journal import process_lock
-from ape_dtn.journal.database import open_database
+from ape_dtn.journal import damage, process_lock
+from ape_dtn.journal.database import is_damaged, open_database
 from ape_dtn.journal.errors import JournalUnusable, KeyReused, OverLimit
 from ape_dtn.types.amount import Amount
 from ape_dtn.types.budgets import Limit
@@ -68,19 +68,19 @@ create index if not exists by_spending on entries (chain, token, day);
 _WITH_NONCE = (
     "chain = ? and state = 'open' and"
     " (id in (select entry from transactions where sender = ? and nonce = ?)"
-    " or (account = ? and json_extract(details, '$.handed_over') = ?))"
+    f" or (account = ? and {damage.field('details', '$.handed_over')} = ?))"
 )
 
 # SQL expressions for the fields in a budget's scope.
 _SCOPES = {
     "account": "account",
     "day": "day",
-    "model": "json_extract(details, '$.model')",
+    "model": damage.field("details", "$.model"),
     "router": "router",
     "session": "session",
 }
 # Entries whose cost is not in the state of a block yet.
-_LATER_THAN = "(state = 'open' or cast(json_extract(outcome, '$.block') as integer) > ?)"
+_LATER_THAN = f"(state = 'open' or cast({damage.field('outcome', '$.block')} as integer) > ?)"
 
 # The entries that this process has claimed. The file may claim more for it: those whose release
 # could not be written.
@@ -144,6 +144,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class UnreadableEntry:
+    """An entry with damaged columns.
+
+    Attributes:
+        id: Its number in the file.
+        reason: What cannot be read.
+        may_be_open: Whether it may not have ended.
+        signed: Those of its transactions that can be read.
+    """
+
+    id: int
+    reason: str
+    may_be_open: bool
+    signed: tuple[Signed, ...]
+
+
+@dataclass(frozen=True)
 class Spending:
     """The cost of a request, and the limits of its budgets.
 
@@ -194,8 +211,10 @@ class Journal:
         Raises:
             OverLimit: With all earlier costs, a budget could be exceeded.
             KeyReused: A key is in use.
+            JournalUnusable: An entry cannot be read that may count in a budget, or have a key.
         """
         with self._writing() as database:
+            self._check_readable(database, *(intent.spending for intent in intents))
             entries = [self._insert(database, intent) for intent in intents]
             _claims.update((self.path, entry.id) for entry in entries)
         log.debug(Step.NOTED.value)
@@ -306,25 +325,52 @@ class Journal:
             return _entry(database, entry_id)
 
     def entries(self, *states: State) -> list[Entry]:
-        """The account's entries in these states, oldest first."""
+        """The account's entries in these states that can be read, oldest first."""
         marks = ", ".join("?" * len(states))
         where = f"chain = ? and account = ? and router = ? and state in ({marks})"
         values = (self.chain, self.account, self.router, *(state.value for state in states))
         with self._reading() as database:
-            return _entries(database, where, *values)
+            return _readable(_entries(database, where, *values))
+
+    def unreadable(self) -> list[UnreadableEntry]:
+        """The entries that cannot be read, and may be the account's, oldest first."""
+        where = " and ".join(map(damage.may_be, ("chain", "account", "router")))
+        with self._reading() as database:
+            return [
+                entry
+                for entry in _entries(database, where, self.chain, self.account, self.router)
+                if isinstance(entry, UnreadableEntry)
+            ]
+
+    def error_of(self, *entries: UnreadableEntry) -> JournalUnusable:
+        """The error that names unreadable entries."""
+        reasons = "; ".join(entry.reason for entry in entries)
+        return JournalUnusable(str(self.path or "") or None, reasons, is_damaged=True)
 
     def by_key_or_id(self, name: str) -> Entry | None:
-        """The entry with a key, or else with an id."""
+        """The entry with a key, or else with an id.
+
+        Raises:
+            JournalUnusable: It cannot be read.
+        """
         if found := self.by_key(name):
             return found
+        for unreadable in self.unreadable():
+            if str(unreadable.id) == name:
+                raise self.error_of(unreadable)
         return next((entry for entry in self.entries(*State) if str(entry.id) == name), None)
 
-    def outstanding(self, address: str, but_for: Collection[int]) -> list[tuple[Entry, Signed]]:
-        """The transactions of open entries that a sender signed, or that were signed for a Safe."""
+    def outstanding(
+        self, address: str, but_for: Collection[int]
+    ) -> list[tuple[Entry | UnreadableEntry, Signed]]:
+        """The transactions of open entries that a sender signed, or that were signed for a Safe.
+
+        Those of unreadable entries count, too: nothing else may get their nonces unnoticed.
+        """
         with self._reading() as database:
             found = _entries(
                 database,
-                "chain = ? and state = 'open' and (account = ? or id in"
+                "chain = ? and state not in ('done', 'void') and (account = ? or id in"
                 " (select entry from transactions where sender = ?))",
                 self.chain,
                 address,
@@ -336,9 +382,9 @@ class Journal:
         """The newest block of the chain that any entry mentions, or the head at opening."""
         with self._reading() as database:
             found = database.execute(
-                "select max(cast(json_extract(details, '$.from_block') as integer)),"
-                " max(cast(json_extract(outcome, '$.block') as integer))"
-                " from entries where chain = ?",
+                f"select max(cast({damage.field('details', '$.from_block')} as integer)),"
+                f" max(cast({damage.field('outcome', '$.block')} as integer))"
+                f" from entries where chain = ? and {damage.COLUMN} is null",
                 (self.chain,),
             ).fetchone()
         return max(self.head, *(block or 0 for block in found))
@@ -348,8 +394,8 @@ class Journal:
         with self._reading() as database:
             (highest,) = database.execute(
                 "select max(nonce) from transactions join entries on entries.id = entry"
-                " where chain = ? and sender = ? and state = 'done'"
-                " and hash = json_extract(outcome, '$.transaction')",
+                " where chain = ? and sender = ? and state = 'done' and typeof(nonce) = 'integer'"
+                f" and hash = {damage.field('outcome', '$.transaction')}",
                 (self.chain, sender),
             ).fetchone()
         return 0 if highest is None else int(highest) + 1
@@ -358,8 +404,8 @@ class Journal:
         """The block in which a nonce was first found used, if :meth:`note_used` recorded it."""
         with self._reading() as database:
             found = database.execute(
-                f"select json_extract(details, ?) from entries where {_WITH_NONCE}"
-                " and json_extract(details, ?) is not null",
+                f"select {damage.field('details')} from entries where {_WITH_NONCE}"
+                f" and {damage.field('details')} is not null",
                 (_used_path(sender, nonce), *self._nonce(sender, nonce), _used_path(sender, nonce)),
             ).fetchone()
         return Block(*json.loads(found[0])) if found else None
@@ -368,7 +414,8 @@ class Journal:
         """Records the block in which a nonce was first found used."""
         with self._writing() as database:
             database.execute(
-                f"update entries set details = json_set(details, ?, json(?)) where {_WITH_NONCE}",
+                f"update entries set details = json_set(details, ?, json(?)) where {_WITH_NONCE}"
+                " and json_valid(details)",
                 (
                     _used_path(sender, nonce),
                     json.dumps([block.number, block.hash]),
@@ -386,13 +433,19 @@ class Journal:
         return entry.worker is not None and self._is_alive(entry.worker)
 
     def unreconciled(self) -> list[Entry]:
-        """Done requests of all accounts that still count with their maximum cost."""
+        """Done requests of all accounts that still count with their maximum cost.
+
+        Unreadable ones are left out, and keep it.
+        """
         with self._reading() as database:
-            return _entries(
-                database,
-                "chain = ? and router = ? and state = 'done' and cost is not null and not settled",
-                self.chain,
-                self.router,
+            return _readable(
+                _entries(
+                    database,
+                    "chain = ? and router = ? and state = 'done'"
+                    " and cost is not null and not settled",
+                    self.chain,
+                    self.router,
+                )
             )
 
     def reconcile(self, costs: Mapping[str, int]) -> None:
@@ -400,7 +453,7 @@ class Journal:
         with self._writing() as database:
             database.executemany(
                 "update entries set cost = ?, settled = 1 where chain = ? and state = 'done'"
-                " and json_extract(outcome, '$.request') = ?",
+                f" and {damage.field('outcome', '$.request')} = ?",
                 [(str(units), self.chain, request_id) for request_id, units in costs.items()],
             )
 
@@ -409,8 +462,10 @@ class Journal:
 
         Raises:
             OverLimit: A budget could be exceeded.
+            JournalUnusable: An entry that may count in a budget cannot be read.
         """
         with self._reading() as database:
+            self._check_readable(database, spending)
             self._check_limits(database, spending, _today())
 
     def _insert(self, database: sqlite3.Connection, intent: Intent) -> Entry:
@@ -443,6 +498,15 @@ class Journal:
         assert cursor.lastrowid is not None
         return _entry(database, cursor.lastrowid)
 
+    def _check_readable(self, database: sqlite3.Connection, *spending: Spending | None) -> None:
+        """Checks that no unreadable entry of any account may count in a budget."""
+        if not any(checked and checked.limits for checked in spending):
+            return
+        where = f"{damage.COLUMN} is not null and {damage.may_be('chain')} and state is not 'void'"
+        found = _entries(database, where, self.chain)
+        if unreadable := [entry for entry in found if isinstance(entry, UnreadableEntry)]:
+            raise self.error_of(*unreadable)
+
     def _check_limits(self, database: sqlite3.Connection, spending: Spending, day: str) -> None:
         """Checks the limits. Costs are summed here: as text, they exceed SQLite's integers."""
         max_cost, token = spending.max_cost, spending.max_cost.token
@@ -470,9 +534,13 @@ class Journal:
                 raise OverLimit(subject, limit.amount, total, budget.name)
 
     def _by_key(self, database: sqlite3.Connection, key: str) -> Entry | None:
-        where = "chain = ? and router = ? and account = ? and key = ?"
+        where = " and ".join(map(damage.may_be, ("chain", "router", "account", "key")))
         found = _entries(database, where, self.chain, self.router, self.account, key)
-        return found[0] if found else None
+        for entry in found:
+            if isinstance(entry, UnreadableEntry):
+                raise self.error_of(entry)
+            return entry
+        return None
 
     def _me(self) -> str:
         return process_lock.own_name(self._folder) if self.path else "here"
@@ -533,11 +601,12 @@ def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
         # A commit returns once it is on the disk: nothing is broadcast before it is recorded.
         database.execute("pragma synchronous = full")
     except (sqlite3.Error, OSError) as err:
-        raise JournalUnusable(str(path), str(err)) from err
+        raise JournalUnusable(str(path), str(err), is_damaged(err)) from err
+    database.text_factory = damage.read_text
     try:
         yield database
     except sqlite3.Error as err:
-        raise JournalUnusable(str(path), str(err)) from err
+        raise JournalUnusable(str(path), str(err), is_damaged(err)) from err
     finally:
         database.close()
 
@@ -555,41 +624,59 @@ def _entry(database: sqlite3.Connection, entry_id: int) -> Entry:
     found = _entries(database, "id = ?", entry_id)
     if not found:
         raise JournalUnusable(None, f"entry {entry_id} is missing")
+    if isinstance(found[0], UnreadableEntry):
+        raise JournalUnusable(None, found[0].reason, is_damaged=True)
     return found[0]
 
 
-def _entries(database: sqlite3.Connection, where: str, *values: Any) -> list[Entry]:
+def _readable(entries: Iterable[Entry | UnreadableEntry]) -> list[Entry]:
+    return [entry for entry in entries if isinstance(entry, Entry)]
+
+
+def _entries(
+    database: sqlite3.Connection, where: str, *values: Any
+) -> list[Entry | UnreadableEntry]:
     rows = database.execute(
-        "select id, chain, router, account, kind, meant, details, key, state, outcome, worker"
-        f" from entries where {where} order by id",
+        "select id, chain, router, account, kind, meant, details, key, state, outcome, worker,"
+        f" {damage.COLUMN} from entries where {where} order by id",
         values,
     ).fetchall()
     signed: dict[int, list[Signed]] = defaultdict(list)
     for entry_id, *transaction in database.execute(
-        "select entry, hash, sender, nonce, raw from transactions"
-        f" where entry in (select id from entries where {where}) order by entry, nonce, rowid",
+        f"select entry, hash, sender, nonce, raw from transactions where {damage.READABLE_SIGNED}"
+        f" and entry in (select id from entries where {where}) order by entry, nonce, rowid",
         values,
     ):
         signed[entry_id].append(Signed(*transaction))
     return [_to_entry(row, signed[row[0]]) for row in rows]
 
 
-def _to_entry(row: tuple[Any, ...], signed: Sequence[Signed]) -> Entry:
-    entry_id, chain, router, account, kind, payload, details, key, state, outcome, worker = row
-    return Entry(
-        id=entry_id,
-        chain=chain,
-        router=router,
-        account=account,
-        kind=kind,
-        payload=json.loads(payload),
-        details=json.loads(details),
-        key=key,
-        state=State(state),
-        outcome=json.loads(outcome) if outcome else None,
-        worker=worker,
-        signed=tuple(signed),
-    )
+def _to_entry(row: tuple[Any, ...], signed: Sequence[Signed]) -> Entry | UnreadableEntry:
+    entry_id, chain, router, account, kind, payload, details, key, state, outcome, worker, bad = row
+    may_be_open = state not in (State.DONE.value, State.CANCELLED.value)
+    if bad is None and any(isinstance(value, bytes) for value in row):
+        bad = "text that is not UTF-8"
+    if bad is not None:
+        reason = f"entry {entry_id} has an unreadable field ({bad})"
+        return UnreadableEntry(entry_id, reason, may_be_open, tuple(signed))
+    try:
+        return Entry(
+            id=entry_id,
+            chain=chain,
+            router=router,
+            account=account,
+            kind=kind,
+            payload=damage.Fields(entry_id, json.loads(payload)),
+            details=damage.Fields(entry_id, json.loads(details)),
+            key=key,
+            state=State(state),
+            outcome=damage.Fields(entry_id, json.loads(outcome)) if outcome else None,
+            worker=worker,
+            signed=tuple(signed),
+        )
+    except (ValueError, RecursionError) as err:  # JSON that SQLite reads and Python does not
+        reason = f"entry {entry_id} has an unreadable field ({err})"
+        return UnreadableEntry(entry_id, reason, may_be_open, tuple(signed))
 
 
 def _used_path(sender: str, nonce: int) -> str:

@@ -11,6 +11,7 @@ from ape_dtn.chain import reads
 from ape_dtn.chain.reads import topic
 from ape_dtn.funding import bare_deposit, methods
 from ape_dtn.journal import operation
+from ape_dtn.journal.errors import JournalUnusable
 from ape_dtn.journal.operation import Effect, Operation, Outcome, SingleTransaction, Steps
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.network.context import Network
@@ -185,8 +186,16 @@ _BY_KIND: Mapping[str, Operation] = {
 
 
 def operation_of(entry: Entry) -> Operation:
-    """The operation of an entry of the journal."""
-    return _BY_KIND[entry.kind]
+    """The operation of an entry of the journal.
+
+    Raises:
+        JournalUnusable: Its kind is unknown.
+    """
+    found = _BY_KIND.get(entry.kind)
+    if found is None:
+        reason = f"entry {entry.id} is of unknown kind '{entry.kind}'"
+        raise JournalUnusable(None, reason, is_damaged=True)
+    return found
 
 
 def _is_deposited_elsewhere(ai: Network, entry: Entry) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 
 import pytest
 
@@ -211,3 +213,37 @@ def test_resume_says_what_an_entry_waits_for(reference: Network) -> None:
     assert "to be mined, with nonce" in waiting.out
     assert [entry["waits_for"] for entry in done.json["entries"]] == [None]
     rich.dtn("session", "close", str(done.json["entries"][0]["outcome"]["session"]), *BY_US)
+
+
+def test_unreadable_entries_are_named_beside_the_others(rich: Network) -> None:
+    for _ in range(2):
+        started = rich.dtn("session", "start", "1", *BY_US, "--json").json
+        rich.dtn("session", "close", str(started["session"]), *BY_US)
+    every = ("journal", "--all", "--account", ACCOUNT, "--json")
+    shown = rich.dtn(*every).json["entries"]
+    entry_id, path = shown[-1]["id"], rich.shell.data_folder / "dtn" / "journal.sqlite3"
+
+    def set_state(state: str) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("update entries set state = ? where id = ?", (state, entry_id))
+
+    set_state("paused")
+    try:
+        damaged = rich.dtn(*every)
+        resumed = rich.dtn("resume", *BY_US, "--json")
+        cancelled = rich.dtn("journal", "cancel", str(entry_id), *BY_US, "--json")
+    finally:
+        set_state("done")
+
+    assert damaged.code == 0
+    assert damaged.json["entries"] == shown[:-1]
+    (unreadable,) = damaged.json["unreadable"]
+    assert unreadable["id"] == entry_id
+    assert unreadable["transactions"] == shown[-1]["transactions"]
+    assert unreadable["error"]["code"] == "journal_unusable"
+    assert f"entry {entry_id} has an unreadable field (state)" in damaged.err
+    assert str(path) in damaged.err
+    assert "ape dtn rescue" in damaged.err
+    assert (resumed.code, resumed.error["code"]) == (4, "journal_unusable")
+    assert (cancelled.code, cancelled.error["code"]) == (4, "journal_unusable")
+    assert rich.dtn(*every).json == {"entries": shown, "unreadable": []}

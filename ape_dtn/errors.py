@@ -65,6 +65,8 @@ says what to do next. If a contract reverted, ``revert`` has its decoded error a
         DepositTaken
         DepositTaxed
         PaymentRefused
+          TokenPaused
+          AccountBlocked
         NotClientOwner
         ModelNotFound
         NodeNotFound
@@ -168,6 +170,7 @@ if TYPE_CHECKING:
         WalletPending,
     )
     from ape_dtn.network.errors import (
+        AccountBlocked,
         CallbackGasMissing,
         DepositTaken,
         DepositTaxed,
@@ -187,6 +190,7 @@ if TYPE_CHECKING:
         RequestPending,
         SessionAlreadyClosed,
         SessionNotFound,
+        TokenPaused,
         UnknownChain,
     )
     from ape_dtn.node.errors import InvalidBackend, LedgerUnusable, NoBackend, NotTheWorker
@@ -267,6 +271,7 @@ __all__ = [
     "NO_NETWORK",
     "REFUSED",
     "UNKNOWN_OUTCOME",
+    "AccountBlocked",
     "AnvilFailed",
     "AnvilMissing",
     "BackendFailed",
@@ -356,6 +361,7 @@ __all__ = [
     "StateUnusable",
     "StoreRefused",
     "StoreUnavailable",
+    "TokenPaused",
     "TooManyDecimals",
     "TransactionPending",
     "TransactionRefused",

@@ -77,6 +77,11 @@ def _if_in_journal(err: DtnError) -> str | None:
     return _RESUME if getattr(err, "is_resumable", False) else err.hint
 
 
+def _own_hint(err: DtnError) -> str | None:
+    """The hint of the SDK, where that of the base class does not apply."""
+    return err.hint
+
+
 def _transaction_refused(err: DtnError) -> str | None:
     if not getattr(err, "is_resumable", False):
         return err.hint
@@ -188,6 +193,8 @@ HINTS: Mapping[str, str | Callable[[DtnError], str | None]] = {
     "NotTheWorker": "Name the worker's account: --worker ALIAS.",
     "NothingDeposited": "Start one with a deposit: `ape dtn session start AMOUNT`.",
     "PartlySent": _if_in_journal,
+    "AccountBlocked": _own_hint,
+    "TokenPaused": _own_hint,
     "PaymentRefused": "Run it again to sign anew, or choose --method allowance.",
     "PortTaken": _port_taken,
     "RefusedBefore": "Run the command again, with its --idempotency-key if it had one.",

@@ -270,7 +270,7 @@ def _id(value: str) -> str:
 
 def _number(amount: Amount | None) -> str:
     """An amount without its unit, which the heading has."""
-    return _text(str(amount).removesuffix(f" {amount.token.symbol}")) if amount is not None else ""
+    return _text(str(amount).removesuffix(f" {amount.token.unit}")) if amount is not None else ""
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ape_dtn.types.abi import Error, Event, Function
+from ape_dtn.types.abi import Error, Event, Function, TextView
 
 _ROUTING = "(bytes32[],bytes32[],uint32,uint8,uint8)"
 _REQUEST = "(bytes,bytes,uint8,uint256,uint256,uint256)"
@@ -140,7 +140,7 @@ class NodeManager:
 class ERC20:
     """The fee token. Functions that change state have no output here, because USDT returns none."""
 
-    symbol = Function("symbol()", "string")
+    symbol = TextView("symbol()")
     decimals = Function("decimals()", "uint8")
     balance_of = Function("balanceOf(address)", "uint256")
     allowance = Function("allowance(address,address)", "uint256")
@@ -153,6 +153,31 @@ class ERC20:
     insufficient_balance = Error(
         "ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)"
     )
+
+
+class TokenRefusals:
+    """Errors and views by which tokens say that they are paused, or that an account is blocked."""
+
+    enforced_pause = Error("EnforcedPause()")  # OpenZeppelin
+    paused_error = Error("Paused()")
+    contract_paused = Error("ContractPaused()")  # PYUSD
+    token_paused = Error("TokenPaused()")
+    transfer_paused = Error("TransferPaused()")
+    address_frozen = Error("AddressFrozen()")  # PYUSD
+    account_frozen = Error("AccountFrozen(address account)")
+    account_is_frozen = Error("AccountIsFrozen(address account)")
+    erc20_blocked = Error("ERC20Blocked(address account)")  # OpenZeppelin
+    user_restricted = Error("UserRestricted(address account)")  # OpenZeppelin
+    account_blocked = Error("AccountBlocked(address account)")
+    blacklisted = Error("Blacklisted(address account)")
+    blocklisted = Error("Blocklisted(address account)")
+
+    is_blacklisted = Function("isBlacklisted(address)", "bool")  # USDC
+    is_black_listed = Function("isBlackListed(address)", "bool")  # USDT on Ethereum
+    is_blocked = Function("isBlocked(address)", "bool")  # USDT0
+    is_frozen = Function("isFrozen(address)", "bool")  # PYUSD
+    blocked = Function("blocked(address)", "bool")  # OpenZeppelin
+    paused = Function("paused()", "bool")  # USDC, USDT, OpenZeppelin
 
 
 class Client:

@@ -170,6 +170,26 @@ class PaymentRefused(Refused):
         self.hint = "Repeat the call to sign again, or pass `method=allowance`."
 
 
+class TokenPaused(PaymentRefused):
+    """The fee token is paused by its issuer: nobody can transfer it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.hint = "Wait until the token's issuer allows transfers again, then repeat the call."
+
+
+class AccountBlocked(PaymentRefused):
+    """The fee token's issuer has blocked an account: it cannot send or receive the token."""
+
+    account: str | None
+
+    def __init__(self, reason: str, account: str | None = None) -> None:
+        super().__init__(reason)
+        self.account = self.fields["account"] = account
+        who = f"account {account}" if account else "the sender or the receiver"
+        self.hint = f"The token's issuer has blocked {who}. Use another account, or ask the issuer."
+
+
 class NotClientOwner(Refused):
     """The caller of a client contract is not its owner."""
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from ape_dtn.chain import reverts
 from ape_dtn.chain.errors import ContractReverted
 from ape_dtn.chain.reverts import BUILT_IN
-from ape_dtn.network.abi import ERC20, Client, NodeManager, Router, SessionManager, members
+from ape_dtn.network.abi import (
+    ERC20,
+    Client,
+    NodeManager,
+    Router,
+    SessionManager,
+    TokenRefusals,
+    members,
+)
 from ape_dtn.network.errors import (
     CallbackGasMissing,
     DepositTaxed,
@@ -26,6 +34,7 @@ from ape_dtn.network.errors import (
     SessionAlreadyClosed,
     SessionNotFound,
 )
+from ape_dtn.network.token_refusals import token_refusal
 from ape_dtn.types.abi import Error
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.reverts import Revert
@@ -38,7 +47,7 @@ if TYPE_CHECKING:
 KNOWN: Mapping[bytes, Error] = {
     **{
         error.selector: error
-        for interface in (Router, SessionManager, NodeManager, ERC20, Client)
+        for interface in (Router, SessionManager, NodeManager, ERC20, Client, TokenRefusals)
         for error in members(interface, Error).values()
     },
     **BUILT_IN,
@@ -78,7 +87,8 @@ def to_error(revert: Revert, context: ErrorContext = NO_CONTEXT) -> DtnError:
     """Makes the error of a revert, with the revert in its ``revert``."""
     reason = revert.fields.get("reason") if revert.name == "Error" else None
     make = _BY_NAME.get(revert.name) or _BY_REASON.get(str(reason))
-    error = make(revert, context) if make else ContractReverted(str(revert))
+    error = make(revert, context) if make else token_refusal(revert)
+    error = error or ContractReverted(str(revert))
     error.revert = revert
     return error
 
@@ -86,6 +96,11 @@ def to_error(revert: Revert, context: ErrorContext = NO_CONTEXT) -> DtnError:
 def failure_error(failure: Failure, context: ErrorContext = NO_CONTEXT) -> DtnError:
     """Makes the error of a failed call or gas estimate: a revert, or an error of the endpoint."""
     return reverts.failure_error(failure, context)
+
+
+def _permit_failed(revert: Revert, _: ErrorContext) -> DtnError:
+    inner = decode(revert.fields["reason"])
+    return token_refusal(inner) or PaymentRefused(str(inner))
 
 
 def _insufficient(revert: Revert, context: ErrorContext) -> DtnError:
@@ -128,7 +143,7 @@ _BY_NAME: dict[str, _Maker] = {
     "InvalidAmount": lambda *_: NothingDeposited(),
     "ERC20InsufficientBalance": _token_balance,
     "SessionShort": _short,
-    "PermitFailed": lambda revert, _: PaymentRefused(str(decode(revert.fields["reason"]))),
+    "PermitFailed": _permit_failed,
     "SafeERC20FailedOperation": lambda *_: PaymentRefused("the token gave no reason"),
     "NotOwner": lambda revert, _: NotClientOwner(revert.fields["caller"]),
 }

@@ -28,8 +28,8 @@ class FeeTooHigh(BadInput):
         token = fee.token
         self.hint = (
             "Shorten the prompt, lower `fee_per_byte` or raise `max_cost`. Amounts are in whole "
-            f'tokens, as in "0.00001 {token.symbol}", and not in the smallest unit: '
-            f"{token.symbol} has {token.decimals} decimals."
+            f'tokens, as in "0.00001 {token.typed_unit}", and not in the smallest unit: '
+            f"{token.typed_unit} has {token.decimals} decimals."
         )
 
 

@@ -13,7 +13,9 @@ from ape_dtn.funding import bare_deposit, methods
 from ape_dtn.journal import operation
 from ape_dtn.journal.errors import JournalUnusable
 from ape_dtn.journal.operation import Effect, Operation, Outcome, SingleTransaction, Steps
+from ape_dtn.network import token_refusals
 from ape_dtn.network.abi import ERC20, Router, SessionManager
+from ape_dtn.network.client_contract import client_of
 from ape_dtn.network.context import Network
 from ape_dtn.network.errors import DepositTaken
 from ape_dtn.network.reverts import ErrorContext
@@ -135,6 +137,9 @@ class _Start(_Opening):
     def explain(
         self, ai: Network, entry: Entry, failed: DtnError, receipts: Sequence[Receipt]
     ) -> DtnError:
+        sides = entry.account, entry.details["holder"], entry.details.get("fee_target")
+        accounts = [account for account in dict.fromkeys(sides) if account]
+        failed = token_refusals.explain(ai, failed, entry.payload.get("token"), accounts)
         return bare_deposit.explain(ai, entry, failed, receipts)
 
     def leaves_deposit(self, entry: Entry) -> bool:
@@ -173,6 +178,11 @@ class _Close(_OneTransaction):
         closed, session = SessionManager.session_closed, topic(int(entry.payload["session"]))
         manager = entry.details["manager"]
         return Effect(manager, closed, (session,), {"remainingBalance": "refund"})
+
+    def explain(
+        self, ai: Network, entry: Entry, failed: DtnError, _receipts: Sequence[Receipt]
+    ) -> DtnError:
+        return token_refusals.explain(ai, failed, None, [entry.account, client_of(entry.account)])
 
 
 START: Operation = _Start("start", is_split=True)

@@ -62,6 +62,20 @@ class Function:
 
 
 @dataclass(frozen=True)
+class TextView(Function):
+    """A view of a ``string``, which old tokens such as MKR return as ``bytes32``."""
+
+    output: str = "string"
+
+    def decode(self, data: bytes) -> str:
+        """Decodes the text."""
+        if len(data) == 32:
+            return data.rstrip(b"\0").decode(errors="replace")
+        text: str = super().decode(data)
+        return text
+
+
+@dataclass(frozen=True)
 class Fields:
     """The declaration of an event or an error, with named and typed fields."""
 

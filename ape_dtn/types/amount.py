@@ -12,7 +12,8 @@ from ape_dtn.types.errors import InvalidAmount, TooManyDecimals, WrongToken
 _TEXT = re.compile(
     r"(?P<number>-?[0-9][0-9_]*(\.[0-9]+)?|-?\.[0-9]+)"
     r"(?![eE][+-]?[0-9])"  # "1e3" is not read as 1 of a token "e3"
-    r"(\s*(?P<unit>\S.*?))?\s*"
+    r"(\s*(?P<unit>\S.*?))?\s*",
+    re.DOTALL,
 )
 
 MOST_UNITS = 2**256 - 1
@@ -32,11 +33,24 @@ class Token:
     symbol: str
     decimals: int
 
+    @property
+    def unit(self) -> str:
+        """The unit of amounts: the symbol, or the address if the symbol cannot be printed."""
+        is_printable = self.symbol.strip() == self.symbol != "" and self.symbol.isprintable()
+        return self.symbol if is_printable else self.address
+
+    @property
+    def typed_unit(self) -> str:
+        """The unit as any keyboard can type it: the symbol if it is ASCII, or else the address."""
+        is_typed = self.symbol.isascii() and not re.search(r"\s", self.symbol)
+        return self.unit if is_typed else self.address
+
     def amount(self, value: AmountLike, *, zero: bool = False) -> Amount:
         """Converts a value to an amount of this token.
 
         Args:
-            value: ``"2.50 USDC"``, ``"2.50"``, ``Decimal("2.50")`` or an :class:`Amount`.
+            value: ``"2.50 USDC"``, ``"2.50"``, ``Decimal("2.50")`` or an :class:`Amount`. In text,
+                the unit can also be the token's address.
             zero: Whether zero is allowed.
 
         Raises:
@@ -46,7 +60,7 @@ class Token:
         """
         if isinstance(value, Amount):
             if value.token != self:
-                raise WrongToken(value, self.symbol)
+                raise WrongToken(value, self.typed_unit)
             units = value.units
         else:
             units = self._units(value)
@@ -65,7 +79,7 @@ class Token:
             number = self._number(value)
         else:
             # An int could mean tokens or units, and a float is not exact.
-            raise InvalidAmount(value, f'write "25 {self.symbol}" or Decimal("25")')
+            raise InvalidAmount(value, f'write "25 {self.typed_unit}" or Decimal("25")')
         if not number.is_finite():
             raise InvalidAmount(value, "it is not a number")
         sign, digits, exponent = number.as_tuple()
@@ -79,7 +93,7 @@ class Token:
         if shift < 0:
             text, rest = text[:shift], text[shift:]
             if rest.strip("0"):
-                raise TooManyDecimals(value, self.symbol, self.decimals)
+                raise TooManyDecimals(value, self.typed_unit, self.decimals)
         units = int(text + "0" * shift)
         if units > MOST_UNITS:
             raise InvalidAmount(value, "it exceeds the range of uint256")
@@ -88,10 +102,11 @@ class Token:
     def _number(self, text: str) -> Decimal:
         match = _TEXT.fullmatch(text.strip())
         if match is None:
-            raise InvalidAmount(text, f'write it as "25.00 {self.symbol}"')
+            raise InvalidAmount(text, f'write it as "25.00 {self.typed_unit}"')
         unit = match["unit"]
-        if unit is not None and unit.casefold() != self.symbol.casefold():
-            raise WrongToken(text, self.symbol)
+        units = (self.symbol.strip().casefold(), self.address.casefold())
+        if unit is not None and unit.casefold() not in units:
+            raise WrongToken(text, self.typed_unit)
         return Decimal(match["number"].replace("_", ""))
 
 
@@ -119,7 +134,7 @@ class Amount:
         digits = f"{fraction:0{self.token.decimals}d}" if self.token.decimals else ""
         # Drops trailing zeros, down to two decimals.
         digits = digits.rstrip("0").ljust(min(2, self.token.decimals), "0")
-        return f"{sign}{whole}{'.' if digits else ''}{digits} {self.token.symbol}"
+        return f"{sign}{whole}{'.' if digits else ''}{digits} {self.token.unit}"
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.units + self._of_same_token(other), self.token)
@@ -146,7 +161,7 @@ class Amount:
         if not isinstance(other, Amount):
             raise TypeError(f"An Amount of {self.token.symbol} cannot be combined with {other!r}")
         if other.token != self.token:
-            raise WrongToken(other, self.token.symbol)
+            raise WrongToken(other, self.token.typed_unit)
         return other.units
 
 

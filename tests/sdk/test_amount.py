@@ -212,3 +212,43 @@ def test_amounts_have_at_least_two_decimals() -> None:
     assert str(USDC.units(1)) == "0.000001 USDC"
     assert str(USDC.units(-1_500_000)) == "-1.50 USDC"
     assert str(WHOLE.units(25)) == "25 POINT"
+
+
+UNTYPED = [
+    "USD₮0",
+    "💵",
+    "",
+    " ",
+    "USD C",
+    "USD\nC",
+    "US\x1b[31mD",
+    "\u202eCDSU",
+    " USD",
+    "USD\x00",
+]
+
+
+@pytest.mark.parametrize("symbol", UNTYPED)
+def test_amounts_of_a_symbol_that_cannot_be_typed(symbol: str) -> None:
+    token = Token(ADDRESS, symbol, 6)
+    amount = token.units(2_500_000)
+
+    for text in ("2.50", f"2.50 {ADDRESS}", f"2.5 {ADDRESS.lower()}", str(amount)):
+        assert token.amount(text) == amount
+    assert str(amount).isprintable()
+    with pytest.raises(WrongToken, match=ADDRESS):
+        token.amount("2.50 USDC")
+    with pytest.raises(InvalidAmount, match=f"25.00 {ADDRESS}"):
+        token.amount("much")
+
+
+@given(st.text(), units)
+def test_an_amount_of_any_symbol_can_be_parsed_from_its_text(symbol: str, count: int) -> None:
+    amount = Token(ADDRESS, symbol, 6).units(count)
+
+    assert amount.token.amount(str(amount)) == amount
+
+
+def test_the_address_of_another_token_is_rejected() -> None:
+    with pytest.raises(WrongToken):
+        USDC.amount(f"1 {FOREIGN.address}")

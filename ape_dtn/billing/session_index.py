@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ape_dtn.chain import reads
 from ape_dtn.chain.errors import RpcRefused
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.network.abi import Router, SessionManager
 from ape_dtn.network.context import Network
+from ape_dtn.network.sessions import logs_of_all_managers
 from ape_dtn.types.abi import Log
 from ape_dtn.types.errors import DtnError
 
@@ -82,12 +82,8 @@ def find(
         (
             log
             for chunk in chunks(list(map(topic, session_ids)))
-            for log in reads.logs(
-                ai.provider,
-                None,
-                [[event.topic for event in events], chunk],
-                ai.deployment.first_block,
-                head,
+            for log in logs_of_all_managers(
+                ai, current, [[event.topic for event in events], chunk], head
             )
         ),
         key=order,

@@ -163,7 +163,7 @@ def logs(
     while ranges:
         if asked + len(ranges) > MOST_LOG_QUERIES:
             reason = f"the range of blocks from {from_block} to {to_block} is too large"
-            raise RpcRefused("eth_getLogs", reason, Refusal.SMALLER_RANGE)
+            raise _with_hint(RpcRefused("eth_getLogs", reason, Refusal.SMALLER_RANGE))
         now, ranges = ranges[:together], ranges[together:]
         asked += len(now)
         answers = rpc.ask(provider, [_log_query(query, *blocks) for blocks in now])
@@ -175,7 +175,7 @@ def logs(
                 refused += _ranges(first, last, (last - first) // 2 + 1)
                 is_limited = is_limited or not _OF_RESULTS.search(answer.message)
             else:
-                raise RpcRefused.of(answer)
+                raise _with_hint(RpcRefused.of(answer))
         if together == 1 and not refused:  # so large a range is accepted
             size = now[0][1] + 1 - from_block
             together = LOG_QUERIES_TOGETHER
@@ -188,6 +188,16 @@ def logs(
 
 # A limit on results depends on the search, and is not remembered.
 _OF_RESULTS = re.compile(r"results?\b|\blogs\b|events?\b|response|\bsize\b|time", re.IGNORECASE)
+
+
+def _with_hint(error: RpcRefused) -> RpcRefused:
+    if error.refusal in (Refusal.PRUNED, Refusal.SMALLER_RANGE, Refusal.REFUSED):
+        error.hint = (
+            "If the endpoint has pruned old blocks, use an archive node, or set `first_block` in "
+            "the `dtn:` section of ape-config.yaml, or APE_DTN_FIRST_BLOCK, to the block to begin "
+            "with: older events are then not found."
+        )
+    return error
 
 
 def _ranges(first: int, last: int, size: int) -> list[tuple[int, int]]:

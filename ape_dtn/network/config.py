@@ -5,6 +5,7 @@
     dtn:
       routers:                  # router addresses by chain id; they override the packaged ones
         31337: "0x…"
+      first_block: 34500950     # where the search for logs begins; or by chain id, as routers
       model: model.system.openai-gpt-5-nano
       nodes: [node.alice.first]
       fee_per_byte: "0.00001"   # for each byte of request and answer, in the fee token
@@ -30,7 +31,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from ape.api import PluginConfig
-from pydantic import Field, create_model
+from pydantic import Field, NonNegativeInt, create_model
 from pydantic_settings import SettingsConfigDict
 
 from ape_dtn.ipfs.settings import StoreSettings
@@ -56,6 +57,10 @@ class DtnConfig(_WithLimits):
 
     routers: dict[int, str] = Field(default_factory=dict)
     """Router addresses by chain id."""
+
+    first_block: NonNegativeInt | dict[int, NonNegativeInt] | None = None
+    """The block where the search for logs begins, or a map by chain id; by default the first block
+    of the deployment. For endpoints that no longer have old blocks."""
 
     model: str = "model.system.openai-gpt-5-nano"
     """The model of requests."""

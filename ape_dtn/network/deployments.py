@@ -7,7 +7,7 @@ because its owner can replace them.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,13 +85,24 @@ def find(provider: ProviderAPI, router: str | None) -> Deployment:
 
     The router is the argument, or else that of ``dtn: routers:`` in the configuration, or else the
     packaged one of the chain, or else the one recorded for a local chain. A recorded deployment of
-    the same router, such as that of a fork, has more fields and replaces the packaged one.
+    the same router, such as that of a fork, has more fields and replaces the packaged one. A
+    configured ``first_block`` replaces that of the deployment.
 
     Raises:
         InvalidAddress: The router is neither an address nor a name that Ape can resolve.
         UnknownChain: No router is known for the chain.
         WrongChain: The router belongs to another public network.
     """
+    from ape_dtn.network.config import configured
+
+    found = _find(provider, router)
+    first_block = configured().first_block
+    if isinstance(first_block, dict):
+        first_block = first_block.get(provider.chain_id)
+    return found if first_block is None else replace(found, first_block=first_block)
+
+
+def _find(provider: ProviderAPI, router: str | None) -> Deployment:
     from ape.exceptions import ConversionError
     from ape.types import AddressType
     from ape.utils.basemodel import ManagerAccessMixin as access

@@ -6,11 +6,12 @@ another account. So the session is read from the chain before sending, and again
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ape_dtn.chain import reads
+from ape_dtn.chain.errors import RpcRefused
 from ape_dtn.chain.reads import Call, topic
 from ape_dtn.network.abi import SessionManager
 from ape_dtn.network.client_contract import client_of
@@ -19,6 +20,7 @@ from ape_dtn.types.errors import NoNetwork
 
 if TYPE_CHECKING:
     from ape_dtn.network.context import Network
+    from ape_dtn.types.abi import Log
 
 
 def session_call(manager: str, session_id: int) -> Call:
@@ -26,6 +28,32 @@ def session_call(manager: str, session_id: int) -> Call:
     if not 0 <= session_id < 2**256:
         raise SessionNotFound(session_id)
     return Call(manager, SessionManager.get_session_by_id, (session_id,), "session manager")
+
+
+def logs_of_all_managers(
+    ai: Network, current: str, topics: Sequence[str | Sequence[str] | None], head: int
+) -> list[Log]:
+    """The logs of sessions under every session manager, and of impostors.
+
+    If the endpoint does not search all contracts, only the current session manager and those that
+    the deployment lists are searched.
+
+    Raises:
+        RpcRefused: The endpoint does not serve the events.
+    """
+    from ape.logging import logger
+
+    first = ai.deployment.first_block
+    try:
+        return reads.logs(ai.provider, None, topics, first, head)
+    except RpcRefused:
+        known = list(dict.fromkeys((current, *ai.deployment.session_managers)))
+        found = reads.logs(ai.provider, known, topics, first, head)
+    logger.warning(
+        "The endpoint searches no logs without an address: other session managers than "
+        f"{', '.join(known)} are not searched."
+    )
+    return found
 
 
 def exists(owner: str) -> bool:

@@ -22,7 +22,7 @@ from ape_dtn.network.client_contract import client_of
 from ape_dtn.network.errors import NothingDeposited
 from ape_dtn.network.registry import token_calls
 from ape_dtn.network.requests import Record, record_call, to_record
-from ape_dtn.network.sessions import exists, session_call
+from ape_dtn.network.sessions import exists, logs_of_all_managers, session_call
 from ape_dtn.requests.gas import native_currency, simulation
 from ape_dtn.types.abi import Function, Log
 from ape_dtn.types.amount import Amount, Token
@@ -154,11 +154,10 @@ def scan(
     latest = rpc.result(ai.provider, "eth_getBlockByNumber", ["latest", False])
     now = BlockContext(as_int(latest["number"]), as_int(latest["timestamp"]), contracts)
     holders = account, client_of(account)
-    started = reads.logs(
-        ai.provider,
-        None,
+    started = logs_of_all_managers(
+        ai,
+        contracts.session_manager,
         [SessionManager.session_started.topic, None, [_topic(holder) for holder in holders]],
-        ai.deployment.first_block,
         now.block,
     )
     ids = list(dict.fromkeys(int.from_bytes(log.topics[1], "big") for log in started))

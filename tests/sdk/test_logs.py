@@ -13,6 +13,7 @@ from ape_dtn.chain.reads import LOG_QUERIES_TOGETHER
 from ape_dtn.deployment.assemble import LocalNetwork
 from ape_dtn.errors import RpcRefused
 from ape_dtn.network.abi import ModelManager, Router, SessionManager
+from ape_dtn.network.config import DtnConfig
 from ape_dtn.types.rpc import as_int
 from tests.conftest import Cast
 
@@ -182,3 +183,93 @@ def test_a_range_ends_where_it_is_told_to(searched: tuple[list[Any], int], netwo
 
     assert first + rest == logs
     assert reads.logs(provider, address, [], from_block=head + 1) == []
+
+
+# Endpoints that demand an address, or no longer have old blocks.
+
+
+def refusing_logs(refuses: Callable[[Any], str | None]) -> Callable[[bytes, Ask], bytes]:
+    """An endpoint that refuses queries for logs with a message."""
+
+    def answer(body: bytes, ask: Ask) -> bytes:
+        calls, answers = json.loads(body), json.loads(ask(body))
+        is_batch = isinstance(calls, list)
+        by_id = {one["id"]: one for one in (answers if is_batch else [answers])}
+        for call in calls if is_batch else [calls]:
+            if call["method"] == "eth_getLogs" and (message := refuses(call["params"][0])):
+                error = {"code": -32602, "message": message}
+                by_id[call["id"]] = {"jsonrpc": "2.0", "id": call["id"], "error": error}
+        return json.dumps(list(by_id.values()) if is_batch else by_id[calls["id"]]).encode()
+
+    return answer
+
+
+@pytest.mark.parametrize("message", ["Please specify an address", "query is too broad"])
+def test_known_session_managers_are_searched_where_an_address_is_demanded(
+    network: LocalNetwork, cast: Cast, through: Through, message: str
+) -> None:
+    from ape_dtn import DtnRescue, DtnSession
+    from ape_dtn.billing.history import history
+
+    session = DtnSession.start("1", cast.customer, network.ai)
+    expected = history(network.ai, session.id)
+    asked: list[Any] = []
+
+    def refuses(query: Any) -> str | None:
+        asked.append(query)
+        return None if query.get("address") else message
+
+    with through(refusing_logs(refuses)) as ai:
+        found = history(ai, session.id)
+        rescue = DtnRescue(cast.customer, ai)
+
+    assert [one.id for one in found.sessions] == [one.id for one in expected.sessions]
+    assert found.charged == expected.charged
+    assert str(session.id) in str(rescue.findings())
+    if "address" in message:  # known at once
+        assert len([query for query in asked if not query.get("address")]) <= 4
+
+
+@pytest.mark.parametrize("by_chain", [False, True])
+def test_the_user_says_where_the_search_for_logs_begins(
+    network: LocalNetwork,
+    cast: Cast,
+    through: Through,
+    project: Any,
+    by_chain: bool,
+) -> None:
+    from ape_dtn import DtnAi, DtnSession
+
+    provider = network.ai.provider
+    rpc.result(provider, "anvil_mine", ["0x10"])
+    pruned = as_int(rpc.result(provider, "eth_blockNumber", []))
+    session = DtnSession.start("1", cast.customer, network.ai)
+
+    def refuses(query: Any) -> str | None:
+        return "history is pruned" if int(query["fromBlock"], 16) <= pruned else None
+
+    with through(refusing_logs(refuses)) as ai:
+        with pytest.raises(RpcRefused) as raised:
+            session_of(ai, session.id)
+        begin = {ai.provider.chain_id: pruned + 1} if by_chain else pruned + 1
+        with project.temp_config(dtn={"first_block": begin}):
+            assert session_of(DtnAi(ai.router, ai.provider), session.id) == session.id
+
+    assert "pruned" in raised.value.message
+    assert "first_block" in (raised.value.hint or "")
+
+
+def session_of(ai: Any, session_id: int) -> int:
+    from ape_dtn.billing.history import history
+
+    (found,) = history(ai, session_id).sessions
+    return int(found.id)
+
+
+@pytest.mark.parametrize(("text", "block"), [("7", 7), ('{"8453": 7}', {8453: 7})])
+def test_the_first_block_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, text: str, block: Any
+) -> None:
+    monkeypatch.setenv("APE_DTN_FIRST_BLOCK", text)
+
+    assert DtnConfig().first_block == block

@@ -77,6 +77,16 @@ def _if_in_journal(err: DtnError) -> str | None:
     return _RESUME if getattr(err, "is_resumable", False) else err.hint
 
 
+def _journal_unusable(err: DtnError) -> str | None:
+    rescue = "`ape dtn rescue` finds open sessions, deposits and requests."
+    resumed = "can still be resumed: `ape dtn resume`."
+    return (
+        (err.hint or "")
+        .replace("`DtnRescue(account).findings()`.", rescue)
+        .replace("can still be resumed.", resumed)
+    )
+
+
 def _own_hint(err: DtnError) -> str | None:
     """The hint of the SDK, where that of the base class does not apply."""
     return err.hint
@@ -162,6 +172,7 @@ HINTS: Mapping[str, str | Callable[[DtnError], str | None]] = {
         'Give a --value for each placeholder: "Is {{0:address}} older than {{1:uint8}}?" '
         "--value 0x… --value 26"
     ),
+    "JournalUnusable": _journal_unusable,
     "KeyReused": (
         "Use a new --idempotency-key for each operation. `ape dtn journal --all` shows the "
         "operation with this key."

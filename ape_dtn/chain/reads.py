@@ -171,7 +171,11 @@ def logs(
         for (first, last), answer in zip(now, answers, strict=True):
             if not isinstance(answer, Failure):
                 found += [to_log(raw) for raw in answer]
-            elif first < last and answer.refusal in (Refusal.SMALLER_RANGE, Refusal.REFUSED):
+            elif (
+                first < last
+                and answer.refusal in (Refusal.SMALLER_RANGE, Refusal.REFUSED)
+                and not (address is None and _OF_ADDRESS.search(answer.message))
+            ):
                 refused += _ranges(first, last, (last - first) // 2 + 1)
                 is_limited = is_limited or not _OF_RESULTS.search(answer.message)
             else:
@@ -188,6 +192,10 @@ def logs(
 
 # A limit on results depends on the search, and is not remembered.
 _OF_RESULTS = re.compile(r"results?\b|\blogs\b|events?\b|response|\bsize\b|time", re.IGNORECASE)
+
+
+# The refusal of a search of all contracts, whatever the range.
+_OF_ADDRESS = re.compile(r"\baddress", re.IGNORECASE)
 
 
 def _with_hint(error: RpcRefused) -> RpcRefused:

@@ -38,11 +38,11 @@ class JournalUnusable(DtnError):
             return
         file = path or "journal.sqlite3"
         self.hint = (
-            "`ape dtn resume` finishes the entries that can be read. To start a new journal, stop "
+            "The entries that can be read can still be resumed. To start a new journal, stop "
             f"all programs that use this one and rename {file}, with {file}-wal and {file}-shm if "
             "they exist. Keep the files: transactions signed there may still be mined. The new "
             "journal knows no idempotency keys and no spending, so look up on the chain what was "
-            "sent before you repeat it: `ape dtn rescue` finds open sessions and deposits."
+            "sent before you repeat it: `DtnRescue(account).findings()`."
         )
 
 

@@ -17,6 +17,7 @@ from ape_dtn.network.abi import SessionManager
 from ape_dtn.network.client_contract import client_of
 from ape_dtn.network.errors import NotSessionOwner, SessionAlreadyClosed, SessionNotFound
 from ape_dtn.types.errors import NoNetwork
+from ape_dtn.types.rpc import Refusal
 
 if TYPE_CHECKING:
     from ape_dtn.network.context import Network
@@ -46,7 +47,9 @@ def logs_of_all_managers(
     first = ai.deployment.first_block
     try:
         return reads.logs(ai.provider, None, topics, first, head)
-    except RpcRefused:
+    except RpcRefused as err:
+        if err.refusal not in (Refusal.REFUSED, Refusal.SMALLER_RANGE):
+            raise
         known = list(dict.fromkeys((current, *ai.deployment.session_managers)))
         found = reads.logs(ai.provider, known, topics, first, head)
     logger.warning(

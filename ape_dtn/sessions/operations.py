@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from ape_dtn.chain import reads
 from ape_dtn.chain.reads import topic
-from ape_dtn.funding import bare_deposit, methods
+from ape_dtn.funding import bare_deposit, methods, refusals
 from ape_dtn.journal import operation
 from ape_dtn.journal.errors import JournalUnusable
 from ape_dtn.journal.operation import Effect, Operation, Outcome, SingleTransaction, Steps
-from ape_dtn.network import token_refusals
 from ape_dtn.network.abi import ERC20, Router, SessionManager
 from ape_dtn.network.client_contract import client_of
 from ape_dtn.network.context import Network
@@ -139,7 +138,7 @@ class _Start(_Opening):
     ) -> DtnError:
         sides = entry.account, entry.details["holder"], entry.details.get("fee_target")
         accounts = [account for account in dict.fromkeys(sides) if account]
-        failed = token_refusals.explain(ai, failed, entry.payload.get("token"), accounts)
+        failed = refusals.explain(ai, failed, entry.payload.get("token"), accounts)
         return bare_deposit.explain(ai, entry, failed, receipts)
 
     def leaves_deposit(self, entry: Entry) -> bool:
@@ -182,7 +181,7 @@ class _Close(_OneTransaction):
     def explain(
         self, ai: Network, entry: Entry, failed: DtnError, _receipts: Sequence[Receipt]
     ) -> DtnError:
-        return token_refusals.explain(ai, failed, None, [entry.account, client_of(entry.account)])
+        return refusals.explain(ai, failed, None, [entry.account, client_of(entry.account)])
 
 
 START: Operation = _Start("start", is_split=True)

@@ -26,7 +26,7 @@ from ape_dtn.chain.receipts import (
 from ape_dtn.chain.reverts import failure_error
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.polling import POLICY, Backoff
-from ape_dtn.types.reverts import Translate
+from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import Failure, Refusal
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from ape_dtn.chain.reverts import failure_error
 from ape_dtn.chain.signatures import declines
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import DYNAMIC_FEE, SET_CODE, Fees, Payload, payload_of
-from ape_dtn.types.reverts import Translate
+from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import Failure, Request, as_int
 
 if TYPE_CHECKING:

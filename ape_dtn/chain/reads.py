@@ -16,7 +16,7 @@ from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.types.abi import Event, Function, Log
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.polling import POLICY, patience
-from ape_dtn.types.reverts import Translate
+from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import Failure, Refusal, Request, as_bytes, as_int
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from ape_dtn.chain.receipts import (
 from ape_dtn.chain.reverts import untranslated
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import DYNAMIC_FEE, Fees, Payload, payload_of
-from ape_dtn.types.reverts import Translate
+from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import SEND
 from ape_dtn.types.transactions import Transaction
 

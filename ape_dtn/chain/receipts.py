@@ -15,7 +15,8 @@ from ape_dtn.chain.finality import Evidence, final_block, is_used
 from ape_dtn.chain.reverts import untranslated
 from ape_dtn.types.errors import DtnError, NoNetwork
 from ape_dtn.types.polling import POLICY, Deadline
-from ape_dtn.types.reverts import Revert, Translate
+from ape_dtn.types.revert_translator import Translate
+from ape_dtn.types.reverts import Revert
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 from ape_dtn.types.transactions import Receipt, Transaction
 

@@ -9,7 +9,8 @@ from eth_abi.exceptions import DecodingError
 from ape_dtn.chain.errors import ContractReverted, RpcRefused
 from ape_dtn.types.abi import Error
 from ape_dtn.types.errors import DtnError
-from ape_dtn.types.reverts import Revert, Translate
+from ape_dtn.types.revert_translator import Translate
+from ape_dtn.types.reverts import Revert
 from ape_dtn.types.rpc import Failure
 
 REASON = Error("Error(string reason)")

@@ -23,7 +23,7 @@ from ape_dtn.chain.reads import Call
 from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.chain.signatures import declines, signature_parts
 from ape_dtn.types.abi import Function
-from ape_dtn.types.reverts import Translate
+from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import Failure, Request, as_bytes, as_int
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from ape_dtn.chain.safe import executing, is_safe
 from ape_dtn.types.errors import DtnError
 from ape_dtn.types.payload import payload_of
 from ape_dtn.types.polling import POLICY
-from ape_dtn.types.reverts import Translate
+from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import SEND, as_bytes
 from ape_dtn.types.transactions import Signed, Transaction
 

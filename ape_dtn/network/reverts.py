@@ -71,7 +71,7 @@ class ErrorContext:
     token: Token | None = None
 
     def __call__(self, data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
-        """Translates a revert; see :class:`ape_dtn.types.reverts.Translate`."""
+        """Translates a revert; see :class:`ape_dtn.types.revert_translator.Translate`."""
         return to_error(decode(data, message, transaction), self)
 
 

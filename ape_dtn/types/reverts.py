@@ -1,13 +1,10 @@
-"""The decoded revert of a contract, and the interface that translates one into an error."""
+"""The decoded revert of a contract."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from ape_dtn.types.errors import DtnError
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,19 +32,6 @@ class Revert:
             fields = ", ".join(f"{name}={_text(value)}" for name, value in self.fields.items())
             return f"{self.name}({fields})"
         return f"0x{self.data.hex()}" if self.data else self.message or "no reason given"
-
-
-class Translate(Protocol):
-    """Translates a revert into the error that users catch."""
-
-    def __call__(self, data: bytes, message: str = "", transaction: str | None = None) -> DtnError:
-        """The error, with the revert in its ``revert``.
-
-        Args:
-            data: The revert data, with the selector.
-            message: The endpoint's message.
-            transaction: The transaction that failed, if it was mined.
-        """
 
 
 def _text(value: Any) -> str:

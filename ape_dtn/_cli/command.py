@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import io
 import logging
 import os
 import sys
@@ -27,8 +28,9 @@ from ape.exceptions import (
 from ape_dtn._cli.hints import CommandHint
 from ape_dtn._cli.json_output import print_error, print_json, usage_error, write_json
 from ape_dtn._cli.output import Output, current_output, set_output
-from ape_dtn._cli.screen import show_error
+from ape_dtn._cli.screen import escape_log_record, show_error
 from ape_dtn.types.errors import BadInput, DtnError, NoAccount, NoNetwork
+from ape_dtn.types.printable import printable
 
 if TYPE_CHECKING:
     from ape.api.accounts import AccountAPI
@@ -250,7 +252,7 @@ def is_confirmed(question: str, account: Any, yes: bool) -> bool:
     current_output().may_ask = not yes
     if not yes:
         with _question(without_terminal=NotConfirmed()):
-            return click.confirm(question, err=True)
+            return click.confirm(printable(question), err=True)
     unlock(account)
     return True
 
@@ -323,6 +325,7 @@ def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
     set_output(ctx, Output(sys.stdout, as_json))
     stdin = sys.stdin
     with (
+        _encodable(sys.stdout),
         _logging_to_standard_error(),
         contextlib.redirect_stdout(sys.stderr),
         Path(os.devnull).open() as empty,
@@ -336,12 +339,34 @@ def _standard_output(ctx: click.Context, as_json: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logging_to_standard_error() -> Iterator[None]:
-    """Makes Ape log to standard error, where Ape means to log but does not."""
-    before = _log_to_standard_error()
+def _encodable(stream: Any) -> Iterator[None]:
+    """Prints an escape for a character that the stream's encoding lacks, in place of failing.
+
+    The answer that would be lost with it is paid.
+    """
+    if not isinstance(stream, io.TextIOWrapper):
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
+        stream.reconfigure(errors=before)
+
+
+@contextlib.contextmanager
+def _logging_to_standard_error() -> Iterator[None]:
+    """Makes Ape log to standard error, where Ape means to log but does not."""
+    before = _log_to_standard_error()
+    handlers = [*before, *([logging.lastResort] if logging.lastResort else [])]
+    for handler in handlers:
+        handler.addFilter(escape_log_record)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(escape_log_record)
         for handler, echo_kwargs in before.items():
             handler.echo_kwargs = echo_kwargs
         _log_to_standard_error_at_exit()

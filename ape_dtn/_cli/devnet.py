@@ -19,7 +19,7 @@ from ape_dtn._cli.inputs import address_of
 from ape_dtn._cli.json_fields import token_fields
 from ape_dtn._cli.json_output import print_json
 from ape_dtn._cli.local import token_choice, variant_choice
-from ape_dtn._cli.screen import note, say, table
+from ape_dtn._cli.screen import escape_log_record, note, say, table
 from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def _logging_events() -> Iterator[None]:
     log = logging.getLogger("ape_dtn.node")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    handler.addFilter(escape_log_record)
     before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)

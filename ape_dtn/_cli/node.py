@@ -27,7 +27,7 @@ from ape_dtn._cli.command import (
 from ape_dtn._cli.inputs import address_of
 from ape_dtn._cli.json_fields import event_fields
 from ape_dtn._cli.json_output import print_json, print_json_lines
-from ape_dtn._cli.screen import note, say, terminal, working
+from ape_dtn._cli.screen import escape_log_record, note, say, terminal, working
 from ape_dtn.types.polling import POLICY
 
 if TYPE_CHECKING:
@@ -310,6 +310,7 @@ def _printing_events(running: DtnNode, token: Token) -> Iterator[None]:
     """Prints the events of a node: drawn on a terminal, as lines elsewhere, as JSON with --json."""
     details = logging.StreamHandler()
     details.addFilter(lambda record: not hasattr(record, "event"))  # events are printed already
+    details.addFilter(escape_log_record)
     log = logging.getLogger("ape_dtn.node")
     log.addHandler(details)
     try:

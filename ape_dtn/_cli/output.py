@@ -20,12 +20,14 @@ class Output:
         as_json: Whether ``--json`` is given.
         indent: Indentation of the JSON; None for one document per line.
         may_ask: Whether the account may ask for a passphrase or a confirmation while it signs.
+        is_lossy: Whether it is reported that standard output lacks characters of the result.
     """
 
     stdout: TextIO
     as_json: bool
     indent: int | None = 2
     may_ask: bool = False
+    is_lossy: bool = False
 
 
 def set_output(context: click.Context, output: Output) -> None:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ape_dtn._cli.command import choose_account, dtn_command, exit_with
-from ape_dtn._cli.hints import hint_for
 from ape_dtn._cli.json_fields import rehearsal_fields
 from ape_dtn._cli.json_output import print_json
-from ape_dtn._cli.screen import note, say, table, working
+from ape_dtn._cli.screen import say, show_error, table, working
 
 if TYPE_CHECKING:
     from ape_dtn.node.answering import Backend, Question
@@ -116,9 +115,7 @@ def rehearse(
     if rehearsed.is_good:
         return rehearsal_fields(rehearsed)
     for failure in rehearsed.failures:
-        note(f"{click.style('FAILED', fg='bright_red')}: {failure.message}")
-        if hint := hint_for(failure):
-            note(hint)
+        show_error(failure, label="FAILED")
     print_json(rehearsal_fields(rehearsed))
     exit_with(rehearsed.failures[0])
     return None

@@ -125,7 +125,7 @@ def _print(outcome: Outcome, names: Names) -> None:
     else:
         error = result
     if error is not None:
-        say(f"{outcome.request.id}  {click.style('ERROR', fg='bright_red')}: {error.message}")
+        say(error.message, label="ERROR", before=f"{outcome.request.id}  ")
     print_json(outcome_fields(outcome, names))
 
 

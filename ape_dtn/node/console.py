@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 from ape_dtn.node.events import Event
+from ape_dtn.types.printable import printable
 
 if TYPE_CHECKING:
     from ape_dtn.node.node import DtnNode
@@ -38,7 +39,7 @@ class NodeConsole:
 
         counters = self.node.counters
         earned = self.token.units(counters.earned)
-        table = Table(title=self.node.name, title_justify="left")
+        table = Table(title=Text(printable(self.node.name)), title_justify="left")
         columns = {
             "answered": counters.answered,
             "failed": counters.failed,
@@ -50,9 +51,12 @@ class NodeConsole:
         }
         for name in columns:
             table.add_column(name, justify="right")
-        table.add_row(*(str(value) for value in columns.values()))
+        table.add_row(*(Text(printable(str(value))) for value in columns.values()))
         lines = [
-            Text(f"{datetime.fromtimestamp(event.time):%H:%M:%S}  {event}", overflow="ellipsis")
+            Text(
+                f"{datetime.fromtimestamp(event.time):%H:%M:%S}  {printable(str(event))}",
+                overflow="ellipsis",
+            )
             for event in list(self._latest)
         ]
         return Group(table, *lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,14 @@ class Network:
 
     def dtn(self, *command: str, answers: str | None = None) -> Done:
         return self.shell.dtn(*command, answers=answers)
+
+    def on_terminal(self) -> Network:
+        """The network with a shell that prints on a terminal."""
+        return replace(self, shell=replace(self.shell, has_terminal=True))
+
+    def in_encoding(self, encoding: str) -> Network:
+        """The network with a shell whose standard output has an encoding."""
+        return replace(self, shell=replace(self.shell, encoding=encoding))
 
     @property
     def router(self) -> str:

@@ -28,15 +28,27 @@ from .shell import FOUNDRY, Done, Shell
 
 @dataclass(frozen=True)
 class InProcess(Shell):
-    """A shell whose `ape dtn` runs in this process and restores the process's state."""
+    """A shell whose `ape dtn` runs in this process and restores the process's state.
+
+    Attributes:
+        encoding: The encoding of its standard output.
+        has_terminal: Whether its output and errors are shown on a terminal.
+    """
+
+    encoding: str = "utf-8"
+    has_terminal: bool = False
 
     def dtn(self, *command: str, answers: str | None = None) -> Done:
         from ape._cli import cli
 
-        # Streams of a process without a terminal. Click's own runner differs: its prompts take the
-        # end of the input for an empty answer.
-        streams = [io.TextIOWrapper(io.BytesIO((answers or "").encode()), "utf-8")]
-        streams += [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+        # Streams as Python opens them. Click's own runner differs: its prompts take the end of the
+        # input for an empty answer.
+        opened = _Terminal if self.has_terminal else io.TextIOWrapper
+        streams = [
+            io.TextIOWrapper(io.BytesIO((answers or "").encode()), "utf-8"),
+            opened(io.BytesIO(), self.encoding, write_through=True),
+            opened(io.BytesIO(), self.encoding, "backslashreplace", write_through=True),
+        ]
         level, code = logger.level, 1
         with self.at_home(), pytest.MonkeyPatch.context() as patch:
             for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
@@ -49,7 +61,7 @@ class InProcess(Shell):
                 traceback.print_exc()  # as Python does for an uncaught exception
             finally:
                 logger.set_level(level)
-        _, out, err = (stream.buffer.getvalue().decode() for stream in streams)
+        _, out, err = (stream.buffer.getvalue().decode(self.encoding) for stream in streams)
         return Done(code, out, err)
 
     @contextmanager
@@ -68,6 +80,11 @@ class InProcess(Shell):
             patch.setattr(deployments, "_in_this_process", {})
             patch.setattr(access.network_manager, "get_provider_from_choice", _provider)
             yield
+
+
+class _Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
 
 
 def _provider(network_choice: str | None = None, **settings: Any) -> Any:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+
+from rich.console import Console
 
 from ape_dtn import DtnNode, DtnSession
 from ape_dtn.deployment.assemble import LocalNetwork
-from ape_dtn.node.console import show_console
+from ape_dtn.node.console import NodeConsole, show_console
+from ape_dtn.node.events import Event, EventKind
 from tests.conftest import Cast
 
 from .conftest import on_one_variant
+
+# A window title, and an order of writing.
+ODD = "a\x1b]0;title\x07 \u202eb"
 
 
 class Terminal(io.StringIO):
@@ -32,3 +39,17 @@ def test_counters_and_latest_events_are_drawn(
     assert str(request.cost()).split()[0] in output  # earned
     assert "answered" in output
     assert f"request={request.id}" in output
+
+
+def test_events_with_text_of_others_are_escaped(network: LocalNetwork, cast: Cast) -> None:
+    terminal = Terminal()
+    view = NodeConsole(
+        DtnNode(network.ai, network.node.name, cast.worker), replace(network.ai.token(), symbol=ODD)
+    )
+    view.listen(Event(EventKind.RETRIED, {"error": ODD}))
+
+    Console(file=terminal, width=400).print(view)
+
+    shown = terminal.getvalue()
+    assert shown.count(r"a\x1b]0;title\x07 \u202eb") == 2
+    assert not [command for command in ("\x1b]", "\x07", "\u202e") if command in shown]

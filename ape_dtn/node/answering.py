@@ -14,6 +14,7 @@ from ape_dtn.types.errors import DtnError
 from ape_dtn.types.ids import as_hex
 from ape_dtn.types.prompt import fill_in, texts_of
 from ape_dtn.types.transactions import Transaction, contract_call
+from ape_dtn.types.utf8 import without_surrogates
 
 if TYPE_CHECKING:
     from ape_dtn.network.requests import Record
@@ -131,6 +132,7 @@ def success(model: Model, record: Record, value: Any, store: Store | None) -> Re
     """
     from eth_abi import encode
 
+    value = without_surrogates(value)
     if record.call_type is CallType.DIRECT or store is None:
         response = model.api.encode_answer(value)
         if len(response) > MAX_RESPONSE_BYTES:

@@ -68,6 +68,10 @@ def test_a_command_reads_the_question_as_json() -> None:
         ("string", "\\n Yes.\\n\\n", "\n Yes.\n"),
         ("string", "", ""),
         ("string", "\\303\\251", "é"),
+        ("string", "\\357\\273\\277Yes", "Yes"),
+        ("string", "\\377", "\ufffd"),
+        ("string", "Y\\351s \\360\\237", "Y\ufffds \ufffd"),
+        ("string[]", '\\357\\273\\277["Y\\351s"]', ["Y\ufffds"]),
         ("bytes", "\\211PNG\\r\\n", b"\x89PNG\r\n"),
         ("uint256", str(2**256 - 1), 2**256 - 1),
         ("uint8", '"5"\\n', 5),
@@ -82,7 +86,6 @@ def test_output_is_decoded_as_the_output_type(output: str, stdout: str, value: A
 @pytest.mark.parametrize(
     ("output", "stdout"),
     [
-        ("string", "\\377"),
         ("uint8", "many"),
         ("uint8", "1.5"),
         ("uint8[]", "1"),

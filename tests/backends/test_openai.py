@@ -258,6 +258,34 @@ def test_permanent_errors_are_failures(answer: Answer, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (b'"Y\xe9s."', "Y\ufffds."),
+        (b'"Yes \xf0\x9f\x99"', "Yes \ufffd"),
+        (b'"Yes \\ud83d"', "Yes \ufffd"),
+        (b'"Yes \\ude42."', "Yes \ufffd."),
+        (b'"Yes \\ud83d\\ude42 \\\\ud83d"', "Yes 🙂 \\ud83d"),
+        (b'"\\u0059es."', "Yes."),
+    ],
+    ids=["Latin-1", "cut", "first surrogate", "second surrogate", "pair", "no surrogate"],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
+def test_invalid_text_does_not_lose_the_answer(content: bytes, answer: str, mark: bytes) -> None:
+    body = mark + b'{"choices": [{"message": {"content": %s}}]}' % content
+    with Server(replies(200, body)) as server:
+        assert openai(server)(text("Is it?")) == answer
+
+
+@pytest.mark.parametrize("name", ["llama3", "llama3:latest"])
+def test_a_model_is_found_by_its_latest_tag(name: str) -> None:
+    with Server(replies(200, {"data": [{"id": name}, {"id": "llama3:70b"}]})) as server:
+        assert openai(server, model="llama3").health_check("") is None
+        missing = openai(server, model="llama3:8b").health_check("")
+        assert missing is not None
+        assert "no model 'llama3:8b'" in missing
+
+
+@pytest.mark.parametrize(
     "answer", [{"data": []}, {"data": [{"b64_json": "no base64!"}]}, {"data": [{}]}, {"data": [5]}]
 )
 def test_an_unreadable_image_is_a_failure(answer: Any) -> None:

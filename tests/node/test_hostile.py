@@ -87,6 +87,14 @@ def test_unsendable_answers_fail_and_do_not_block_others(
         assert str(session.request("well?").wait(timeout=20)) == "You asked: well?"
 
 
+@on_one_variant
+def test_surrogates_do_not_lose_the_answer(session: DtnSession, make_node: Nodes) -> None:
+    request = session.request("What?")
+
+    with serving(make_node(backend=lambda _: "smile \ud83d\ude42 \ud83d")):
+        assert str(request.wait(timeout=20)) == "smile 🙂 \ufffd"
+
+
 def test_a_fee_that_overflows_is_answered(
     session: DtnSession, make_node: Nodes, events: EventLog, variant: Variant
 ) -> None:

@@ -17,7 +17,8 @@ from ape_dtn.node.answering import Question
 from ape_dtn.node.backends.base import Configurable
 from ape_dtn.node.backends.endpoint import MAX_BYTES
 from ape_dtn.types.polling import POLICY, Deadline
-from ape_dtn.types.values import from_json, read_json, to_json
+from ape_dtn.types.utf8 import decode_utf8, read_json_bytes
+from ape_dtn.types.values import from_json, to_json
 
 
 class Command(Configurable):
@@ -136,9 +137,8 @@ def _decode(output: str, stdout: bytes) -> Any:
     if output == "bytes":
         return stdout
     try:
-        text = stdout.decode()
         if output == "string":
-            return text.removesuffix("\n").removesuffix("\r")
-        return from_json(output, read_json(text))
+            return decode_utf8(stdout).removesuffix("\n").removesuffix("\r")
+        return from_json(output, read_json_bytes(stdout))
     except ValueError as err:
         raise BackendFailed(f"The node's command did not write a valid {output}") from err

@@ -24,7 +24,7 @@ from ape_dtn.types.http import (
 )
 from ape_dtn.types.polling import Deadline
 from ape_dtn.types.redact import hide_secrets
-from ape_dtn.types.values import read_json
+from ape_dtn.types.utf8 import read_json_bytes
 
 if TYPE_CHECKING:
     import httpx
@@ -51,7 +51,7 @@ class Reply:
             BackendFailed: The content is not JSON.
         """
         try:
-            return read_json(self.content)
+            return read_json_bytes(self.content)
         except ValueError as err:
             raise BackendFailed("The backend's answer is not JSON") from err
 
@@ -213,7 +213,7 @@ def _read(response: httpx.Response, deadline: Deadline) -> bytes:
 def _error_message(content: bytes) -> str:
     """The message of an error response, in the forms that servers use."""
     try:
-        value = read_json(content)
+        value = read_json_bytes(content)
     except ValueError:
         return ""  # such as the HTML page of a proxy
     for name in ("error", "message", "detail"):

@@ -64,7 +64,8 @@ class OpenAi(Endpoint):
             return err.message
         except (KeyError, TypeError):
             return unreadable_answer().message
-        if self.model in names:
+        # Ollama lists the model `llama3` as `llama3:latest`.
+        if {self.model, f"{self.model}:latest"} & set(map(str, names)):
             return None
         return f"The backend has no model '{self.model}'; it has {', '.join(map(str, names))}"
 

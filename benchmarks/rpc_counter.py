@@ -176,7 +176,7 @@ class RpcCounter:
                 return answer
             parsed = json.loads(answer)
             results = parsed if isinstance(parsed, list) else [parsed]
-            if all(each.get("result") is not None for each in results):
+            if all(result.get("result") is not None for result in results):
                 return answer
             time.sleep(0.005)
 
@@ -219,14 +219,14 @@ def _handler(counter: RpcCounter) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(answer)
             self.close_connection = self.close_connection or cut
 
-        def drip(self, told: Dripping) -> None:
+        def drip(self, dripping: Dripping) -> None:
             self.close_connection = True
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(told.answer)}\r\n"
-            self.wfile.write((head + ("X-Never-Ends: " if told.in_head else "\r\n")).encode())
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(dripping.answer)}\r\n"
+            self.wfile.write((head + ("X-Never-Ends: " if dripping.in_head else "\r\n")).encode())
             with suppress(OSError):  # nobody waits any more
-                for byte in told.answer:
+                for byte in dripping.answer:
                     self.wfile.write(bytes([byte]))
-                    time.sleep(told.pause)
+                    time.sleep(dripping.pause)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -114,7 +114,7 @@ def _causes(err: BaseException | None) -> Iterator[BaseException]:
             getattr(found, "original_error", None),
             *found.args,
         ]
-        waiting += [each for each in named if isinstance(each, BaseException)]
+        waiting += [cause for cause in named if isinstance(cause, BaseException)]
         waiting += [found.__cause__, found.__context__]
 
 
@@ -148,7 +148,7 @@ def _proxy(err: BaseException) -> str | None:
     if kind == "InvalidURL" and _setting(BYPASS_SETTINGS, "[") and "port" in text.lower():
         return f"{_setting(BYPASS_SETTINGS, '[')} contains an invalid host"
     if kind == "ProxyError":
-        under = next((found for each in _causes(err) if (found := _connection(each))), None)
+        under = next((found for cause in _causes(err) if (found := _connection(cause))), None)
         return f"{_setting(PROXY_SETTINGS) or 'the proxy'} did not answer: {under or 'it refused'}"
     return None
 

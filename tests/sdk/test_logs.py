@@ -102,13 +102,15 @@ def test_the_size_that_is_accepted_is_learnt_once(
     with through(endpoint) as ai:
         assert reads.logs(ai.provider, logs[0].address, []) == logs
 
-    learnt = next(place for place, each in enumerate(endpoint.asked) if len(each) > 1)
+    learnt = next(place for place, queries in enumerate(endpoint.asked) if len(queries) > 1)
     learning, together = endpoint.asked[:learnt], endpoint.asked[learnt:]
     assert max(map(len, together)) <= LOG_QUERIES_TOGETHER
     assert len(together) <= head // (LOG_QUERIES_TOGETHER * most) + 1
     assert len(learning) <= head.bit_length() + 1
     assert each_block_once(endpoint.answered, head)
-    refused = len([each for asked in endpoint.asked for each in asked]) - len(endpoint.answered)
+    refused = len([query for queries in endpoint.asked for query in queries]) - len(
+        endpoint.answered
+    )
     assert refused == len(learning) - 1
 
 

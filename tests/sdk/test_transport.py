@@ -161,8 +161,8 @@ def test_one_limit_holds_for_all_requests_of_an_operation(through: Through) -> N
 def test_retry_after_is_kept_to_in_both_forms(through: Through, form: str) -> None:
     def answer(_: Any) -> bytes:
         then = datetime.now(timezone.utc) + timedelta(seconds=2)
-        told = "2" if form == "seconds" else format_datetime(then, usegmt=True)
-        raise HttpError(429, b"", {"Retry-After": told})
+        value = "2" if form == "seconds" else format_datetime(then, usegmt=True)
+        raise HttpError(429, b"", {"Retry-After": value})
 
     with through(Times(1, answer)) as ai:
         begun = time.monotonic()
@@ -245,9 +245,9 @@ def test_answers_of_a_batch_are_paired_by_their_ids_in_any_order(through: Throug
         lambda found: [found[0], {**found[1], "id": found[0]["id"]}],
         lambda found: [*found, found[1]],
         lambda found: [found[0], {**found[1], "id": 10**9}],
-        lambda found: [{**each, "id": str(each["id"])} for each in found],
-        lambda found: [{**each, "id": None} for each in found],
-        lambda found: [{**each, "id": float(each["id"])} for each in found],
+        lambda found: [{**result, "id": str(result["id"])} for result in found],
+        lambda found: [{**result, "id": None} for result in found],
+        lambda found: [{**result, "id": float(result["id"])} for result in found],
         lambda found: [found[0], "x"],
     ],
     ids=["missing", "swapped", "doubled", "foreign", "text", "null", "float", "no object"],
@@ -409,7 +409,7 @@ def test_the_range_that_an_endpoint_searches_is_learnt_once(through: Through) ->
     assert max(ranges) <= 3
 
 
-def test_a_connection_that_is_reset_is_told_as_such(through: Through) -> None:
+def test_a_connection_that_is_reset_is_named_as_the_cause(through: Through) -> None:
     def cut(_body: bytes, _ask: Ask) -> bytes:
         raise Disconnected
 
@@ -427,7 +427,7 @@ def test_a_lost_answer_is_asked_for_again(through: Through) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", json.dumps(error(-1, "no")).encode()])
-def test_a_key_that_is_not_taken_is_told_as_such(
+def test_a_key_that_is_not_taken_is_named_as_the_cause(
     through: Through, status: int, body: bytes
 ) -> None:
     with through(Times(1000, http(status, body))) as ai, pytest.raises(NoNetwork) as raised:
@@ -472,7 +472,7 @@ def cause_of(url: str) -> str:
     return str(raised.value)
 
 
-def test_a_certificate_that_nobody_trusts_is_told_as_such(tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_trusts_is_named_as_the_cause(tmp_path: Path) -> None:
     with tls_server(tmp_path) as url:
         assert "its TLS certificate is not trusted" in cause_of(url)
 
@@ -493,7 +493,7 @@ def test_a_list_of_certificates_that_is_not_there_is_named(
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "told"),
+    ("setting", "value", "reason"),
     [
         ("ALL_PROXY", "socks5://127.0.0.1:1", "SOCKS"),
         ("HTTP_PROXY", "http://user:SECRET@127.0.0.1:1", "did not answer"),
@@ -502,7 +502,7 @@ def test_a_list_of_certificates_that_is_not_there_is_named(
     ],
 )
 def test_a_proxy_that_cannot_work_is_named(
-    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, reason: str
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -512,11 +512,11 @@ def test_a_proxy_that_cannot_work_is_named(
     cause = cause_of("http://rpc.example:8545")
 
     assert setting in cause
-    assert told in cause
+    assert reason in cause
     assert "SECRET" not in cause
 
 
-def test_an_address_where_nothing_listens_is_told_as_such() -> None:
+def test_an_address_where_nothing_listens_is_named_as_the_cause() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -582,7 +582,7 @@ def test_a_setting_that_cannot_work_is_named_by_all_clients(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "reason"),
     [
         (http(401, b""), "401"),
         (http(429, b"<html>"), "too many requests"),
@@ -592,7 +592,7 @@ def test_a_setting_that_cannot_work_is_named_by_all_clients(
     ids=["401", "429", "a page", "an error"],
 )
 def test_why_ape_cannot_connect_is_found_out(
-    network: LocalNetwork, answer: Callable[[Any], bytes], told: str
+    network: LocalNetwork, answer: Callable[[Any], bytes], reason: str
 ) -> None:
     from ape_dtn.chain.networks import why_not_connected
 
@@ -603,6 +603,6 @@ def test_why_ape_cannot_connect_is_found_out(
         endpoint.opinion = Times(10, answer)
         err = RuntimeError(f"No node found on '{endpoint.url}'.")
 
-        assert told in why_not_connected(err, "ethereum:mainnet:node")
-        assert told in why_not_connected(RuntimeError("no"), f"ethereum:local:{endpoint.url}/KEY")
+        assert reason in why_not_connected(err, "ethereum:mainnet:node")
+        assert reason in why_not_connected(RuntimeError("no"), f"ethereum:local:{endpoint.url}/KEY")
         assert "KEY" not in why_not_connected(err, f"ethereum:local:{endpoint.url}/KEY")

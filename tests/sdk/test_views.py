@@ -39,19 +39,19 @@ class Lagging:
         old = hex(as_int(rpc.result(self.provider, "eth_blockNumber", [])) - self.blocks)
         calls = json.loads(body)
         for call in calls if isinstance(calls, list) else [calls]:
-            call["params"] = [old if each == "latest" else each for each in call["params"]]
+            call["params"] = [old if param == "latest" else param for param in call["params"]]
         found = json.loads(ask(json.dumps(calls).encode()))
         for item in found if isinstance(found, list) else [found]:
             (call,) = (
-                each
-                for each in (calls if isinstance(calls, list) else [calls])
-                if each["id"] == item["id"]
+                candidate
+                for candidate in (calls if isinstance(calls, list) else [calls])
+                if candidate["id"] == item["id"]
             )
             if call["method"] == "eth_blockNumber":
                 item["result"] = old
             elif call["method"] == "eth_getLogs" and item["result"]:
                 item["result"] = [
-                    each for each in item["result"] if as_int(each["blockNumber"]) <= as_int(old)
+                    log for log in item["result"] if as_int(log["blockNumber"]) <= as_int(old)
                 ]
         return json.dumps(found).encode()
 
@@ -71,7 +71,7 @@ def test_a_session_that_was_opened_is_found(
         endpoint.lag(3)
         assert DtnSession.load(session.id, ai=ai).id == session.id
         endpoint.lag(3)
-        assert session.id in [each.id for each, _ in DtnSession.list(cast.customer, ai)]
+        assert session.id in [opened.id for opened, _ in DtnSession.list(cast.customer, ai)]
         endpoint.lag(2)
         assert session.balance == session.opened_with
         endpoint.lag(3)
@@ -119,4 +119,4 @@ def test_no_call_is_added_before_anything_is_known(network: LocalNetwork, throug
         seen.clear()
         DtnAi(ai.router, ai.provider).contracts()
 
-    assert not any("eth_blockNumber" in each for each in seen)
+    assert not any("eth_blockNumber" in body for body in seen)

@@ -97,10 +97,11 @@ bench: $(DEV) $(ANVIL) ## measure gas and RPC calls, and 200 requests in flight,
 gas: $(DEV) $(ANVIL) ## measure all that is done with a network, and record it in docs/gas.md
 	@$(run) python benchmarks/gas.py --write
 
-check: $(DEV) $(IMPORTS) $(NPM) ## format, lint, types and layers, without changing a file
+check: $(DEV) $(IMPORTS) $(NPM) ## format, lint, types, wording and layers, without changing a file
 	@$(run) ruff format --check .
 	@$(run) ruff check .
 	@$(run) mypy
+	@$(run) python tools/prose.py
 	@$(IMPORTS) --no-cache >.tools/imports/told 2>&1 || { cat .tools/imports/told >&2; exit 1; }
 	@$(PRETTIER) --check $(SOLIDITY)
 	@$(SOLHINT) $(SOLIDITY)

@@ -101,7 +101,8 @@ def main() -> None:
         ["git", "ls-files", "*.py", "*.md", "*.sol"], capture_output=True, text=True, check=True
     ).stdout.split()
     found = [finding for name in listed if name not in SKIPPED for finding in findings(Path(name))]
-    print("\n".join(found))
+    for finding in found:
+        print(finding)
     sys.exit(bool(found))
 
 

@@ -166,10 +166,14 @@ def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) ->
     deadline = deadline_of(provider)
     for attempt in count():
         if attempt:
-            failures = [refused[each] for each in left if each in refused]
-            wanted = max((each.retry_after or 0.0 for each in failures), default=0.0)
+            failures = [
+                refused[transaction_hash]
+                for transaction_hash in left
+                if transaction_hash in refused
+            ]
+            wanted = max((failure.retry_after or 0.0 for failure in failures), default=0.0)
             pause = max(backoff.pause(attempt), wanted)
-            is_busy = any(each.refusal is Refusal.WAIT for each in failures)
+            is_busy = any(failure.refusal is Refusal.WAIT for failure in failures)
             if attempt >= POLICY.send_attempts and not (is_busy and deadline.allows(pause)):
                 break
             time.sleep(deadline.bounded(pause) if wanted else pause)
@@ -179,34 +183,43 @@ def send_signed(provider: ProviderAPI, sender: str, signed: Sequence[Signed]) ->
         except NoNetwork:
             answers = dict.fromkeys(left)
         doubtful = [
-            each for each, answer in answers.items() if answer is None or _is_failure(answer)
+            transaction_hash
+            for transaction_hash, answer in answers.items()
+            if answer is None or _is_failure(answer)
         ]
         perhaps_taken |= {
-            each
-            for each in doubtful
-            if answers[each] is None
-            or answers[each].refusal is Refusal.MALFORMED
-            or says_to_have_it(answers[each])
+            transaction_hash
+            for transaction_hash in doubtful
+            if answers[transaction_hash] is None
+            or answers[transaction_hash].refusal is Refusal.MALFORMED
+            or says_to_have_it(answers[transaction_hash])
         }
         known = dict(zip(doubtful, are_known(provider, doubtful), strict=True)) if doubtful else {}
         refused |= {
-            each: answers[each]
-            for each, is_known in known.items()
-            if is_known is False and _is_failure(answers[each])
+            transaction_hash: answers[transaction_hash]
+            for transaction_hash, is_known in known.items()
+            if is_known is False and _is_failure(answers[transaction_hash])
         }
-        for each in answers:
-            if known.get(each, True) is not False or not _is_failure(answers[each]):
-                refused.pop(each, None)  # it may be accepted by now
+        for transaction_hash in answers:
+            if known.get(transaction_hash, True) is not False or not _is_failure(
+                answers[transaction_hash]
+            ):
+                refused.pop(transaction_hash, None)  # it may be accepted by now
         left = {
-            each: left[each]
-            for each, is_known in known.items()
-            if not is_known and not (_is_failure(answers[each]) and answers[each].data)
+            transaction_hash: left[transaction_hash]
+            for transaction_hash, is_known in known.items()
+            if not is_known
+            and not (_is_failure(answers[transaction_hash]) and answers[transaction_hash].data)
         }
-        if left and all(each in refused for each in left):
+        if left and all(transaction_hash in refused for transaction_hash in left):
             left = _not_overtaken(provider, sender, left)
         if not left:
             break
-    return {each: why for each, why in refused.items() if each not in perhaps_taken}
+    return {
+        transaction_hash: why
+        for transaction_hash, why in refused.items()
+        if transaction_hash not in perhaps_taken
+    }
 
 
 def _not_overtaken(
@@ -217,7 +230,9 @@ def _not_overtaken(
         pending = transaction_count(provider, sender, "pending")
     except NoNetwork:
         pending = 0
-    return {each: txn for each, txn in refused.items() if txn.nonce >= pending}
+    return {
+        transaction_hash: txn for transaction_hash, txn in refused.items() if txn.nonce >= pending
+    }
 
 
 def _is_failure(answer: Any) -> bool:

@@ -47,7 +47,7 @@ class Unanswered(Exception):
 
     Attributes:
         was_sent: Whether the endpoint may have received the request.
-        refusal: What helps, as far as it can be told.
+        refusal: The kind of refusal, as far as it is known.
         retry_after: When the endpoint wants to be asked again, in seconds.
     """
 

@@ -131,12 +131,12 @@ class Market:
         Keeps its own fees where the higher ones would be far above the market.
         """
         theirs = range(self.nonce, self.nonce + how_many)
-        fees = self.replacing(each for each in rivals if each.nonce in theirs)
+        fees = self.replacing(rival for rival in rivals if rival.nonce in theirs)
         return self if self.is_far_below(fees) else replace(self, fees=fees)
 
     def replacing(self, signed: Iterable[Signed]) -> Fees:
         """The fees of a transaction that replaces any of these."""
-        return self.fees.outbidding(payload_of(each.raw).fees for each in signed if each.raw)
+        return self.fees.outbidding(payload_of(txn.raw).fees for txn in signed if txn.raw)
 
     def is_far_below(self, fees: Fees) -> bool:
         """Whether these fees pay far more than the market price."""
@@ -152,9 +152,9 @@ def read_market(
 ) -> tuple[Market, list[int | DtnError]]:
     """Read the market, and gas limits or the errors of transactions, in one HTTP request."""
     estimates: list[Request] = [
-        ("eth_estimateGas", [each.as_call(sender)])
-        for each in transactions
-        if each.gas_limit is None
+        ("eth_estimateGas", [transaction.as_call(sender)])
+        for transaction in transactions
+        if transaction.gas_limit is None
     ]
     counts, (block, tip, history), estimated = rpc.in_parts(
         rpc.ask(
@@ -281,7 +281,7 @@ def create_transaction(
     """Create an Ape transaction with this payload."""
     from ape_ethereum.transactions import Authorization
 
-    signed = [Authorization(**each) for each in payload.authorizations]
+    signed = [Authorization(**authorization) for authorization in payload.authorizations]
     return provider.network.ecosystem.create_transaction(
         type=payload.kind,
         chain_id=market.chain_id,

@@ -83,12 +83,10 @@ def follow(
     deadline = deadline_of(provider)
     while True:
         is_last = deadline.is_over
-        payments = [each for same in left.values() for each in same if not each.is_empty]
-        for transaction_hash, raw in raw_receipts(
-            provider, [each.hash for each in payments]
-        ).items():
+        payments = [txn for same in left.values() for txn in same if not txn.is_empty]
+        for transaction_hash, raw in raw_receipts(provider, [txn.hash for txn in payments]).items():
             if transaction := as_sent(provider, transaction_hash):
-                (one,) = (each for each in payments if each.hash == transaction_hash)
+                (one,) = (txn for txn in payments if txn.hash == transaction_hash)
                 left.pop((one.sender, one.nonce), None)
                 found[transaction_hash] = outcome_of(
                     provider, one.sender, raw, transaction, translate
@@ -101,7 +99,7 @@ def follow(
         }
         past = [key for key in left if key[1] < used[key[0]]]
         for key in used_by_others(provider, {key: left[key] for key in past}, evidence):
-            found |= dict.fromkeys((each.hash for each in left.pop(key)), None)
+            found |= dict.fromkeys((txn.hash for txn in left.pop(key)), None)
         waiting = [left[key] for key in sorted(left, key=_nonce_first) if key[1] >= used[key[0]]]
         missing = _missing(provider, waiting)
         if missing:
@@ -110,7 +108,7 @@ def follow(
             if signer is not None:
                 _fill_until(provider, signer, first, outbox)
             refused = broadcast.send_signed(provider, sender, missing)
-            for one in (each for each in missing if each.hash in refused):
+            for one in (txn for txn in missing if txn.hash in refused):
                 key, pending = (
                     (one.sender, one.nonce),
                     transaction_count(provider, sender, "pending"),
@@ -143,10 +141,10 @@ def _nonce_first(key: NonceKey) -> tuple[int, str]:
 
 def _missing(provider: ProviderAPI, waiting: Sequence[Sequence[Signed]]) -> list[Signed]:
     """The newest transaction of each payment that the endpoint does not know and we can send."""
-    every = [each.hash for same in waiting for each in same]
+    every = [txn.hash for same in waiting for txn in same]
     known = dict(zip(every, are_known(provider, every), strict=True)) if every else {}
     return [
-        same[-1] for same in waiting if same[-1].raw and not any(known[each.hash] for each in same)
+        same[-1] for same in waiting if same[-1].raw and not any(known[txn.hash] for txn in same)
     ]
 
 
@@ -224,7 +222,9 @@ def cancel(
         SigningDeclined: The account did not sign, or it is not the one that did.
     """
     empty: list[Signed] = []
-    for (sender, nonce), same in sorted(by_nonce(signed).items(), key=lambda each: each[0][1]):
+    for (sender, nonce), same in sorted(
+        by_nonce(signed).items(), key=lambda payment: payment[0][1]
+    ):
         if transaction_count(provider, sender, "latest") > nonce:
             continue
         signer = signers.signer_of(provider, account, sender)
@@ -247,13 +247,13 @@ def resend_outstanding(
     """
     if outstanding:
         pending = transaction_count(provider, sender, "pending")
-        waiting = by_nonce(each.signed for each in outstanding if each.can_be_resent)
-        for (_, nonce), same in sorted(waiting.items(), key=lambda each: each[0][1]):
+        waiting = by_nonce(entry.signed for entry in outstanding if entry.can_be_resent)
+        for (_, nonce), same in sorted(waiting.items(), key=lambda payment: payment[0][1]):
             if nonce < pending or not _missing(provider, [same]):
                 continue
             if broadcast.send_signed(provider, sender, [same[-1]]):
                 break  # the later ones wait for it
-    return [each.signed for each in outstanding]
+    return [entry.signed for entry in outstanding]
 
 
 def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> None:
@@ -266,16 +266,14 @@ def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> 
     """
     outstanding = outbox.outstanding(str(safe.address))
     deadline = deadline_of(provider)
-    for sender in {each.signed.sender for each in outstanding}:
-        own = [each for each in outstanding if each.signed.sender == sender]
+    for sender in {entry.signed.sender for entry in outstanding}:
+        own = [entry for entry in outstanding if entry.signed.sender == sender]
         resend_outstanding(provider, sender, own)
         pending = transaction_count(provider, sender, "pending")
-        on_its_way = [each.signed for each in own if each.signed.nonce < pending]
-        while any(
-            each.nonce >= transaction_count(provider, sender, "latest") for each in on_its_way
-        ):
+        on_its_way = [entry.signed for entry in own if entry.signed.nonce < pending]
+        while any(txn.nonce >= transaction_count(provider, sender, "latest") for txn in on_its_way):
             if deadline.is_over:
-                raise TransactionPending(*(each.hash for each in on_its_way))
+                raise TransactionPending(*(txn.hash for txn in on_its_way))
             deadline.sleep(poll_interval(provider))
 
 

@@ -33,8 +33,8 @@ NonceKey: TypeAlias = "tuple[str, int]"
 def by_nonce(signed: Iterable[Signed]) -> dict[NonceKey, list[Signed]]:
     """Group signed transactions by sender and nonce, in order."""
     found: dict[NonceKey, list[Signed]] = defaultdict(list)
-    for each in signed:
-        found[each.sender, each.nonce].append(each)
+    for txn in signed:
+        found[txn.sender, txn.nonce].append(txn)
     return dict(found)
 
 
@@ -45,7 +45,7 @@ def succeeded(
 ) -> list[Receipt]:
     """The receipts of the transactions that are mined and succeeded."""
     found = []
-    for transaction_hash, raw in raw_receipts(provider, [each.hash for each in signed]).items():
+    for transaction_hash, raw in raw_receipts(provider, [txn.hash for txn in signed]).items():
         if transaction := as_sent(provider, transaction_hash):
             outcome = outcome_of(provider, signed[0].sender, raw, transaction, translate)
             if isinstance(outcome, Receipt):
@@ -64,7 +64,7 @@ def may_still_change(provider: ProviderAPI, signed: Sequence[Signed], evidence: 
         final = {
             key
             for key, same in payments.items()
-            for raw in raw_receipts(provider, [each.hash for each in same]).values()
+            for raw in raw_receipts(provider, [txn.hash for txn in same]).values()
             if as_int(raw["blockNumber"]) <= block
         }
         left = {key: same for key, same in payments.items() if key not in final}
@@ -85,7 +85,7 @@ def is_final(provider: ProviderAPI, transaction: str, evidence: Evidence) -> boo
 def overtaken(provider: ProviderAPI, signed: Sequence[Signed], evidence: Evidence) -> list[str]:
     """The hashes of the transactions whose nonces another transaction used for good."""
     used = used_by_others(provider, by_nonce(signed), evidence)
-    return [each.hash for each in signed if (each.sender, each.nonce) in used]
+    return [txn.hash for txn in signed if (txn.sender, txn.nonce) in used]
 
 
 def used_by_others(
@@ -116,17 +116,17 @@ def _is_used_by_another(
     nonce is read at an earlier block, since a block can be mined between the two calls. An endpoint
     that has lost a receipt may still have the transaction.
     """
-    payments = [each for each in same if not each.is_empty]
+    payments = [txn for txn in same if not txn.is_empty]
     questions: list[Request] = [
-        *(("eth_getTransactionReceipt", [each.hash]) for each in payments),
+        *(("eth_getTransactionReceipt", [txn.hash]) for txn in payments),
         ("eth_getTransactionCount", [same[0].sender, hex(block)]),
         ("eth_blockNumber", []),
-        *(("eth_getTransactionByHash", [each.hash]) for each in payments),
+        *(("eth_getTransactionByHash", [txn.hash]) for txn in payments),
     ]
     answers = rpc.ask(provider, questions, as_one=True)
     count, head = answers[len(payments) : len(payments) + 2]
     shown = answers[: len(payments)] + answers[len(payments) + 2 :]
-    if any(rpc.expect(each) is not None for each in shown):
+    if any(rpc.expect(answer) is not None for answer in shown):
         return False
     if as_int(rpc.expect(head)) < evidence.known_block:
         return False  # the node lags
@@ -138,7 +138,7 @@ def remembers(provider: ProviderAPI, blocks: Iterable[int]) -> bool:
 
     True if these blocks are empty.
     """
-    found = rpc.ask(provider, [("eth_getBlockByNumber", [hex(each), False]) for each in blocks])
+    found = rpc.ask(provider, [("eth_getBlockByNumber", [hex(number), False]) for number in blocks])
     for answer in found:
         block = rpc.expect(answer)
         if block is None:
@@ -160,7 +160,10 @@ def as_sent(provider: ProviderAPI, transaction_hash: str) -> Transaction | None:
 def are_known(provider: ProviderAPI, hashes: Sequence[str]) -> list[bool | None]:
     """Whether the endpoint knows transactions; None for no answer."""
     try:
-        answers = rpc.ask(provider, [("eth_getTransactionByHash", [each]) for each in hashes])
+        answers = rpc.ask(
+            provider,
+            [("eth_getTransactionByHash", [transaction_hash]) for transaction_hash in hashes],
+        )
     except NoNetwork:
         return [None] * len(hashes)
     return [None if isinstance(answer, Failure) else answer is not None for answer in answers]
@@ -257,7 +260,9 @@ def raw_receipts(provider: ProviderAPI, hashes: Sequence[str]) -> dict[str, Any]
     if not hashes:
         return {}
     wanted = provider.network.required_confirmations
-    questions: list[Request] = [("eth_getTransactionReceipt", [each]) for each in hashes]
+    questions: list[Request] = [
+        ("eth_getTransactionReceipt", [transaction_hash]) for transaction_hash in hashes
+    ]
     head_question: list[Request] = [("eth_blockNumber", [])] if wanted else []
     try:
         answers, heads = rpc.in_parts(

@@ -227,7 +227,7 @@ class _Asking:
         if again and self._wait([outcomes[place] for place in again]):
             if self.as_one:
                 self.answers, outcomes = {}, {}
-            outcomes = {place: each for place, each in outcomes.items() if place not in again}
+            outcomes = {place: outcome for place, outcome in outcomes.items() if place not in again}
         self.answers |= outcomes
         if len(places) == 1 and self._refused_batch is not None:
             self._note_alone(places[0])
@@ -252,12 +252,12 @@ class _Asking:
 
     def _wait(self, failures: Sequence[Failure | Unanswered]) -> bool:
         """Pauses before requests are sent again, if there is time to; else False."""
-        kinds = {each.refusal for each in failures}
+        kinds = {failed.refusal for failed in failures}
         if kinds == {Refusal.SMALLER_BATCH}:
             return True
         self._losses += Refusal.MALFORMED in kinds
         self._pauses += 1
-        wanted = [each.retry_after for each in failures if each.retry_after is not None]
+        wanted = [failed.retry_after for failed in failures if failed.retry_after is not None]
         pause = max(POLICY.rpc_backoff.pause(self._pauses), *wanted, 0.0)
         if not self.deadline.allows(pause):
             return False
@@ -304,7 +304,8 @@ class _Asking:
     def _limit_batch(self, size: int, outcomes: Iterable[Any]) -> None:
         """Remembers that a batch was too large, where that is said of its requests."""
         too_large = (
-            isinstance(each, Failure) and each.refusal is Refusal.SMALLER_BATCH for each in outcomes
+            isinstance(outcome, Failure) and outcome.refusal is Refusal.SMALLER_BATCH
+            for outcome in outcomes
         )
         if size > 1 and any(too_large):
             self._split(size)
@@ -325,8 +326,8 @@ class _Asking:
         """Remembers the size that was taken, where it was the size alone that was refused."""
         if self._refused_batch is None or not self._largest_answered:
             return
-        failures = [each for each in self.answers.values() if isinstance(each, Failure)]
-        if all(each.message != self._refused_batch for each in failures):
+        failures = [answer for answer in self.answers.values() if isinstance(answer, Failure)]
+        if all(failed.message != self._refused_batch for failed in failures):
             self.endpoint.batch_limit = min(self.endpoint.batch_limit, self._largest_answered)
 
 

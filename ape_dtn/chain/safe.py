@@ -85,17 +85,17 @@ def together(provider: ProviderAPI, transactions: Sequence[Transaction]) -> Tran
     packed = b"".join(
         encode_packed(
             ["uint8", "address", "uint256", "uint256", "bytes"],
-            [_CALL, each.to, each.value, len(each.data), each.data],
+            [_CALL, transaction.to, transaction.value, len(transaction.data), transaction.data],
         )
-        for each in transactions
+        for transaction in transactions
     )
     return replace(
         transactions[0],
         to=MULTI_SEND,
         data=MAKE_ALL.encode(packed),
-        value=sum(each.value for each in transactions),
+        value=sum(transaction.value for transaction in transactions),
         gas_limit=None,
-        extra_gas=sum(each.extra_gas for each in transactions),
+        extra_gas=sum(transaction.extra_gas for transaction in transactions),
     )
 
 
@@ -125,7 +125,8 @@ def executing(
     """
     address = str(safe.address)
     views = [
-        Call(address, each, contract="Safe") for each in (GET_OWNERS, GET_THRESHOLD, GET_NONCE)
+        Call(address, function, contract="Safe")
+        for function in (GET_OWNERS, GET_THRESHOLD, GET_NONCE)
     ]
     owners, threshold, nonce = reads.read(provider, *views)
     here = _accounts_of(provider, safe, owners)
@@ -137,12 +138,12 @@ def executing(
     operation, value = (_DELEGATE_CALL, 0) if _makes_all(made) else (_CALL, made.value)
     values = (made.to, value, made.data, operation, *_WITHOUT_REPAYMENT)
     signatures = {
-        each: _signature(here[each], provider.chain_id, address, (*values, nonce))
-        for each in others
+        owner: _signature(here[owner], provider.chain_id, address, (*values, nonce))
+        for owner in others
     }
     signatures[sender] = _by_sending(sender)
     # The contract requires the signatures in the order of their owners.
-    packed = b"".join(signatures[each] for each in sorted(signatures, key=str.lower))
+    packed = b"".join(signatures[owner] for owner in sorted(signatures, key=str.lower))
     data = EXECUTE.encode(*values, packed)
     return here[sender], replace(made, to=address, data=data, value=0, gas_limit=None)
 
@@ -164,9 +165,9 @@ def _accounts_of(
     manager = safe.account_manager
     known = chain(manager, manager.test_accounts) if is_local(provider) else iter(manager)
     return {
-        str(each.address): each
-        for each in known
-        if str(each.address) in owners and not is_safe(each)
+        str(account.address): account
+        for account in known
+        if str(account.address) in owners and not is_safe(account)
     }
 
 
@@ -186,7 +187,7 @@ def _tried(
         if _makes_all(made)
         else ("eth_call", [made.as_call(safe), "latest"])
     )
-    held: list[Request] = [("eth_getBalance", [each, "latest"]) for each in (safe, *owners)]
+    held: list[Request] = [("eth_getBalance", [address, "latest"]) for address in (safe, *owners)]
     outcome, *answers = rpc.ask(provider, [trial, *held])
     has, *coins = (as_int(rpc.expect(answer)) for answer in answers)
     if made.value > has:
@@ -195,7 +196,7 @@ def _tried(
     if isinstance(failure, Failure):
         raise failure_error(failure, translate)
     coin = dict(zip(owners, coins, strict=True))
-    return sorted(coin, key=lambda each: coin[each], reverse=True)
+    return sorted(coin, key=lambda owner: coin[owner], reverse=True)
 
 
 def _simulated(outcome: Any) -> Any:
@@ -214,9 +215,11 @@ def _signature(owner: AccountAPI, chain_id: int, safe: str, values: Sequence[Any
     """Sign a transaction of a Safe as an owner (EIP-712)."""
     from eth_account.messages import encode_typed_data
 
-    fields = [dict(zip(("type", "name"), each.split(), strict=True)) for each in _SIGNED.split(",")]
+    fields = [
+        dict(zip(("type", "name"), field.split(), strict=True)) for field in _SIGNED.split(",")
+    ]
     domain = {"chainId": chain_id, "verifyingContract": safe}
-    message = dict(zip((each["name"] for each in fields), values, strict=True))
+    message = dict(zip((field["name"] for field in fields), values, strict=True))
     with declines(owner):
         signed = owner.sign_message(encode_typed_data(domain, {"SafeTx": fields}, message))
     if signed is None:

@@ -1,4 +1,4 @@
-"""Broadcasts signed transactions, and finds out which of them an endpoint has taken."""
+"""Broadcast signed transactions, and find out which of them the endpoint accepted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ape_dtn.types.transactions import OnSigned, Signed
 
 
-# How endpoints say that they have a transaction already, each in its own words.
+# How different endpoints report a transaction that they already have.
 _HAD = re.compile(
     r"already[ _]?(known|imported|exists)|\bknown transaction|existing tx with same hash"
     r"|\balready in (the )?(mem|tx)?pool\b",
@@ -60,15 +60,14 @@ class Outstanding:
 
 @dataclass(frozen=True)
 class Outbox:
-    """What the caller records of the transactions that are signed for it.
+    """Callbacks that record signed transactions, and what is known of earlier ones.
 
     Attributes:
         record: Records the signed transactions, by position, before any of them is broadcast.
         hand_over: Records, by position, the nonce of a transaction that the account is about to
             sign and send itself; None once the account has declined.
         outstanding: A sender's signed transactions of other operations that may still be mined.
-        evidence: What a view of the chain has to meet before it shows that another transaction
-            used a nonce.
+        evidence: When a view of the chain proves that another transaction used a nonce.
         used_by: The number of a sender's nonces that are known to be used. A transaction signed
             with one of these can never be mined.
     """
@@ -80,7 +79,7 @@ class Outbox:
     used_by: Callable[[str], int] = lambda _: 0
 
     def at(self, place: int) -> Outbox:
-        """The outbox of one of several transactions, which is at position 0 in it."""
+        """The outbox for the transaction at a position, which becomes its position 0."""
         return replace(
             self,
             record=lambda signed: self.record({place: signed[0]}),
@@ -117,7 +116,7 @@ def nonce_state(
     only after another transaction has used the nonce.
 
     Raises:
-        TransactionPending: The nonce is used, and not in time is it known by which transaction.
+        TransactionPending: The nonce is used, and it is not known in time by which transaction.
     """
     if transaction_count(provider, sender, "pending") <= refused.nonce:
         return NonceState.FREE
@@ -247,7 +246,10 @@ def says_to_have_it(failure: Failure) -> bool:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C until all are sent: anyone can claim a deposit without its start."""
+    """Delay Ctrl-C until all transactions are sent.
+
+    If only the first transaction of a bare deposit is sent, anyone can claim the deposit.
+    """
     if (
         threading.current_thread() is not threading.main_thread()
     ):  # only the main thread is interrupted
@@ -268,7 +270,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def warn_interrupted(sent: Iterable[str]) -> None:
-    """Warn that these were sent, after waiting for them was interrupted."""
+    """Warn that transactions were sent, after the wait for them was interrupted."""
     from ape.logging import logger
 
-    logger.warning(f"Interrupted, but sent, and not to be sent again: {', '.join(sent)}")
+    logger.warning(f"Interrupted. Already sent, do not send again: {', '.join(sent)}")

@@ -1,7 +1,7 @@
-"""The most that is paid for gas, and that a transaction may use, whatever an endpoint says.
+"""Ceilings of gas prices, gas costs and gas limits, whatever the endpoint says.
 
-One endpoint gives all figures that fees are made of. These bounds come from elsewhere: from the
-table below by chain, and from the configuration.
+A single endpoint supplies all figures that fees are computed from. The ceilings come from
+elsewhere: the configuration, or the table below.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GWEI = 10**9
 NATIVE = 10**18
 
-# The most gas of a transaction where EIP-7825 holds.
+# The limit of a transaction's gas on chains with EIP-7825.
 TRANSACTION_GAS = 2**24
 
 
@@ -29,10 +29,10 @@ class Ceilings:
     """Ceilings of a chain.
 
     Attributes:
-        tip: Of the priority fee, in wei for each unit of gas. What is above is not paid.
-        fee: Of the base fee and the tip together, in wei for each unit of gas.
-        cost: Of all gas of an operation, in wei.
-        gas: Of the gas of a transaction; None where only the block limits it.
+        tip: The highest priority fee, in wei per gas. A higher one is reduced to it.
+        fee: The highest sum of base fee and tip, in wei per gas.
+        cost: The highest gas cost of an operation, in wei.
+        gas: The most gas of a transaction; None if only the block limits it.
     """
 
     tip: int
@@ -49,10 +49,10 @@ KNOWN = {
     11155111: Ceilings(50 * GWEI, 2_000 * GWEI, 2 * NATIVE, TRANSACTION_GAS),
 }
 
-# By chain, what the configuration says.
+# The configured ceilings, by chain.
 _configured: dict[int, Ceilings] = {}
 
-# How nodes refuse a transaction that may use more gas than any may (EIP-7825).
+# How nodes refuse a transaction whose gas limit is above that of EIP-7825.
 _OVER_CAP = re.compile(
     r"(gas|limit)\W.{0,60}(cap\b|_cap|maximum|max\b|2\^24|16,?777,?216)|7825", re.IGNORECASE
 )
@@ -61,13 +61,13 @@ _OVER_CAP = re.compile(
 def configure(
     chain_id: int, tip: Decimal | None, fee: Decimal | None, cost: Decimal | None
 ) -> None:
-    """Set the ceilings of a chain, as the configuration has them.
+    """Set the ceilings of a chain from the configuration.
 
     Args:
         chain_id: The chain.
-        tip: In gwei for each unit of gas; None for the table's.
-        fee: In gwei for each unit of gas; None for the table's.
-        cost: In the native currency; None for the table's.
+        tip: In gwei per gas; None for the table's value.
+        fee: In gwei per gas; None for the table's value.
+        cost: In the native currency; None for the table's value.
     """
     found = KNOWN.get(chain_id, UNKNOWN)
     _configured[chain_id] = replace(
@@ -84,12 +84,12 @@ def of_chain(chain_id: int) -> Ceilings:
 
 
 def gas_ceiling(provider: ProviderAPI, chain_id: int, block_limit: int | None) -> int | None:
-    """The most gas of a transaction: by the chain, by what a refusal taught, and by the block."""
+    """The most gas of a transaction: the lowest limit of chain, endpoint and block."""
     limits = (of_chain(chain_id).gas, rpc.endpoint(provider).gas_cap, block_limit)
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def learn_from(provider: ProviderAPI, refusal: str, gas_limit: int) -> None:
-    """Remember that transactions have a ceiling, where that is why one was refused."""
+    """Remember the gas limit of EIP-7825 if a transaction was refused for exceeding it."""
     if gas_limit > TRANSACTION_GAS and _OVER_CAP.search(refusal):
         rpc.endpoint(provider).gas_cap = TRANSACTION_GAS

@@ -1,4 +1,4 @@
-"""HTTP to a JSON-RPC endpoint: one request, one deadline, and what was learnt of the endpoint."""
+"""HTTP to a JSON-RPC endpoint: a deadline per request, and the limits learnt from its answers."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 # Larger batches are refused by some public endpoints.
 BATCH_LIMIT = 1000
 
-# No answer is longer, in bytes: a batch of a thousand records, or the logs of a large range.
+# The longest accepted answer, in bytes. Batches and the logs of large ranges are shorter.
 LONGEST_ANSWER = 512 * 2**20
 
 _PIECE = 2**16
 
 
 class Unanswered(Exception):
-    """No answer came, or none that is JSON-RPC.
+    """The endpoint did not answer, or not with JSON-RPC.
 
     Attributes:
         was_sent: Whether the endpoint may have received the request.
         refusal: The kind of refusal, as far as it is known.
-        retry_after: When the endpoint wants to be asked again, in seconds.
+        retry_after: The delay that the endpoint asks for, in seconds.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Reply:
     """An HTTP response.
 
     Attributes:
-        content: Its body.
-        status: Its status.
-        retry_after: When the endpoint wants to be asked again, in seconds.
+        content: The body.
+        status: The HTTP status.
+        retry_after: The delay that the endpoint asks for, in seconds.
     """
 
     content: bytes
@@ -79,12 +79,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an endpoint answered.
+    """An HTTP response with a JSON body.
 
     Attributes:
-        body: The JSON.
+        body: The parsed JSON.
         status: The HTTP status.
-        retry_after: When the endpoint wants to be asked again, in seconds.
+        retry_after: The delay that the endpoint asks for, in seconds.
     """
 
     body: Any
@@ -93,18 +93,18 @@ class Answer:
 
 
 class Endpoint:
-    """An endpoint behind HTTP, as a provider of web3 describes it.
+    """A JSON-RPC endpoint over HTTP, and what is known of its limits.
 
     Args:
-        url: Where it is.
-        options: As ``requests`` takes them: ``headers``, ``timeout``, ``auth``, ``verify``...
+        url: The URL.
+        options: Options of ``requests``: ``headers``, ``timeout``, ``auth``, ``verify``...
 
     Attributes:
-        batch_limit: How many requests it takes at once, as far as is known.
-        range_limit: How many blocks it searches at once, as far as is known.
-        gas_cap: How much gas a transaction may have at most, as far as is known.
+        batch_limit: The most requests that it accepts in a batch, as far as is known.
+        range_limit: The most blocks that it searches for logs at once; None if unknown.
+        gas_cap: The most gas that it accepts in a transaction; None if unknown.
         known_block: The newest block that is known to be on the chain.
-        behind_since: Since when every view was older, by the monotonic clock.
+        behind_since: When its views fell behind ``known_block``, by the monotonic clock.
     """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class Endpoint:
         self.behind_since: float | None = None
         timeout = options.get("timeout") or POLICY.rpc_answer
         is_chosen = isinstance(timeout, (int, float)) and timeout <= POLICY.fork_answer
-        # The most that one answer may take in all, in seconds.
+        # The time limit of a whole answer, in seconds.
         self.longest = float(timeout) if is_chosen else POLICY.rpc_answer
         self._options = options
         self._ids = itertools.count(1)
@@ -124,13 +124,13 @@ class Endpoint:
         self._session: tuple[int, requests.Session, dict[str, Any]] | None = None
 
     def call(self, requests: Sequence[Request]) -> tuple[list[int], Answer]:
-        """Send requests in one HTTP request: as a batch, where there is more than one.
+        """Send requests in one HTTP request, as a batch if there are several.
 
         Returns:
-            Their ids, and what was answered.
+            Their ids, and the answer.
 
         Raises:
-            Unanswered: Nothing, or nothing that is JSON, came in time.
+            Unanswered: No JSON was received in time.
         """
         ids = [next(self._ids) for _ in requests]
         calls = [
@@ -141,10 +141,10 @@ class Endpoint:
         try:
             reply = self.send(body)
         except _Endless as err:
-            raise Unanswered("its answer does not end") from err
+            raise Unanswered("its answer is too long") from err
         except HttpUnusable as err:
             raise Unanswered(str(err), was_sent=False) from err
-        except Exception as err:  # of `requests`, of urllib3 and of sockets
+        except Exception as err:  # from `requests`, urllib3 or a socket
             raise Unanswered(explain_error(err, self.longest), _may_be_sent(err)) from err
         try:
             found = read_json(reply.content)
@@ -154,7 +154,7 @@ class Endpoint:
         return ids, Answer(found, reply.status, reply.retry_after)
 
     def send(self, body: bytes) -> Reply:
-        """Send the body of a request, and receive what is answered."""
+        """Send the body of a request, and return the response."""
         session, settings = self._connection()
         with (
             within(Deadline(self.longest)),
@@ -163,12 +163,12 @@ class Endpoint:
             return Reply(_content(response), response.status_code, retry_after(response.headers))
 
     def _connection(self) -> tuple[requests.Session, dict[str, Any]]:
-        """The session of this process: a forked one would share the connections of its parent."""
+        """The HTTP session of this process: forked processes must not share connections."""
         with self._lock:
             if self._session is None or self._session[0] != os.getpid():
                 try:
                     opened = _open_session(self.url, self._options)
-                except Exception as err:  # of many kinds, as the settings that they are about
+                except Exception as err:  # invalid settings raise errors of many kinds
                     raise HttpUnusable(explain_error(err)) from err
                 self._session = (os.getpid(), *opened)
                 finalize(self, opened[0].close)
@@ -176,14 +176,14 @@ class Endpoint:
 
 
 def no_answer(text: str, status: int, pause: float | None) -> Unanswered:
-    """The error of an answer that is no JSON-RPC.
+    """The error for an answer that is not JSON-RPC.
 
     Args:
-        text: What was answered.
+        text: The body of the answer.
         status: The HTTP status.
-        pause: When the endpoint wants to be asked again, in seconds.
+        pause: The delay that the endpoint asks for, in seconds.
     """
-    reason = "what it says is no JSON-RPC" if 200 <= status < 300 else explain_status(status)
+    reason = "its answer is not JSON-RPC" if 200 <= status < 300 else explain_status(status)
     refusal = classify("", None, text, status)
     if refusal not in (Refusal.WAIT, Refusal.DENIED, Refusal.SMALLER_BATCH):
         refusal = Refusal.MALFORMED if status < 300 or is_transient(status) else Refusal.REFUSED
@@ -191,7 +191,7 @@ def no_answer(text: str, status: int, pause: float | None) -> Unanswered:
 
 
 class _Endless(Exception):
-    """An answer is longer than any of a chain."""
+    """An answer exceeds :data:`LONGEST_ANSWER`."""
 
 
 def _content(response: requests.Response) -> bytes:
@@ -215,10 +215,10 @@ def _may_be_sent(err: Exception) -> bool:
 
 
 def _open_session(url: str, options: dict[str, Any]) -> tuple[requests.Session, dict[str, Any]]:
-    """A session, and what each request of it is given.
+    """Open an HTTP session, and return it with the arguments of each request.
 
-    Proxies, certificates and passwords are looked up once: for each request that takes as long as
-    the request.
+    Proxies, certificates and passwords are looked up only once: a lookup takes as long as a
+    request.
     """
     import requests
     from requests.utils import get_environ_proxies, get_netrc_auth
@@ -280,7 +280,7 @@ def _adapter() -> Any:
 
 
 class _BoundedSocket:
-    """A socket whose reads all end at the deadline of the request, and not each in its own time."""
+    """A socket whose reads share the deadline of the request, instead of one timeout per read."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -316,7 +316,7 @@ _lock = threading.Lock()
 
 
 def endpoint_of(connection: Any) -> Endpoint | None:
-    """The endpoint of a provider of web3; None where that is not one behind HTTP."""
+    """The endpoint of a web3 provider; None if the provider does not use HTTP."""
     from web3 import HTTPProvider
 
     if not isinstance(connection, HTTPProvider):

@@ -6,7 +6,7 @@ from ape_dtn.types.amount import Amount, Token
 from ape_dtn.types.errors import UNKNOWN_OUTCOME, DtnError, NoNetwork, Refused
 from ape_dtn.types.rpc import Failure, Refusal
 
-# Not every chain's currency has a name here, but its smallest unit has.
+# Native currencies have different names, but the same smallest unit.
 WEI = Token("0x0000000000000000000000000000000000000000", "wei", 0)
 
 
@@ -73,9 +73,9 @@ _HINTS = {
 
 
 class TransactionRefused(RpcRefused):
-    """The node of the chain did not take a transaction that is signed.
+    """The endpoint rejected a signed transaction.
 
-    It can still be mined: another node may have it, or this one may have taken it all the same.
+    It may still be mined: another node may have it, or the endpoint may have accepted it after all.
     """
 
     exit_code = UNKNOWN_OUTCOME

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_OVER_MARKET = 3
 
 
-# What fees are made of.
+# The requests whose answers fees are computed from.
 FEES: tuple[Request, ...] = (
     ("eth_getBlockByNumber", ["latest", False]),
     ("eth_maxPriorityFeePerGas", []),
@@ -46,7 +46,7 @@ FEES: tuple[Request, ...] = (
 
 
 def to_fees(chain_id: int, block: Any, tip: Any, history: Any) -> Fees:
-    """The fees that are signed, of the answers to :data:`FEES`, below the chain's ceilings.
+    """Compute the fees to sign from the answers to :data:`FEES`, within the chain's ceilings.
 
     Raises:
         RpcRefused: The endpoint does not give the latest block.
@@ -66,7 +66,7 @@ def to_fees(chain_id: int, block: Any, tip: Any, history: Any) -> Fees:
 
 
 def _rewards(history: Any) -> list[int]:
-    """What the median transaction of each block paid as its tip, where there was one."""
+    """The tips of the median transactions of the blocks that are not empty."""
     rewards = [as_int(paid[0]) for paid in history.get("reward") or [] if paid]
     return [reward for reward in rewards if reward]
 
@@ -90,7 +90,7 @@ def price(
 
     Args:
         provider: The connection.
-        account: Who signs.
+        account: The signer.
         transactions: The transactions.
         translate: Turns reverts into errors.
         rivals: Earlier signed transactions.
@@ -174,7 +174,9 @@ def read_market(
     chain_id, nonce, balance = (as_int(rpc.expect(answer)) for answer in counts)
     if chain_id != provider.chain_id:
         raise WrongChain(
-            provider.chain_id, chain_id, "the RPC serves another one than Ape takes it for"
+            provider.chain_id,
+            chain_id,
+            "the endpoint serves another chain than the selected network",
         )
     value = sum(transaction.value for transaction in transactions)
     if value > balance:  # the estimate's error would not say so
@@ -201,7 +203,7 @@ def read_market_after(
 ) -> tuple[Market, list[int | DtnError]]:
     """Read the market from a node that has counted ``used`` nonces as used.
 
-    If no node has in time, a reorganisation has freed them, and the view is accepted.
+    If none has until the deadline, a reorganisation freed the nonces, and the view is accepted.
     """
     deadline = deadline_of(provider)
     while True:
@@ -219,7 +221,7 @@ def read_market_after(
 def _limit(
     transaction: Transaction, estimates: Iterator[Any], translate: Translate, ceiling: int | None
 ) -> int | DtnError:
-    """The gas limit of a transaction, with a margin as far as the ceiling leaves room for it."""
+    """The gas limit of a transaction, with as much of the margin as the ceiling allows."""
     used = transaction.gas_limit
     if used is None:
         estimated = next(estimates)
@@ -231,7 +233,7 @@ def _limit(
         limit = used
     if ceiling is not None and used > ceiling:
         return TransactionTooLarge(used, ceiling, len(transaction.data))
-    if used <= TRANSACTION_GAS < limit:  # a margin is no reason to exceed what may be a ceiling
+    if used <= TRANSACTION_GAS < limit:  # the chain may have EIP-7825
         limit = TRANSACTION_GAS
     return limit if ceiling is None else min(limit, ceiling)
 
@@ -310,7 +312,7 @@ def _authorizations(
         return ()
     # The transaction's nonce is counted before the authorization's is checked.
     runs: Any = {"address": transaction.delegate, "chain_id": chain_id, "nonce": nonce + 1}
-    what = "that it runs the code of another"
+    what = "the delegation to a contract (EIP-7702)"
     with declines(account, what):
         signature = account.sign_authorization(**runs)
     if signature is None:

@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a view of the chain has to meet before a transaction is signed again.
+    """What proves that a nonce is used for good, so that a payment may be signed again.
 
     Attributes:
         known_block: The newest known block. An older view proves nothing about later blocks.
@@ -48,14 +48,14 @@ class Evidence:
 
 
 def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
-    """The newest block that no reorganisation takes back.
+    """The number of the newest final block.
 
-    It is the chain's `finalized` block, unless it has none or says block 0, as networks without
-    finality do. Then it is as many blocks below the head as the network's registry says. On a
-    local chain a block is final when a receipt in it counts as confirmed.
+    This is the chain's `finalized` block. Networks without finality have none, or report block 0:
+    there it is ``evidence.final_after`` blocks below the head, or the required confirmations if
+    these are more. On a local chain, or without ``final_after``, the confirmations are enough.
 
     Raises:
-        NoNetwork: The endpoint does not say what its latest block is.
+        NoNetwork: The endpoint does not report its latest block.
     """
     confirmations = provider.network.required_confirmations
     if evidence.final_after is None or is_local(provider):
@@ -73,18 +73,18 @@ def final_block(provider: ProviderAPI, evidence: Evidence) -> int:
 def is_used(
     provider: ProviderAPI, sender: str, nonce: int, count: Any, block: int, evidence: Evidence
 ) -> bool:
-    """Whether a nonce was used by a final block.
+    """Whether a nonce was used in or before a final block.
 
-    A node that is no archive may keep no state as old as that. Where it does not, the nonce is used
-    for good when the block is final in which that was first seen.
+    Only archive nodes keep the state of old blocks. Without it, the block in which the nonce was
+    first seen used is recorded, and the nonce counts as used once that block is final.
 
     Args:
         provider: The connection.
-        sender: Whose nonce it is.
+        sender: The account.
         nonce: The nonce.
-        count: How many transactions the sender had sent as of the final block; or a failure.
+        count: The account's transaction count at the final block, or a failure.
         block: The final block.
-        evidence: What was seen before.
+        evidence: Reads and records the block in which the nonce was first seen used.
     """
     if not isinstance(count, Failure):
         return as_int(count) > nonce

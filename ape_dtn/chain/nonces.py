@@ -1,4 +1,4 @@
-"""A lock per sender, so that no nonce is used between reading and using it."""
+"""A lock per sender, held from reading a nonce until it is used."""
 
 from __future__ import annotations
 

@@ -135,8 +135,8 @@ def logs(
 
     Endpoints limit ranges, some by blocks and some by results. A refused range is halved until one
     is accepted. The rest is then searched in ranges of that size, :data:`LOG_QUERIES_TOGETHER` in
-    one HTTP request, and each of those that is refused is halved; within :data:`MOST_LOG_QUERIES`
-    queries in all. A limit of blocks is remembered as long as the connection lasts.
+    one HTTP request, and refused ones are halved again. A search makes at most
+    :data:`MOST_LOG_QUERIES` queries. A limit on blocks is remembered for the connection.
 
     Args:
         provider: The connection.
@@ -180,7 +180,7 @@ def logs(
                 is_limited = is_limited or not _OF_RESULTS.search(answer.message)
             else:
                 raise _with_hint(RpcRefused.of(answer))
-        if together == 1 and not refused:  # so large a range is accepted
+        if together == 1 and not refused:  # the endpoint accepts ranges of this size
             size = now[0][1] + 1 - from_block
             together = LOG_QUERIES_TOGETHER
             ranges = _ranges(now[0][1] + 1, to_block, size)
@@ -259,7 +259,7 @@ def _decoded(call: Call, answer: Any, translate: Translate) -> Any:
         return failure_error(answer, translate)
     data = as_bytes(answer)
     try:
-        # Ape has taught eth_abi to read a number from nothing.
+        # Ape patches eth_abi to decode empty data as a number.
         if data or not call.function.outputs:
             return call.function.decode(data)
     except (DecodingError, ValueError):  # another contract returns something else

@@ -66,8 +66,8 @@ def follow(
         account: The signer.
         signed: The transactions; those with one nonce in the order of signing.
         translate: Turns reverts into errors.
-        outbox: What is recorded. With it, a rejected transaction is replaced by one with the same
-            nonce and higher fees.
+        outbox: Records replacements. With it, a rejected transaction is replaced by one with the
+            same nonce and higher fees.
 
     Returns:
         By hash: the receipt, or the error; None if another transaction used the nonce;
@@ -123,7 +123,7 @@ def follow(
                     left[key] = [*left[key], anew]
                 elif deadline.is_over:
                     del left[key]
-                    what = f"it does not take what was signed before: {refused[one.hash].message}"
+                    what = f"it rejects the transaction signed earlier: {refused[one.hash].message}"
                     found[one.hash] = TransactionRefused(SEND, what, one.hash)
         if left and is_last:
             raise TransactionPending(*(same[-1].hash for same in left.values()))
@@ -177,11 +177,11 @@ def _send_replacement(
 
     Args:
         provider: The connection.
-        account: Who signs.
+        account: The signer.
         market: The market.
         same: All transactions that were signed with the nonce.
         payload: The new payload; its fees outbid all of these.
-        outbox: Where it is recorded.
+        outbox: Records the replacement.
 
     Raises:
         NoMoneyForGas: The account cannot pay for it.
@@ -192,7 +192,7 @@ def _send_replacement(
     if most > market.balance:
         raise NoMoneyForGas(sender, most, market.balance)
     signed = signers.sign(account, create_transaction(provider, market, sender, nonce, anew))
-    with broadcast.uninterrupted():  # written down and sent, or neither
+    with broadcast.uninterrupted():  # recorded and sent, or neither
         outbox.record({0: signed})
         broadcast.send_signed(provider, sender, [signed])
     return signed
@@ -210,16 +210,16 @@ def _send_empty_replacement(
 def cancel(
     provider: ProviderAPI, account: AccountAPI, signed: Sequence[Signed], outbox: Outbox
 ) -> list[Signed]:
-    """Signs an empty transaction in place of each payment that is not mined, and sends it.
+    """Replace each payment that is not mined by an empty transaction with the same nonce.
 
-    Of each nonce, either that one is mined or what was signed before, never both.
+    Only one of the two can be mined.
 
     Returns:
-        The empty ones; none where all nonces are used.
+        The empty transactions that were sent; none for nonces that are used.
 
     Raises:
         NoMoneyForGas: The account cannot pay for them.
-        SigningDeclined: The account did not sign, or it is not the one that did.
+        SigningDeclined: The account did not sign, or cannot sign for the sender.
     """
     empty: list[Signed] = []
     for (sender, nonce), same in sorted(
@@ -229,7 +229,9 @@ def cancel(
             continue
         signer = signers.signer_of(provider, account, sender)
         if signer is None:
-            raise SigningDeclined(sender, "an empty transaction in place of what it sent itself")
+            raise SigningDeclined(
+                sender, "an empty transaction in place of one that it sent itself"
+            )
         empty.append(_send_empty_replacement(provider, signer, same, outbox))
     return empty
 
@@ -280,10 +282,10 @@ def wait_for_owners(provider: ProviderAPI, safe: AccountAPI, outbox: Outbox) -> 
 def _fill_until(
     provider: ProviderAPI, account: AccountAPI, nonce: int, outbox: Outbox | None = None
 ) -> None:
-    """Fill the nonces before that of a signed transaction, which cannot be mined without them.
+    """Fill the nonces before a signed transaction, which cannot be mined until they are used.
 
-    They belonged to dropped transactions. Signing the payment again with the first of them instead
-    could have both mined.
+    They belonged to dropped transactions. If the payment were signed again with one of them, both
+    could be mined.
     """
     sender, deadline = str(account.address), deadline_of(provider)
     with nonces.nonce_lock(provider, sender):

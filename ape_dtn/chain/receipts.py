@@ -113,8 +113,8 @@ def _is_used_by_another(
 
     One HTTP request asks for the receipts and for the nonce, since answers of two different nodes
     would prove nothing together. The batch is small, so that hardly any endpoint splits it. The
-    nonce is read at an earlier block, since a block can be mined between the two calls. An endpoint
-    that has lost a receipt may still have the transaction.
+    nonce is read at an earlier block, since a block can be mined between the two calls. The
+    transactions are read, too: an endpoint that has lost a receipt may still have them.
     """
     payments = [txn for txn in same if not txn.is_empty]
     questions: list[Request] = [

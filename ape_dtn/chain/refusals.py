@@ -1,8 +1,8 @@
-"""Tells refusals of JSON-RPC endpoints apart by what helps against them.
+"""Classify refusals of JSON-RPC endpoints by what the client can do next.
 
-Providers and clients share neither codes nor words: one code stands for too many requests with the
-one, and for too many blocks with the other. Codes that mean one thing decide first, then the words
-of a kind, then codes that usually mean one thing, then the HTTP status.
+Providers share neither codes nor wording: the same code means too many requests for one, and too
+many blocks for another. Unambiguous codes decide first, then the words of the message, then the
+usual meaning of ambiguous codes, then the HTTP status.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ape_dtn.types.rpc import Failure, Refusal, as_bytes
 
 LOGS = "eth_getLogs"
 
-# What these return, or revert with, a contract decides.
+# Methods whose result, or revert, comes from a contract.
 _RUN_CONTRACTS = ("eth_call", "eth_estimateGas", "eth_sendRawTransaction", "eth_sendTransaction")
 
-# Codes that no one uses for anything else.
+# Unambiguous codes.
 _CERTAIN = {
     429: Refusal.WAIT,
     1015: Refusal.WAIT,  # Cloudflare
@@ -39,7 +39,7 @@ _CERTAIN = {
     -32004: Refusal.UNSUPPORTED,  # EIP-1474
 }
 
-# Codes that decide where the words do not.
+# The usual meaning of ambiguous codes, if the words of the message do not decide.
 _LIKELY = {
     19: Refusal.WAIT,  # dRPC: a temporary error
     30: Refusal.WAIT,  # dRPC: a timeout
@@ -143,13 +143,13 @@ _HEX_DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 def failure(
     method: str, error: Any, status: int = 200, retry_after: float | None = None
 ) -> Failure:
-    """The failure of a request, of the ``error`` that stands in place of its result.
+    """Parse the ``error`` that an endpoint returned for a request.
 
     Args:
         method: The method.
-        error: As the endpoint gave it: an object, or anything else.
-        status: The HTTP status that it came with.
-        retry_after: What ``Retry-After`` says, in seconds.
+        error: The value of ``error``: an object, or anything else.
+        status: The HTTP status of the response.
+        retry_after: The delay of ``Retry-After``, in seconds.
     """
     code, message, data = _parts(error)
     message = hide_secrets(message)[:1000]
@@ -169,12 +169,12 @@ def failure(
 
 
 def classify(method: str, code: int | None, message: str, status: int = 200) -> Refusal:
-    """What helps against a refusal.
+    """Classify a refusal by what the client can do next.
 
     Args:
-        method: The method that was refused; empty where a batch was, as a whole.
-        code: The code of JSON-RPC, if there is one.
-        message: What the endpoint says.
+        method: The refused method; empty if a whole batch was refused.
+        code: The JSON-RPC error code, if there is one.
+        message: The message of the endpoint.
         status: The HTTP status.
     """
     if status == 429:
@@ -208,7 +208,7 @@ def classify(method: str, code: int | None, message: str, status: int = 200) -> 
     return Refusal.WAIT if is_transient(status) else Refusal.REFUSED
 
 
-# In the order in which they decide: what is busy often says what it does not have.
+# In order of precedence: busy endpoints often report missing data, too.
 _WORDS = {
     Refusal.WAIT: _RATE,
     Refusal.PRUNED: _PRUNED,
@@ -219,7 +219,7 @@ _WORDS = {
 
 
 def _is_about_requests(message: str) -> bool:
-    """Whether it is how often it is asked, and not for what, that an endpoint refuses."""
+    """Whether a refusal is about the number of requests, and not about their content."""
     without_name = re.sub(r"eth_\w+( (requests?|calls?))?", "", message)
     return bool(_REQUESTS.search(without_name)) and not _BLOCKS.search(without_name)
 

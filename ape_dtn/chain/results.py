@@ -1,4 +1,4 @@
-"""The shapes of results of JSON-RPC methods: what has another one is no answer."""
+"""The shapes of JSON-RPC results. A result of another shape is malformed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
-# Numbers of blocks, times, indices and amounts of gas are less.
+# Above all block numbers, timestamps, indices and amounts of gas.
 _MOST = 2**63
 
 _Check: TypeAlias = Callable[[Any], bool]
@@ -30,7 +30,7 @@ def _list_of(check: _Check) -> _Check:
 
 
 def _object(**fields: _Check) -> _Check:
-    """An object with at least these fields. One that may be None may be left out."""
+    """An object with at least these fields. A field that may be None may be missing."""
 
     def check(value: Any) -> bool:
         return isinstance(value, dict) and all(
@@ -119,12 +119,12 @@ _SHAPES: Mapping[str, _Check] = {
 
 
 def is_result(method: str, params: list[Any], result: Any) -> bool:
-    """Whether a value can be what a method returns. Of methods that are not known, any can."""
+    """Whether a value has the shape of a method's result. Unknown methods may return anything."""
     check = _SHAPES.get(method)
     if check is None:
         return True
     if result is None and method == "eth_getBlockByNumber":
-        return params[:1] not in (["latest"], ["pending"])  # there always is one
+        return params[:1] not in (["latest"], ["pending"])  # these always exist
     if method == "eth_simulateV1" and check(result):  # as many blocks and calls as were sent
         asked = [len(block["calls"]) for block in params[0]["blockStateCalls"]]
         return asked == [len(block["calls"]) for block in result]

@@ -1,9 +1,8 @@
 """JSON-RPC to the connected chain: many requests at once, each with its own result or failure.
 
-All that is asked of an endpoint goes through :func:`ask`. It takes batches apart that the endpoint
-does not take, waits where the endpoint is busy, and asks again where an answer was lost or is none,
-all until one deadline. A transaction is never sent twice from here: who sends has to look at the
-chain first.
+All requests go through :func:`ask`. Until one deadline, it splits batches that the endpoint
+refuses, waits while the endpoint is busy, and repeats reads whose answers were lost or malformed.
+It never repeats a broadcast that may have arrived: the sender has to look at the chain first.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
     from ape_dtn.types.rpc import Request
 
 
-# What changes nothing, and may be asked twice.
+# Methods that only read, and may be repeated.
 _READS = re.compile(
     r"eth_(get|call|estimateGas|blockNumber|chainId|feeHistory|gasPrice|maxPriority|accounts)|"
     r"net_|web3_|debug_|trace_"
 )
 
-# How many requests of a refused batch are refused alone, for the same reason, until the others are
-# taken to be refused, too.
+# After a batch is refused, requests are sent alone. When this many of one method are refused for
+# the batch's reason, the method's other requests count as refused, too.
 _REFUSED_ALIKE = 3
 
 
@@ -49,11 +48,11 @@ def ask(provider: ProviderAPI, requests: Sequence[Request], as_one: bool = False
     Args:
         provider: The connection.
         requests: The requests.
-        as_one: Whether the answers are to be of one view of the chain: where one of them has to be
-            asked again, all are.
+        as_one: Whether all answers must be of one view of the chain: if one request is repeated,
+            all are.
 
     Returns:
-        In the order of the requests, each one's result or :class:`~ape_dtn.types.rpc.Failure`.
+        The result or :class:`~ape_dtn.types.rpc.Failure` of each request, in order.
 
     Raises:
         ChainUnreachable: The endpoint did not answer.
@@ -78,7 +77,7 @@ def probe(url: str) -> None:
     """Ask an endpoint for its chain id, once.
 
     Raises:
-        ChainUnreachable: It does not answer, or not as a chain does.
+        ChainUnreachable: It does not answer, or not with JSON-RPC.
         RpcRefused: It answers with an error.
     """
     asked = Endpoint(url, {"timeout": POLICY.gateway_probe})
@@ -91,9 +90,9 @@ def probe(url: str) -> None:
 
 
 def endpoint(provider: ProviderAPI) -> Endpoint:
-    """The endpoint that a provider is connected to, and what was learnt of it."""
+    """The endpoint that a provider is connected to, with the limits learnt so far."""
     connection = _web3(provider).provider
-    # What web3's AutoProvider has found to work. By itself it asks everything twice.
+    # web3's AutoProvider sends each request twice: use the provider that it has found.
     connection = getattr(connection, "_active_provider", None) or connection
     return endpoint_of(connection) or _Web3Endpoint(connection)
 
@@ -119,7 +118,7 @@ def result(provider: ProviderAPI, method: str, params: list[Any]) -> Any:
 
 
 def expect(answer: Any) -> Any:
-    """The result, where a failure cannot be the user's or a contract's doing.
+    """Return a result, or raise the failure of a request that does not run a contract.
 
     Raises:
         RpcRefused: It is a failure.
@@ -130,7 +129,7 @@ def expect(answer: Any) -> Any:
 
 
 class _Web3Endpoint(Endpoint):
-    """An endpoint behind a web socket or a pipe, by web3's own provider."""
+    """An endpoint over WebSocket or IPC, through web3's own provider."""
 
     def __init__(self, connection: Any) -> None:
         super().__init__("", {})
@@ -146,7 +145,7 @@ class _Web3Endpoint(Endpoint):
                 found = self._web3.make_batch_request(list(requests))
         except (OSError, ValueError, TypeError, LookupError, Web3Exception) as err:
             raise Unanswered(explain_error(err)) from err
-        # web3 has counted the ids itself, and has put the answers into their order.
+        # web3 chooses the ids itself, and returns the answers in the order of the requests.
         ids = list(range(len(requests)))
         if isinstance(found, list) and len(found) == len(requests):
             found = [
@@ -157,10 +156,10 @@ class _Web3Endpoint(Endpoint):
 
 
 def expect_found(answer: Any, method: str = "eth_getBlockByNumber") -> Any:
-    """The result, where the chain has what was asked for.
+    """Return a result that is not None.
 
     Raises:
-        RpcRefused: It is a failure, or the endpoint does not have it.
+        RpcRefused: It is a failure, or None because the endpoint lags.
     """
     found = expect(answer)
     if found is None:
@@ -176,7 +175,7 @@ class _Asking:
         endpoint: The endpoint.
         requests: The requests.
         as_one: See :func:`ask`.
-        deadline: Until when any of them is asked again.
+        deadline: No request is repeated after it.
     """
 
     endpoint: Endpoint
@@ -188,7 +187,7 @@ class _Asking:
         self.answers: dict[int, Any] = {}
         self._behind_until = min(Deadline(POLICY.lag_patience).at, self.deadline.at)
         self._pauses = self._losses = 0
-        # The most that is sent at once, after a batch was refused for a reason that is not known.
+        # The batch size: reduced when a batch is refused for an unknown reason.
         self._size = len(self.requests)
         self._refused_batch: str | None = None
         self._largest_answered = 0
@@ -233,7 +232,7 @@ class _Asking:
             self._note_alone(places[0])
 
     def _may_repeat(self, place: int, outcome: Any, together: int) -> bool:
-        """Whether a request may be sent again that failed in this way."""
+        """Whether a request with this outcome may be sent again."""
         if not isinstance(outcome, Failure) or not self._is_read(place):
             return False
         match outcome.refusal:
@@ -251,7 +250,7 @@ class _Asking:
         return _READS.match(self.requests[place][0]) is not None
 
     def _wait(self, failures: Sequence[Failure | Unanswered]) -> bool:
-        """Pauses before requests are sent again, if there is time to; else False."""
+        """Pause before requests are sent again. Return False if the deadline does not allow it."""
         kinds = {failed.refusal for failed in failures}
         if kinds == {Refusal.SMALLER_BATCH}:
             return True
@@ -265,10 +264,10 @@ class _Asking:
         return True
 
     def _on_no_answer(self, places: Sequence[int], err: Unanswered) -> None:
-        """Sends again what may be sent again.
+        """Wait before unanswered requests are sent again, or split their batch.
 
         Raises:
-            Unanswered: It may not, or there is no time to.
+            Unanswered: They must not be repeated, or there is no time to.
         """
         if err.refusal is Refusal.SMALLER_BATCH and len(places) > 1:
             self._split(len(places))
@@ -282,7 +281,7 @@ class _Asking:
             self.answers = {}
 
     def _on_refused_batch(self, places: Sequence[int], refused: Failure) -> None:
-        """Waits and sends the batch again, or takes it apart, by why it was refused."""
+        """Wait, split the batch or give up, depending on the refusal."""
         match refused.refusal:
             case Refusal.DENIED:
                 raise Unanswered(refused.message, refusal=Refusal.DENIED)
@@ -302,7 +301,7 @@ class _Asking:
         self._size = self.endpoint.batch_limit = max(size // 2, 1)
 
     def _limit_batch(self, size: int, outcomes: Iterable[Any]) -> None:
-        """Remembers that a batch was too large, where that is said of its requests."""
+        """Reduce the batch limit if requests failed because their batch was too large."""
         too_large = (
             isinstance(outcome, Failure) and outcome.refusal is Refusal.SMALLER_BATCH
             for outcome in outcomes
@@ -311,7 +310,7 @@ class _Asking:
             self._split(size)
 
     def _note_alone(self, place: int) -> None:
-        """Counts what is refused alone as its batch was: others of the method will be, too."""
+        """Count requests that are refused alone for their batch's reason (`_REFUSED_ALIKE`)."""
         outcome, method = self.answers.get(place), self.requests[place][0]
         if not isinstance(outcome, Failure) or outcome.message != self._refused_batch:
             self._alone[method] = -len(self.requests)
@@ -323,7 +322,7 @@ class _Asking:
                     self.answers.setdefault(other, outcome)
 
     def _learn_batch_limit(self) -> None:
-        """Remembers the size that was taken, where it was the size alone that was refused."""
+        """Remember the largest accepted batch size, if only the size was refused."""
         if self._refused_batch is None or not self._largest_answered:
             return
         failures = [answer for answer in self.answers.values() if isinstance(answer, Failure)]
@@ -332,10 +331,10 @@ class _Asking:
 
 
 def _exchange(endpoint: Endpoint, requests: Sequence[Request]) -> list[Any] | Failure:
-    """One HTTP request: the result or failure of each, or one failure of the whole batch.
+    """Make one HTTP request. Return the result or failure of each, or that of the batch.
 
     Raises:
-        Unanswered: What came is no JSON-RPC, or not of these requests.
+        Unanswered: The answer is not JSON-RPC, or is for other requests.
     """
     ids, answer = endpoint.call(requests)
     body = answer.body
@@ -352,11 +351,11 @@ def _exchange(endpoint: Endpoint, requests: Sequence[Request]) -> list[Any] | Fa
     for item in items:
         number = item.get("id") if isinstance(item, dict) else None
         if len(requests) == 1 and number is None and len(items) == 1 and refused:
-            number = ids[0]  # of a refusal, some leave it out
+            number = ids[0]  # some endpoints omit the id of a refused request
         if type(number) is int and number in ids and ("result" in item or "error" in item):
             found.setdefault(number, []).append(item)
         elif type(number) is int and "result" in item:
-            raise Unanswered("it answers what it was not asked")
+            raise Unanswered("its answer is for another request")
     if not found:
         text = json.dumps(answer.body)[:1000] if answer.body else ""
         raise no_answer(text, answer.status, answer.retry_after)
@@ -367,7 +366,7 @@ def _exchange(endpoint: Endpoint, requests: Sequence[Request]) -> list[Any] | Fa
 
 
 def _outcome(request: Request, items: Sequence[Any], answer: Answer) -> Any:
-    """The result or the failure of one request, of what has its id."""
+    """The result or failure of a request, from the items that have its id."""
     method, params = request
     if len(items) != 1:
         how = "did not answer it" if not items else "answered it more than once"
@@ -377,12 +376,12 @@ def _outcome(request: Request, items: Sequence[Any], answer: Answer) -> Any:
         return failure(method, item["error"], answer.status, answer.retry_after)
     if "result" not in item or not is_result(method, params, item["result"]):
         text = hide_secrets(json.dumps(item.get("result"))[:200])[:100]
-        return Failure(method, f"{text} is no result of it", None, Refusal.MALFORMED)
+        return Failure(method, f"{text} is not a valid result", None, Refusal.MALFORMED)
     return item["result"]
 
 
 def _ask_in_process(web3: Any, request: Request) -> Any:
-    """Ape's in-process chain has no HTTP, and raises what an endpoint would answer."""
+    """Send a request to Ape's in-process chain, which raises failures as exceptions."""
     from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]  # has none
     from eth_utils.exceptions import ValidationError
     from web3.datastructures import NamedElementOnion
@@ -390,7 +389,7 @@ def _ask_in_process(web3: Any, request: Request) -> Any:
 
     method, params = request
     try:
-        # Only the provider's own translation: web3's would look for ENS names in the parameters.
+        # Bypass web3's middleware, which would look up ENS names in the parameters.
         response = web3.provider.request_func(web3, NamedElementOnion([]))(method, params)
     except TransactionFailed as err:
         return Failure(method, str(err), _revert_data(err))
@@ -400,7 +399,7 @@ def _ask_in_process(web3: Any, request: Request) -> Any:
 
 
 def _revert_data(err: Exception) -> bytes:
-    """The in-process chain gives decoded reasons as text, and all else as the text of bytes."""
+    """Encode a revert again: the in-process chain gives decoded reasons, or the repr of bytes."""
     from ast import literal_eval
 
     from eth_abi import encode

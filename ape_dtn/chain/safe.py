@@ -187,16 +187,18 @@ def _tried(
         if _makes_all(made)
         else ("eth_call", [made.as_call(safe), "latest"])
     )
-    held: list[Request] = [("eth_getBalance", [address, "latest"]) for address in (safe, *owners)]
-    outcome, *answers = rpc.ask(provider, [trial, *held])
-    has, *coins = (as_int(rpc.expect(answer)) for answer in answers)
-    if made.value > has:
-        raise NoMoneyForGas(safe, made.value, has)
+    balance_requests: list[Request] = [
+        ("eth_getBalance", [address, "latest"]) for address in (safe, *owners)
+    ]
+    outcome, *answers = rpc.ask(provider, [trial, *balance_requests])
+    available, *balances = (as_int(rpc.expect(answer)) for answer in answers)
+    if made.value > available:
+        raise NoMoneyForGas(safe, made.value, available)
     failure = _simulated(outcome) if _makes_all(made) else outcome
     if isinstance(failure, Failure):
         raise failure_error(failure, translate)
-    coin = dict(zip(owners, coins, strict=True))
-    return sorted(coin, key=lambda owner: coin[owner], reverse=True)
+    balance_of = dict(zip(owners, balances, strict=True))
+    return sorted(balance_of, key=lambda owner: balance_of[owner], reverse=True)
 
 
 def _simulated(outcome: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Signatures as contracts take them, of accounts that give other forms, or none."""
+"""Signatures in the form that contracts accept, and accounts that decline to sign."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def declines(account: AccountAPI, what: str | None = None) -> Iterator[None]:
     what it would sign.
 
     Args:
-        account: Who signs.
+        account: The signer.
         what: What is signed, for the error.
     """
     from click import Abort
@@ -37,7 +37,7 @@ def declines(account: AccountAPI, what: str | None = None) -> Iterator[None]:
         yield
     except DtnError:
         raise
-    except Abort as err:  # Ape asks, and has nobody to ask without a terminal
+    except Abort as err:  # Ape cannot prompt without a terminal
         raise SigningDeclined(str(account.address), what) from err
     except Exception as err:
         reason = " ".join(str(err).split())[:200] or type(err).__name__

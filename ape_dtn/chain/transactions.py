@@ -82,7 +82,7 @@ def send_together(
 
     Args:
         provider: The connection.
-        account: Who signs.
+        account: The signer.
         transactions: The transactions.
         translate: Turns reverts into errors.
         outbox: What is recorded of the signed transactions.

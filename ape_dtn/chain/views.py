@@ -33,7 +33,7 @@ def note(provider: ProviderAPI, block: int) -> None:
 
 
 def forget() -> None:
-    """Forget all known blocks: tests set chains back."""
+    """Forget all known blocks, for tests that reset the chain."""
     for endpoint in all_endpoints():
         endpoint.known_block, endpoint.behind_since = 0, None
 
@@ -41,7 +41,7 @@ def forget() -> None:
 def check(provider: ProviderAPI, head: int, method: str) -> None:
     """Check that a view has the known block.
 
-    A local chain that stays behind was set back on purpose: its known block is forgotten.
+    A local chain that stays behind was reset on purpose: its known block is forgotten.
 
     Args:
         provider: The connection.

@@ -424,7 +424,7 @@ def test_a_chain_that_changed_during_the_connection(
             WrongChain,
             lambda: DtnSession.start("1", cast.customer, network.ai),
             "Connected to chain 1, not to chain 31337: "
-            "the RPC serves another one than Ape takes it for.",
+            "the endpoint serves another chain than the selected network.",
         )
     finally:
         rpc.result(provider, "anvil_setChainId", [31337])

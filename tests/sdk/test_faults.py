@@ -121,7 +121,7 @@ def test_an_interrupt_does_not_separate_deposit_and_start(cast: Cast) -> None:
 
     assert child.returncode != 0
     assert balance.units == 3_000_000
-    assert "not to be sent again" in output
+    assert "do not send again" in output
     assert "Traceback" not in output
 
 

@@ -586,7 +586,7 @@ def test_a_setting_that_cannot_work_is_named_by_all_clients(
     [
         (http(401, b""), "401"),
         (http(429, b"<html>"), "too many requests"),
-        (lambda _: b"<html></html>", "no JSON-RPC"),
+        (lambda _: b"<html></html>", "not JSON-RPC"),
         (whole(-32000, "go away"), "go away"),
     ],
     ids=["401", "429", "a page", "an error"],

@@ -466,7 +466,7 @@ def test_an_account_that_cannot_pay_for_gas(
         DtnSession.start("1", account, network.ai)
 
     assert raised.value.account == account.address
-    assert raised.value.fields["available"] == balance
+    assert raised.value.available.units == balance
     assert raised.value.message.startswith(f"Account {account.address} has {balance} wei")
 
 

@@ -56,7 +56,7 @@ def test_a_request_over_its_limit_is_refused(funded: DtnSession, refused: Refuse
     err = refused(lambda: funded.request(PROMPT, request_limit="0.249999"))
 
     assert err.message == "The request could cost 0.25 USDT, and its limit is 0.249999 USDT."
-    assert (err.limit, err.required) == ("0.249999 USDT", "0.25 USDT")
+    assert (str(err.limit), str(err.required)) == ("0.249999 USDT", "0.25 USDT")
     assert err.hint == "Ask for less, or raise `request_limit`."
 
 
@@ -177,7 +177,7 @@ def test_a_request_over_the_configured_limit_of_its_session_is_refused(
         funded.request(PROMPT)
         err = refused(lambda: funded.request(PROMPT))
 
-    assert (err.limit, err.required) == ("0.30 USDT", "0.50 USDT")
+    assert (str(err.limit), str(err.required)) == ("0.30 USDT", "0.50 USDT")
 
 
 # Quotes.

@@ -306,7 +306,7 @@ def test_the_max_cost_of_gas_is_the_balance_that_is_needed(funded: DtnSession, c
     rpc.result(provider, "anvil_setBalance", [cast.customer.address, hex(found.max_cost.units)])
     sent = funded.request(PROMPT, user=user)
 
-    assert raised.value.fields["required"] == found.max_cost.units
+    assert raised.value.required.units == found.max_cost.units
     assert sent.id
 
 
@@ -466,7 +466,7 @@ def test_an_exceeded_limit_is_reported_by_the_quote(funded: DtnSession) -> None:
 
     assert free.over_limit is None
     assert limited.over_limit
-    assert limited.over_limit.limit == "0.20 USDT"
+    assert str(limited.over_limit.limit) == "0.20 USDT"
     assert limited.expected == free.expected
     assert limited.gas
 
@@ -478,7 +478,7 @@ def test_a_limit_of_the_session_counts_from_its_start(ai: DtnAi) -> None:
 
     assert free.over_limit is None
     assert limited.over_limit
-    assert limited.over_limit.required == "0.25 USDT"
+    assert str(limited.over_limit.required) == "0.25 USDT"
 
 
 # Many models.

@@ -95,7 +95,7 @@ def test_another_account_starts_with_the_deposit(
     ):
         DtnSession.start(DEPOSIT, cast.customer, ai)
 
-    assert raised.value.fields["deposit"] == "25.00 USDT"
+    assert str(raised.value.fields["deposit"]) == "25.00 USDT"
     assert str(claimed[0].balance) == "25.00 USDT"
     assert claimed[0].owner == cast.stranger.address
     assert raised.value.taken_by == cast.stranger.address
@@ -127,7 +127,7 @@ def test_a_deposit_whose_start_cannot_be_sent_is_claimed_later(
     with between(intervene) as ai, pytest.raises(DepositWaiting) as raised:
         DtnSession.start(DEPOSIT, cast.customer, ai)
 
-    assert raised.value.fields["deposit"] == "25.00 USDT"
+    assert str(raised.value.fields["deposit"]) == "25.00 USDT"
     assert raised.value.hint is not None
     assert "DtnSession.claim" in raised.value.hint
     assert str(DtnSession.claim(cast.customer, network.ai).balance) == "25.00 USDT"
@@ -358,7 +358,11 @@ def test_a_failure_has_the_message_of_the_node(
         with pytest.raises(NodeFailure) as raised:
             attempt()
         assert raised.value.message == message
-        assert raised.value.fields == {"request_id": request.id, "reason": reason}
+        assert raised.value.fields == {
+            "request_id": request.id,
+            "reason": reason,
+            "callback_error": None,
+        }
 
     assert request.status is Status.FAILURE
     # A failure is charged one unit per byte, regardless of the fee offered.

@@ -250,7 +250,7 @@ def test_a_taken_bare_deposit_is_reported(
     for error in taken:
         theft = stolen[str(error.taken_in)]
         assert (theft["owner"], theft["balance"]) == (error.taken_by, 25_000_000)
-        assert (error.deposit, error.session_id) == ("25.00 USDC", None)
+        assert (str(error.deposit), error.session_id) == ("25.00 USDC", None)
         assert error.transaction in report.attacked(DEPOSIT)
         assert str(error.taken_by) in error.message
         assert str(error.taken_in) in error.message

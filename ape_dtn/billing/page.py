@@ -67,7 +67,7 @@ def _section(audit: Audit, history: Statement) -> str:
 {_remarks(audit)}
 {_chart(audit, history.as_of)}
 {_nodes(audit)}
-{_requests(session.requests, f"Requests, in {_text(session.token.symbol)}")}
+{_requests(session.requests, f"Requests, in {_text(session.token.unit)}")}
 </section>"""
 
 
@@ -150,7 +150,7 @@ def _height(units: int, top: int) -> int:
 
 def _nodes(audit: Audit) -> str:
     return _table(
-        f"Nodes, in {_text(audit.session.token.symbol)}",
+        f"Nodes, in {_text(audit.session.token.unit)}",
         ["Node", "#Responses", "#Charged", "#Overcharged", "#Not judged"],
         [
             [

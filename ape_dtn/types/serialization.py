@@ -94,7 +94,7 @@ def _convert(value: Any, shapes: Shapes) -> Any:
 def _amount(amount: Amount) -> dict[str, str]:
     return {
         "units": str(amount.units),
-        "value": str(amount).removesuffix(f" {amount.token.symbol}"),
+        "value": str(amount).removesuffix(f" {amount.token.unit}"),
         "token": amount.token.symbol,
     }
 

@@ -78,7 +78,7 @@ def test_gas_is_unknown_if_the_endpoint_cannot_simulate(sepolia: Sepolia) -> Non
     assert "gas        not known: this endpoint cannot simulate" in done.err.partition(QUESTION)[0]
 
 
-def test_a_deployment_costs_what_was_estimated_and_is_sent_once(sepolia: Sepolia) -> None:
+def test_a_deployment_costs_its_estimate_and_is_sent_once(sepolia: Sepolia) -> None:
     done = sepolia.deploy("--models", "--owner", sepolia.bob)
 
     assert done.code == 0, done.err

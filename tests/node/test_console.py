@@ -43,13 +43,13 @@ def test_counters_and_latest_events_are_drawn(
 
 def test_events_with_text_of_others_are_escaped(network: LocalNetwork, cast: Cast) -> None:
     terminal = Terminal()
-    view = NodeConsole(
-        DtnNode(network.ai, network.node.name, cast.worker), replace(network.ai.token(), symbol=ODD)
-    )
+    token = replace(network.ai.token(), symbol=ODD)
+    view = NodeConsole(DtnNode(network.ai, network.node.name, cast.worker), token)
     view.listen(Event(EventKind.RETRIED, {"error": ODD}))
 
     Console(file=terminal, width=400).print(view)
 
     shown = terminal.getvalue()
-    assert shown.count(r"a\x1b]0;title\x07 \u202eb") == 2
+    assert r"a\x1b]0;title\x07 \u202eb" in shown
+    assert f"0.00 {token.address}" in shown
     assert not [command for command in ("\x1b]", "\x07", "\u202e") if command in shown]

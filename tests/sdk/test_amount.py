@@ -236,6 +236,7 @@ def test_amounts_of_a_symbol_that_cannot_be_typed(symbol: str) -> None:
     for text in ("2.50", f"2.50 {ADDRESS}", f"2.5 {ADDRESS.lower()}", str(amount)):
         assert token.amount(text) == amount
     assert str(amount).isprintable()
+    assert to_json(amount) == {"units": "2500000", "value": "2.50", "token": symbol}
     with pytest.raises(WrongToken, match=ADDRESS):
         token.amount("2.50 USDC")
     with pytest.raises(InvalidAmount, match=f"25.00 {ADDRESS}"):

@@ -17,16 +17,16 @@ GAS = {
     Variant.REFERENCE: {
         "transfer": 34_104,
         "start": 85_280,
-        "request": 137_122,
+        "request": 137_107,
         "respond": 156_950,
         "close": 51_802,
     },
     Variant.LIVE: {
         "transfer": 34_104,
-        "start": 170_337,
+        "start": 147_740,
         "request": 468_205,
-        "respond": 395_793,
-        "close": 71_993,
+        "respond": 395_818,
+        "close": 64_564,
     },
 }
 

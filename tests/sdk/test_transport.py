@@ -358,7 +358,7 @@ def test_an_answer_that_drips_is_left_in_time(network: LocalNetwork, in_head: bo
         with connected_to(endpoint.url) as provider:
             rpc.endpoint(provider).longest = 1.0
             ai = DtnAi(network.ai.router, provider)
-            endpoint.opinion = drips
+            endpoint.script = drips
             begun = time.monotonic()
             with limited(0), pytest.raises(ChainUnreachable, match="no answer within 1 s"):
                 ai.contracts()
@@ -534,7 +534,7 @@ def dripping() -> Iterator[str]:
 
     with Endpoint("http://127.0.0.1:1") as endpoint:
         assert isinstance(endpoint, Endpoint)
-        endpoint.opinion = drips
+        endpoint.script = drips
         yield endpoint.url
 
 
@@ -600,7 +600,7 @@ def test_why_ape_cannot_connect_is_found_out(
 
     with Endpoint(str(network.ai.provider.http_uri)) as endpoint:
         assert isinstance(endpoint, Endpoint)
-        endpoint.opinion = Times(10, answer)
+        endpoint.script = Times(10, answer)
         err = RuntimeError(f"No node found on '{endpoint.url}'.")
 
         assert reason in why_not_connected(err, "ethereum:mainnet:node")

@@ -88,7 +88,7 @@ def _token_balances(
     before, after = (_read_at(fork, calls, number) for number in (block - 1, block))
     for holder, old, new in zip(holders, before, after, strict=True):
         if old != new:
-            values = str(token.units(old)), str(token.units(new))
+            values = token.units(old), token.units(new)
             yield Change("balance", holder, known.label(holder), token.symbol, *values)
 
 
@@ -106,7 +106,7 @@ def _native_balances(
     block = rpc.result(fork.provider, "eth_getBlockByNumber", [hex(receipt.block_number), False])
     miner = to_checksum_address(block["miner"])
     for address, before, balance in changed:
-        values = [str(native.units(as_int(wei))) for wei in (before.get("balance", 0), balance)]
+        values = [native.units(as_int(wei)) for wei in (before.get("balance", 0), balance)]
         if address != miner and values[0] != values[1]:
             yield Change("balance", address, known.label(address), native.symbol, *values)
 

@@ -48,7 +48,8 @@ class Change:
         address: The contract or account.
         label: Its name if it is known, else its address.
         what: The name of the view, the slot, or the symbol of the token or native currency.
-        before: The value before, as a JSON value; None for a view that reverted.
+        before: The value before: an Amount for a balance, else a JSON value; None for a view that
+            reverted.
         after: The value afterwards.
     """
 

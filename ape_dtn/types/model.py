@@ -43,7 +43,8 @@ class Api:
         try:
             return [kind.text for kind in parse_list(text)]
         except InvalidAbiType as err:
-            raise InvalidCall(self.specs, "its input types are not valid ABI types") from err
+            reason = f"its input types are not valid ABI types ({err})"
+            raise InvalidCall(self.specs, reason) from err
 
     @property
     def names(self) -> list[str]:

@@ -74,9 +74,11 @@ def _check(place: tuple[str, ...], value: Any) -> None:
                 assert kind in value, where
         if place and name in ("nodes", "models") and "id" in value:
             assert "name" in value, where
-    # In errors, fields of these names can have other meanings, such as the required chain.
+    # In errors and in the ABI fields of events, these names can have other meanings, such as the
+    # required chain.
     is_amount = name in AMOUNTS and tuple(place[-2:]) not in NOT_AMOUNTS
-    if is_amount and value is not None and not {"error", "failures", "problem"} & set(place):
+    is_amount = is_amount and not {"error", "failures", "fields", "problem"} & set(place)
+    if is_amount and value is not None:
         assert _is_amount(value), where
 
 

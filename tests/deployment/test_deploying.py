@@ -113,7 +113,7 @@ def test_a_killed_deployment_is_resumed(sepolia: Sepolia) -> None:
     with sepolia.shell.running(*command) as running:
         running.until(lambda: len(mined(sepolia)) >= 5)
         stopped = running.interrupt()
-    assert "The same command again goes on where it stopped" in stopped.err
+    assert "Run the same command again: it resumes, and sends nothing twice." in stopped.err
 
     done = sepolia.deploy("--json")
 

@@ -81,7 +81,7 @@ def test_only_the_owner_can_accept(sepolia: Sepolia, safe: str, deployed: dict[s
     assert not any(contract["was_upgraded"] for contract in now["contracts"])
     another = sepolia.dtn("deployment", "accept", FILE, "--account", "bob", "-y", "--json")
     assert another.code == 2
-    assert "is not the owner" in another.error["message"]
+    assert another.error["message"] == f"The owner is {safe}, not {sepolia.bob}."
 
 
 def test_the_safe_accepts_by_batch_file_and_by_command(

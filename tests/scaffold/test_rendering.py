@@ -259,7 +259,7 @@ def test_contract_lines_are_not_too_long() -> None:
         ({"api": "uint8 -> string"}, InvalidCall, "has no text input"),
         ({"api": "string"}, InvalidCall, "contracts cannot use the type ''"),
         ({"api": "string -> (string,bool)"}, InvalidCall, "contracts cannot use the type"),
-        ({"api": "string, uint7 -> bool"}, InvalidCall, "contracts cannot use the type 'uint7'"),
+        ({"api": "string, uint7 -> bool"}, InvalidCall, "'uint7' is not an ABI type"),
         ({"api": "string, uint8[0] -> bool"}, InvalidCall, "not valid ABI types"),
         (
             {"api": "string -> bool", "lines": ["a", "b"]},

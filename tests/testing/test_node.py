@@ -415,7 +415,7 @@ def test_nothing_is_deployed_on_public_networks(
 ) -> None:
     monkeypatch.setattr(network, "is_local", lambda _: False)
 
-    with pytest.raises(NotLocal, match="is no local chain"):
+    with pytest.raises(NotLocal, match="is not a local chain"):
         network.Networks(accounts, dtn.store).of(dtn.variant)
 
 

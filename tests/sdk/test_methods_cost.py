@@ -12,18 +12,18 @@ from benchmarks import methods
 # Gas of the preparations, gas of the start on the reference and the live variant, HTTP requests,
 # and RPC calls.
 PINNED: dict[tuple[str, str], tuple[list[int], tuple[int, int], int, int]] = {
-    ("delegate", "first"): ([], (123_185, 210_657), 6, 32),
-    ("delegate", "later"): ([], (116_435, 181_057), 6, 33),
-    ("authorization", "first"): ([67_473], (155_828, 244_730), 9, 41),
-    ("authorization", "later"): ([], (161_590, 227_630), 6, 33),
-    ("permit", "first"): ([67_473], (153_601, 242_479), 9, 41),
-    ("permit", "later"): ([], (142_251, 208_291), 6, 33),
-    ("allowance", "first"): ([67_473, 45_958], (117_470, 204_942), 10, 43),
-    ("allowance", "later"): ([45_958], (123_220, 187_842), 9, 41),
-    ("two-step", "first"): ([38_973], (85_390, 170_469), 7, 23),
-    ("two-step", "later"): ([38_973], (91_140, 153_369), 7, 23),
-    ("batch", "first"): ([], (161_335, 246_414), 10, 42),
-    ("batch", "later"): ([], (149_985, 212_214), 10, 42),
+    ("delegate", "first"): ([], (123_185, 187_994), 6, 32),
+    ("delegate", "later"): ([], (116_435, 158_394), 6, 33),
+    ("authorization", "first"): ([67_473], (155_828, 222_067), 9, 41),
+    ("authorization", "later"): ([], (161_590, 204_955), 6, 33),
+    ("permit", "first"): ([67_473], (153_601, 219_828), 9, 41),
+    ("permit", "later"): ([], (142_251, 185_628), 6, 33),
+    ("allowance", "first"): ([67_473, 45_958], (117_470, 182_279), 10, 43),
+    ("allowance", "later"): ([45_958], (123_220, 165_179), 9, 41),
+    ("two-step", "first"): ([38_973], (85_390, 147_850), 7, 23),
+    ("two-step", "later"): ([38_973], (91_140, 130_750), 7, 23),
+    ("batch", "first"): ([], (161_335, 223_795), 10, 42),
+    ("batch", "later"): ([], (149_985, 189_595), 10, 42),
 }
 
 # Zero bytes in signatures, nonces and addresses are cheaper.

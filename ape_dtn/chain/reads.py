@@ -15,7 +15,7 @@ from ape_dtn.chain.errors import NoContractAtAddress, RpcRefused
 from ape_dtn.chain.reverts import failure_error, untranslated
 from ape_dtn.types.abi import Event, Function, Log
 from ape_dtn.types.errors import DtnError
-from ape_dtn.types.polling import POLICY, patience
+from ape_dtn.types.polling import POLICY, Deadline, patience
 from ape_dtn.types.revert_translator import Translate
 from ape_dtn.types.rpc import Failure, Refusal, Request, as_bytes, as_int
 
@@ -97,11 +97,20 @@ def try_read(provider: ProviderAPI, *calls: Call, translate: Translate = untrans
 
 
 def _ask(provider: ProviderAPI, requests: list[Request]) -> list[Any]:
-    """Send requests to a view of the chain that has all known blocks."""
+    """Send requests to views of the chain that have all known blocks."""
     if not requests or not views.known_block(provider):
         return rpc.ask(provider, requests)
+    # The head takes one place in each batch.
+    size = max(rpc.endpoint(provider).batch_limit - 1, 1)
     deadline = patience(POLICY.lag_patience)
-    backoff, attempts = POLICY.rpc_backoff, 0
+    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+    return [answer for batch in batches for answer in _ask_one_view(provider, batch, deadline)]
+
+
+def _ask_one_view(
+    provider: ProviderAPI, requests: list[Request], deadline: Deadline
+) -> Sequence[Any]:
+    attempts = 0
     while True:
         *answers, head = rpc.ask(provider, [*requests, _HEAD], as_one=True)
         try:
@@ -111,7 +120,7 @@ def _ask(provider: ProviderAPI, requests: list[Request]) -> list[Any]:
             attempts += 1
             if deadline.is_over:
                 raise
-        deadline.sleep(backoff.pause(attempts))
+        deadline.sleep(POLICY.rpc_backoff.pause(attempts))
 
 
 _HEAD: Request = ("eth_blockNumber", [])

@@ -50,7 +50,7 @@ class DtnRequest:
     def load_many(
         cls, request_ids: Iterable[str], ai: Network | None = None
     ) -> list[tuple[DtnRequest, Record]]:
-        """Requests by their ids, each with its record, in one HTTP request per thousand.
+        """Requests by their ids, each with its record, in one HTTP request per 999.
 
         Raises:
             InvalidName: An id is not valid.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from ape_dtn.chain import rpc
 from ape_dtn.chain.reads import Call
 from ape_dtn.deployment.assemble import LocalNetwork, Variant
 from ape_dtn.errors import ContractReverted, DtnError, InsufficientFunds
@@ -34,10 +35,14 @@ class PreUpgradeNet(Net):
 @pytest.fixture
 def sepolia(
     local_networks: dict[Variant, LocalNetwork], deployed: Net, cast: Cast, project: Any
-) -> PreUpgradeNet:
+) -> Iterator[PreUpgradeNet]:
     network = local_networks[Variant.LIVE]
+    provider = network.ai.provider
+    # All tests of a worker share the network, and only this fixture downgrades it.
+    snapshot = rpc.result(provider, "evm_snapshot", [])
     contracts = take_back_upgrade(network, cast.owner, project)
-    return PreUpgradeNet(network, cast, contracts)
+    yield PreUpgradeNet(network, cast, contracts)
+    assert rpc.result(provider, "evm_revert", [snapshot])
 
 
 @pytest.mark.parametrize(

@@ -397,7 +397,7 @@ def test_the_error_names_the_invalid_request(funded: DtnSession, nothing_moves: 
         funded.request_many([*PROMPTS, ""])
 
     assert raised.value.fields["place"] == 10
-    assert "number 11 of 11" in (raised.value.hint or "")
+    assert "Request 11 of 11." in (raised.value.hint or "")
 
 
 def test_on_sent_may_send_another_request(

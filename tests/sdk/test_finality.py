@@ -84,7 +84,7 @@ def refused_entry(network: LocalNetwork, session: DtnSession, cast: Cast, throug
     with through(refusing()) as ai, impatient(), pytest.raises(TransactionRefused) as raised:
         DtnSession(ai, session.id, cast.customer).request(PROMPT, idempotency_key=KEY)
     assert raised.value.exit_code == 7
-    assert "journal cancel" in (raised.value.hint or "")
+    assert "it is in the journal" in (raised.value.hint or "")
     (entry,) = executor.unfinished(network.ai, cast.customer)
     assert raised.value.transaction == entry.signed[0].hash
     return entry

@@ -39,6 +39,6 @@ def declines(account: AccountAPI, what: str | None = None) -> Iterator[None]:
         raise
     except Abort as err:  # Ape cannot prompt without a terminal
         raise SigningDeclined(str(account.address), what) from err
-    except Exception as err:
+    except Exception as err:  # devices and wallet plugins raise errors of their own types
         reason = " ".join(str(err).split())[:200] or type(err).__name__
         raise SigningDeclined(str(account.address), what, reason) from err
